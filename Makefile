@@ -1,0 +1,34 @@
+# Every target sets up what it needs: a virtual environment in .venv, made once and again when the set-up files change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint smoke clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/done
+	$(BIN)/satlab study studies/demo.yaml --out results/demo
+
+smoke: $(VENV)/done
+	rm -rf results/smoke
+	$(BIN)/satlab study studies/smoke.yaml --out results/smoke
+
+test: $(VENV)/done
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/done
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(VENV)/done
+	mkdir -p $(VENV)/names && ln -sfn "$(CURDIR)" $(VENV)/names/satlab
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/done: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,lint]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,23 @@
+"""Errors that a person can act on: one line that says what was given, where, what was expected and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used. The command line prints it as one line and exits with status 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class DivergedError(ArithmeticError):
+    """Training met a loss that is not a finite number. The last good checkpoint is kept."""
+
+
+def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
+    """The error for a name nobody knows: it offers the nearest valid one, or lists what there is."""
+    names = [str(item) for item in valid]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    remedy = f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
+    return InputError(f"unknown {kind} '{name}': {remedy}")

@@ -1,0 +1,52 @@
+"""Estimate: a sampled number never travels without its standard error."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ONE_SIDED_95 = 1.6448536269514722
+"""The 0.95 quantile of the standard normal distribution."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A sample mean, its standard error and the number n of independent draws behind it.
+
+    An exact number is an Estimate with stderr 0.
+    """
+
+    value: float
+    stderr: float
+    n: int
+
+    @classmethod
+    def from_samples(cls, samples: Tensor) -> "Estimate":
+        """Mean of independent samples [n], with standard error sd / sqrt(n); nan if n = 1."""
+        samples = samples.detach().to(torch.float64).flatten()
+        return cls.from_ratio(samples, torch.ones_like(samples))
+
+    @classmethod
+    def from_ratio(cls, sums: Tensor, counts: Tensor) -> "Estimate":
+        """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i, sums s [n] and counts c [n].
+
+        stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c)   (linearised; exact where every c_i = 1).
+        """
+        sums, counts = sums.detach().double().cpu(), counts.detach().double().cpu()
+        n = len(sums)
+        if n == 0 or float(counts.sum()) == 0:
+            return cls(math.nan, math.nan, n)
+        ratio = sums.sum() / counts.sum()
+        if n == 1:
+            return cls(float(ratio), math.nan, 1)
+        spread = (sums - ratio * counts).square().sum() / (n * (n - 1))
+        return cls(float(ratio), float(spread.sqrt() / counts.mean()), n)
+
+    @property
+    def upper95(self) -> float:
+        """The upper end of the one-sided 95 % confidence interval, value + 1.645 stderr."""
+        return self.value + ONE_SIDED_95 * self.stderr
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} +- {self.stderr:.2g} (n={self.n})"

@@ -1,0 +1,287 @@
+"""Language: text whose true conditional probabilities are known.
+
+A language with a latent structure over an emission matrix has, for each sentence length, a partition function Z that is
+multilinear in the evidence at each position (Darwiche 2003; Eisner 2016). A concrete language implements `log_partition`,
+differentiably; every exact quantity follows here, once. With e_t(a) the score of latent leaf state a at position t (its
+probability of emitting the word seen there, or of emitting any word if position t is hidden),
+
+    d log Z / d e_t(a) = Z(a at t, all other evidence) / Z,
+
+so one backward pass gives  p(x_t = v | the other visible words) = sum_a (dZ / d e_t(a)) emission[a, v] / normaliser
+at all positions and for all words.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..estimate import Estimate
+from . import masking as masks
+
+if TYPE_CHECKING:
+    from .tasks import Task
+
+MEMORY_BUDGET = 2**27
+"""Float64 numbers that one exact pass may hold at a time (1 GiB); larger batches are cut into chunks."""
+
+SAMPLE_CHUNK = 4096
+"""Sentences sampled at a time where an average over many is asked for."""
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """tokens [n, T] int64, padded with the language's pad_id; lengths [n]; latents: name -> [n, ...], as sampled."""
+
+    tokens: Tensor
+    lengths: Tensor
+    latents: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Sentences":
+        return Sentences(self.tokens[rows], self.lengths[rows], {k: v[rows] for k, v in self.latents.items()})
+
+    def to(self, device: torch.device | str) -> "Sentences":
+        latents = {name: latent.to(device) for name, latent in self.latents.items()}
+        return replace(self, tokens=self.tokens.to(device), lengths=self.lengths.to(device), latents=latents)
+
+
+class Language(ABC):
+    """A distribution over sentences of at most max_length words, with exact conditionals in float64.
+
+    words: the vocabulary, V strings. emission [leaf states, V]: what each latent leaf state emits.
+    length_log_prob [max_length + 1]: log p(T = length), -inf for a length that no sentence has.
+    """
+
+    words: tuple[str, ...]
+    max_length: int
+    emission: Tensor
+    length_log_prob: Tensor
+    tasks: "Mapping[str, Task]"
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.words)
+
+    @property
+    def pad_id(self) -> int:
+        """The token after a sentence's end."""
+        return self.vocab_size
+
+    @property
+    def mask_id(self) -> int:
+        """The token that models read at a hidden position."""
+        return self.vocab_size + 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.emission.device
+
+    # ---- what a concrete language implements
+
+    @abstractmethod
+    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+        """log Z [n] for leaf_scores [n, T, leaf states], differentiable; -inf where no structure fits the evidence.
+
+        For a language cut at a length, Z is the uncut mass: hidden words everywhere give the mass of the length.
+        """
+
+    @abstractmethod
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """num_sentences independent sentences, on the language's device (the generator must be on it too).
+
+        latents=False leaves out what `tasks` need and training does not.
+        """
+
+    @abstractmethod
+    def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+        """The latent variables' exact posterior given the visible words."""
+
+    @abstractmethod
+    def log_normaliser(self) -> Tensor:
+        """log of the total mass that log_partition assigns to all sentences of the language, a scalar."""
+
+    @abstractmethod
+    def floats_per_sentence(self, length: int) -> int:
+        """About how many float64 numbers an exact pass over one sentence of this length holds."""
+
+    @abstractmethod
+    def save(self, path: str) -> str:
+        """Writes the language to path plus its suffix, so that load_language gives it back bit for bit; the full path."""
+
+    # ---- what follows for all of them
+
+    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """log p(x) [n] in nats, the length included; -inf for a sentence the language cannot produce.
+
+        Raises InputError for a token that is not a word.
+        """
+        tokens, lengths, hidden = self.checked(tokens, lengths, None)
+        out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
+        for rows, length in self._chunks(lengths):
+            if length < len(self.length_log_prob) and self.length_log_prob[length] > -torch.inf:
+                scores = self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
+                with torch.no_grad():
+                    out[rows] = self.log_partition(scores) - self.log_normaliser()
+        return out
+
+    def conditional(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+        """p(x_t = v | the visible words other than the one at t, T), [n, T, V] float64; 0 beyond a sentence's end.
+
+        hidden [n, T] bool marks positions whose word is unknown: every conditional sums over them. At a visible
+        position the word there is left out of its own conditional, so with nothing hidden this is p(x_t | x_-t).
+
+        Raises InputError for a token that is not a word, a length that no sentence has, and for a sentence that is
+        impossible given what is visible.
+        """
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        shape = (*tokens.shape, self.vocab_size)
+        out = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        for rows, length, chunk in self._conditionals(tokens, lengths, hidden):
+            out[rows, :length] = chunk
+        return out
+
+    def conditional_at(self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor) -> Tensor:
+        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        index = (hidden.flatten().cumsum(0) - 1).reshape(hidden.shape)
+        out = torch.zeros(int(hidden.sum()), self.vocab_size, dtype=torch.float64, device=self.device)
+        for rows, length, chunk in self._conditionals(tokens, lengths, hidden):
+            here = hidden[rows, :length]
+            out[index[rows, :length][here]] = chunk[here]
+        return out
+
+    def loss_floor(self, num_sentences: int, generator: torch.Generator, masking: str = "one") -> Estimate:
+        """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
+
+        n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly.
+        Raises InputError for an unknown masking.
+        """
+        sums, counts = [], []
+        for size in _sizes(num_sentences, SAMPLE_CHUNK):
+            sentences = self.sample(size, generator, latents=False)
+            tokens, lengths = sentences.tokens, sentences.lengths
+            if masking == "one":
+                # Leaving out the word at t is hiding it, so one pass over the whole sentence serves every position.
+                entropy = torch.special.entr(self.conditional(tokens, lengths)).sum(-1)
+                sums.append(entropy.sum(1) / lengths)
+                counts.append(torch.ones_like(sums[-1]))
+            else:
+                hidden = masks.hide(lengths, tokens.shape[1], masking, generator)
+                entropy = torch.special.entr(self.conditional_at(tokens, lengths, hidden)).sum(-1)
+                per_row = torch.zeros(size, dtype=torch.float64, device=self.device)
+                sums.append(per_row.index_add(0, hidden.nonzero()[:, 0], entropy))
+                counts.append(hidden.sum(1).double())
+        return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same language with its numbers on another device."""
+        moved = copy.copy(self)
+        moved.__dict__ = {name: _moved(value, device) for name, value in self.__dict__.items() if name != "tasks"}
+        return moved
+
+    def decode(self, sentences: Sentences) -> list[str]:
+        """The sentences as text, words separated by blanks."""
+        rows = zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)
+        return [" ".join(self.words[token] for token in row[:length]) for row, length in rows]
+
+    # ---- the machinery
+
+    def checked(self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(tokens, lengths, hidden) on the language's device, lengths and hidden filled in where not given.
+
+        Raises InputError for a word that is not in the vocabulary at a visible position, and for an empty sentence.
+        """
+        tokens = torch.as_tensor(tokens, device=self.device)
+        if tokens.dim() != 2:
+            raise InputError(f"tokens have shape {list(tokens.shape)}, expected [sentences, T]; add a dimension")
+        lengths = (tokens != self.pad_id).sum(1) if lengths is None else lengths.to(self.device)
+        hidden = torch.zeros_like(tokens, dtype=torch.bool) if hidden is None else hidden.to(self.device)
+        inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
+        hidden = hidden & inside
+        if bool((lengths < 1).any()):
+            raise InputError(f"sentence {int((lengths < 1).nonzero()[0])} is empty, expected at least one word")
+        wrong = inside & ~hidden & ((tokens < 0) | (tokens >= self.vocab_size))
+        if bool(wrong.any()):
+            row, column = wrong.nonzero()[0].tolist()
+            raise InputError(
+                f"sentence {row}, position {column}: token {int(tokens[row, column])} is no word, "
+                f"expected 0 to {self.vocab_size - 1}; mark hidden positions in `hidden`"
+            )
+        return tokens, lengths, hidden
+
+    def _chunks(self, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """(row numbers, their common length), within the memory budget."""
+        for length in lengths.unique().tolist():
+            size = max(1, MEMORY_BUDGET // max(1, self.floats_per_sentence(length)))
+            for rows in (lengths == length).nonzero()[:, 0].split(size):
+                yield rows, length
+
+    def _leaf_scores(self, tokens: Tensor, hidden: Tensor) -> Tensor:
+        seen = self.emission.T[tokens.masked_fill(hidden, 0)]
+        return torch.where(hidden[..., None], self.emission.sum(1), seen)
+
+    def leaf_gradients(
+        self, tokens: Tensor, lengths: Tensor, hidden: Tensor
+    ) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
+        """(rows, length, leaf scores, d log Z / d leaf scores), chunk by chunk; raises for impossible sentences."""
+        run = lambda scores: (self.log_partition(scores), [scores])
+        for rows, length, [scores], [gradient] in self.evidence_gradients(tokens, lengths, hidden, run):
+            yield rows, length, scores, gradient
+
+    def evidence_gradients(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        hidden: Tensor,
+        run: Callable[[Tensor], tuple[Tensor, list[Tensor]]],
+    ) -> Iterator[tuple[Tensor, int, list[Tensor], list[Tensor]]]:
+        """(rows, length, variables, d log Z / d variables) where run(leaf scores) -> (log Z, variables of its graph)."""
+        for rows, length in self._chunks(lengths):
+            self._check_length(length, rows)
+            scores = self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
+            with torch.enable_grad():
+                log_z, variables = run(scores.requires_grad_())
+                self._check_possible(log_z, rows)
+                gradients = torch.autograd.grad(log_z.sum(), variables, materialize_grads=True)
+            yield rows, length, [variable.detach() for variable in variables], list(gradients)
+
+    def _conditionals(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
+        for rows, length, _, gradient in self.leaf_gradients(tokens, lengths, hidden):
+            joint = gradient @ self.emission
+            yield rows, length, joint / joint.sum(-1, keepdim=True)
+
+    def _check_length(self, length: int, rows: Tensor) -> None:
+        known = self.length_log_prob > -torch.inf
+        if length >= len(known) or not bool(known[length]):
+            lengths = known.nonzero()[:, 0].tolist()
+            text = str(lengths[0]) if len(lengths) == 1 else f"between {lengths[0]} and {lengths[-1]}"
+            raise InputError(
+                f"sentence {int(rows[0])} has {length} words, but no sentence of the language has: "
+                f"expected {text}; give sentences of such a length"
+            )
+
+    def _check_possible(self, log_z: Tensor, rows: Tensor) -> None:
+        impossible = log_z == -torch.inf
+        if bool(impossible.any()):
+            row = int(rows[impossible.nonzero()[0, 0]])
+            raise InputError(
+                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
+            )
+
+
+def _sizes(total: int, chunk: int) -> list[int]:
+    return [chunk] * (total // chunk) + ([total % chunk] if total % chunk else [])
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_moved(item, device) for item in value)
+    return value.to(device) if hasattr(value, "to") else value

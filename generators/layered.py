@@ -1,0 +1,91 @@
+"""Random layered grammars, the family of Liu et al. 2022 (A.1): every rule leads from one layer to the next."""
+
+from collections.abc import Sequence
+
+import torch
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+from torch import Tensor
+
+from ..errors import InputError
+from .grammar import check
+from .hmm import dirichlet
+from .pcfg import PCFG
+from .tasks import Span
+
+ATTEMPTS = 10_000
+
+
+def layered_pcfg(
+    layers: Sequence[int],
+    rules: Sequence[int],
+    words: int,
+    generator: torch.Generator,
+    rule_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    words_per_symbol: int | None = None,
+    exit_probability: tuple[float, float] | None = None,
+) -> PCFG:
+    """A random grammar S -> L1 (uniform), L1 -> L2 L2, L2 -> L3 L3, ...; symbols of the last layer emit words.
+
+    layers: symbols a layer, top to bottom. rules: random pairs of the next layer for each symbol of a layer, Dirichlet
+    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), Dirichlet
+    weights. exit_probability (low, high): below the first layer a symbol emits one word of its own with a probability
+    uniform in this range, so that lengths vary. Without it, all sentences have 2^(layers - 1) words.
+
+    Tasks: A, B and C choose among the symbols of the layer that spans the whole sentence, 4 words and 2 words; where
+    lengths vary, B and C choose among all symbols below the first layer.
+
+    Raises InputError where the numbers do not fit together or leave symbols that no rule can reach.
+    """
+    if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
+        raise InputError(
+            f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
+        )
+    names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
+    start = Nonterminal("S")
+    productions = [ProbabilisticProduction(start, (symbol,), prob=1 / layers[0]) for symbol in names[0]]
+    for depth, count in enumerate(rules):
+        pairs = _pairs(layers[depth], count, layers[depth + 1], generator)
+        weights = dirichlet(layers[depth], count, rule_concentration, generator)
+        for symbol, chosen, weight in zip(names[depth], pairs, weights, strict=True):
+            rest = 1.0
+            if exit_probability is not None and depth > 0:
+                low, high = exit_probability
+                leaves = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+                word = int(torch.randint(words, (), generator=generator))
+                productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=leaves))
+                rest -= leaves
+            for (left, right), p in zip(chosen, weight.tolist(), strict=True):
+                below = names[depth + 1]
+                productions.append(ProbabilisticProduction(symbol, (below[left], below[right]), prob=rest * p))
+    share = words if words_per_symbol is None else words_per_symbol
+    emission = dirichlet(layers[-1], share, emission_concentration, generator).tolist()
+    for symbol, row in zip(names[-1], emission, strict=True):
+        chosen_words = torch.randperm(words, generator=generator)[:share].sort().values.tolist()
+        for word, p in zip(chosen_words, row, strict=True):
+            productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=p))
+    return PCFG(check(start, productions), None, _spans(names, exit_probability is not None))
+
+
+def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> list[list[tuple[int, int]]]:
+    """count different pairs of the next layer for each symbol, drawn again until every symbol below is used."""
+    if count > below**2 or 2 * symbols * count < below:
+        raise InputError(
+            f"{count} rules for {symbols} symbols into {below}: expected to reach each, at most {below**2}"
+        )
+    for _ in range(ATTEMPTS):
+        drawn: Tensor = torch.stack([torch.randperm(below**2, generator=generator)[:count] for _ in range(symbols)])
+        if len(torch.cat([drawn // below, drawn % below]).unique()) == below:
+            return [[(pair // below, pair % below) for pair in row] for row in drawn.tolist()]
+    raise InputError(f"{count} rules for {symbols} symbols leave some of {below} unreached: give more rules")
+
+
+def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span]:
+    spans = {"A": Span(None, tuple(map(str, names[0])))}
+    for name, words in (("B", 4), ("C", 2)):
+        depth = len(names) - words.bit_length()
+        if depth < 0 or (depth == 0 and not lengths_vary):
+            continue
+        layers = names[1:] if lengths_vary else [names[depth]]
+        spans[name] = Span(words, tuple(str(symbol) for layer in layers for symbol in layer))
+    return spans

@@ -1,0 +1,206 @@
+"""From what the user names to a Language: a preset, a YAML file, a grammar or an npz file."""
+
+import inspect
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..errors import InputError, unknown
+from ..randomness import random_stream
+from .grammar import read_text
+from .hmm import DEFAULT_LENGTH, HMM, random_hmm
+from .language import Language
+from .layered import layered_pcfg
+from .pcfg import PCFG
+from .tasks import Span
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_language(source: str | Path | Mapping[str, Any], max_length: int | None = None) -> Language:
+    """A preset's name, a path to .yaml, .pcfg or .npz, or what such a YAML file would hold.
+
+    max_length, where given, replaces the bound (for an HMM: the length) that the source states.
+
+    Raises InputError, naming the file, for a missing or malformed file, an unknown preset, family or key, and whatever
+    is wrong with the language itself.
+    """
+    if isinstance(source, Mapping):
+        return _from_mapping(source, max_length, Path())
+    path = Path(source)
+    if path.suffix in READERS:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file, expected a grammar or HMM; check the path")
+        try:
+            return READERS[path.suffix](path, max_length)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (UnicodeDecodeError, OSError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
+    if str(source) in preset_names():
+        return _read_yaml(PRESETS / f"{source}.yaml", max_length)
+    if path.exists():
+        raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
+    raise unknown("language", source, preset_names())
+
+
+def _read_pcfg(path: Path, max_length: int | None) -> Language:
+    return PCFG.from_string(path.read_text(encoding="utf-8"), max_length)
+
+
+def _read_yaml(path: Path, max_length: int | None) -> Language:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML: {error}") from None
+    if not isinstance(content, Mapping):
+        raise InputError("expected a mapping with the key 'family' or 'preset'")
+    return _from_mapping(content, max_length, path.parent)
+
+
+def _read_npz(path: Path, max_length: int | None) -> Language:
+    """initial, transition, emission (also hmmlearn's startprob, transmat, emissionprob); length and words if wanted."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name.rstrip("_"): archive[name] for name in archive.files}
+    except (ValueError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(f"not an npz archive of plain arrays ({error}); write it with numpy.savez") from None
+    for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
+        arrays[ours] = arrays.get(ours, arrays.pop(theirs, None))
+        if arrays[ours] is None:
+            raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")
+    length = max_length or int(arrays.get("length", DEFAULT_LENGTH))
+    words = [str(word) for word in arrays["words"]] if "words" in arrays else None
+    return HMM(arrays["initial"], arrays["transition"], arrays["emission"], length, words)
+
+
+READERS: dict[str, Callable[[Path, int | None], Language]] = {
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+    ".pcfg": _read_pcfg,
+    ".npz": _read_npz,
+}
+
+
+def _hmm(
+    *, initial: list, transition: list, emission: list, length: int = DEFAULT_LENGTH, words: list | None = None
+) -> Language:
+    try:
+        return HMM(initial, transition, emission, length, words)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"initial, transition or emission is no table of numbers: {error}") from None
+
+
+def _pcfg(*, grammar: str, max_length: int | None = None, tasks: dict | None = None) -> Language:
+    spans = None
+    if tasks is not None:
+        spans = {}
+        for name, task in tasks.items():
+            if not isinstance(task, Mapping) or set(task) != {"words", "symbols"}:
+                raise InputError(
+                    f"task {name}: expected the keys words (a number, or null for all) and symbols (a list)"
+                )
+            spans[str(name)] = Span(task["words"], tuple(map(str, task["symbols"])))
+    return PCFG(read_text(grammar), max_length, spans)
+
+
+def _random_hmm(
+    *,
+    states: int,
+    words: int,
+    length: int = DEFAULT_LENGTH,
+    blocks: int = 1,
+    transition_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    shared_words: bool = False,
+    seed: int = 0,
+) -> Language:
+    generator = random_stream(seed, "language")
+    concentrations = (transition_concentration, emission_concentration)
+    return random_hmm(states, words, length, generator, blocks, *concentrations, shared_words)
+
+
+def _layered_pcfg(
+    *,
+    layers: list,
+    rules: list,
+    words: int,
+    rule_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    words_per_symbol: int | None = None,
+    exit_probability: list | None = None,
+    seed: int = 0,
+) -> Language:
+    exits = None if exit_probability is None else (float(exit_probability[0]), float(exit_probability[1]))
+    generator = random_stream(seed, "language")
+    concentrations = (rule_concentration, emission_concentration)
+    return layered_pcfg(layers, rules, words, generator, *concentrations, words_per_symbol, exits)
+
+
+FAMILIES: dict[str, Callable[..., Language]] = {
+    "hmm": _hmm,
+    "pcfg": _pcfg,
+    "random-hmm": _random_hmm,
+    "layered-pcfg": _layered_pcfg,
+}
+
+
+def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Path) -> Language:
+    """`preset: NAME` starts from a preset, `file: PATH` from a file beside this one; other keys replace its own."""
+    content = dict(content)
+    if "file" in content:
+        length = content.pop("max_length", None)
+        path = folder / str(content.pop("file"))
+        for key in content:
+            raise unknown("key", key, ["file", "max_length"])
+        return load_language(path, max_length or length)
+    if "preset" in content:
+        name = content.pop("preset")
+        if name not in preset_names():
+            raise unknown("preset", name, preset_names())
+        base = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+        content = {**base, **content}
+    family = content.pop("family", None)
+    if family not in FAMILIES:
+        raise unknown("family", family, FAMILIES)
+    build = FAMILIES[family]
+    parameters = inspect.signature(build).parameters
+    if max_length is not None:
+        bound = "max_length" if "max_length" in parameters else "length"
+        if bound not in parameters:
+            raise InputError(
+                f"the length of family {family} follows from its layers; change those instead of max_length"
+            )
+        content[bound] = max_length
+    for key, value in content.items():
+        if key not in parameters:
+            raise unknown(f"key of family {family}", key, parameters)
+        content[key] = _typed(key, value, parameters[key].annotation)
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in content]
+    if missing:
+        raise InputError(f"family {family} lacks the key '{missing[0]}'; add it")
+    return build(**content)
+
+
+def _typed(key: str, value: Any, annotation: Any) -> Any:
+    """The value, if it is of the annotated type; a number written as text in YAML (1e-3) is read as one."""
+    kinds = annotation.__args__ if hasattr(annotation, "__args__") else (annotation,)
+    if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
+        try:
+            value = float(value)
+        except ValueError:
+            value = math.nan
+    valid = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds) and value == value
+    if not valid:
+        names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
+        raise InputError(f"key '{key}' is {value!r}, expected {names}; correct it")
+    return value

@@ -1,0 +1,211 @@
+"""Probabilistic context-free grammars, cut at a length and renormalised.
+
+    p(x) = sum over trees t of x of prod_{rules in t} p(rule)  /  P(T <= max_length)
+
+Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisner 2016).
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+import yaml
+from torch import Tensor
+
+from ..errors import InputError, unknown
+from .categorical import Categorical
+from .chart import Charts, InsideTables
+from .derivation import DerivationTable, preorder
+from .grammar import Grammar, binarise, check, read_text, yield_lengths
+from .language import Language, Sentences
+from .tasks import InsideArgmax, Span, Task, TreeSymbol
+
+if TYPE_CHECKING:
+    import nltk
+
+DEFAULT_MAX_LENGTH = 32
+"""Where a grammar has sentences of any length and nothing else is said (Liu et al. 2022, A.1)."""
+
+START = slice(0, 1)
+"""The start symbol is number 0."""
+
+
+class PCFG(Language):
+    """The language of a checked grammar, over sentences of at most max_length words.
+
+    max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
+    A is the whole sentence, B its first 4 words, C its first 2, unless given.
+
+    Raises InputError where a symbol can never finish within max_length.
+    """
+
+    def __init__(
+        self, grammar: Grammar, max_length: int | None = None, spans: Mapping[str, Span] | None = None
+    ) -> None:
+        least, greatest = yield_lengths(grammar)
+        if max_length is None:
+            longest = greatest[grammar.start]
+            max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
+        for symbol, length in least.items():
+            if length > max_length:
+                needs = "never ends" if length == torch.inf else f"needs {int(length)} words"
+                remedy = "give it a rule that ends" if length == torch.inf else "allow longer sentences"
+                raise InputError(
+                    f"the nonterminal {symbol} {needs}, expected at most max_length = {max_length}: {remedy}"
+                )
+        self.grammar, self.max_length = grammar, max_length
+        self.rules = binarise(grammar)
+        self.symbols, self.words = self.rules.symbols, self.rules.words
+        self.tables = InsideTables(self.rules, max_length)
+        self.emission = self.tables.emission
+        charts = self.tables.lengths()
+        log_mass = [charts.log_inside(width)[0, 0] for width in range(1, max_length + 1)]
+        mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
+        self.log_mass = mass.logsumexp(0)
+        self.length_log_prob = mass - self.log_mass
+        self.derivations = DerivationTable(self.rules, self.tables, charts)
+        self._length_table = Categorical.from_matrix(self.length_log_prob.exp()[None])
+        self._word_table = Categorical.from_matrix(self.emission)
+        self._leaf_row = torch.full((len(self.symbols),), -1)
+        self._leaf_row[self.tables.leaf_symbols] = torch.arange(len(self.tables.leaf_symbols))
+        self.spans = dict(spans) if spans is not None else self._published_spans()
+        for span in self.spans.values():
+            self.symbol_ids(span.symbols)
+
+    @classmethod
+    def from_string(cls, text: str, max_length: int | None = None) -> "PCFG":
+        """The grammar in NLTK's notation, unary rules, long rules and words within rules allowed.
+
+        Rules of a symbol that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for a line
+        that is no rule, rules that do not sum to one, empty rules, and a symbol that is not defined, not reachable or
+        cannot finish within max_length.
+        """
+        return cls(read_text(text), max_length)
+
+    @classmethod
+    def from_nltk(cls, grammar: "nltk.PCFG", max_length: int | None = None) -> "PCFG":
+        """The language of an nltk.PCFG; raises as `from_string` does."""
+        return cls(check(grammar.start(), grammar.productions()), max_length)
+
+    def to_nltk(self) -> "nltk.PCFG":
+        """The grammar as an nltk.PCFG (which knows no bound on the length)."""
+        import nltk
+
+        return nltk.PCFG(self.grammar.start, list(self.grammar.productions))
+
+    # ---- exact quantities
+
+    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+        """log of the inside score of the start symbol over the whole sentence; leaf_scores [n, T, leaf symbols]."""
+        return self.tables.inside(leaf_scores).log_inside(leaf_scores.shape[1], START)[:, 0]
+
+    def log_normaliser(self) -> Tensor:
+        return self.log_mass
+
+    def floats_per_sentence(self, length: int) -> int:
+        return self.tables.floats_per_sentence(min(length, self.max_length)) + 2 * length * self.vocab_size
+
+    def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
+        """log P(A =>* x_1 .. x_w) [n, symbols] for the prefix of w = widths [n] words; -inf where A cannot yield it."""
+        tokens, widths, hidden = self.checked(tokens, widths, None)
+        out = torch.full((len(tokens), len(self.symbols)), -torch.inf, dtype=torch.float64, device=self.device)
+        for rows, width in self._chunks(widths):
+            with torch.no_grad():
+                scores = self._leaf_scores(tokens[rows, :width], hidden[rows, :width])
+                out[rows] = self.tables.inside(scores).log_inside(width)
+        return out
+
+    def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+        """p(a node of the tree spans words t .. t+w-1 and its topmost symbol is A | the visible words).
+
+        [n, T, T, symbols] float64, indexed by start t, width w - 1 and symbol; symbols beyond `rules.num_original` are
+        those that binarisation added. Raises as `conditional`.
+        """
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        n, longest = tokens.shape
+        out = torch.zeros(n, longest, longest, len(self.symbols), dtype=torch.float64, device=self.device)
+        for rows, length, values, gradients in self.evidence_gradients(tokens, lengths, hidden, self._run):
+            for width, value, gradient in zip(self._widths(length), values, gradients, strict=True):
+                out[rows, : length - width + 1, width - 1] = value * gradient
+        return out
+
+    def prefix_posterior(self, tokens: Tensor, lengths: Tensor, widths: Tensor, symbols: Tensor) -> Tensor:
+        """p(the topmost of `symbols` over the first `widths` words is c | the words) [n, len(symbols)].
+
+        From the outside score of what enters the span, through unary rules that pass none of the symbols, to c:
+        alpha (I - D R)^-1, where D keeps the symbols that are not asked for.
+        """
+        tokens, lengths, hidden = self.checked(tokens, lengths, None)
+        others = torch.ones(len(self.symbols), dtype=torch.float64, device=self.device)
+        others[symbols] = 0
+        eye = torch.eye(len(self.symbols), dtype=torch.float64, device=self.device)
+        walks = torch.linalg.inv(eye - others[:, None] * self.tables.unary)[:, symbols].clamp(min=0)
+        out = torch.zeros(len(tokens), len(symbols), dtype=torch.float64, device=self.device)
+        for rows, length, values, gradients in self.evidence_gradients(tokens, lengths, hidden, self._run):
+            for width, value, gradient in zip(self._widths(length), values, gradients, strict=True):
+                here = widths[rows] == width
+                out[rows[here]] = (gradient[here, 0] @ walks) * value[here, 0][:, symbols]
+        return out
+
+    def _widths(self, length: int) -> list[int]:
+        return [width for width in range(1, length + 1) if width == 1 or self.tables.splits[width]]
+
+    def _run(self, leaf_scores: Tensor) -> tuple[Tensor, list[Tensor]]:
+        charts: Charts = self.tables.inside(leaf_scores)
+        log_z = charts.log_inside(leaf_scores.shape[1], START)[:, 0]
+        return log_z, [values for values in charts.values if values is not None]
+
+    # ---- samples and tasks
+
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """num_sentences sentences, padded to max_length.
+
+        latents["nodes"] [n, nodes, 3]: the tree of each, as (start, width, symbol) in preorder, padded with -1.
+        """
+        rows = torch.zeros(num_sentences, dtype=torch.long, device=self.device)
+        lengths = self._length_table.draw_column(rows, generator)
+        nodes, leaves = self.derivations.draw(0, lengths, generator)
+        sentence, position, symbol = leaves.unbind(1)
+        tokens = torch.full((num_sentences, self.max_length), self.pad_id, device=self.device)
+        tokens[sentence, position] = self._word_table.draw_column(self._leaf_row[symbol], generator)
+        trees = {"nodes": preorder(nodes, num_sentences, self.max_length)} if latents else {}
+        return Sentences(tokens, lengths, trees)
+
+    def symbol_ids(self, names: Iterable[str]) -> Tensor:
+        """The numbers of the named symbols. Raises InputError for a name that the grammar lacks."""
+        number = {name: i for i, name in enumerate(self.symbols)}
+        for name in names:
+            if name not in number:
+                raise unknown("nonterminal", name, self.symbols[: self.rules.num_original])
+        return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
+        """A, B, C: argmax of the inside score of a prefix; tree-A, tree-B, tree-C: the symbol truly there."""
+        tasks: dict[str, Task] = {name: InsideArgmax(name, self, span) for name, span in self.spans.items()}
+        tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
+        return tasks
+
+    def _published_spans(self) -> dict[str, Span]:
+        """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""
+        top = tuple(self.symbols[child] for parent, child, _ in self.rules.unary if parent == 0 and child != 0)
+        spans = {"A": Span(None, tuple(dict.fromkeys(top)))}
+        possible = self.length_log_prob > -torch.inf
+        for name, words in (("B", 4), ("C", 2)):
+            if self.max_length < words:
+                continue
+            widths = {min(words, length) for length in possible.nonzero()[:, 0].tolist()}
+            able = self.tables.feasible[sorted(widths)].any(0)
+            own = range(1, self.rules.num_original)
+            spans[name] = Span(words, tuple(self.symbols[i] for i in own if able[i]))
+        return {name: span for name, span in spans.items() if span.symbols}
+
+    def save(self, path: str) -> str:
+        """Writes path.yaml: family, max_length, tasks and the grammar in NLTK's notation."""
+        spans = {name: {"words": span.words, "symbols": list(span.symbols)} for name, span in self.spans.items()}
+        head = yaml.safe_dump({"family": "pcfg", "max_length": self.max_length, "tasks": spans}, sort_keys=False)
+        body = "".join(f"  {line}\n" for line in self.grammar.to_text().splitlines())
+        with open(f"{path}.yaml", "w", encoding="utf-8") as file:
+            file.write(f"{head}grammar: |\n{body}")
+        return f"{path}.yaml"

@@ -1,0 +1,122 @@
+"""Downstream tasks: labels of sentences, and the best accuracy anyone could reach who reads the words.
+
+A task that is a function of the words alone has Bayes accuracy 1. A task that asks for a latent variable z has
+
+    Bayes accuracy = E_x max_z p(z | x).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..estimate import Estimate
+from .language import Sentences
+
+if TYPE_CHECKING:
+    from .hmm import HMM
+    from .pcfg import PCFG
+
+NONE = "none"
+"""The class of a sentence that has no such constituent."""
+
+
+class Task(ABC):
+    """name; classes: the label strings, so that label c means classes[c]."""
+
+    name: str
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def labels(self, sentences: Sentences) -> Tensor:
+        """Labels [n] int64."""
+
+    @abstractmethod
+    def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
+        """The accuracy of the best classifier that reads the words, by exact posteriors over sampled sentences."""
+
+
+class HiddenState(Task):
+    """The k-th hidden state of an HMM, k counted from 1, as sampled (Liu et al. 2022, A.2: tasks 6 and 10)."""
+
+    def __init__(self, language: "HMM", k: int) -> None:
+        self.language, self.k = language, k
+        self.name = f"state-{k}"
+        self.classes = tuple(str(z + 1) for z in range(language.num_states))
+
+    def labels(self, sentences: Sentences) -> Tensor:
+        return sentences.latents["states"][:, self.k - 1]
+
+    def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
+        sentences = self.language.sample(num_sentences, generator, latents=False)
+        posterior = self.language.posterior(sentences.tokens)[:, self.k - 1]
+        return Estimate.from_samples(posterior.amax(1))
+
+
+@dataclass(frozen=True)
+class Span:
+    """A prefix of the sentence and the symbols to choose from: words = None is the whole sentence.
+
+    A sentence shorter than `words` is taken whole.
+    """
+
+    words: int | None
+    symbols: tuple[str, ...]
+
+    def width(self, lengths: Tensor) -> Tensor:
+        return lengths if self.words is None else lengths.clamp(max=self.words)
+
+
+class _SpanTask(Task):
+    def __init__(self, name: str, language: "PCFG", span: Span) -> None:
+        self.name, self.language, self.span = name, language, span
+        self.classes = (*span.symbols, NONE)
+        self.symbols = language.symbol_ids(span.symbols)
+
+
+class InsideArgmax(_SpanTask):
+    """argmax_i P(S_i =>* x_1 .. x_L), the inside score of a prefix; ties go to the first symbol.
+
+    Tasks A, B and C as published (Liu et al. 2022, A.1): neither a prior over the symbols nor the rest of the sentence
+    enters. The label is NONE where no symbol derives the prefix. It is a function of the words: Bayes accuracy is 1.
+    """
+
+    def labels(self, sentences: Sentences) -> Tensor:
+        widths = self.span.width(sentences.lengths)
+        scores = self.language.inside_scores(sentences.tokens, widths)[:, self.symbols]
+        best = scores.max(1)
+        return torch.where(best.values > -torch.inf, best.indices, len(self.symbols))
+
+    def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
+        return Estimate(1.0, 0.0, num_sentences)
+
+
+class TreeSymbol(_SpanTask):
+    """The symbol that truly dominates the prefix in the sampled tree; NONE where the prefix is no constituent.
+
+    Where a chain of unary rules puts several of the symbols over the same words, the topmost counts.
+    """
+
+    def labels(self, sentences: Sentences) -> Tensor:
+        nodes = sentences.latents["nodes"]
+        start, width, symbol = nodes.unbind(-1)
+        lookup = torch.full((len(self.language.symbols) + 1,), -1, device=nodes.device)
+        lookup[self.symbols] = torch.arange(len(self.symbols), device=nodes.device)
+        label = lookup[symbol]
+        wanted = (start == 0) & (width == self.span.width(sentences.lengths)[:, None]) & (label >= 0)
+        first = wanted.int().argmax(1)
+        found = label.gather(1, first[:, None])[:, 0]
+        return torch.where(wanted.any(1), found, len(self.symbols))
+
+    def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
+        sentences = self.language.sample(num_sentences, generator, latents=False)
+        posterior = self.posterior(sentences)
+        return Estimate.from_samples(posterior.amax(1))
+
+    def posterior(self, sentences: Sentences) -> Tensor:
+        """p(label = c | the words) [n, classes] float64."""
+        widths = self.span.width(sentences.lengths)
+        over = self.language.prefix_posterior(sentences.tokens, sentences.lengths, widths, self.symbols)
+        return torch.cat([over, (1 - over.sum(1, keepdim=True)).clamp(min=0)], 1)

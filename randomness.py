@@ -1,0 +1,27 @@
+"""Named random streams derived from one seed. Nothing in satlab touches a global random state.
+
+A stream is a pure function of (seed, name, index): the batch of step k is the same whatever ran before it, on however many
+workers. The bits depend on the kind of device too, since torch's CPU and CUDA generators differ.
+"""
+
+import hashlib
+
+import torch
+
+STREAMS = ("language", "corpus", "init", "batches", "dropout", "evaluation", "probe", "flatness", "floor", "tasks")
+
+
+def derive_seed(seed: int, name: str, *index: int) -> int:
+    """The first 63 bits of SHA-256 of "seed/name/index/...".
+
+    Raises ValueError for a stream that is not in STREAMS: a mistyped name would otherwise be a silent new stream.
+    """
+    if name not in STREAMS:
+        raise ValueError(f"unknown random stream {name!r}; expected one of {STREAMS}")
+    key = "/".join([str(int(seed)), name, *(str(int(i)) for i in index)])
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+
+
+def random_stream(seed: int, name: str, *index: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch.Generator on `device`, seeded with derive_seed(seed, name, *index)."""
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, name, *index))
