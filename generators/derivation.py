@@ -31,13 +31,13 @@ class DerivationTable:
         entries = [_entries(self.num_symbols + leaves, mass, leaves, leaves, LEAF)]
         for width in range(1, tables.max_length + 1):
             row = width * self.num_symbols
-            entries.append(
-                _entries(row + unary[:, 0], unary_p * beta[width, unary[:, 1]], *unary.T[1:], unary[:, 1], UNARY)
-            )
+            parent, child = unary.unbind(1)
+            entries.append(_entries(row + parent, unary_p * beta[width, child], child, child, UNARY))
+            parent, left, right = binary.unbind(1)
             for k in tables.splits[width]:
                 scale = torch.exp(log_scale[k] + log_scale[width - k] - log_scale[width])
-                weight = binary_p * beta[k, binary[:, 1]] * beta[width - k, binary[:, 2]] * scale
-                entries.append(_entries(row + binary[:, 0], weight, binary[:, 1], binary[:, 2], k))
+                weight = binary_p * beta[k, left] * beta[width - k, right] * scale
+                entries.append(_entries(row + parent, weight, left, right, k))
         rows, weights, self.left, self.right, self.split = (torch.cat(part) for part in zip(*entries, strict=True))
         order = rows.argsort(stable=True)
         self.left, self.right, self.split = self.left[order], self.right[order], self.split[order]

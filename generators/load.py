@@ -199,7 +199,11 @@ def _typed(key: str, value: Any, annotation: Any) -> Any:
             value = float(value)
         except ValueError:
             value = math.nan
-    valid = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds) and value == value
+    valid = (
+        isinstance(value, kinds)
+        and not (isinstance(value, bool) and bool not in kinds)
+        and not (isinstance(value, float) and math.isnan(value))
+    )
     if not valid:
         names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
         raise InputError(f"key '{key}' is {value!r}, expected {names}; correct it")

@@ -1,0 +1,58 @@
+"""The trace of the Hessian of the pre-training loss: one entry, many estimators.
+
+Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all trainable ones, tied weights once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import InputError, unknown
+from ..estimate import Estimate
+from ..generators import Sentences
+from ..generators.masking import hide
+from ..generators.stream import mask_sentences
+from ..models import MaskedLM
+from ..randomness import random_stream
+from .sampled_gradient import block_traces
+
+
+@dataclass(frozen=True)
+class TraceEstimate(Estimate):
+    """The total, and the share of each kind of parameter in blocks: name -> Estimate; the values add up to the total."""
+
+    blocks: dict[str, Estimate]
+
+
+Estimator = Callable[..., dict[str, Tensor]]
+METHODS: dict[str, Estimator] = {"sampled-gradient": block_traces}
+"""Each gives, for a batch of contexts, one independent unbiased term a context and block: name -> [contexts]."""
+
+
+def hessian_trace(
+    model: MaskedLM,
+    sentences: Sentences,
+    method: str = "sampled-gradient",
+    draws: int = 1,
+    seed: int = 0,
+    masking: str = "one",
+) -> TraceEstimate:
+    """Tr(H), H the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters, in nats per unit of parameter squared.
+
+    One context (x, t) a sentence, t hidden at random; n contexts, and the standard error is over them.
+    method "sampled-gradient": see flatness/sampled_gradient.py; it is Tr(H) where f equals the truth.
+
+    Raises InputError for an unknown method, fewer than 2 sentences and fewer than 1 draw.
+    """
+    if method not in METHODS:
+        raise unknown("flatness method", method, METHODS)
+    if len(sentences) < 2 or draws < 1:
+        raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
+    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
+    hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
+    batch = mask_sentences(sentences, hidden, model.mask_id)
+    terms = METHODS[method](model, batch, draws, generator)
+    blocks = {name: Estimate.from_samples(values) for name, values in terms.items()}
+    total = Estimate.from_samples(sum(terms.values()))  # type: ignore[arg-type]
+    return TraceEstimate(total.value, total.stderr, total.n, blocks)

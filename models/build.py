@@ -1,0 +1,108 @@
+"""From a model's name to a model, and from a directory to a trained one."""
+
+import json
+import re
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ..errors import InputError, unknown
+from ..generators import Language
+from ..randomness import random_stream
+from .bert import Bert
+from .interface import MaskedLM
+from .lookup import LookupTable
+from .lstm import Lstm
+
+HEAD_SIZE = 64
+"""Width of an attention head, at every size (Liu et al. 2022, A.3); narrower models have one head."""
+
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of the initial weights (Devlin et al. 2019)."""
+
+KINDS = ("bert", "bert-post", "lstm", "lookup")
+NAME = re.compile(r"(?P<kind>bert|bert-post|lstm)-(?P<layers>[1-9]\d*)x(?P<width>[1-9]\d*)")
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> MaskedLM:
+    """An untrained model for the language: "bert-2x64" (layers x width), "bert-post-2x64", "lstm-1x32", or "lookup".
+
+    Weights are drawn from the seed's stream "init". Raises InputError for a name of no such form.
+    """
+    if name == "lookup":
+        return LookupTable(language)
+    model = _make(name, language.vocab_size, language.max_length, dropout)
+    initialise(model, random_stream(seed, "init"))
+    return model
+
+
+def _make(name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    match = NAME.fullmatch(name)
+    if not match:
+        kind = re.sub(r"-?\d.*$", "", name)
+        if kind in KINDS:
+            raise InputError(f"model '{name}': expected {kind}-LAYERSxWIDTH, for example {kind}-2x64")
+        raise unknown("model", kind, KINDS)
+    kind, layers, width = match["kind"], int(match["layers"]), int(match["width"])
+    if kind == "lstm":
+        return Lstm(name, vocab_size, max_length, layers, width, dropout)
+    if width > HEAD_SIZE and width % HEAD_SIZE:
+        nearest = max(1, round(width / HEAD_SIZE)) * HEAD_SIZE
+        raise InputError(
+            f"model '{name}': heads are {HEAD_SIZE} wide, expected a multiple, for example {kind}-{layers}x{nearest}"
+        )
+    heads = max(1, width // HEAD_SIZE)
+    return Bert(name, vocab_size, max_length, layers, width, heads, "post" if kind == "bert-post" else "pre", dropout)
+
+
+def initialise(model: nn.Module, generator: torch.Generator) -> None:
+    """Weights normal with deviation 0.02 (LSTM matrices orthogonal-scale uniform), biases 0, norms 1."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            elif "bias" in name:
+                parameter.zero_()
+            elif "lstm" in name:
+                bound = parameter.shape[1] ** -0.5
+                parameter.uniform_(-bound, bound, generator=generator)
+            else:
+                parameter.normal_(0.0, INITIAL_DEVIATION, generator=generator)
+
+
+def save_model(model: MaskedLM, folder: Path) -> None:
+    """Writes model.json (how to build it) and model.safetensors (its weights) into the folder."""
+    dropout = next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
+    description = {
+        "name": model.name,
+        "vocab_size": model.vocab_size,
+        "max_length": model.max_length,
+        "dropout": dropout,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+    safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+
+
+def load_model(folder: str | Path) -> MaskedLM:
+    """The model in a checkpoint's directory, or that of a run's last checkpoint, in evaluation mode.
+
+    Raises InputError where there is none, or where a file is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / DESCRIPTION).is_file():
+        checkpoints = sorted(folder.glob("checkpoints/step-*/" + DESCRIPTION))
+        if not checkpoints:
+            raise InputError(f"{folder}: no checkpoint here, expected a run or a checkpoint directory; train one first")
+        folder = checkpoints[-1].parent
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text())
+        model = _make(description["name"], description["vocab_size"], description["max_length"], description["dropout"])
+        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except (OSError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{folder}: damaged checkpoint ({error}); take another one or train again") from None
+    return model.eval()
