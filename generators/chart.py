@@ -1,15 +1,20 @@
-"""The inside algorithm over batches of sentences of equal length.
+"""The inside and the outside algorithm over batches of sentences of equal length.
 
 With beta_iw(A) = P(A =>* words i .. i+w-1), U = (I - R)^-1 the closure of the unary rules R (which solves cycles exactly),
 
     beta_iw(A) = sum_B U[A, B] sum_{B -> C D} p(B -> C D) sum_k beta_ik(C) beta_{i+k, w-k}(D)      (w > 1)
     beta_i1(A) = sum_B U[A, B] e_i(B)
 
-Charts are rescaled span by span, so sentences of any length keep their accuracy. Only the pairs C D that some rule uses are
-formed, once for all parents, and only at the widths and splits at which the grammar can fill them.
+and alpha_iw(A) = dZ / d beta_iw(A) from the top down (Baker 1979; Lari and Young 1990). Each span has a scale of its own in
+either pass, so sentences of hundreds of words keep their accuracy; within a span, a symbol 1e308 times less likely than the
+best counts as impossible. Only the pairs C D that some rule uses are formed, once for all parents, and only at the widths
+and splits at which the grammar can fill them.
+
+The outside pass is written out, not left to the gradient of the inside pass: a span that no symbol yields has no scale
+there, yet its outside score counts, for other words in its place.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,24 +22,36 @@ from torch import Tensor
 from .grammar import Rules
 
 
-@dataclass
-class Charts:
-    """values[w] [n, starts, symbols] and log_scales[w] [n, starts]: beta = values * exp(log_scale); None if infeasible.
+class Scores(NamedTuple):
+    """The spans of one width: score = values [n, starts, symbols] * exp(log_scale [n, starts]).
 
-    The scales are constants for the gradient; log_scale is -inf where no symbol yields the span.
+    log_scale is -inf where every score of the span is zero.
     """
 
-    values: list[Tensor | None]
-    log_scales: list[Tensor | None]
+    values: Tensor
+    log_scale: Tensor
 
-    def log_inside(self, width: int, symbols: slice = slice(None)) -> Tensor:
-        """log beta [n, symbols] of the first `width` words; -inf for a symbol that cannot yield them."""
-        values, log_scale = self.values[width], self.log_scales[width]
-        if values is None or log_scale is None:
-            assert self.values[1] is not None
-            return torch.full_like(self.values[1][:, 0, symbols], -torch.inf)
-        # The choice comes before the logarithm: the slope of log at another symbol's zero would make the gradient nan.
+
+class Charts(dict[int, Scores]):
+    """width -> Scores, for the widths that the grammar can fill."""
+
+    def log_prefix(self, width: int, symbols: slice = slice(None)) -> Tensor:
+        """The log scores [n, symbols] of the first `width` words; -inf for a symbol that cannot yield them."""
+        if width not in self:
+            return torch.full_like(self[1].values[:, 0, symbols], -torch.inf)
+        values, log_scale = self[width]
         return values[:, 0, symbols].log() + log_scale[:, 0, None]
+
+    def add(self, width: int, starts: slice, symbols: Tensor, given: Tensor, log_scale: Tensor) -> None:
+        """Adds given [n, starts, pairs] * exp(log_scale [n, starts]) to the scores of symbols [pairs] at these starts."""
+        values, log_scales = self[width]
+        mine, mine_scale = values[:, starts], log_scales[:, starts]
+        gathered, log_scale = _rescaled(torch.zeros_like(mine).index_add_(2, symbols, given), log_scale)
+        top = torch.maximum(mine_scale, log_scale)
+        finite = torch.where(top > -torch.inf, top, 0.0)
+        mine *= (mine_scale - finite).exp()[..., None]
+        mine += gathered * (log_scale - finite).exp()[..., None]
+        log_scales[:, starts] = top
 
 
 class InsideTables:
@@ -44,12 +61,7 @@ class InsideTables:
         n = len(rules.symbols)
         self.num_symbols, self.max_length = n, max_length
         self.unary = _matrix(n, n, rules.unary)
-        self.closure = torch.linalg.inv(torch.eye(n, dtype=torch.float64) - self.unary)
-        # An inverse of a matrix with a zero pattern rounds: what no chain of rules reaches is exactly zero.
-        reach = torch.eye(n, dtype=torch.bool) | (self.unary > 0)
-        for _ in range(n.bit_length()):
-            reach = (reach.double() @ reach.double()) > 0
-        self.closure = torch.where(reach, self.closure, 0.0).clamp(min=0)
+        self.closure = closure(self.unary)
         self.leaf_symbols = sorted({symbol for symbol, _, _ in rules.lexical})
         row = {symbol: i for i, symbol in enumerate(self.leaf_symbols)}
         lexical = [(row[symbol], word, p) for symbol, word, p in rules.lexical]
@@ -78,7 +90,7 @@ class InsideTables:
             self.feasible[width] = makes[self.pairs[width]].any(0)
 
     def inside(self, leaf_scores: Tensor) -> Charts:
-        """Charts for leaf_scores [n, T, leaf symbols], differentiable."""
+        """Charts of beta for leaf_scores [n, T, leaf symbols]."""
         return self._grow(leaf_scores, leaf_scores.shape[1], everywhere_alike=False)
 
     def lengths(self) -> Charts:
@@ -86,24 +98,22 @@ class InsideTables:
         return self._grow(self.emission.sum(1)[None, None], self.max_length, everywhere_alike=True)
 
     def _grow(self, leaf_scores: Tensor, length: int, everywhere_alike: bool) -> Charts:
-        first = _rescaled(leaf_scores @ self.leaf_to_symbol, leaf_scores.new_zeros(leaf_scores.shape[:2]))
-        filled = {1: first}
+        leaves = leaf_scores @ self.leaf_to_symbol
+        charts = Charts({1: _rescaled(leaves, leaves.new_zeros(leaves.shape[:2]))})
         for width in range(2, length + 1):
             starts = 1 if everywhere_alike else length - width + 1
             parts = []
             for k in self.splits[width]:
                 offset = 0 if everywhere_alike else k
-                (left, left_scale), (right, right_scale) = filled[k], filled[width - k]
+                (left, left_scale), (right, right_scale) = charts[k], charts[width - k]
                 here, there = slice(0, starts), slice(offset, offset + starts)
                 parts.append((left[:, here], right[:, there], left_scale[:, here] + right_scale[:, there]))
             if parts:
-                filled[width] = self._combine(width, parts)
-        nothing = (None, None)
-        rows = [nothing, *(filled.get(width, nothing) for width in range(1, length + 1))]
-        return Charts([values for values, _ in rows], [log_scale for _, log_scale in rows])
+                charts[width] = self._combine(width, parts)
+        return charts
 
-    def _combine(self, width: int, parts: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """One width of the chart from (left, right, log scale) of each split: values [n, starts, N], scales [n, starts]."""
+    def _combine(self, width: int, parts: list[tuple[Tensor, Tensor, Tensor]]) -> Scores:
+        """One width of the chart from (left, right, log scale) of each split."""
         pairs = self.pairs[width]
         scales = torch.stack([scale for _, _, scale in parts], 2)
         top = scales.amax(2)
@@ -113,6 +123,28 @@ class InsideTables:
         right = torch.stack([part[1] for part in parts], 2)[..., self.right[pairs]]
         together = (weights[..., None] * left * right).sum(2)
         return _rescaled(together @ self.pair_to_symbol[pairs], top)
+
+    def outside(self, inside: Charts, length: int) -> Charts:
+        """Charts of alpha_iw(A) = dZ / d beta_iw(A), Z the score of the start symbol (number 0) over all words."""
+        charts = Charts()
+        for width, (values, log_scale) in inside.items():
+            charts[width] = Scores(torch.zeros_like(values), torch.full_like(log_scale, -torch.inf))
+        charts[length].values[:, 0, 0] = 1.0
+        charts[length].log_scale[:, 0] = 0.0
+        for width in sorted(charts, reverse=True):
+            pairs, starts = self.pairs[width], length - width + 1
+            left, right = self.left[pairs], self.right[pairs]
+            alpha, alpha_scale = charts[width]
+            per_pair = alpha @ self.pair_to_symbol[pairs].T
+            for k in self.splits[width]:
+                here, there = slice(0, starts), slice(k, k + starts)
+                values, log_scale = inside[width - k]
+                charts.add(k, here, left, per_pair * values[:, there][..., right], alpha_scale + log_scale[:, there])
+                values, log_scale = inside[k]
+                charts.add(
+                    width - k, there, right, per_pair * values[:, here][..., left], alpha_scale + log_scale[:, here]
+                )
+        return charts
 
     def floats_per_sentence(self, length: int) -> int:
         """About how many numbers the chart of one sentence keeps for its gradient."""
@@ -132,11 +164,24 @@ class InsideTables:
         return moved
 
 
-def _rescaled(values: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
-    top = values.detach().amax(-1)
+def closure(unary: Tensor) -> Tensor:
+    """sum_k R^k = (I - R)^-1 for R [N, N] >= 0 of spectral radius below 1, by doubling.
+
+    Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
+    """
+    total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device) + unary
+    power = unary
+    while bool((power > 0).any()):
+        power = power @ power
+        total = total + total @ power
+    return total
+
+
+def _rescaled(values: Tensor, log_scale: Tensor) -> Scores:
+    top = values.amax(-1)
     alive = top > 0
     divisor = torch.where(alive, top, 1.0)
-    return values / divisor[..., None], torch.where(alive, log_scale + divisor.log(), -torch.inf)
+    return Scores(values / divisor[..., None], torch.where(alive, log_scale + divisor.log(), -torch.inf))
 
 
 def _matrix(rows: int, columns: int, entries: list[tuple[int, int, float]]) -> Tensor:

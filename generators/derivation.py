@@ -22,9 +22,9 @@ class DerivationTable:
     def __init__(self, rules: Rules, tables: InsideTables, charts: Charts) -> None:
         self.num_symbols = tables.num_symbols
         beta, log_scale = _by_width(charts, tables)
-        unary = torch.tensor([(parent, child) for parent, child, _ in rules.unary]).reshape(-1, 2)
+        unary = torch.tensor([(parent, child) for parent, child, _ in rules.unary], dtype=torch.long).reshape(-1, 2)
         unary_p = torch.tensor([p for *_, p in rules.unary], dtype=torch.float64)
-        binary = torch.tensor([(a, b, c) for a, b, c, _ in rules.binary]).reshape(-1, 3)
+        binary = torch.tensor([(a, b, c) for a, b, c, _ in rules.binary], dtype=torch.long).reshape(-1, 3)
         binary_p = torch.tensor([p for *_, p in rules.binary], dtype=torch.float64)
         leaves = torch.tensor(tables.leaf_symbols)
         mass = tables.emission.sum(1) * torch.exp(-log_scale[1])
@@ -54,7 +54,7 @@ class DerivationTable:
         device = lengths.device
         sentence = torch.arange(len(lengths), device=device)
         node = torch.stack([sentence, torch.zeros_like(lengths), lengths, torch.full_like(lengths, start)], 1)
-        nodes, leaves = [], []
+        nodes, leaves = [node[:0]], [node[:0, :3]]
         while len(node):
             nodes.append(node)
             sentence, begin, width, symbol = node.unbind(1)
@@ -100,7 +100,6 @@ def _by_width(charts: Charts, tables: InsideTables) -> tuple[Tensor, Tensor]:
     """beta [max_length + 1, symbols] and its log scales [max_length + 1] from the charts of an all-hidden sentence."""
     beta = torch.zeros(tables.max_length + 1, tables.num_symbols, dtype=torch.float64)
     log_scale = torch.zeros(tables.max_length + 1, dtype=torch.float64)
-    for width, (values, scale) in enumerate(zip(charts.values, charts.log_scales, strict=True)):
-        if values is not None and scale is not None:
-            beta[width], log_scale[width] = values[0, 0], scale[0, 0]
+    for width, (values, scale) in charts.items():
+        beta[width], log_scale[width] = values[0, 0], scale[0, 0]
     return beta, log_scale

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nltk.grammar import Nonterminal, ProbabilisticProduction, read_grammar
 
 from ..errors import InputError
-from .stochastic import check_total
+from .stochastic import TOLERANCE, check_total
 
 SYMBOL = re.compile(r"""([^\s'"|\[\]#%][^\s|\[\]]*(?:\|<[^\s>]*>)*)\s*""")
 """A nonterminal: NLTK's own, and the names that treebanks and nltk's binarisation give (NP-SBJ|<DT-NN>)."""
@@ -64,6 +64,8 @@ def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction]) ->
             raise InputError(
                 f"the rule '{production.lhs()} ->' is empty, expected at least one symbol; rewrite it away"
             )
+        if not 0 <= production.prob() <= 1 + TOLERANCE:
+            raise InputError(f"the rule '{production}' has no probability between 0 and 1; correct it")
         by_symbol[production.lhs()].append(production)
     if start not in by_symbol:
         raise InputError(f"the start symbol {start} has no rule, expected at least one; define it")

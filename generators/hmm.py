@@ -2,7 +2,8 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the backward
+Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows (within a step, a state 1e308 times less likely than the
+best counts as impossible); its gradient is the backward
 algorithm. All sentences have the same length.
 """
 
@@ -40,8 +41,13 @@ class HMM(Language):
     def __init__(
         self, initial: Any, transition: Any, emission: Any, length: int, words: Sequence[str] | None = None
     ) -> None:
-        self.initial = stochastic_rows(torch.as_tensor(initial)[None], lambda _: "the initial probabilities")[0]
-        blocks = torch.as_tensor(transition)
+        initial, blocks, emission = (
+            torch.as_tensor(table, dtype=torch.float64) for table in (initial, transition, emission)
+        )
+        if initial.dim() != 1 or emission.dim() != 2:
+            shapes = f"{list(initial.shape)} and {list(emission.shape)}"
+            raise InputError(f"initial and emission have shapes {shapes}, expected [K] and [K, V]; correct them")
+        self.initial = stochastic_rows(initial[None], lambda _: "the initial probabilities")[0]
         blocks = blocks[None] if blocks.dim() == 2 else blocks
         if blocks.dim() != 3 or blocks.shape[1] != blocks.shape[2]:
             raise InputError(f"the transition matrix has shape {list(blocks.shape)}, expected [K, K] or [B, K/B, K/B]")
@@ -66,6 +72,11 @@ class HMM(Language):
         self.max_length = int(length)
         self.length_log_prob = torch.full((self.max_length + 1,), -torch.inf, dtype=torch.float64)
         self.length_log_prob[-1] = 0.0
+        self._tables = (
+            Categorical.from_matrix(self.initial[None]),
+            Categorical.from_matrix(rows),
+            Categorical.from_matrix(self.emission),
+        )
 
     @property
     def num_states(self) -> int:
@@ -109,14 +120,6 @@ class HMM(Language):
             out[rows, :length] = scores * gradient
         return out
 
-    @cached_property
-    def _tables(self) -> tuple[Categorical, Categorical, Categorical]:
-        return (
-            Categorical.from_matrix(self.initial[None]),
-            Categorical.from_matrix(self.blocks.reshape(-1, self.blocks.shape[2])),
-            Categorical.from_matrix(self.emission),
-        )
-
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
         """num_sentences sentences; latents["states"] [n, T], the hidden states counted from 0."""
         initial, transition, emission = self._tables
@@ -153,17 +156,19 @@ class HMM(Language):
         model.emissionprob_ = self.emission.cpu().numpy()
         return model
 
+    suffix = ".npz"
+
     def save(self, path: str) -> str:
         """Writes path.npz: initial, transition (the blocks), emission, length, words. No pickled objects."""
         np.savez(
-            f"{path}.npz",
+            path + self.suffix,
             initial=self.initial.cpu().numpy(),
             transition=self.blocks.cpu().numpy(),
             emission=self.emission.cpu().numpy(),
             length=np.array(self.max_length),
             words=np.array(self.words),
         )
-        return f"{path}.npz"
+        return path + self.suffix
 
 
 def random_hmm(

@@ -12,9 +12,12 @@ at all positions and for all words.
 """
 
 import copy
+import hashlib
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -58,6 +61,7 @@ class Language(ABC):
 
     words: the vocabulary, V strings. emission [leaf states, V]: what each latent leaf state emits.
     length_log_prob [max_length + 1]: log p(T = length), -inf for a length that no sentence has.
+    suffix: of the file that `save` writes.
     """
 
     words: tuple[str, ...]
@@ -65,6 +69,7 @@ class Language(ABC):
     emission: Tensor
     length_log_prob: Tensor
     tasks: "Mapping[str, Task]"
+    suffix: str
 
     @property
     def vocab_size(self) -> int:
@@ -117,6 +122,11 @@ class Language(ABC):
         """Writes the language to path plus its suffix, so that load_language gives it back bit for bit; the full path."""
 
     # ---- what follows for all of them
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file that `save` writes: equal for languages that are equal to the last bit."""
+        with tempfile.TemporaryDirectory() as folder:
+            return hashlib.sha256(Path(self.save(f"{folder}/language")).read_bytes()).hexdigest()
 
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """log p(x) [n] in nats, the length included; -inf for a sentence the language cannot produce.
@@ -206,6 +216,11 @@ class Language(ABC):
         hidden = torch.zeros_like(tokens, dtype=torch.bool) if hidden is None else hidden.to(self.device)
         inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
         hidden = hidden & inside
+        if bool((lengths > tokens.shape[1]).any()):
+            row = int((lengths > tokens.shape[1]).nonzero()[0])
+            raise InputError(
+                f"sentence {row} has length {int(lengths[row])}, expected at most {tokens.shape[1]} tokens"
+            )
         if bool((lengths < 1).any()):
             raise InputError(f"sentence {int((lengths < 1).nonzero()[0])} is empty, expected at least one word")
         wrong = inside & ~hidden & ((tokens < 0) | (tokens >= self.vocab_size))
@@ -228,30 +243,22 @@ class Language(ABC):
         seen = self.emission.T[tokens.masked_fill(hidden, 0)]
         return torch.where(hidden[..., None], self.emission.sum(1), seen)
 
+    def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
+        """(rows, length, leaf scores), chunk by chunk; raises InputError for a length that no sentence has."""
+        for rows, length in self._chunks(lengths):
+            self._check_length(length, rows)
+            yield rows, length, self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
+
     def leaf_gradients(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor
     ) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
         """(rows, length, leaf scores, d log Z / d leaf scores), chunk by chunk; raises for impossible sentences."""
-        run = lambda scores: (self.log_partition(scores), [scores])
-        for rows, length, [scores], [gradient] in self.evidence_gradients(tokens, lengths, hidden, run):
-            yield rows, length, scores, gradient
-
-    def evidence_gradients(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        hidden: Tensor,
-        run: Callable[[Tensor], tuple[Tensor, list[Tensor]]],
-    ) -> Iterator[tuple[Tensor, int, list[Tensor], list[Tensor]]]:
-        """(rows, length, variables, d log Z / d variables) where run(leaf scores) -> (log Z, variables of its graph)."""
-        for rows, length in self._chunks(lengths):
-            self._check_length(length, rows)
-            scores = self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
+        for rows, length, scores in self.evidence(tokens, lengths, hidden):
             with torch.enable_grad():
-                log_z, variables = run(scores.requires_grad_())
-                self._check_possible(log_z, rows)
-                gradients = torch.autograd.grad(log_z.sum(), variables, materialize_grads=True)
-            yield rows, length, [variable.detach() for variable in variables], list(gradients)
+                log_z = self.log_partition(scores.requires_grad_())
+                self.check_possible(log_z, rows)
+                gradient = torch.autograd.grad(log_z.sum(), scores)[0]
+            yield rows, length, scores.detach(), gradient
 
     def _conditionals(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
         for rows, length, _, gradient in self.leaf_gradients(tokens, lengths, hidden):
@@ -268,7 +275,8 @@ class Language(ABC):
                 f"expected {text}; give sentences of such a length"
             )
 
-    def _check_possible(self, log_z: Tensor, rows: Tensor) -> None:
+    def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
+        """Raises InputError, naming the sentence, where log Z is -inf."""
         impossible = log_z == -torch.inf
         if bool(impossible.any()):
             row = int(rows[impossible.nonzero()[0, 0]])

@@ -41,6 +41,12 @@ def layered_pcfg(
         raise InputError(
             f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
         )
+    if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
+        raise InputError(
+            f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
+        )
+    if exit_probability is not None and not 0 <= exit_probability[0] <= exit_probability[1] < 1:
+        raise InputError(f"exit_probability is {exit_probability}, expected 0 <= low <= high < 1; correct it")
     names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
     start = Nonterminal("S")
     productions = [ProbabilisticProduction(start, (symbol,), prob=1 / layers[0]) for symbol in names[0]]

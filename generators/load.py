@@ -72,15 +72,20 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name.rstrip("_"): archive[name] for name in archive.files}
-    except (ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise InputError(f"not an npz archive of plain arrays ({error}); write it with numpy.savez") from None
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         arrays[ours] = arrays.get(ours, arrays.pop(theirs, None))
         if arrays[ours] is None:
             raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")
-    length = max_length or int(arrays.get("length", DEFAULT_LENGTH))
+    length = np.asarray(arrays.get("length", DEFAULT_LENGTH))
+    if length.size != 1 or length.dtype.kind not in "iu":
+        raise InputError(f"'length' is {length.tolist()!r}, expected one whole number; correct it")
     words = [str(word) for word in arrays["words"]] if "words" in arrays else None
-    return HMM(arrays["initial"], arrays["transition"], arrays["emission"], length, words)
+    initial, transition, emission = (arrays[name] for name in ("initial", "transition", "emission"))
+    if any(table.dtype.kind not in "fiu" for table in (initial, transition, emission)):
+        raise InputError("initial, transition or emission holds no numbers, expected tables of probabilities")
+    return HMM(initial, transition, emission, int(length) if max_length is None else max_length, words)
 
 
 READERS: dict[str, Callable[[Path, int | None], Language]] = {
@@ -105,12 +110,16 @@ def _pcfg(*, grammar: str, max_length: int | None = None, tasks: dict | None = N
     if tasks is not None:
         spans = {}
         for name, task in tasks.items():
-            if not isinstance(task, Mapping) or set(task) != {"words", "symbols"}:
-                raise InputError(
-                    f"task {name}: expected the keys words (a number, or null for all) and symbols (a list)"
-                )
+            if not _is_span(task):
+                raise InputError(f"task {name}: expected words (a number, or null for all) and symbols (a list)")
             spans[str(name)] = Span(task["words"], tuple(map(str, task["symbols"])))
     return PCFG(read_text(grammar), max_length, spans)
+
+
+def _is_span(task: Any) -> bool:
+    if not isinstance(task, Mapping) or set(task) != {"words", "symbols"} or not isinstance(task["symbols"], list):
+        return False
+    return task["words"] is None or (isinstance(task["words"], int) and task["words"] > 0)
 
 
 def _random_hmm(
@@ -140,6 +149,10 @@ def _layered_pcfg(
     exit_probability: list | None = None,
     seed: int = 0,
 ) -> Language:
+    if exit_probability is not None and not (
+        len(exit_probability) == 2 and all(isinstance(p, (int, float)) for p in exit_probability)
+    ):
+        raise InputError(f"exit_probability is {exit_probability}, expected two numbers, [low, high]; correct it")
     exits = None if exit_probability is None else (float(exit_probability[0]), float(exit_probability[1]))
     generator = random_stream(seed, "language")
     concentrations = (rule_concentration, emission_concentration)
@@ -162,7 +175,7 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         path = folder / str(content.pop("file"))
         for key in content:
             raise unknown("key", key, ["file", "max_length"])
-        return load_language(path, max_length or length)
+        return load_language(path, length if max_length is None else max_length)
     if "preset" in content:
         name = content.pop("preset")
         if name not in preset_names():

@@ -5,17 +5,18 @@
 Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisner 2016).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..errors import InputError, unknown
 from .categorical import Categorical
-from .chart import Charts, InsideTables
+from .chart import Charts, InsideTables, closure
 from .derivation import DerivationTable, preorder
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
 from .language import Language, Sentences
@@ -60,7 +61,7 @@ class PCFG(Language):
         self.tables = InsideTables(self.rules, max_length)
         self.emission = self.tables.emission
         charts = self.tables.lengths()
-        log_mass = [charts.log_inside(width)[0, 0] for width in range(1, max_length + 1)]
+        log_mass = [charts.log_prefix(width)[0, 0] for width in range(1, max_length + 1)]
         mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
         self.log_mass = mass.logsumexp(0)
         self.length_log_prob = mass - self.log_mass
@@ -98,7 +99,8 @@ class PCFG(Language):
 
     def log_partition(self, leaf_scores: Tensor) -> Tensor:
         """log of the inside score of the start symbol over the whole sentence; leaf_scores [n, T, leaf symbols]."""
-        return self.tables.inside(leaf_scores).log_inside(leaf_scores.shape[1], START)[:, 0]
+        log_z: Tensor = _LogPartition.apply(leaf_scores, self.tables)
+        return log_z
 
     def log_normaliser(self) -> Tensor:
         return self.log_mass
@@ -113,7 +115,7 @@ class PCFG(Language):
         for rows, width in self._chunks(widths):
             with torch.no_grad():
                 scores = self._leaf_scores(tokens[rows, :width], hidden[rows, :width])
-                out[rows] = self.tables.inside(scores).log_inside(width)
+                out[rows] = self.tables.inside(scores).log_prefix(width)
         return out
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
@@ -125,9 +127,9 @@ class PCFG(Language):
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         n, longest = tokens.shape
         out = torch.zeros(n, longest, longest, len(self.symbols), dtype=torch.float64, device=self.device)
-        for rows, length, values, gradients in self.evidence_gradients(tokens, lengths, hidden, self._run):
-            for width, value, gradient in zip(self._widths(length), values, gradients, strict=True):
-                out[rows, : length - width + 1, width - 1] = value * gradient
+        for rows, length, spans in self._spans(tokens, lengths, hidden):
+            for width, beta, alpha in spans:
+                out[rows, : length - width + 1, width - 1] = alpha * beta
         return out
 
     def prefix_posterior(self, tokens: Tensor, lengths: Tensor, widths: Tensor, symbols: Tensor) -> Tensor:
@@ -139,22 +141,23 @@ class PCFG(Language):
         tokens, lengths, hidden = self.checked(tokens, lengths, None)
         others = torch.ones(len(self.symbols), dtype=torch.float64, device=self.device)
         others[symbols] = 0
-        eye = torch.eye(len(self.symbols), dtype=torch.float64, device=self.device)
-        walks = torch.linalg.inv(eye - others[:, None] * self.tables.unary)[:, symbols].clamp(min=0)
+        walks = closure(others[:, None] * self.tables.unary)[:, symbols]
         out = torch.zeros(len(tokens), len(symbols), dtype=torch.float64, device=self.device)
-        for rows, length, values, gradients in self.evidence_gradients(tokens, lengths, hidden, self._run):
-            for width, value, gradient in zip(self._widths(length), values, gradients, strict=True):
+        for rows, _, spans in self._spans(tokens, lengths, hidden):
+            for width, beta, alpha in spans:
                 here = widths[rows] == width
-                out[rows[here]] = (gradient[here, 0] @ walks) * value[here, 0][:, symbols]
+                out[rows[here]] = (alpha[here, 0] @ walks) * beta[here, 0][:, symbols]
         return out
 
-    def _widths(self, length: int) -> list[int]:
-        return [width for width in range(1, length + 1) if width == 1 or self.tables.splits[width]]
-
-    def _run(self, leaf_scores: Tensor) -> tuple[Tensor, list[Tensor]]:
-        charts: Charts = self.tables.inside(leaf_scores)
-        log_z = charts.log_inside(leaf_scores.shape[1], START)[:, 0]
-        return log_z, [values for values in charts.values if values is not None]
+    def _spans(
+        self, tokens: Tensor, lengths: Tensor, hidden: Tensor
+    ) -> Iterator[tuple[Tensor, int, Iterator[tuple[int, Tensor, Tensor]]]]:
+        """(rows, length, spans) where spans are (width, beta, alpha / Z) [n, starts, symbols], scaled so that they multiply."""
+        for rows, length, scores in self.evidence(tokens, lengths, hidden):
+            inside = self.tables.inside(scores)
+            log_z = inside.log_prefix(length, START)[:, 0]
+            self.check_possible(log_z, rows)
+            yield rows, length, _posterior_factors(inside, self.tables.outside(inside, length), log_z)
 
     # ---- samples and tasks
 
@@ -201,11 +204,37 @@ class PCFG(Language):
             spans[name] = Span(words, tuple(self.symbols[i] for i in own if able[i]))
         return {name: span for name, span in spans.items() if span.symbols}
 
+    suffix = ".yaml"
+
     def save(self, path: str) -> str:
         """Writes path.yaml: family, max_length, tasks and the grammar in NLTK's notation."""
         spans = {name: {"words": span.words, "symbols": list(span.symbols)} for name, span in self.spans.items()}
         head = yaml.safe_dump({"family": "pcfg", "max_length": self.max_length, "tasks": spans}, sort_keys=False)
         body = "".join(f"  {line}\n" for line in self.grammar.to_text().splitlines())
-        with open(f"{path}.yaml", "w", encoding="utf-8") as file:
+        with open(path + self.suffix, "w", encoding="utf-8") as file:
             file.write(f"{head}grammar: |\n{body}")
-        return f"{path}.yaml"
+        return path + self.suffix
+
+
+class _LogPartition(torch.autograd.Function):
+    """log Z by the inside algorithm, its gradient by the outside algorithm."""
+
+    @staticmethod
+    def forward(ctx: Any, leaf_scores: Tensor, tables: InsideTables) -> Tensor:
+        ctx.tables, ctx.charts, ctx.length = tables, tables.inside(leaf_scores), leaf_scores.shape[1]
+        ctx.log_z = ctx.charts.log_prefix(ctx.length, START)[:, 0]
+        log_z: Tensor = ctx.log_z
+        return log_z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        alpha, log_scale = ctx.tables.outside(ctx.charts, ctx.length)[1]
+        per_z = alpha * (log_scale - ctx.log_z[:, None]).exp()[..., None]
+        return upstream[0][:, None, None] * (per_z @ ctx.tables.leaf_to_symbol.T), None
+
+
+def _posterior_factors(inside: Charts, outside: Charts, log_z: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+    for width, (beta, beta_scale) in inside.items():
+        alpha, alpha_scale = outside[width]
+        yield width, beta, alpha * (alpha_scale + beta_scale - log_z[:, None]).exp()[..., None]

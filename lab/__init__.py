@@ -1,0 +1,1 @@
+"""The laboratory around the pieces: runs on disk, measurements, studies, figures and the command line."""

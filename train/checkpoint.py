@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from ..disk import flush
 from ..errors import InputError
 from ..models import MaskedLM, save_model
 from ..models.build import WEIGHTS
@@ -61,12 +62,12 @@ def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: di
     safetensors.torch.save_file(tensors, partial / OPTIMIZER)
     (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
     for file in partial.iterdir():
-        _flush(file)
-    _flush(partial)
+        flush(file)
+    flush(partial)
     if target.exists():
         shutil.rmtree(target)
     os.replace(partial, target)
-    _flush(target.parent)
+    flush(target.parent)
     for step, folder in checkpoints(run, kept_only=False):
         old = read_state(folder)
         if step < state["step"] and old is not None and not old["keep"]:
@@ -95,11 +96,3 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return read_state(folder)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,0 +1,63 @@
+"""Files that are whole or absent, whenever the power goes."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not a POSIX system: one writer at a time is then up to the user
+    fcntl = None  # type: ignore[assignment]
+
+
+def flush(path: Path) -> None:
+    """Waits until a file, or a directory's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    publish(partial, path)
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Gives a file that is completely written its final name."""
+    flush(partial)
+    os.replace(partial, path)
+    flush(path.parent)
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds rows to a JSON-lines file, on the disk when this returns. A half-written last line is cut off first.
+
+    Several processes may append to the same file.
+    """
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    with path.open("ab+") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        whole = _whole_lines(path)
+        if whole < path.stat().st_size:
+            file.truncate(whole)
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, without a half-written last one; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes()[: _whole_lines(path)].splitlines()]
+
+
+def _whole_lines(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1

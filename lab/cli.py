@@ -1,0 +1,181 @@
+"""The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line."""
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from .. import __version__
+from ..errors import DivergedError, InputError, unknown
+from ..train import TrainConfig
+from . import commands
+from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, plain
+
+LANGUAGE_HELP = "a preset's name, or a file: grammar.pcfg (NLTK's notation), hmm.npz, language.yaml"
+LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
+OUT_HELP = "directory to write; an unfinished one is gone on with"
+
+
+class Parser(ArgumentParser):
+    """A parser whose every complaint is one line, with the nearest valid name."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(f"{self._explain(' '.join(message.split()))}; see {self.prog} --help")
+
+    def _explain(self, message: str) -> str:
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        stray = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
+        if stray:
+            name = stray[1].split("=")[0]
+            return str(unknown("option" if name.startswith("-") else "argument", name, options))
+        key = re.search(
+            r"does not accept (?:option|nested key|key) '([^']+)'|[Kk]ey ['\"]([^'\"]+)['\"] is not expected", message
+        )
+        if key:
+            return str(unknown("key", key[1] or key[2], [name.removeprefix("--") for name in options]))
+        choice = re.search(r"(?:invalid choice: '?|subcommand[^']*')([\w.-]+)'?.*choose from (.*)", message)
+        if choice:
+            return str(unknown("command", choice[1], re.findall(r"[\w-]+", choice[2])))
+        return plain(message)
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="satlab",
+        description="Languages with known truth, models trained until they match it, and what tells those models apart.",
+        version=__version__,
+    )
+    parsers = parser.add_subcommands(required=True, metavar="COMMAND")
+    for name, (build, _) in COMMANDS.items():
+        description = (build.__doc__ or "").strip()
+        sub = Parser(prog=f"satlab {name}", description=description)
+        build(sub)
+        parsers.add_subcommand(name, sub, help=description.splitlines()[0])
+    return parser
+
+
+def _language(parser: Parser) -> None:
+    parser.add_argument("language", type=str, help=LANGUAGE_HELP)
+    parser.add_argument("--max_length", type=int | None, default=None, help=LENGTH_HELP)
+
+
+def _run(parser: Parser) -> None:
+    parser.add_argument("run", type=str, help="directory made by satlab train")
+    parser.add_argument("--step", type=int | None, default=None, help="one checkpoint alone; all unless given")
+
+
+def _generate(parser: Parser) -> None:
+    """Write sentences of a language to Parquet shards, with labels and, if wanted, the exact truth."""
+    _language(parser)
+    parser.add_argument("--sentences", type=int, required=True, help="how many")
+    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    parser.add_argument("--truth", action="store_true", help="add p(x_t | the other words) at one position a sentence")
+
+
+def _floor(parser: Parser) -> None:
+    """Print the least loss any model can reach: the entropy of the truth, nats, as one JSON line."""
+    _language(parser)
+    parser.add_argument("--sentences", type=int, default=20_000, help="sampled sentences the mean is over")
+    parser.add_argument("--masking", type=str, default="one", help="which words are hidden: one, or bernoulli:p")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+
+
+def _train(parser: Parser) -> None:
+    """Train a masked language model until KL(truth || model) is negligible."""
+    _language(parser)
+    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
+    parser.add_argument("--model", type=str, default="bert-2x64", help="bert-LAYERSxWIDTH, bert-post-2x64 or lstm-1x64")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+    parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
+    parser.add_class_arguments(TrainConfig, as_group=False)
+
+
+def _evaluate(parser: Parser) -> None:
+    """Measure KL(truth || model) of a run's checkpoints on a held-out set."""
+    _run(parser)
+    parser.add_class_arguments(EvaluateConfig, as_group=False)
+
+
+def _probe(parser: Parser) -> None:
+    """Measure how well a linear layer reads a task off a run's features, beside its baselines."""
+    _run(parser)
+    parser.add_argument("--task", type=str, required=True, help="a task of the language")
+    parser.add_class_arguments(ProbeConfig, as_group=False)
+
+
+def _flatness(parser: Parser) -> None:
+    """Measure the trace of the Hessian of a run's checkpoints, in total and by kind of parameter."""
+    _run(parser)
+    parser.add_class_arguments(FlatnessConfig, as_group=False)
+
+
+def _study(parser: Parser) -> None:
+    """Train and measure a grid of models side by side, then draw the figures."""
+    parser.add_argument("study", type=str, help="a study's YAML file, or the name of one that ships with satlab: demo")
+    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
+    parser.add_argument("--workers", type=int | None, default=None, help="cells side by side; all cores unless given")
+
+
+def _plot(parser: Parser) -> None:
+    """Draw figures from what runs and studies have recorded; no model is loaded."""
+    parser.add_argument("directories", type=str, nargs="+", help="runs or studies")
+    parser.add_argument("--out", type=str | None, default=None, help="where to; DIRECTORY/figures unless given")
+
+
+COMMANDS: dict[str, tuple[Any, Any]] = {
+    "generate": (_generate, commands.generate),
+    "floor": (_floor, commands.floor),
+    "train": (_train, commands.train),
+    "evaluate": (_evaluate, commands.evaluate),
+    "probe": (_probe, commands.probe),
+    "flatness": (_flatness, commands.flatness),
+    "study": (_study, commands.study),
+    "plot": (_plot, commands.plot),
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command; its exit status. Bad input ends with one line on stderr and status 2."""
+    # Options may be written with hyphens or underscores.
+    argv = [re.sub(r"(?<=[a-z])-(?=[a-z])", "_", a) if a.startswith("--") and "=" not in a else a for a in arguments]
+    warnings.showwarning = _show_warning
+    try:
+        chosen: Namespace = make_parser().parse_args(argv)
+        name = chosen.subcommand
+        return int(COMMANDS[name][1](chosen[name]) or 0)
+    except InputError as error:
+        print(f"satlab: {error}", file=sys.stderr)
+        return 2
+    except DivergedError as error:
+        print(f"satlab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"satlab: {where}{error.strerror or error}; make room or choose another place, then run it again",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("satlab: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+    if category is UserWarning:
+        print(f"satlab: warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    status = run(sys.argv[1:])
+    sys.stdout.flush()
+    if status == 130:
+        # Worker processes may still be in the middle of a cell; nothing of theirs is half-written.
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,208 @@
+"""The figures of a study, drawn from its recorded numbers alone; no model is loaded.
+
+Each figure is a PNG, a PDF and a CSV with the plotted numbers.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from ..errors import InputError
+from ..estimate import ONE_SIDED_95
+from .measure import BASELINES
+from .results import rows_in, runs_in, write_csv
+from .run import Run
+
+Row = dict[str, Any]
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
+BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
+KEPT_APART = (
+    "Error bars: one standard error. Hollow: KL not yet below the threshold. Each panel is one size: plain Tr(H) depends on how\n"
+    "many parameters there are and on their scale, so it compares checkpoints of one architecture, not architectures."
+)
+
+
+def draw(folders: list[Path], out: Path) -> list[Path]:
+    """All figures that the recorded rows allow, written to the directory; their paths.
+
+    Raises InputError where nothing has been recorded yet.
+    """
+    runs, rows = runs_in(folders), rows_in(folders)
+    rows = [row for row in rows if row["value"] == row["value"]]
+    if not any(run.metrics for run in runs):
+        raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
+    jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs))]
+    points = _points(runs, rows)
+    for task in sorted({row["task"] for row in rows if row["what"] == "probe"}):
+        mine = [point for point in points if point["task"] == task]
+        lines = [row for row in rows if row["method"] in BASELINES and row["task"] == task]
+        if mine:
+            jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines)))
+        if any(point["trace"] is not None for point in mine):
+            jobs.append((f"flatness_vs_accuracy-{task}", partial(_flatness, mine, lines)))
+    written = []
+    out.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context(STYLE):
+        for name, job in jobs:
+            figure, numbers = job()
+            for suffix in (".png", ".pdf"):
+                figure.savefig(out / f"{name}{suffix}", dpi=150)
+                written.append(out / f"{name}{suffix}")
+            plt.close(figure)
+            write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
+    return written
+
+
+def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    numbers = []
+    for color, run in zip(_colors(len(runs)), runs, strict=True):
+        rows = run.metrics
+        step, kl, error = (np.array([row[key] for row in rows]) for key in ("step", "kl", "kl_stderr"))
+        axes.plot(step, kl, color=color, label=_label(run), linewidth=1.2)
+        axes.fill_between(
+            step, kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error, color=color, alpha=0.25, linewidth=0
+        )
+        numbers += [{"run": run.folder.name} | row for row in rows]
+    for threshold in sorted({run.config.threshold for run in runs}):
+        axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
+        axes.annotate("saturated below", (axes.get_xlim()[1], threshold), ha="right", va="bottom", fontsize=8)
+    axes.set(xscale="log", yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
+    axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
+    axes.legend(fontsize=8)
+    return figure, numbers
+
+
+def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
+    """One point a checkpoint and task: accuracy, and where they were measured trace and KL, each with its error."""
+    points = []
+    for run in runs:
+        name = run.folder.name
+        here = [row for row in rows if row["run"] == name]
+        kl = {row["step"]: row for row in run.metrics} | {
+            row["step"]: _as_kl(row) for row in here if row["what"] == "kl"
+        }
+        trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
+        for row in sorted((r for r in here if r["method"] == "linear"), key=lambda r: r["step"]):
+            step, point = row["step"], {"run": name, "model": run.model, "task": row["task"], "step": row["step"]}
+            point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
+            flat = trace.get(step, {})
+            point |= {"trace": flat.get("value"), "trace_stderr": flat.get("stderr"), "trace_n": flat.get("n")}
+            point |= {key: kl.get(step, {}).get(key) for key in ("kl", "kl_stderr")}
+            upper = None if point["kl"] is None else point["kl"] + ONE_SIDED_95 * point["kl_stderr"]
+            points.append(point | {"saturated": upper is not None and upper < run.config.threshold})
+    return points
+
+
+def _as_kl(row: Row) -> Row:
+    return {"kl": row["value"], "kl_stderr": row["stderr"]}
+
+
+def _probe(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    runs = list(dict.fromkeys(point["run"] for point in points))
+    for color, run in zip(_colors(len(runs)), runs, strict=True):
+        mine = [point for point in points if point["run"] == run]
+        x, y, error = ([point[key] for point in mine] for key in ("step", "accuracy", "accuracy_stderr"))
+        axes.errorbar(x, y, error, color=color, label=run, linewidth=1.2, capsize=2)
+        for point in mine:
+            face = color if point["saturated"] else "white"
+            axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
+    _baselines(axes, lines)
+    axes.set(
+        xscale="log", xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {points[0]['task']}"
+    )
+    axes.legend(fontsize=8)
+    return figure, points
+
+
+def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
+    points = [point for point in points if point["trace"] is not None]
+    runs = list(dict.fromkeys(point["run"] for point in points))
+    steps = [point["step"] for point in points]
+    norm = LogNorm(min(steps), max(max(steps), min(steps) + 1))
+    columns = min(3, len(runs))
+    shape = (-(-len(runs) // columns), columns)
+    size = (3.1 * columns + 1.2, 2.9 * shape[0] + 0.8)
+    figure, grid = plt.subplots(*shape, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, run in zip(grid.flat, runs, strict=False):
+        mine = [point for point in points if point["run"] == run]
+        axes.plot([p["trace"] for p in mine], [p["accuracy"] for p in mine], color="0.75", linewidth=1, zorder=1)
+        for point in mine:
+            color = plt.get_cmap("viridis_r")(norm(point["step"]))
+            bars = {"xerr": point["trace_stderr"], "yerr": point["accuracy_stderr"], "capsize": 2, "elinewidth": 1}
+            face = color if point["saturated"] else "white"
+            axes.errorbar(
+                point["trace"], point["accuracy"], fmt="o", color=color, markerfacecolor=face, zorder=2, **bars
+            )
+            at = (point["trace"], point["accuracy"])
+            axes.annotate(f"{point['step']:,}", at, xytext=(4, 5), textcoords="offset points", fontsize=7)
+        _baselines(axes, [line for line in lines if _near(line, points)])
+        axes.set(title=run, xlabel="Tr(H), nats / parameter²  (left: flatter)")
+        _trace_axis(axes, [point["trace"] for point in mine])
+    for axes in grid.flat[len(runs) :]:
+        axes.set_visible(False)
+    for row in grid:
+        row[0].set_ylabel(f"probe accuracy, task {points[0]['task']}")
+    if grid.flat[0].get_legend_handles_labels()[1]:
+        grid.flat[0].legend(fontsize=7, loc="lower left")
+    scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
+    bar = figure.colorbar(
+        scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
+    )
+    bar.ax.minorticks_off()
+    figure.supxlabel(KEPT_APART, fontsize=7)
+    return figure, points
+
+
+def _trace_axis(axes: Axes, traces: list[float]) -> None:
+    """Logarithmic where the values span more than a factor of three, with plain numbers either way."""
+    axes.margins(x=0.15)
+    if max(traces) > 3 * min(traces) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _near(line: Row, points: list[Row]) -> bool:
+    """Whether a line is close enough to the points to be drawn without squeezing them."""
+    values = [point["accuracy"] for point in points]
+    spread = max(max(values) - min(values), 0.02)
+    return bool(min(values) - spread <= line["value"] <= max(values) + spread)
+
+
+def _baselines(axes: Axes, lines: list[Row]) -> None:
+    for line in lines:
+        color, style = BASELINE_STYLE[line["method"]]
+        label = f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}"
+        axes.axhline(line["value"], color=color, linestyle=style, linewidth=1, label=label, zorder=0)
+
+
+def _label(run: Run) -> str:
+    return f"{run.model}, seed {run.config.seed}"
+
+
+def _colors(n: int) -> list[Any]:
+    return [plt.get_cmap("tab10")(i % 10) for i in range(n)]

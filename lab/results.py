@@ -1,0 +1,77 @@
+"""All rows of a study, or of single runs, as one table."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..disk import publish, read_lines, write_atomic
+from ..errors import InputError
+from .run import CONFIG, Run, load_run
+
+Row = dict[str, Any]
+
+BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
+
+COLUMNS: dict[str, pa.DataType] = {
+    "run": pa.string(),
+    "model": pa.string(),
+    "seed": pa.int64(),
+    "step": pa.int64(),
+    "what": pa.string(),
+    "method": pa.string(),
+    "task": pa.string(),
+    "block": pa.string(),
+    "value": pa.float64(),
+    "stderr": pa.float64(),
+    "n": pa.int64(),
+    "unit": pa.string(),
+    "floor": pa.float64(),
+    "settings": pa.string(),
+    "seconds": pa.float64(),
+    "satlab": pa.string(),
+}
+
+
+def runs_in(folders: Iterable[Path]) -> list[Run]:
+    """The runs in these directories, each a run or a study. Raises InputError where one is neither."""
+    runs = []
+    for folder in folders:
+        if (folder / CONFIG).is_file():
+            runs.append(load_run(folder))
+        elif (folder / STUDY_FILE).is_file():
+            runs += [load_run(path.parent) for path in sorted(folder.glob(f"runs/*/{CONFIG}"))]
+        else:
+            raise InputError(f"{folder}: neither a run nor a study, expected a directory made by satlab train or study")
+    return runs
+
+
+def rows_in(folders: Iterable[Path]) -> list[Row]:
+    """Every measurement in these directories, with the name of its run; a language's rows have none."""
+    folders = list(folders)
+    rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE)]
+    for run in runs_in(folders):
+        rows += [row | {"run": None if row["step"] is None else run.folder.name} for row in run.results]
+    return rows
+
+
+def write_tables(rows: list[Row], folder: Path) -> None:
+    """Writes results.parquet and results.csv."""
+    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    table = pa.table(columns, schema=pa.schema(list(COLUMNS.items())))
+    partial = folder / ".results.parquet.partial"
+    pq.write_table(table, partial)
+    publish(partial, folder / "results.parquet")
+    write_csv(rows, list(COLUMNS), folder / "results.csv")
+
+
+def write_csv(rows: list[Row], columns: list[str], path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())

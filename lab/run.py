@@ -1,0 +1,171 @@
+"""A run on disk: everything needed to repeat it, its metrics, its checkpoints and what was measured on them.
+
+RUN/config.yaml      language, model, training, resolved        RUN/language.yaml or .npz   the language itself
+RUN/metrics.jsonl    one row an evaluation                      RUN/results.jsonl           one row a measurement
+RUN/checkpoints/     see train/checkpoint.py
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import __version__
+from ..disk import append_lines, fcntl, read_lines, write_atomic
+from ..errors import InputError
+from ..generators import Language, load_language
+from ..generators.stream import Stream, evaluation_set
+from ..models import build_model
+from ..train import Row, TrainConfig, checkpoints, train
+from .config import from_mapping, read_yaml
+
+CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A directory that holds, or will hold, one training run."""
+
+    folder: Path
+    source: str
+    model: str
+    config: TrainConfig
+    language: Language
+
+    @property
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        return checkpoints(self.folder)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        return read_lines(self.folder / METRICS)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        return read_lines(self.folder / RESULTS)
+
+
+def load_run(folder: Path) -> Run:
+    """The run in a directory. Raises InputError where there is none."""
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
+    content = read_yaml(folder / CONFIG)
+    try:
+        config = from_mapping(TrainConfig, content["train"], str(folder / CONFIG))
+        language = load_language(folder / content["language_file"])
+        return Run(folder, content["language"], content["model"], config, language)
+    except KeyError as error:
+        raise InputError(
+            f"{folder / CONFIG}: lacks the key {error}, expected what satlab train wrote; train again"
+        ) from None
+
+
+def check_run(
+    folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None
+) -> tuple[Language, dict[str, Any]]:
+    """The language and the config.yaml of such a run. Writes nothing.
+
+    Raises InputError for a language, model or setting that does not exist, and where the directory holds another run or
+    something else.
+    """
+    language = load_language(source, max_length)
+    if model == "lookup":
+        raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
+    build_model(model, language, config.seed, config.dropout)
+    evaluation_set(language, 2, config.seed, config.masking)
+    wanted = {
+        "satlab": __version__,
+        "language": source if isinstance(source, str) else json.dumps(source),
+        "language_file": f"language{language.suffix}",
+        "language_fingerprint": language.fingerprint(),
+        "model": model,
+        "train": json.loads(json.dumps(asdict(config))),
+    }
+    if _occupied(folder):
+        _check_same(folder, wanted)
+    return language, wanted
+
+
+def create_run(folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None) -> Run:
+    """A new run, or the same run found again. Everything is checked before anything is written; raises as `check_run`."""
+    language, wanted = check_run(folder, source, model, config, max_length)
+    if not _occupied(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        language.save(str(folder / "language"))
+        write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
+    return load_run(folder)
+
+
+def _occupied(folder: Path) -> bool:
+    """Whether there is anything but what an interrupted `create_run` leaves."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(not path.name.startswith((".", "language.")) for path in folder.iterdir())
+
+
+def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
+    there = read_yaml(folder / CONFIG)
+    for key in ("language_fingerprint", "model"):
+        if there.get(key) != wanted[key]:
+            what = "language" if key == "language_fingerprint" else key
+            shown = f"{what}: {there.get(what)} there, {wanted[what]} given"
+            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+    for key, value in wanted["train"].items():
+        if there.get("train", {}).get(key) != value:
+            shown = f"{key}: {there.get('train', {}).get(key)} there, {value} given"
+            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+
+
+def train_run(
+    run: Run,
+    device: str = "cpu",
+    on_row: Callable[[Row], None] = lambda row: None,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Trains until saturated or out of steps; goes on from the last checkpoint, does nothing where it is finished.
+
+    Raises InputError where another process is training the same run, DivergedError as `train` does.
+    """
+    with _only_writer(run.folder):
+        language = run.language.to(device)
+        model = build_model(run.model, language, run.config.seed, run.config.dropout).to(device)
+        stream = Stream(language, run.config.batch_size, run.config.seed, run.config.masking)
+        held_out = evaluation_set(language, run.config.evaluation_sentences, run.config.seed, run.config.masking)
+        _forget_after_last_checkpoint(run)
+        for row in train(model, stream, held_out, run.config, run.folder, time.perf_counter, on_step):
+            append_lines(run.folder / METRICS, [asdict(row)])
+            on_row(row)
+
+
+def _forget_after_last_checkpoint(run: Run) -> None:
+    """Rows that a killed run wrote after its last checkpoint will be written again."""
+    found = checkpoints(run.folder, kept_only=False)
+    last = found[-1][0] if found else 0
+    rows = run.metrics
+    kept = [row for row in rows if row["step"] <= last]
+    if len(kept) < len(rows):
+        write_atomic(run.folder / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+@contextmanager
+def _only_writer(folder: Path, patience: float = 10.0) -> Iterator[None]:
+    with (folder / ".lock").open("w") as lock:
+        deadline = time.monotonic() + patience
+        while fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{folder}: another process is training this run; wait for it or stop it"
+                    ) from None
+                time.sleep(0.2)
+        yield

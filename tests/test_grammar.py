@@ -1,0 +1,198 @@
+"""Grammars and matrices that are wrong: each gets one InputError that says what and where; what is nearly right is mended."""
+
+import math
+import re
+
+import nltk
+import pytest
+import torch
+from helpers import encode
+from oracles import PcfgOracle
+
+from satlab.errors import InputError
+from satlab.generators import HMM, PCFG
+
+HALF = [[0.5, 0.5], [0.5, 0.5]]
+NAN = float("nan")
+
+
+def refused(text, match, max_length=None):
+    with pytest.raises(InputError, match=match) as caught:
+        PCFG.from_string(text, max_length)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["A > 'a' [1.0]", "A -> 'a [1.0]", "A -> 'a' [x]", "A", "-> 'a' [1.0]", "A -> 'a' [1.0", "A -> 'a' [-0.5]"]
+)
+def test_malformed_rule_names_its_line(line):
+    refused(f"S -> A [1.0]\n# a comment\n{line}\n", rf"line 3: {re.escape(line)}.*expected a rule such as")
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "# nothing but a comment\n", "%start S\n"])
+def test_no_rules(text):
+    refused(text, "the grammar has no rules")
+
+
+def test_bad_directive_and_bad_start():
+    refused("%strat S\nS -> 'a' [1.0]", "line 1: %strat S")
+    refused("%start X\nS -> 'a' [1.0]", "the start symbol X has no rule")
+
+
+@pytest.mark.parametrize(("p", "total"), [("0.4", "0.9"), ("0.502", "1.002"), ("0.0", "0.5")])
+def test_probabilities_that_do_not_sum_to_one_name_the_symbol(p, total):
+    refused(f"S -> A [1.0]\nA -> 'a' [0.5] | 'b' [{p}]", rf"the rules of A sum to {total}, expected 1")
+
+
+def test_probabilities_that_were_forgotten():
+    refused("S -> 'a'", "the rules of S sum to 0")
+
+
+def test_probabilities_off_by_rounding_are_renormalised_with_a_warning():
+    with pytest.warns(UserWarning, match=r"the rules of S sum to 0.9995; renormalised"):
+        language = PCFG.from_string("S -> 'a' [0.3332] | 'b' [0.6663]")
+    exact = [math.log(0.3332 / 0.9995), math.log(0.6663 / 0.9995)]
+    assert language.log_prob(*encode(language, ["a", "b"])).tolist() == pytest.approx(exact, abs=1e-12)
+
+
+def test_undefined_unreachable_and_empty():
+    refused("S -> A B [1.0]\nA -> 'a' [1.0]", "the nonterminal B, used by S, is never defined")
+    refused("S -> 'a' [1.0]\nA -> 'b' [1.0]", "the nonterminal A cannot be reached from S")
+    refused("S -> 'a' [1.0] | A [0.0]\nA -> 'b' [1.0]", "the nonterminal A cannot be reached from S")
+    refused("S -> 'a' [0.5] | [0.5]", "the rule 'S ->' is empty")
+    refused("S -> A [1.0]\nA -> ", "the rule 'A ->' is empty")
+
+
+def test_symbols_that_never_end():
+    refused("S -> A [0.5] | 'a' [0.5]\nA -> A A [0.5] | A S [0.5]", "the nonterminal A never ends")
+    refused("S -> S 'a' [1.0]", "the nonterminal S never ends")
+
+
+def test_a_unary_cycle_of_mass_one_is_refused():
+    refused("S -> S [1.0]", "the nonterminal S never ends", 3)
+    refused("S -> A [0.5] | 'a' [0.5]\nA -> B [1.0]\nB -> A [1.0]", "the nonterminal A never ends", 3)
+
+
+def test_a_unary_cycle_of_mass_below_one_is_exact():
+    """p(b) = 0.1 (1 + 0.81 + 0.81^2 + ...) = 0.1 / 0.19 for the symbol S, which comes back to itself with 0.9 0.9."""
+    language = PCFG.from_string("S -> A [0.9] | 'b' [0.1]\nA -> S [0.9] | 'a' [0.1]", 1)
+    exact = [math.log(0.1 / 0.19), math.log(0.09 / 0.19)]
+    assert language.log_prob(*encode(language, ["b", "a"])).tolist() == pytest.approx(exact, abs=1e-12)
+
+
+def test_symbols_that_need_too_many_words():
+    text = "S -> A 'x' A [0.5] | 'x' [0.5]\nA -> 'a' 'a' [0.5] | 'a' 'a' 'a' [0.5]"
+    refused(text, "the nonterminal A needs 2 words, expected at most max_length = 1", 1)
+    refused("S -> A A [1.0]\nA -> 'a' 'a' [1.0]", "the nonterminal S needs 4 words, expected at most max_length = 3", 3)
+    assert PCFG.from_string(text, 2).length_log_prob.tolist() == [-math.inf, 0.0, -math.inf]
+
+
+def test_nltk_grammars_are_checked_too():
+    S = nltk.Nonterminal("S")
+    rules = [nltk.ProbabilisticProduction(S, right, prob=0.5) for right in ((), ("a",))]
+    with pytest.raises(InputError, match="the rule 'S ->' is empty"):
+        PCFG.from_nltk(nltk.PCFG(S, rules))
+    rules = [nltk.ProbabilisticProduction(S, (word,), prob=p) for word, p in (("a", 1.5), ("b", -0.5))]
+    with pytest.raises(InputError, match="S"):
+        PCFG.from_nltk(nltk.PCFG(S, rules))
+
+
+def test_notation_of_treebanks_and_comments():
+    """Names with hyphens, bars in angle brackets and carets, both kinds of quotes, words that look like syntax."""
+    text = """
+    # what nltk's binarisation writes
+    %start NP-SBJ
+    NP-SBJ -> DT NP|<NN-POS> [0.5] | "'s" [0.25] | '#' [0.25]
+    NP|<NN-POS> -> 'DT' 'a|b' [1.0]
+    DT -> 'the' [0.5] | '[0.5]' [0.5]
+    """
+    language = PCFG.from_string(text)
+    assert str(language.grammar.start) == "NP-SBJ"
+    assert set(language.words) == {"'s", "#", "DT", "a|b", "the", "[0.5]"}
+    strings = [("'s",), ("#",), ("the", "DT", "a|b"), ("[0.5]", "DT", "a|b")]
+    assert language.log_prob(*encode(language, strings)).exp().tolist() == pytest.approx([0.25] * 4, abs=1e-12)
+
+
+def test_rules_named_twice_add_up():
+    text = "S -> 'a' [0.25] | 'b' [0.25] | 'a' [0.25] | S S [0.125] | S S [0.125]"
+    language, oracle = PCFG.from_string(text, 3), PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(3)
+    for string in ("a", "ab", "bab"):
+        log_prob = float(language.log_prob(*encode(language, [string])))
+        assert log_prob == pytest.approx(oracle.log_prob(string), abs=1e-12)
+
+
+@pytest.fixture
+def language():
+    return PCFG.from_string("S -> A B [0.5] | 'c' [0.5]\nA -> 'a' [0.5] | 'b' [0.5]\nB -> 'b' [1.0]")
+
+
+def test_an_impossible_sentence_names_its_row(language):
+    a, b, c = (language.words.index(word) for word in "abc")
+    for ask in (language.conditional, language.posterior):
+        with pytest.raises(InputError, match="sentence 2 is impossible"):
+            ask(torch.tensor([[a, b], [c, language.pad_id], [b, a]]))
+    assert language.log_prob(torch.tensor([[b, a]])).tolist() == [-math.inf]
+    visible_first = torch.tensor([[False, True]])
+    assert language.conditional(torch.tensor([[b, a]]), None, visible_first)[0, 1].tolist()[b] == 1
+    with pytest.raises(InputError, match="sentence 0 is impossible"):
+        language.conditional(torch.tensor([[c, b]]), None, visible_first)
+
+
+def test_wrong_tokens_and_lengths(language):
+    for ask in (language.log_prob, language.conditional, language.posterior):
+        with pytest.raises(InputError, match="sentence 1, position 0: token 7 is no word, expected 0 to 2"):
+            ask(torch.tensor([[0, 1], [7, 1]]))
+        with pytest.raises(InputError, match=r"tokens have shape \[2\]"):
+            ask(torch.tensor([0, 1]))
+        with pytest.raises(InputError, match="sentence 1 is empty"):
+            ask(torch.tensor([[0, 1], [language.pad_id, language.pad_id]]))
+    with pytest.raises(InputError, match=r"sentence 0 has 3 words.*between 1 and 2"):
+        language.conditional(torch.tensor([[0, 1, 1]]))
+    with pytest.raises(InputError, match="token 4 is no word"):
+        language.log_prob(torch.tensor([[0, language.mask_id]]))
+
+
+@pytest.mark.parametrize("kind", ["hmm", "pcfg"])
+def test_lengths_beyond_the_given_words_are_refused(kind):
+    """Two tokens cannot be a sentence of three words."""
+    language = HMM([0.5, 0.5], HALF, HALF, 3) if kind == "hmm" else PCFG.from_string("S -> S S [0.5] | 'a' [0.5]", 3)
+    with pytest.raises(InputError, match="3"):
+        language.log_prob(torch.tensor([[0, 0]]), torch.tensor([3]))
+
+
+@pytest.mark.parametrize(
+    ("initial", "transition", "emission", "match"),
+    [
+        ([0.5, 0.4], HALF, HALF, "the initial probabilities sum to 0.9, expected 1"),
+        ([0.5, 0.5], [[0.5, 0.5], [0.7, 0.4]], HALF, "transition probabilities of state 2 sum to 1.1"),
+        ([0.5, 0.5], HALF, [[1, 1], [0.5, 0.5]], "emission probabilities of state 1 sum to 2"),
+        ([1.5, -0.5], HALF, HALF, "the initial probabilities contain -0.5"),
+        ([0.5, 0.5], [[0.5, 0.5], [NAN, 0.5]], HALF, "transition probabilities of state 2 contain nan"),
+        ([0.5, 0.5], HALF, [[math.inf, 0], [0, 1]], "emission probabilities of state 1 contain inf"),
+        ([0.5, 0.5], [[0.5, 0.5, 0], [0.5, 0, 0.5]], HALF, r"transition matrix has shape .*2, 3\]"),
+        ([0.5, 0.5], [0.5, 0.5], HALF, r"transition matrix has shape"),
+        ([1.0], HALF, HALF, "initial has 1 states, transition 2, emission 2"),
+        ([0.5, 0.5], HALF, [[0.5, 0.5]], "initial has 2 states, transition 2, emission 1"),
+        ([[0.25, 0.25], [0.25, 0.25]], HALF, HALF, "initial"),
+        (1.0, [[1.0]], [[1.0]], "initial"),
+        ([0.5, 0.5], HALF, [1.0, 1.0], "emission"),
+        ([0.5, 0.5], HALF, [[[0.5], [0.5]], [[0.5], [0.5]]], "emission"),
+    ],
+)
+def test_wrong_hmm_matrices(initial, transition, emission, match):
+    with pytest.raises(InputError, match=match):
+        HMM(initial, transition, emission, 3)
+
+
+def test_hmm_rows_off_by_rounding_are_renormalised_with_a_warning():
+    with pytest.warns(UserWarning, match=r"emission probabilities of state 2 sum to 0.9995; renormalised"):
+        language = HMM([0, 1], HALF, [[0.5, 0.5], [0.3332, 0.6663]], 1)
+    assert language.log_prob(torch.tensor([[0]])).tolist() == pytest.approx([math.log(0.3332 / 0.9995)], abs=1e-12)
+
+
+def test_wrong_hmm_length_and_words():
+    with pytest.raises(InputError, match="length 0: expected at least 1 word"):
+        HMM([0.5, 0.5], HALF, HALF, 0)
+    for words in (["a"], ["a", "a"], ["a", "b", "c"]):
+        with pytest.raises(InputError, match="different words for 2 columns"):
+            HMM([0.5, 0.5], HALF, HALF, 2, words)
