@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from .. import __version__
@@ -55,6 +56,7 @@ def make_parser() -> Parser:
         sub = Parser(prog=f"satlab {name}", description=description)
         build(sub)
         parsers.add_subcommand(name, sub, help=description.splitlines()[0])
+        sub.prog = f"satlab {name}"
     return parser
 
 
@@ -145,6 +147,9 @@ def run(arguments: Sequence[str]) -> int:
     # Options may be written with hyphens or underscores.
     argv = [re.sub(r"(?<=[a-z])-(?=[a-z])", "_", a) if a.startswith("--") and "=" not in a else a for a in arguments]
     warnings.showwarning = _show_warning
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Models and batches of this size lose more by waiting for a second thread than it does for them.
+        torch.set_num_threads(1)
     try:
         chosen: Namespace = make_parser().parse_args(argv)
         name = chosen.subcommand

@@ -1,6 +1,7 @@
 """What each command does, once its arguments are read."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -150,10 +151,15 @@ def _bar(total: int | None, unit: str) -> Iterator[Any]:
 
 
 def _wandb(run: Run) -> Any:
-    """A mirror of the metrics; the record is metrics.jsonl. Raises InputError where wandb cannot start."""
+    """A mirror of the metrics, offline where nobody is logged in; the record is metrics.jsonl."""
     import wandb
 
+    settings = wandb.Settings(silent=True)
+    if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
+        settings.mode = "offline"
     try:
-        return wandb.init(project="satlab", name=run.folder.name, dir=run.folder, config=asdict(run.config))
+        return wandb.init(
+            project="satlab", name=run.folder.name, dir=run.folder, config=asdict(run.config), settings=settings
+        )
     except wandb.Error as error:
         raise InputError(f"wandb cannot start ({error}); log in, or set WANDB_MODE=offline") from None

@@ -3,6 +3,7 @@
 Each figure is a PNG, a PDF and a CSV with the plotted numbers.
 """
 
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,8 @@ STYLE: dict[Any, Any] = {
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
-    "Error bars: one standard error. Hollow: KL not yet below the threshold. Each panel is one size: plain Tr(H) depends on how\n"
-    "many parameters there are and on their scale, so it compares checkpoints of one architecture, not architectures."
+    "Error bars: one standard error. Hollow: KL not yet below the threshold. Each panel is one model: plain Tr(H) depends on "
+    "how many parameters there are and on their scale, so it compares checkpoints of one architecture, not architectures."
 )
 
 
@@ -86,7 +87,8 @@ def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
     for threshold in sorted({run.config.threshold for run in runs}):
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
         axes.annotate("saturated below", (axes.get_xlim()[1], threshold), ha="right", va="bottom", fontsize=8)
-    axes.set(xscale="log", yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
+    axes.set(yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
+    _log_axis(axes)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
     axes.legend(fontsize=8)
     return figure, numbers
@@ -128,9 +130,8 @@ def _probe(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
             face = color if point["saturated"] else "white"
             axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
     _baselines(axes, lines)
-    axes.set(
-        xscale="log", xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {points[0]['task']}"
-    )
+    _log_axis(axes)
+    axes.set(xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {points[0]['task']}")
     axes.legend(fontsize=8)
     return figure, points
 
@@ -142,7 +143,7 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
     norm = LogNorm(min(steps), max(max(steps), min(steps) + 1))
     columns = min(3, len(runs))
     shape = (-(-len(runs) // columns), columns)
-    size = (3.1 * columns + 1.2, 2.9 * shape[0] + 0.8)
+    size = (max(5.5, 3.1 * columns + 1.2), 2.9 * shape[0] + 0.9)
     figure, grid = plt.subplots(*shape, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axes, run in zip(grid.flat, runs, strict=False):
         mine = [point for point in points if point["run"] == run]
@@ -164,13 +165,13 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
     for row in grid:
         row[0].set_ylabel(f"probe accuracy, task {points[0]['task']}")
     if grid.flat[0].get_legend_handles_labels()[1]:
-        grid.flat[0].legend(fontsize=7, loc="lower left")
+        grid.flat[0].legend(fontsize=7, loc="best")
     scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
     bar = figure.colorbar(
         scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
     )
     bar.ax.minorticks_off()
-    figure.supxlabel(KEPT_APART, fontsize=7)
+    figure.supxlabel(textwrap.fill(KEPT_APART, int(15 * size[0])), fontsize=7)
     return figure, points
 
 
@@ -178,12 +179,18 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
     """Logarithmic where the values span more than a factor of three, with plain numbers either way."""
     axes.margins(x=0.15)
     if max(traces) > 3 * min(traces) > 0:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _log_axis(axes)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _log_axis(axes: Axes) -> None:
+    """A logarithmic x axis that reads 1,000 and not 10^3."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _near(line: Row, points: list[Row]) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from .. import __version__
@@ -133,6 +134,7 @@ def train_run(
 
     Raises InputError where another process is training the same run, DivergedError as `train` does.
     """
+    torch.set_num_threads(run.config.threads)
     with _only_writer(run.folder):
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout).to(device)

@@ -103,6 +103,8 @@ def _work_off(
 
     Yields (message, the cell that ended with what it gave rise to), and once a second (news, None) while none does.
     """
+    # Read by the numerical libraries when a worker starts: one thread each.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(study.num_workers, context, _one_thread, (os.getpid(),)) as pool:
         waiting: dict[Future[None], Cell] = {pool.submit(cell[1], *cell[2]): cell for cell in todo}

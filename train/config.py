@@ -28,6 +28,7 @@ class TrainConfig:
         evaluate_every: steps between two rows of metrics.
         resume_every: steps between the checkpoints that only serve to go on after an interruption.
         evaluation_sentences: held-out sentences that KL is measured on.
+        threads: CPU threads; more than one pays off from a width of about 256 on, and is part of what makes bits equal.
         seed: what all random streams of the run derive from.
     """
 
@@ -47,10 +48,11 @@ class TrainConfig:
     evaluate_every: int = 250
     resume_every: int = 1000
     evaluation_sentences: int = 4096
+    threads: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "evaluate_every", "resume_every"):
+        for name in ("steps", "batch_size", "evaluate_every", "resume_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
         if self.evaluation_sentences < 2:
