@@ -51,11 +51,17 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     rows = [row for row in rows if row["value"] == row["value"]]
     if not any(run.metrics for run in runs):
         raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
+    if len({run.language.fingerprint() for run in runs}) > 1:
+        names = ", ".join(sorted({run.source for run in runs}))
+        raise InputError(f"the runs are on different languages ({names}), expected one; plot them apart")
     jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs))]
     points = _points(runs, rows)
     for task in sorted({row["task"] for row in rows if row["what"] == "probe"}):
         mine = [point for point in points if point["task"] == task]
-        lines = [row for row in rows if row["method"] in BASELINES and row["task"] == task]
+        # Several runs may have measured the same baseline, and a probe may have been repeated: the last one counts.
+        lines = list(
+            {row["method"]: row for row in rows if row["method"] in BASELINES and row["task"] == task}.values()
+        )
         if mine:
             jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines)))
         if any(point["trace"] is not None for point in mine):
@@ -104,7 +110,8 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
             row["step"]: _as_kl(row) for row in here if row["what"] == "kl"
         }
         trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
-        for row in sorted((r for r in here if r["method"] == "linear"), key=lambda r: r["step"]):
+        probes = {(row["task"], row["step"]): row for row in here if row["method"] == "linear"}
+        for row in sorted(probes.values(), key=lambda r: r["step"]):
             step, point = row["step"], {"run": name, "model": run.model, "task": row["task"], "step": row["step"]}
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
             flat = trace.get(step, {})

@@ -43,6 +43,8 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
+    if study.workers is not None and study.workers < 1:
+        raise InputError(f"workers is {study.workers}, expected at least 1; give a larger number")
     language = load_language(study.language, study.max_length)
     for task in study.tasks:
         find_task(language, task)
@@ -60,6 +62,8 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
 
 def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
     """The study's training with what the model changes of it."""
+    if "seed" in (study.models[model] or {}):
+        raise InputError(f"study, model {model}: has a seed of its own, expected the study's seeds; list it there")
     values = asdict(study.train) | (study.models[model] or {}) | {"seed": seed}
     return from_mapping(TrainConfig, values, f"study, model {model}")
 
