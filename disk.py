@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .errors import InputError
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - not a POSIX system: one writer at a time is then up to the user
@@ -44,20 +46,34 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("ab+") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
-        whole = _whole_lines(path)
-        if whole < path.stat().st_size:
-            file.truncate(whole)
+        content = path.read_bytes()
+        if _whole_lines(content) < len(content):
+            file.truncate(_whole_lines(content))
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file, without a half-written last one; none where there is no file."""
-    if not path.exists():
+    """The rows of a JSON-lines file, without a half-written last one; none where there is no file.
+
+    Raises InputError, naming the line, where the file is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return []
-    return [json.loads(line) for line in path.read_bytes()[: _whole_lines(path)].splitlines()]
+    rows = []
+    for number, line in enumerate(content[: _whole_lines(content)].splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: damaged, expected a JSON object; remove the line")
+        rows.append(row)
+    return rows
 
 
-def _whole_lines(path: Path) -> int:
-    return path.read_bytes().rfind(b"\n") + 1
+def _whole_lines(content: bytes) -> int:
+    return content.rfind(b"\n") + 1

@@ -11,6 +11,10 @@ class InputError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class WorkerError(RuntimeError):
+    """A process that did a part of the work is gone; what was finished is kept."""
+
+
 class DivergedError(ArithmeticError):
     """Training met a loss that is not a finite number. The last good checkpoint is kept."""
 

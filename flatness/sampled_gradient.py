@@ -25,8 +25,9 @@ def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Gen
     model.eval()
     words = _draw_words(model, batch, draws, generator)
     norms = _vectorised if model.per_example_gradients else _one_by_one
-    # The fused kernels of attention cannot be vectorised over gradients; the plain formula can.
-    with sdpa_kernel(SDPBackend.MATH):
+    # The fused kernels of attention cannot be vectorised over gradients, the plain formula can; and
+    # cuDNN has no gradient of a recurrent layer in evaluation mode.
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
         per_parameter = norms(model, batch, words)
     blocks: dict[str, Tensor] = defaultdict(lambda: torch.zeros(len(batch.rows), dtype=torch.float64))
     for name, values in per_parameter.items():
@@ -60,7 +61,7 @@ class _LogProbability(nn.Module):
 
 def _vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     module = _LogProbability(model)
-    parameters = {name: p.detach() for name, p in module.named_parameters()}
+    parameters = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
     gradient = grad(lambda weights, *context: functional_call(module, weights, context))
     vectorised = vmap(gradient, in_dims=(None, 0, 0, 0))
     chunk = max(1, GRADIENT_BUDGET // sum(p.numel() for p in parameters.values()))
@@ -74,7 +75,8 @@ def _vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tenso
 
 
 def _one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
-    names, parameters = zip(*model.named_parameters(), strict=True)
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names, parameters = zip(*trainable, strict=True)
     out = {name: torch.zeros(len(batch.rows), dtype=torch.float64) for name in names}
     for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
         log_f = model.logits_at(batch.inputs[row][None], torch.zeros_like(row)[None], position[None]).log_softmax(1)[0]

@@ -6,6 +6,7 @@ Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all tra
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError, unknown
@@ -40,19 +41,22 @@ def hessian_trace(
 ) -> TraceEstimate:
     """Tr(H), H the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters, in nats per unit of parameter squared.
 
-    One context (x, t) a sentence, t hidden at random; n contexts, and the standard error is over them.
+    One context (x, t) a sentence, t hidden at random (or several, where `masking` says so); the standard error takes each
+    of the n sentences as one draw.
     method "sampled-gradient": see flatness/sampled_gradient.py; it is Tr(H) where f equals the truth.
 
     Raises InputError for an unknown method, fewer than 2 sentences and fewer than 1 draw.
     """
     if method not in METHODS:
         raise unknown("flatness method", method, METHODS)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
     if len(sentences) < 2 or draws < 1:
         raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
     batch = mask_sentences(sentences, hidden, model.mask_id)
     terms = METHODS[method](model, batch, draws, generator)
-    blocks = {name: Estimate.from_samples(values) for name, values in terms.items()}
-    total = Estimate.from_samples(sum(terms.values()))  # type: ignore[arg-type]
+    blocks = {name: batch.mean(values) for name, values in terms.items()}
+    total = batch.mean(torch.stack(list(terms.values())).sum(0))
     return TraceEstimate(total.value, total.stderr, total.n, blocks)

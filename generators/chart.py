@@ -19,7 +19,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .grammar import Rules
+
+DOUBLINGS = 72
+"""R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""
 
 
 class Scores(NamedTuple):
@@ -167,14 +171,18 @@ class InsideTables:
 def closure(unary: Tensor) -> Tensor:
     """sum_k R^k = (I - R)^-1 for R [N, N] >= 0 of spectral radius below 1, by doubling.
 
-    Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
+    Raises InputError where the radius is 1 within rounding. Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
     """
     total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device) + unary
     power = unary
-    while bool((power > 0).any()):
+    for _ in range(DOUBLINGS):
+        if not bool((power > 0).any()):
+            return total
         power = power @ power
         total = total + total @ power
-    return total
+    raise InputError(
+        "a cycle of unary rules never ends, its probability is 1 within rounding; give it a likelier way out"
+    )
 
 
 def _rescaled(values: Tensor, log_scale: Tensor) -> Scores:

@@ -100,11 +100,12 @@ def _manifest(language: Language, source: str, sentences: int, seed: int, truth:
 
 def _existing(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest that is there already, if it is this corpus; empty where there is nothing yet."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    # An interruption before the first shard leaves no more than the language and half-written files.
+    if not out.exists() or (out.is_dir() and all(p.name.startswith((".", "language.")) for p in out.iterdir())):
         return {}
     try:
-        known: dict[str, Any] = json.loads((out / MANIFEST).read_text())
-    except (OSError, json.JSONDecodeError):
+        known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError):
         raise InputError(
             f"{out} holds something else, expected a new or empty directory; choose another --out"
         ) from None

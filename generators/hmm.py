@@ -188,6 +188,8 @@ def random_hmm(
 
     Raises InputError where blocks do not divide the states (and the words, unless they are shared).
     """
+    if min(states, words, length) < 1:
+        raise InputError(f"{states} states, {words} words, length {length}: expected at least 1 of each; correct them")
     if blocks < 1 or states % blocks or (words % blocks and not shared_words):
         raise InputError(f"{blocks} blocks for {states} states and {words} words: expected a divisor of both")
     size, share = states // blocks, words if shared_words else words // blocks

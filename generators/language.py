@@ -172,7 +172,7 @@ class Language(ABC):
         """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
 
         n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly.
-        Raises InputError for an unknown masking.
+        Raises InputError for an unknown masking, and for one that hides nothing here.
         """
         sums, counts = [], []
         for size in _sizes(num_sentences, SAMPLE_CHUNK):
@@ -189,6 +189,8 @@ class Language(ABC):
                 per_row = torch.zeros(size, dtype=torch.float64, device=self.device)
                 sums.append(per_row.index_add(0, hidden.nonzero()[:, 0], entropy))
                 counts.append(hidden.sum(1).double())
+        if float(torch.cat(counts).sum()) == 0:
+            raise InputError(f"masking '{masking}' hid no word in {num_sentences} sentences; take more, or hide more")
         return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
 
     def to(self, device: torch.device | str) -> Self:

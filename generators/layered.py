@@ -37,6 +37,8 @@ def layered_pcfg(
 
     Raises InputError where the numbers do not fit together or leave symbols that no rule can reach.
     """
+    if not all(isinstance(number, int) for number in (*layers, *rules)):
+        raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of whole numbers; correct them")
     if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
         raise InputError(
             f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"

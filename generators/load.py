@@ -81,7 +81,12 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
     length = np.asarray(arrays.get("length", DEFAULT_LENGTH))
     if length.size != 1 or length.dtype.kind not in "iu":
         raise InputError(f"'length' is {length.tolist()!r}, expected one whole number; correct it")
-    words = [str(word) for word in arrays["words"]] if "words" in arrays else None
+    words = arrays.get("words")
+    if words is not None and (words.ndim != 1 or words.dtype.kind not in "UTiu"):
+        raise InputError(
+            f"'words' has shape {list(words.shape)} of {words.dtype}, expected a list of strings; correct it"
+        )
+    words = None if words is None else [str(word) for word in words]
     initial, transition, emission = (arrays[name] for name in ("initial", "transition", "emission"))
     if any(table.dtype.kind not in "fiu" for table in (initial, transition, emission)):
         raise InputError("initial, transition or emission holds no numbers, expected tables of probabilities")
@@ -171,8 +176,10 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
     """`preset: NAME` starts from a preset, `file: PATH` from a file beside this one; other keys replace its own."""
     content = dict(content)
     if "file" in content:
-        length = content.pop("max_length", None)
+        length = _typed("max_length", content.pop("max_length", None), int | None)
         path = folder / str(content.pop("file"))
+        if path.suffix not in (".pcfg", ".npz"):
+            raise InputError(f"file: {path} is neither .pcfg nor .npz, expected a grammar or an HMM; correct it")
         for key in content:
             raise unknown("key", key, ["file", "max_length"])
         return load_language(path, length if max_length is None else max_length)
@@ -183,7 +190,7 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         base = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
         content = {**base, **content}
     family = content.pop("family", None)
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
     build = FAMILIES[family]
     parameters = inspect.signature(build).parameters

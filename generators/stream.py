@@ -24,6 +24,13 @@ class Batch:
     positions: Tensor
     targets: Tensor
 
+    def mean(self, values: Tensor) -> Estimate:
+        """The mean of one value [m] a prediction, with a standard error that takes each sentence as one draw."""
+        values = values.double()
+        zeros = torch.zeros(len(self.inputs), dtype=torch.float64, device=values.device)
+        rows = self.rows.to(values.device)
+        return Estimate.from_ratio(zeros.index_add(0, rows, values), zeros.index_add(0, rows, torch.ones_like(values)))
+
 
 @dataclass(frozen=True)
 class EvaluationSet:
@@ -32,17 +39,10 @@ class EvaluationSet:
     batch: Batch
     truth: Tensor
 
-    def mean(self, values: Tensor) -> Estimate:
-        """The mean of one value [m] a prediction, with a standard error that takes each sentence as one draw."""
-        values = values.double()
-        zeros = torch.zeros(len(self.batch.inputs), dtype=torch.float64, device=values.device)
-        sums = zeros.index_add(0, self.batch.rows, values)
-        return Estimate.from_ratio(sums, zeros.index_add(0, self.batch.rows, torch.ones_like(values)))
-
     @property
     def floor(self) -> Estimate:
         """The entropy of the truth at these positions, nats."""
-        return self.mean(torch.special.entr(self.truth).sum(1))
+        return self.batch.mean(torch.special.entr(self.truth).sum(1))
 
     def __len__(self) -> int:
         return len(self.truth)

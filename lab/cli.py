@@ -5,16 +5,17 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
-from ..errors import DivergedError, InputError, unknown
+from ..errors import DivergedError, InputError, WorkerError, unknown
 from ..train import TrainConfig
 from . import commands
-from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, plain
+from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 
 LANGUAGE_HELP = "a preset's name, or a file: grammar.pcfg (NLTK's notation), hmm.npz, language.yaml"
 LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
@@ -44,8 +45,10 @@ class Parser(ArgumentParser):
         return plain(message)
 
 
-def make_parser() -> Parser:
+def make_parser(config: str | None = None) -> Parser:
+    """The parser of all commands; where `satlab train` is given a config file, its values are the defaults."""
     parser = Parser(
+        allow_abbrev=False,
         prog="satlab",
         description="Languages with known truth, models trained until they match it, and what tells those models apart.",
         version=__version__,
@@ -53,8 +56,12 @@ def make_parser() -> Parser:
     parsers = parser.add_subcommands(required=True, metavar="COMMAND")
     for name, (build, _) in COMMANDS.items():
         description = (build.__doc__ or "").strip()
-        sub = Parser(prog=f"satlab {name}", description=description)
+        sub = Parser(allow_abbrev=False, prog=f"satlab {name}", description=description)
         build(sub)
+        if name == "train" and config is not None:
+            values = read_yaml(Path(config))
+            from_mapping(TrainConfig, values, config)
+            sub.set_defaults(values)
         parsers.add_subcommand(name, sub, help=description.splitlines()[0])
         sub.prog = f"satlab {name}"
     return parser
@@ -94,7 +101,7 @@ def _train(parser: Parser) -> None:
     parser.add_argument("--model", type=str, default="bert-2x64", help="bert-LAYERSxWIDTH, bert-post-2x64 or lstm-1x64")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
+    parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
     parser.add_class_arguments(TrainConfig, as_group=False)
 
 
@@ -142,31 +149,49 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def _underscored(argument: str) -> str:
+    """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
+    name, equals, value = argument.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+
+
+UNUSABLE_PATH = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+def _config_file(argv: Sequence[str]) -> str | None:
+    """What `satlab train` is given as --config, if anything."""
+    if not argv or argv[0] != "train":
+        return None
+    for here, following in zip(argv, [*argv[1:], ""], strict=True):
+        if here == "--config" or here.startswith("--config="):
+            return here.partition("=")[2] or following
+    return None
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; its exit status. Bad input ends with one line on stderr and status 2."""
-    # Options may be written with hyphens or underscores.
-    argv = [re.sub(r"(?<=[a-z])-(?=[a-z])", "_", a) if a.startswith("--") and "=" not in a else a for a in arguments]
+    argv = [_underscored(argument) for argument in arguments]
     warnings.showwarning = _show_warning
     if "OMP_NUM_THREADS" not in os.environ:
         # Models and batches of this size lose more by waiting for a second thread than it does for them.
         torch.set_num_threads(1)
     try:
-        chosen: Namespace = make_parser().parse_args(argv)
+        chosen: Namespace = make_parser(_config_file(argv)).parse_args(argv)
         name = chosen.subcommand
         return int(COMMANDS[name][1](chosen[name]) or 0)
     except InputError as error:
         print(f"satlab: {error}", file=sys.stderr)
         return 2
-    except DivergedError as error:
+    except (DivergedError, WorkerError) as error:
         print(f"satlab: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(
-            f"satlab: {where}{error.strerror or error}; make room or choose another place, then run it again",
+            f"satlab: {where}{error.strerror or error}; choose another place or make room, then run it again",
             file=sys.stderr,
         )
-        return 1
+        return 2 if isinstance(error, UNUSABLE_PATH) else 1
     except KeyboardInterrupt:
         print("satlab: interrupted; run the same command again to go on", file=sys.stderr)
         return 130

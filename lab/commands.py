@@ -19,7 +19,7 @@ from ..generators.corpus import write_corpus
 from ..randomness import random_stream
 from ..train import Row, TrainConfig
 from . import figures, measure
-from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, load_study
+from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, load_study
 from .run import RESULTS, Run, create_run, load_run, train_run
 from .study import run_study
 
@@ -111,7 +111,12 @@ def study(given: Namespace) -> int:
         failures = run_study(config, out, report)
     for failure in failures:
         print(f"satlab: {failure}", file=sys.stderr)
-    written = figures.draw([out], out / "figures")
+    try:
+        written = figures.draw([out], out / "figures")
+    except InputError:
+        if not failures:
+            raise
+        written = []
     _print({"study": given.out, "results": str(out / "results.csv"), "figures": [str(path) for path in written]})
     return 1 if failures else 0
 
@@ -124,7 +129,7 @@ def plot(given: Namespace) -> None:
 
 
 def _config(kind: type[T], given: Namespace) -> T:
-    return kind(**{f.name: given[f.name] for f in fields(kind)})  # type: ignore[arg-type]
+    return from_mapping(kind, {f.name: given[f.name] for f in fields(kind)}, "")  # type: ignore[arg-type]
 
 
 def _print(row: Any) -> None:

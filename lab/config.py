@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -16,6 +16,12 @@ from ..train import TrainConfig
 STUDIES = Path(__file__).parent.parent / "studies"
 
 T = TypeVar("T")
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Raises InputError for a smaller number."""
+    if value < least:
+        raise InputError(f"{name} is {value}, expected at least {least}; give a larger number")
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,12 @@ class ProbeConfig:
     l2: float = 1e-4
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("train_sentences", "test_sentences", "seeds"):
+            at_least(name, getattr(self, name), 1)
+        if not 0 < self.l2 < float("inf"):
+            raise InputError(f"l2 is {self.l2}, expected a positive number; correct it")
+
 
 @dataclass(frozen=True)
 class FlatnessConfig:
@@ -53,6 +65,10 @@ class FlatnessConfig:
     draws: int = 1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        at_least("contexts", self.contexts, 2)
+        at_least("draws", self.draws, 1)
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
@@ -65,6 +81,9 @@ class EvaluateConfig:
 
     sentences: int = 20_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("sentences", self.sentences, 2)
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,7 @@ class StudyConfig:
     """
 
     language: Any
-    models: dict[str, dict[str, Any]]
+    models: dict[str, Any]
     tasks: list[str]
     train: TrainConfig = field(default_factory=TrainConfig)
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -108,12 +127,13 @@ class _Reader(ArgumentParser):
 def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """A dataclass from what YAML gave. Raises InputError, naming `where`, for unknown keys and values of a wrong type."""
     _known_keys(kind, values, where)
+    place = f"{where}: " if where else ""
     reader = _Reader(exit_on_error=False)
     reader.add_class_arguments(kind, as_group=False)
     try:
         return kind(**vars(reader.instantiate(reader.parse_object(dict(values)))))
     except (ValueError, TypeError, KeyError, ArgumentError) as error:
-        raise InputError(f"{where}: {plain(str(error))}") from None
+        raise InputError(f"{place}{plain(str(error))}") from None
 
 
 def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -121,6 +141,8 @@ def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
     for key, value in values.items():
         if key not in known:
             raise InputError(f"{where}: {unknown('key', key, known)}")
+        if value is None and type(None) not in get_args(known[key]):
+            raise InputError(f"{where}: {key} is 'None', expected a value; give it, or leave the key out")
         if isinstance(value, Mapping) and hasattr(known[key], "__dataclass_fields__"):
             _known_keys(known[key], value, f"{where}, {key}")
 
@@ -128,17 +150,22 @@ def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
 def plain(message: str) -> str:
     """What jsonargparse says, as one sentence a newcomer understands."""
     message = " ".join(message.split())
-    found = re.search(
-        r'Parser key "(?P<key>[^"]+)": (?:Expected a|.*?- Expected a) (?P<type>[^.]+)\. Got value: (?P<value>.*)',
-        message,
-    )
+    found = re.search(r'key "(?P<key>[^"]+)": Expected an? (?P<kind>.+?)\. Got value: (?P<value>.*)', message)
+    union = r'key "(?P<key>[^"]+)": Does not validate .*?Subtypes: \[(?P<kind>.*?)\] Errors.*Given value: (?P<value>.*)'
+    found = found or re.search(union, message)
     if found:
-        kind = re.sub(r"<class '(\w+)'>", r"\1", found["type"])
-        return f"{found['key']} is '{found['value']}', expected {kind}; correct it"
+        return f"{found['key']} is '{found['value']}', expected {_kind(found['kind'])}; correct it"
     missing = re.search(r"arguments? (?:are|is) required: (.*)", message)
     if missing:
         return f"{missing[1]} missing, expected a value; give it"
     return message
+
+
+def _kind(text: str) -> str:
+    """A type as people write it: "list of int or null"."""
+    text = re.sub(r"<class '(\w+)'>", r"\1", text).replace("NoneType", "null")
+    text = re.sub(r"list\[(\w+)\]", r"list of \1", text)
+    return "a list" if text == "list" else text.replace(", ", " or ")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

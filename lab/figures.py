@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from ..errors import InputError
 from ..estimate import ONE_SIDED_95
 from .measure import BASELINES
-from .results import rows_in, runs_in, write_csv
+from .results import named, rows_in, runs_in, write_csv
 from .run import Run
 
 Row = dict[str, Any]
@@ -82,14 +82,14 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
 def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     numbers = []
-    for color, run in zip(_colors(len(runs)), runs, strict=True):
+    for color, (name, run) in zip(_colors(len(runs)), named(runs).items(), strict=True):
         rows = run.metrics
         step, kl, error = (np.array([row[key] for row in rows]) for key in ("step", "kl", "kl_stderr"))
-        axes.plot(step, kl, color=color, label=_label(run), linewidth=1.2)
+        axes.plot(step, kl, color=color, label=name, linewidth=1.2)
         axes.fill_between(
             step, kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error, color=color, alpha=0.25, linewidth=0
         )
-        numbers += [{"run": run.folder.name} | row for row in rows]
+        numbers += [{"run": name} | row for row in rows]
     for threshold in sorted({run.config.threshold for run in runs}):
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
         axes.annotate("saturated below", (axes.get_xlim()[1], threshold), ha="right", va="bottom", fontsize=8)
@@ -103,8 +103,7 @@ def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
 def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
     """One point a checkpoint and task: accuracy, and where they were measured trace and KL, each with its error."""
     points = []
-    for run in runs:
-        name = run.folder.name
+    for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
         kl = {row["step"]: row for row in run.metrics} | {
             row["step"]: _as_kl(row) for row in here if row["what"] == "kl"
@@ -112,7 +111,16 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
         trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
         probes = {(row["task"], row["step"]): row for row in here if row["method"] == "linear"}
         for row in sorted(probes.values(), key=lambda r: r["step"]):
-            step, point = row["step"], {"run": name, "model": run.model, "task": row["task"], "step": row["step"]}
+            step, point = (
+                row["step"],
+                {
+                    "run": name,
+                    "model": run.model,
+                    "parameters": row.get("parameters"),
+                    "task": row["task"],
+                    "step": row["step"],
+                },
+            )
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
             flat = trace.get(step, {})
             point |= {"trace": flat.get("value"), "trace_stderr": flat.get("stderr"), "trace_n": flat.get("n")}
@@ -155,7 +163,7 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
     for axes, run in zip(grid.flat, runs, strict=False):
         mine = [point for point in points if point["run"] == run]
         axes.plot([p["trace"] for p in mine], [p["accuracy"] for p in mine], color="0.75", linewidth=1, zorder=1)
-        for point in mine:
+        for i, point in enumerate(mine):
             color = plt.get_cmap("viridis_r")(norm(point["step"]))
             bars = {"xerr": point["trace_stderr"], "yerr": point["accuracy_stderr"], "capsize": 2, "elinewidth": 1}
             face = color if point["saturated"] else "white"
@@ -163,9 +171,12 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
                 point["trace"], point["accuracy"], fmt="o", color=color, markerfacecolor=face, zorder=2, **bars
             )
             at = (point["trace"], point["accuracy"])
-            axes.annotate(f"{point['step']:,}", at, xytext=(4, 5), textcoords="offset points", fontsize=7)
+            axes.annotate(
+                f"{point['step']:,}", at, xytext=(4, -10 if i % 2 else 4), textcoords="offset points", fontsize=7
+            )
         _baselines(axes, [line for line in lines if _near(line, points)])
-        axes.set(title=run, xlabel="Tr(H), nats / parameter²  (left: flatter)")
+        axes.set_title(f"{run}\n{mine[0]['parameters']:,} parameters", fontsize=9)
+        axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
         _trace_axis(axes, [point["trace"] for point in mine])
     for axes in grid.flat[len(runs) :]:
         axes.set_visible(False)
@@ -212,10 +223,6 @@ def _baselines(axes: Axes, lines: list[Row]) -> None:
         color, style = BASELINE_STYLE[line["method"]]
         label = f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}"
         axes.axhline(line["value"], color=color, linestyle=style, linewidth=1, label=label, zorder=0)
-
-
-def _label(run: Run) -> str:
-    return f"{run.model}, seed {run.config.seed}"
 
 
 def _colors(n: int) -> list[Any]:

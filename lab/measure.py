@@ -1,7 +1,7 @@
 """Measurements on a run's checkpoints: one row each, taken once.
 
-A row: model, seed, step (null for what belongs to the language), what, method, task, block, settings (JSON), value, stderr, n,
-unit, seconds, satlab. What was measured before with the same settings is not measured again.
+A row: model, parameters (their number), seed, step (null for what belongs to the language), what, method, task, block,
+settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured before with the same settings is not measured again.
 """
 
 import json
@@ -19,7 +19,7 @@ from ..estimate import Estimate
 from ..flatness import METHODS, hessian_trace
 from ..generators import Language, Task
 from ..generators.stream import evaluation_set
-from ..models import build_model, load_model
+from ..models import MaskedLM, build_model, load_model
 from ..probes import linear_probe, majority_class
 from ..randomness import random_stream
 from ..train import kl_to_truth
@@ -65,8 +65,9 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
         key = _key(run, at, "kl", "exact-truth", config)
 
         def take(folder: Path = folder) -> Iterator[Row]:
-            kl = kl_to_truth(load_model(folder), held_out())
-            yield _values(kl) | {"unit": "nats", "floor": held_out().floor.value}
+            model = load_model(folder)
+            kl = kl_to_truth(model, held_out())
+            yield _values(kl) | _size(model) | {"unit": "nats", "floor": held_out().floor.value}
 
         yield from _measured(run.folder / RESULTS, key, take)
 
@@ -82,7 +83,7 @@ def measure_flatness(run: Run, config: FlatnessConfig, step: int | None = None) 
             model = load_model(folder)
             trace = hessian_trace(model, sentences, config.method, config.draws, config.seed, run.config.masking)
             for block, value in [("total", trace), *sorted(trace.blocks.items())]:
-                yield _values(value) | {"block": block, "unit": "nats per squared parameter"}
+                yield _values(value) | _size(model) | {"block": block, "unit": "nats per squared parameter"}
 
         yield from _measured(run.folder / RESULTS, key, take)
 
@@ -94,8 +95,9 @@ def measure_probe(run: Run, task_name: str, config: ProbeConfig, step: int | Non
         key = _key(run, at, "probe", "linear", config) | {"task": task_name}
 
         def take(folder: Path = folder) -> Iterator[Row]:
-            accuracy = linear_probe(load_model(folder), run.language, task, **asdict(config))
-            yield _values(accuracy) | {"unit": "accuracy"}
+            model = load_model(folder)
+            accuracy = linear_probe(model, run.language, task, **asdict(config))
+            yield _values(accuracy) | _size(model) | {"unit": "accuracy"}
 
         yield from _measured(run.folder / RESULTS, key, take)
 
@@ -113,8 +115,8 @@ def measure_baselines(language: Language, task_name: str, config: ProbeConfig, f
         "bayes": lambda: task.bayes_accuracy(config.test_sentences, tasks),
     }
     for method in BASELINES:
-        key = {"model": None, "step": None, "what": "probe", "method": method, "task": task_name}
-        key["settings"] = _settings(config)
+        key = {"model": None, "parameters": None, "seed": None, "step": None}
+        key |= {"what": "probe", "method": method, "task": task_name, "settings": _settings(config)}
 
         def take(method: str = method) -> list[Row]:
             return [_values(sources[method]()) | {"unit": "accuracy"}]
@@ -142,6 +144,11 @@ def _key(run: Run, step: int, what: str, method: str, config: Any) -> Row:
 
 def _values(estimate: Estimate) -> Row:
     return {"value": estimate.value, "stderr": estimate.stderr, "n": estimate.n}
+
+
+def _size(model: MaskedLM) -> Row:
+    """The number of parameters, tied ones once."""
+    return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
 
 
 def _settings(config: Any) -> str:

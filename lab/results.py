@@ -20,6 +20,7 @@ BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
 COLUMNS: dict[str, pa.DataType] = {
     "run": pa.string(),
     "model": pa.string(),
+    "parameters": pa.int64(),
     "seed": pa.int64(),
     "step": pa.int64(),
     "what": pa.string(),
@@ -54,9 +55,15 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
     """Every measurement in these directories, with the name of its run; a language's rows have none."""
     folders = list(folders)
     rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE)]
-    for run in runs_in(folders):
-        rows += [row | {"run": None if row["step"] is None else run.folder.name} for row in run.results]
+    for name, run in named(runs_in(folders)).items():
+        rows += [row | {"run": None if row["step"] is None else name} for row in run.results]
     return rows
+
+
+def named(runs: list[Run]) -> dict[str, Run]:
+    """Each run under its directory's name, or under its path where several directories have the same name."""
+    names = [run.folder.name for run in runs]
+    return {run.folder.name if names.count(run.folder.name) == 1 else str(run.folder): run for run in runs}
 
 
 def write_tables(rows: list[Row], folder: Path) -> None:

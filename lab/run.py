@@ -57,12 +57,14 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
     content = read_yaml(folder / CONFIG)
     try:
-        config = from_mapping(TrainConfig, content["train"], str(folder / CONFIG))
+        config = from_mapping(TrainConfig, dict(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
         return Run(folder, content["language"], content["model"], config, language)
-    except KeyError as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / CONFIG}: lacks the key {error}, expected what satlab train wrote; train again"
+            f"{folder / CONFIG}: damaged ({error}), expected what satlab train wrote; train again"
         ) from None
 
 
@@ -83,6 +85,7 @@ def check_run(
         "satlab": __version__,
         "language": source if isinstance(source, str) else json.dumps(source),
         "language_file": f"language{language.suffix}",
+        "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
         "train": json.loads(json.dumps(asdict(config))),
@@ -113,10 +116,11 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
     there = read_yaml(folder / CONFIG)
-    for key in ("language_fingerprint", "model"):
+    for key in ("max_length", "language_fingerprint", "model"):
         if there.get(key) != wanted[key]:
             what = "language" if key == "language_fingerprint" else key
-            shown = f"{what}: {there.get(what)} there, {wanted[what]} given"
+            again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
+            shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
     for key, value in wanted["train"].items():
         if there.get("train", {}).get(key) != value:

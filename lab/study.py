@@ -8,8 +8,9 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import torch
 import yaml
 
 from ..disk import write_atomic
-from ..errors import DivergedError, InputError
+from ..errors import DivergedError, InputError, WorkerError
 from ..generators import load_language
 from ..train import TrainConfig, checkpoints
-from .config import StudyConfig, from_mapping
+from .config import StudyConfig, at_least, from_mapping
 from .measure import check_method, find_task, measure_baselines, measure_flatness, measure_kl, measure_probe
 from .results import BASELINES_FILE, STUDY_FILE, rows_in, write_tables
 from .run import Run, check_run, create_run, load_run, train_run
@@ -43,8 +44,8 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
-    if study.workers is not None and study.workers < 1:
-        raise InputError(f"workers is {study.workers}, expected at least 1; give a larger number")
+    if study.workers is not None:
+        at_least("workers", study.workers, 1)
     language = load_language(study.language, study.max_length)
     for task in study.tasks:
         find_task(language, task)
@@ -62,9 +63,12 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
 
 def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
     """The study's training with what the model changes of it."""
-    if "seed" in (study.models[model] or {}):
+    changes = study.models[model] or {}
+    if not isinstance(changes, Mapping):
+        raise InputError(f"study, model {model}: is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it")
+    if "seed" in changes:
         raise InputError(f"study, model {model}: has a seed of its own, expected the study's seeds; list it there")
-    values = asdict(study.train) | (study.models[model] or {}) | {"seed": seed}
+    values = asdict(study.train) | dict(changes) | {"seed": seed}
     return from_mapping(TrainConfig, values, f"study, model {model}")
 
 
@@ -126,6 +130,10 @@ def _work_off(
                     cells = _measurements(arguments[0], study) if function is _train else []
                     waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in cells})
                     yield title, ((title, function, arguments), cells)
+        except BrokenProcessPool:
+            raise WorkerError(
+                "a worker process was killed (out of memory?); run the same command again to go on"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

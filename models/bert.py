@@ -5,8 +5,6 @@ Pre-LN:   x + Attention(LN x), x + MLP(LN x), a final LN.      Post-LN:   LN(x +
 Where only some positions are asked for, the last layer runs at these alone: nothing else reads its output.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,9 +21,14 @@ class Attention(nn.Module):
         self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, asked: Tensor, x: Tensor, visible: Tensor) -> Tensor:
-        """asked [n, S, d] attends to x [n, T, d], visible [n, 1, 1, T]: [n, S, d]."""
+    def forward(self, asked: Tensor, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
+        """asked [n, S, d] attends to x [n, T, d], visible [n, 1, 1, T]: [n, S, d].
+
+        Where rows [m] are given, asked [m, S, d] attends to the sentences x[rows].
+        """
         query, key, value = (self._split(part) for part in (self.query(asked), self.key(x), self.value(x)))
+        if rows is not None:
+            key, value, visible = key[rows], value[rows], visible[rows]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
         answer: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return answer
@@ -49,9 +52,7 @@ class Block(nn.Module):
         residual, asked = x, read
         if rows is not None and at is not None:
             residual, asked = x[rows, at][:, None], read[rows, at][:, None]
-            if len(rows) != len(x):
-                read, visible = read[rows], visible[rows]
-        x = residual + self.dropout(self.attention(asked, read, visible))
+        x = residual + self.dropout(self.attention(asked, read, visible, rows))
         if self.pre:
             return x + self.dropout(self._mlp(self.mlp_norm(x)))
         x = self.attention_norm(x)
@@ -64,7 +65,10 @@ class Block(nn.Module):
 
 
 class Bert(MaskedLM):
-    """layers blocks of the given width and number of heads, MLP 4 times as wide, learned positions, tied output."""
+    """layers blocks of the given width and number of heads, MLP 4 times as wide, learned positions, tied output.
+
+    norm: "pre" or "post".
+    """
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class Bert(MaskedLM):
         layers: int,
         width: int,
         heads: int,
-        norm: Literal["pre", "post"] = "pre",
+        norm: str = "pre",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()

@@ -45,19 +45,23 @@ def _make(name: str, vocab_size: int, max_length: int, dropout: float) -> Masked
     match = NAME.fullmatch(name)
     if not match:
         kind = re.sub(r"-?\d.*$", "", name)
+        if kind == "lookup":
+            raise InputError(f"model '{name}': the look-up table has no size; did you mean 'lookup'?")
         if kind in KINDS:
             raise InputError(f"model '{name}': expected {kind}-LAYERSxWIDTH, for example {kind}-2x64")
         raise unknown("model", kind, KINDS)
     kind, layers, width = match["kind"], int(match["layers"]), int(match["width"])
-    if kind == "lstm":
-        return Lstm(name, vocab_size, max_length, layers, width, dropout)
-    if width > HEAD_SIZE and width % HEAD_SIZE:
+    if kind != "lstm" and width > HEAD_SIZE and width % HEAD_SIZE:
         nearest = max(1, round(width / HEAD_SIZE)) * HEAD_SIZE
         raise InputError(
             f"model '{name}': heads are {HEAD_SIZE} wide, expected a multiple, for example {kind}-{layers}x{nearest}"
         )
-    heads = max(1, width // HEAD_SIZE)
-    return Bert(name, vocab_size, max_length, layers, width, heads, "post" if kind == "bert-post" else "pre", dropout)
+    # torch's layers fill themselves from the global random state before ours do; it is given back as it was.
+    with torch.random.fork_rng(devices=[]):
+        if kind == "lstm":
+            return Lstm(name, vocab_size, max_length, layers, width, dropout)
+        heads, norm = max(1, width // HEAD_SIZE), "post" if kind == "bert-post" else "pre"
+        return Bert(name, vocab_size, max_length, layers, width, heads, norm, dropout)
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
@@ -103,6 +107,6 @@ def load_model(folder: str | Path) -> MaskedLM:
         description = json.loads((folder / DESCRIPTION).read_text())
         model = _make(description["name"], description["vocab_size"], description["max_length"], description["dropout"])
         model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    except (OSError, KeyError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); take another one or train again") from None
     return model.eval()

@@ -19,5 +19,5 @@ def concatenated_features(model: MaskedLM, sentences: Sentences) -> Tensor:
     parts = []
     for tokens, lengths in zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True):
         inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        parts.append((model.features(tokens) * inside[..., None]).flatten(1))
+        parts.append(model.features(tokens).masked_fill(~inside[..., None], 0.0).flatten(1))
     return torch.cat(parts)

@@ -1,5 +1,6 @@
 """The linear probe: how well one linear layer reads a task's label off frozen features."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -76,5 +77,5 @@ def _check(train_sentences: int, test_sentences: int, seeds: int, l2: float) -> 
     for name, value in (("train_sentences", train_sentences), ("test_sentences", test_sentences), ("seeds", seeds)):
         if value < 1:
             raise InputError(f"{name} is {value}, expected at least 1; give a larger number")
-    if not l2 > 0:
+    if not 0 < l2 < math.inf:
         raise InputError(f"l2 is {l2}, expected a positive number; correct it")

@@ -42,7 +42,7 @@ def fit_logistic(features: Tensor, labels: Tensor, num_classes: int, l2: float) 
     """The optimum for features [n, d] and labels [n] in 0 .. num_classes - 1, in float64; the bias is not penalised.
 
     Features are standardised to mean 0 and deviation 1 first (constant ones are left at 0).
-    Raises InputError where it is not reached in 2,000 iterations.
+    Raises InputError where it is not reached in 2,000 iterations, or where l2 is too weak for collinear features.
     """
     features = features.double()
     mean, deviation = features.mean(0), features.std(0, correction=0)
@@ -51,7 +51,10 @@ def fit_logistic(features: Tensor, labels: Tensor, num_classes: int, l2: float) 
     n, d = x.shape
     ones = x.new_ones(n, 1)
     metric = torch.cat([x, ones], 1).T @ torch.cat([x, ones], 1) / (2 * n) + l2 * torch.eye(d + 1).to(x)
-    inverse = torch.linalg.inv(torch.linalg.cholesky(metric))
+    factor, failed = torch.linalg.cholesky_ex(metric)
+    if failed:
+        raise InputError(f"l2 = {l2:g} is too weak for features as collinear as these; give a larger l2")
+    inverse = torch.linalg.inv(factor)
     z = torch.cat([x, ones], 1) @ inverse.T
     # l2 ||W||^2 in the new coordinates: W = V inverse, without the column of the bias.
     penalty = l2 * inverse[:, :d] @ inverse[:, :d].T
@@ -75,7 +78,7 @@ def fit_logistic(features: Tensor, labels: Tensor, num_classes: int, l2: float) 
     }
     start = np.zeros(num_classes * (d + 1))
     found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-    if np.abs(found.jac).max() > 100 * GRADIENT_TOLERANCE:
+    if np.abs(found.jac).max() > GRADIENT_TOLERANCE:
         raise InputError(f"the probe did not converge in {found.nit} iterations with l2 = {l2:g}; give a larger l2")
     solution = torch.from_numpy(found.x).reshape(num_classes, d + 1).to(z) @ inverse
     return Logistic(solution[:, :d], solution[:, d], mean, scale)

@@ -42,9 +42,9 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     """The state.json of a checkpoint, None where it is missing or damaged."""
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return None
-    return state
+    return state if isinstance(state, dict) and state.keys() >= {"step", "keep", "finished"} else None
 
 
 def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -65,13 +65,10 @@ def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: di
         flush(file)
     flush(partial)
     if target.exists():
-        shutil.rmtree(target)
+        _remove(target)
     os.replace(partial, target)
     flush(target.parent)
-    for step, folder in checkpoints(run, kept_only=False):
-        old = read_state(folder)
-        if step < state["step"] and old is not None and not old["keep"]:
-            shutil.rmtree(folder)
+    _tidy(run)
 
 
 def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
@@ -79,8 +76,7 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
 
     Raises InputError where the last checkpoint is damaged.
     """
-    for leftover in (run / "checkpoints").glob(".step-*.partial"):
-        shutil.rmtree(leftover)
+    _tidy(run)
     found = checkpoints(run, kept_only=False)
     if not found:
         return None
@@ -96,3 +92,21 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return read_state(folder)
+
+
+def _tidy(run: Path) -> None:
+    """Removes what an interrupted write or removal left, and all but the last of the checkpoints not to be kept."""
+    for leftover in (run / "checkpoints").glob(".step-*"):
+        shutil.rmtree(leftover)
+    for _, folder in checkpoints(run, kept_only=False)[:-1]:
+        state = read_state(folder)
+        if state is not None and not state["keep"]:
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Under another name first: a checkpoint is whole or absent, also while it goes."""
+    leaving = folder.with_name(f".{folder.name}.leaving")
+    shutil.rmtree(leaving, ignore_errors=True)
+    os.replace(folder, leaving)
+    shutil.rmtree(leaving)

@@ -1,10 +1,10 @@
 """How a model is trained."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from ..errors import InputError, unknown
 
-from ..errors import InputError
+SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainConfig:
     steps: int = 16_000
     batch_size: int = 256
     lr: float = 1e-3
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: str = "constant"
     warmup: float = 0.06
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
@@ -44,7 +44,7 @@ class TrainConfig:
     masking: str = "one"
     threshold: float = 0.01
     stop_at_saturation: bool = True
-    checkpoints: list[int] | None = None
+    checkpoints: list[int] = field(default_factory=list)
     evaluate_every: int = 250
     resume_every: int = 1000
     evaluation_sentences: int = 4096
@@ -65,16 +65,21 @@ class TrainConfig:
                 raise InputError(
                     f"{name} is {getattr(self, name)}, expected a share of at least 0 and below 1; correct it"
                 )
-        if self.weight_decay < 0 or not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError("weight_decay must not be negative and betas must lie in [0, 1); correct them")
-        if any(step < 1 for step in self.checkpoints or []):
+        if self.schedule not in SCHEDULES:
+            nearest = str(unknown("", self.schedule, SCHEDULES)).partition(": ")[2]
+            raise InputError(f"schedule is '{self.schedule}', expected one of {', '.join(SCHEDULES)}; {nearest}")
+        if not 0 <= self.weight_decay < math.inf or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(
+                "weight_decay must not be negative nor infinite, and betas must lie in [0, 1); correct them"
+            )
+        if any(step < 1 for step in self.checkpoints):
             raise InputError(f"checkpoints are {self.checkpoints}, expected steps from 1 on; correct them")
 
     @property
     def kept_steps(self) -> list[int]:
         """The steps whose checkpoint is kept: those asked for (up to the limit), and the last."""
         asked = self.checkpoints
-        if asked is None:
+        if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
         return sorted({step for step in asked if step <= self.steps} | {self.steps})
 

@@ -13,8 +13,9 @@ EVALUATION_CHUNK = 1024
 
 
 def masked_loss(model: MaskedLM, batch: Batch) -> Tensor:
-    """-mean_i log f(target_i | the visible words), nats, a scalar with its graph."""
-    return F.cross_entropy(model.logits_at(batch.inputs, batch.rows, batch.positions), batch.targets)
+    """-mean_i log f(target_i | the visible words), nats, a scalar with its graph; 0 where the batch hides nothing."""
+    logits = model.logits_at(batch.inputs, batch.rows, batch.positions)
+    return F.cross_entropy(logits, batch.targets, reduction="sum") / max(1, len(batch.targets))
 
 
 @torch.no_grad()
@@ -33,4 +34,4 @@ def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
         truth = evaluation.truth[part]
         cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
         divergences[part] = -torch.special.entr(truth).sum(1) - cross
-    return evaluation.mean(divergences)
+    return batch.mean(divergences)

@@ -1,0 +1,299 @@
+"""Every bad input ends with one line that says what is wrong and where, exit status 2, and nothing written."""
+
+import errno
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from bad_files import SMALL, listing, save_chain, write_files
+
+from satlab.lab import cli, run
+
+TRAIN = f"train demo-hmm --out new --steps 2 {SMALL}"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("original")
+    write_files(folder)
+    return folder
+
+
+class HungError(BaseException):
+    """No command of these tests has more to do than a few seconds' work; not an Exception, so that none swallows it."""
+
+
+@pytest.fixture
+def place(original, tmp_path, monkeypatch):
+    """A copy of it to work in. A command that hangs is interrupted."""
+
+    def interrupt(*_):
+        raise HungError
+
+    shutil.copytree(original, tmp_path / "place")
+    monkeypatch.chdir(tmp_path / "place")
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(20)
+    yield tmp_path / "place"
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def floor(language, options=""):
+    """Generate, so that --out is seen not to be made, is what every language row runs."""
+    return f"generate {language} --sentences 5 --out new {options}"
+
+
+LANGUAGES = [
+    (floor("nowhere.pcfg"), ["nowhere.pcfg", "no such file"]),
+    (floor("malformed.pcfg"), ["malformed.pcfg", "line 2", "S => 'b' [0.5]"]),
+    (floor("sum.pcfg"), ["sum.pcfg", "rules of T", "0.8", "expected 1"]),
+    (floor("undefined.pcfg"), ["undefined.pcfg", "nonterminal NP", "used by S", "never defined"]),
+    (floor("unreachable.pcfg"), ["unreachable.pcfg", "nonterminal T", "cannot be reached from S"]),
+    (floor("endless.pcfg"), ["endless.pcfg", "nonterminal T", "never ends"]),
+    (floor("long.pcfg", "--max-length 3"), ["long.pcfg", "nonterminal S", "4 words", "max_length = 3"]),
+    (floor("long.pcfg", "--max-length -1"), ["long.pcfg", "max_length = -1"]),
+    (floor("cycle.pcfg"), ["cycle.pcfg", "nonterminal A", "never ends"]),
+    (floor("rounded.pcfg"), ["rounded.pcfg"]),
+    (floor("empty.pcfg"), ["empty.pcfg", "no rules", "expected"]),
+    (floor("emptyrule.pcfg"), ["emptyrule.pcfg", "rule 'S ->' is empty"]),
+    (floor("unquoted.pcfg"), ["unquoted.pcfg", "line 1"]),
+    (floor("text.pcfg"), ["text.pcfg", "line 1", "expected"]),
+    (floor("garbage.pcfg"), ["garbage.pcfg", "expected"]),
+    (floor("garbage.npz"), ["garbage.npz", "numpy.savez"]),
+    (floor("garbage.yaml"), ["garbage.yaml", "expected"]),
+    (floor("folder.pcfg"), ["folder.pcfg", "expected"]),
+    (floor("other"), ["other", "expected", ".pcfg"]),
+    (floor("good.txt"), ["good.txt", "suffix", ".pcfg"]),
+    (floor("row.npz"), ["row.npz", "transition probabilities of state 2", "1.1"]),
+    (floor("nan.npz"), ["nan.npz", "emission probabilities of state 2", "nan"]),
+    (floor("scalar.npz"), ["scalar.npz", "words"]),
+    (floor("length.npz"), ["length.npz", "length 0", "at least 1"]),
+    (floor("length.yaml"), ["length.yaml", "length 0", "at least 1"]),
+    (floor("demo-hmm", "--max_length 0"), ["length 0", "at least 1"]),
+    (floor("demo-pcfg", "--max_length 3"), ["layered-pcfg", "max_length"]),
+    (floor("demo-hm"), ["demo-hm", "did you mean 'demo-hmm'"]),
+    (floor("preset.yaml"), ["preset.yaml", "did you mean 'demo-hmm'"]),
+    (floor("key.yaml"), ["key.yaml", "'stats'", "did you mean 'states'"]),
+    (floor("list.yaml"), ["list.yaml", "expected a mapping"]),
+    (floor("states.yaml"), ["states.yaml", "states"]),
+    (floor("negative.yaml"), ["negative.yaml", "-2"]),
+    (floor("family.yaml"), ["family.yaml", "family"]),
+    (floor("layers.yaml"), ["layers.yaml", "layers"]),
+    (floor("self.yaml"), ["self.yaml"]),
+    (floor("bound.yaml"), ["bound.yaml", "max_length", "six", "int"]),
+]
+
+COMMANDS = [
+    ("generat demo-hmm", ["unknown command 'generat'", "did you mean 'generate'"]),
+    ("", ["command"]),
+    ("generate demo-hmm --out new", ["sentences", "missing"]),
+    ("generate demo-hmm --sentences 0 --out new", ["0 sentences", "at least 1"]),
+    ("generate demo-hmm --sentences -3 --out new", ["-3 sentences", "at least 1"]),
+    ("generate demo-hmm --sentences ten --out new", ["sentences", "ten", "expected int"]),
+    ("generate demo-hmm --sentence 5 --out new", ["unknown option '--sentence'", "did you mean '--sentences'"]),
+    ("generate demo-hmm more --sentences 5 --out new", ["unknown argument 'more'"]),
+    ("generate demo-hmm --sentences 5 --out good.txt", ["good.txt", "expected a new or empty directory"]),
+    ("generate demo-hmm --sentences 5 --out good.txt/new", ["good.txt"]),
+    ("generate demo-hmm --sentences 5 --out other", ["other", "holds something else"]),
+    ("generate demo-hmm --sentences 5 --out run", ["run", "holds something else"]),
+    ("generate demo-hmm --sentences 6 --out corpus", ["corpus", "another corpus", "sentences: 5"]),
+    ("generate demo-hmm --sentences 5 --out corpus --seed 1", ["corpus", "another corpus", "seed: 0"]),
+    ("generate demo-hmm --sentences 5 --out corpus --truth", ["corpus", "another corpus", "truth"]),
+    ("generate demo-pcfg --sentences 5 --out corpus", ["corpus", "another corpus"]),
+    ("floor demo-hmm --sentences 1", ["1 sentences", "at least 2"]),
+    ("floor demo-hmm --masking two", ["masking 'two'", "one, bernoulli"]),
+    ("floor demo-hmm --masking bernoulli:2", ["bernoulli:2", "0 < p <= 1"]),
+    ("floor demo-hmm --masking bernoulli:0.0001 --sentences 2", ["bernoulli:0.0001"]),
+    (f"{TRAIN} --steps 0", ["steps is 0", "at least 1"]),
+    (f"{TRAIN} --lr abc", ["lr is 'abc'", "expected float"]),
+    (f"{TRAIN} --lr -1", ["lr is -1", "positive"]),
+    (f"{TRAIN} --lr nan", ["lr is", "nan"]),
+    (f"{TRAIN} --lrr 1", ["unknown option '--lrr'", "did you mean '--lr'"]),
+    (f"{TRAIN} --step 3", ["unknown option '--step'", "did you mean '--steps'"]),
+    (f"{TRAIN} --max-lenght 3", ["unknown option '--max_lenght'", "did you mean '--max_length'"]),
+    (f"{TRAIN} --batch_size -1", ["batch_size is -1", "at least 1"]),
+    (f"{TRAIN} --evaluation_sentences 1", ["evaluation_sentences", "at least 2"]),
+    (f"{TRAIN} --dropout 1", ["dropout is 1", "below 1"]),
+    (f"{TRAIN} --weight_decay -1", ["weight_decay"]),
+    (f"{TRAIN} --checkpoints [-1]", ["checkpoints are [-1]", "from 1 on"]),
+    (f"{TRAIN} --checkpoints 5", ["checkpoints is '5'", "expected a list"]),
+    (f"{TRAIN} --schedule cosin", ["schedule is 'cosin'", "expected one of", "'cosine'"]),
+    (f"{TRAIN} --masking two", ["masking 'two'"]),
+    (f"{TRAIN} --device cuda", ["device 'cuda'", "expected cpu"]),
+    (f"{TRAIN} --device tpu", ["device 'tpu'", "expected cpu"]),
+    (f"{TRAIN} --model bort-2x64", ["unknown model 'bort'", "did you mean 'bert'"]),
+    (f"{TRAIN} --model bert", ["model 'bert'", "bert-2x64"]),
+    (f"{TRAIN} --model bert-2x100", ["bert-2x100", "bert-2x128"]),
+    (f"{TRAIN} --model lookup", ["lookup", "nothing to train"]),
+    (f"{TRAIN} --max_length six", ["max_length is 'six'", "expected int"]),
+    (f"{TRAIN} --config nowhere.yaml", ["nowhere.yaml"]),
+    (f"{TRAIN} --config lr.yaml", ["lr is 'abc'", "expected float"]),
+    (f"{TRAIN} --config null.yaml", ["null.yaml", "lr", "expected"]),
+    (f"{TRAIN} --config lrr.yaml", ["unknown key 'lrr'", "did you mean 'lr'"]),
+    (f"train demo-hmm --out new {SMALL} --config steps.yaml", ["steps is -1", "at least 1"]),
+    (f"{TRAIN} --config schedule.yaml", ["schedule is 'cosin'", "expected one of", "'cosine'"]),
+    (f"{TRAIN} --config broken.yaml", ["broken.yaml"]),
+    (f"{TRAIN} --config garbage.yaml", ["garbage.yaml"]),
+    (f"{TRAIN} --out other", ["other", "holds something else"]),
+    (f"{TRAIN} --out corpus", ["corpus", "holds something else"]),
+    (f"{TRAIN} --out good.txt", ["good.txt", "expected a new or empty directory"]),
+    (f"{TRAIN} --out good.txt/new", ["good.txt"]),
+    (f"{TRAIN} --out run --lr 0.5", ["another run", "lr: 0.001 there, 0.5 given"]),
+    (f"{TRAIN} --out run --seed 3", ["another run", "seed: 0 there, 3 given"]),
+    (f"{TRAIN} --out run --model bert-1x16", ["another run", "model: bert-1x8 there, bert-1x16 given"]),
+    (f"train demo-pcfg --steps 2 {SMALL} --out run", ["another run", "demo-hmm there, demo-pcfg given"]),
+]
+
+MEASUREMENTS = [
+    ("evaluate nowhere", ["nowhere", "no run here", "satlab train"]),
+    ("evaluate corpus", ["corpus", "no run here"]),
+    ("evaluate good.txt", ["good.txt", "no run here"]),
+    ("evaluate study", ["study", "no run here"]),
+    ("evaluate untrained", ["untrained", "no checkpoint yet"]),
+    ("evaluate run --step 77", ["run", "no checkpoint of step 77", "[2]"]),
+    ("evaluate run --step two", ["step is 'two'", "expected int"]),
+    ("evaluate run --sentences 0", ["sentences", "0", "at least 2"]),
+    ("evaluate run --sentences 1", ["sentences", "1", "at least 2"]),
+    ("evaluate run --sentences -1", ["sentences", "-1", "at least 2"]),
+    ("probe nowhere --task state-1", ["nowhere", "no run here"]),
+    ("probe run", ["task", "missing"]),
+    ("probe run --task stat-1", ["unknown task 'stat-1'", "did you mean 'state-1'"]),
+    ("probe run --task A", ["unknown task 'A'", "state-1"]),
+    ("probe run --task state-1 --seeds 0", ["seeds is 0", "at least 1"]),
+    ("probe run --task state-1 --train_sentences -1", ["train_sentences is -1", "at least 1"]),
+    ("probe run --task state-1 --l2 0", ["l2 is 0", "positive"]),
+    ("probe run --task state-1 --step 9", ["no checkpoint of step 9"]),
+    ("probe untrained --task state-1", ["untrained", "no checkpoint yet"]),
+    ("flatness nowhere", ["nowhere", "no run here"]),
+    ("flatness run --method sampled-gradent", ["flatness method", "did you mean 'sampled-gradient'"]),
+    ("flatness run --contexts 1", ["contexts is 1", "at least 2"]),
+    ("flatness run --contexts -1", ["contexts is -1", "at least 2"]),
+    ("flatness run --draws 0", ["draws is 0", "at least 1"]),
+    ("flatness untrained", ["untrained", "no checkpoint yet"]),
+    ("plot nowhere", ["nowhere", "neither a run nor a study"]),
+    ("plot run nowhere", ["nowhere", "neither a run nor a study"]),
+    ("plot untrained", ["untrained", "no metrics yet"]),
+    ("plot study", ["study", "no metrics yet"]),
+    ("plot run --out good.txt", ["good.txt"]),
+]
+
+
+def study(name, out="new"):
+    return f"study study-{name}.yaml --out {out} --workers 1"
+
+
+STUDIES = [
+    ("study demoo --out new", ["unknown study 'demoo'", "did you mean 'demo'"]),
+    ("study nowhere.yaml --out new", ["nowhere.yaml", "no such file"]),
+    ("study list.yaml --out new", ["list.yaml", "expected a mapping"]),
+    ("study garbage.yaml --out new", ["garbage.yaml"]),
+    ("study broken.yaml --out new", ["broken.yaml", "not YAML"]),
+    ("study other --out new", ["other"]),
+    (study("key"), ["study-key.yaml", "unknown key 'modles'", "did you mean 'models'"]),
+    (study("lacks"), ["study-lacks.yaml", "models", "missing"]),
+    (study("train"), ["study-train.yaml", "train", "unknown key 'lrr'", "did you mean 'lr'"]),
+    (study("lr"), ["study-lr.yaml", "lr is 'abc'", "expected float"]),
+    (study("checkpoints"), ["checkpoints are [-1]"]),
+    (study("masking"), ["masking 'two'"]),
+    (study("list"), ["study-list.yaml", "models is", "expected dict"]),
+    (study("model"), ["unknown model 'bort'", "did you mean 'bert'"]),
+    (study("number"), ["bert-1x8", "3", "expected"]),
+    (study("modelkey"), ["bert-1x8", "unknown key 'lrr'", "did you mean 'lr'"]),
+    (study("none"), ["no models"]),
+    (study("task"), ["unknown task 'A'", "state-1"]),
+    (study("tasks"), ["study-tasks.yaml", "tasks is 'state-1'", "expected list"]),
+    (study("seeds"), ["study-seeds.yaml", "seeds", "expected int"]),
+    (study("method"), ["flatness method", "did you mean 'sampled-gradient'"]),
+    (study("contexts"), ["contexts", "-1"]),
+    (study("evaluate"), ["sentences", "-1"]),
+    (study("probe"), ["seeds is 0"]),
+    (study("language"), ["demo-hm", "did you mean 'demo-hmm'"]),
+    ("study study-workers.yaml --out new", ["workers", "-1", "at least 1"]),
+    ("study study-good.yaml --out new --workers 0", ["workers", "0", "at least 1"]),
+    ("study study-good.yaml --out new --workers -1", ["workers", "-1", "at least 1"]),
+    ("study study-good.yaml --out new --workers two", ["workers is 'two'", "expected int"]),
+    (study("good", "other"), ["other", "holds something else"]),
+    (study("good", "run"), ["run", "holds something else"]),
+    (study("good", "good.txt"), ["good.txt", "holds something else"]),
+    (study("changed", "study"), ["another run", "lr: 0.001 there, 0.5 given"]),
+]
+
+ROWS = LANGUAGES + COMMANDS + MEASUREMENTS + STUDIES
+
+LEAKS = ["Traceback", "not supported", "<class", "typing.", "Parser key", "Subtypes", "[options]"]
+"""What no message shows a user: the insides of Python and of the parser."""
+
+
+def check_refused(status, out, err, fragments):
+    assert err.startswith("satlab: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for fragment in fragments:
+        assert fragment in err
+    assert [leak for leak in LEAKS if leak in err] == []
+    assert out == ""
+    assert status == 2
+
+
+@pytest.mark.parametrize(("line", "fragments"), ROWS, ids=[line or "nothing" for line, _ in ROWS])
+def test_bad_input(line, fragments, place, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = listing(place)
+    status = cli.run(shlex.split(line))
+    captured = capsys.readouterr()
+    check_refused(status, captured.out, captured.err, fragments)
+    assert listing(place) == before
+
+
+@pytest.mark.parametrize("module", [False, True], ids=["script", "module"])
+@pytest.mark.parametrize(("line", "fragments"), [LANGUAGES[1], COMMANDS[0], MEASUREMENTS[0], STUDIES[0]])
+def test_bad_input_as_a_process(line, fragments, module, place):
+    before = listing(place)
+    script = shutil.which("satlab", path=os.path.dirname(sys.executable))
+    start = [sys.executable, "-m", "satlab"] if module or script is None else [script]
+    done = subprocess.run([*start, *shlex.split(line)], check=False, capture_output=True, text=True, timeout=60)
+    check_refused(done.returncode, done.stdout, done.stderr, fragments)
+    assert listing(place) == before
+
+
+@pytest.mark.parametrize("kind", ["pcfg", "npz"])
+def test_rows_that_nearly_sum_to_one_are_renormalised_with_one_warning(kind, place, capsys):
+    (place / "near.pcfg").write_text("S -> 'a' [0.5] | 'b' [0.4995]\n")
+    save_chain(place / "near.npz", transition=np.array([[0.5, 0.5], [0.5, 0.5005]]))
+    assert cli.run(["floor", f"near.{kind}", "--sentences", "20"]) == 0
+    captured = capsys.readouterr()
+    name = {"pcfg": "rules of S sum to 0.9995", "npz": "transition probabilities of state 2 sum to 1.0005"}[kind]
+    assert captured.err.startswith("satlab: warning: ")
+    assert name in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written(place, capsys):
+    (place / "locked").mkdir(mode=0o500)
+    before = listing(place)
+    assert cli.run(["generate", "demo-hmm", "--sentences", "5", "--out", "locked/new"]) in (1, 2)
+    captured = capsys.readouterr()
+    assert "locked" in captured.err
+    assert captured.err.count("\n") == 1
+    assert listing(place) == before
+
+
+def test_a_full_disk_is_one_line(place, capsys, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(run, "write_atomic", full)
+    assert cli.run(shlex.split(TRAIN)) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("satlab: new/config.yaml: No space left on device")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""

@@ -1,0 +1,231 @@
+"""Figures from recorded numbers alone: the CSV beside each holds what is plotted, and gaps in the record are no obstacle."""
+
+import csv
+import json
+import math
+
+import matplotlib.image
+import pytest
+
+from satlab.errors import InputError
+from satlab.lab import cli, figures, measure
+from satlab.lab.run import create_run
+from satlab.models import build
+from satlab.train import TrainConfig
+
+CONFIG = TrainConfig(steps=40, batch_size=8, evaluation_sentences=50, threshold=0.05)
+STEPS = (10, 20, 40)
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(measure, "load_model", refuse)
+    monkeypatch.setattr(build, "load_model", refuse)
+
+
+def metrics(step, kl):
+    row = {"step": step, "loss": 2.0, "kl": kl, "kl_stderr": 0.01, "kl_upper95": kl + 0.0164, "floor": 1.5}
+    return row | {"floor_stderr": 0.1, "n": 50, "lr": 0.1, "saturated": kl < 0.03, "tokens_per_second": 9.0}
+
+
+def result(model, step, what, value, stderr=0.01, **more):
+    row = {"model": model, "seed": 0, "step": step, "what": what, "method": None, "value": value, "stderr": stderr}
+    return row | {"n": 3, "unit": "", "settings": "{}", "seconds": 1.0, "satlab": "0.1.0", "parameters": 1234} | more
+
+
+def results(model, task="state-4"):
+    """A recorded run: per step a KL, a trace with its blocks and a probe, and the three baselines."""
+    rows = []
+    for i, step in enumerate(STEPS):
+        rows.append(result(model, step, "kl", 0.5 / (i + 1) ** 3, method="exact-truth"))
+        for block, value in (("total", 100.0 * (i + 1)), ("weight", 60.0 * (i + 1)), ("bias", 40.0 * (i + 1))):
+            rows.append(result(model, step, "hessian_trace", value, 2.5, method="sampled-gradient", block=block))
+        rows.append(result(model, step, "probe", 0.5 + 0.1 * i, 0.02, method="linear", task=task))
+    for method, value in (("majority", 0.3), ("lookup", 0.6), ("bayes", 0.75)):
+        rows.append(result(None, None, "probe", value, method=method, task=task))
+    return rows
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def make_run(folder, model="bert-1x8", rows=None, kl=(0.5, 0.1, 0.02)):
+    create_run(folder, "demo-hmm", model, CONFIG)
+    write_lines(folder / "metrics.jsonl", [metrics(step, k) for step, k in zip(STEPS, kl, strict=True)])
+    write_lines(folder / "results.jsonl", results(model) if rows is None else rows)
+    return folder
+
+
+def table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def drawn(folder):
+    """Names of the figures, each checked to be a PNG that can be read, a PDF and a CSV."""
+    names = sorted(path.stem for path in folder.glob("*.csv"))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        f"{n}.{s}" for n in names for s in ("csv", "png", "pdf")
+    )
+    for name in names:
+        picture = matplotlib.image.imread(folder / f"{name}.png")
+        assert picture.shape[0] > 200
+        assert picture[..., :3].std() > 0.01
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    return names
+
+
+ALL = ["flatness_vs_accuracy-state-4", "kl_vs_step", "probe_vs_step-state-4"]
+
+
+def test_plot_of_a_run(tmp_path, capsys):
+    make_run(tmp_path / "r")
+    assert cli.run(["plot", str(tmp_path / "r")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    out = tmp_path / "r" / "figures"
+    assert sorted(captured.out.split()) == sorted(
+        f"{out / name}{suffix}" for name in ALL for suffix in (".png", ".pdf")
+    )
+    assert drawn(out) == ALL
+
+
+def test_the_csv_files_hold_the_plotted_numbers(tmp_path):
+    figures.draw([make_run(tmp_path / "r")], tmp_path / "f")
+    kl = table(tmp_path / "f" / "kl_vs_step.csv")
+    assert [(row["run"], int(row["step"]), float(row["kl"])) for row in kl] == [
+        ("r", 10, 0.5),
+        ("r", 20, 0.1),
+        ("r", 40, 0.02),
+    ]
+    for name in ("probe_vs_step-state-4", "flatness_vs_accuracy-state-4"):
+        points = table(tmp_path / "f" / f"{name}.csv")
+        assert [int(row["step"]) for row in points] == list(STEPS)
+        assert [float(row["accuracy"]) for row in points] == [0.5, 0.6, 0.7]
+        assert [float(row["trace"]) for row in points] == [100, 200, 300]
+        assert {(row["accuracy_stderr"], row["trace_stderr"], row["task"]) for row in points} == {
+            ("0.02", "2.5", "state-4")
+        }
+        # The measured KL, 0.5, 0.0625 and 0.0185, stands before that of training; the threshold is 0.05.
+        assert [float(row["kl"]) for row in points] == [0.5, 0.0625, 0.5 / 27]
+        assert [row["saturated"] for row in points] == ["False", "False", "True"]
+
+
+def test_plot_of_several_directories(tmp_path, capsys):
+    folders = [make_run(tmp_path / name, model) for name, model in (("a", "bert-1x8"), ("b", "lstm-1x8"))]
+    assert cli.run(["plot", *map(str, folders), "--out", str(tmp_path / "f")]) == 0
+    assert drawn(tmp_path / "f") == ALL
+    assert not (tmp_path / "a" / "figures").exists()
+    for name in ALL:
+        assert [row["run"] for row in table(tmp_path / "f" / f"{name}.csv")] == ["a"] * 3 + ["b"] * 3
+
+
+def test_runs_of_the_same_name_in_two_places_are_not_mixed_up(tmp_path):
+    better = [row | {"value": 0.9} if row["method"] == "linear" else row for row in results("bert-1x8")]
+    first, second = make_run(tmp_path / "one" / "r"), make_run(tmp_path / "two" / "r", rows=better)
+    figures.draw([first, second], tmp_path / "f")
+    points = table(tmp_path / "f" / "probe_vs_step-state-4.csv")
+    assert [float(row["accuracy"]) for row in points] == [0.5, 0.6, 0.7, 0.9, 0.9, 0.9]
+
+
+def test_plot_of_a_study(tmp_path, capsys):
+    make_run(tmp_path / "s" / "runs" / "bert-1x8-seed0")
+    make_run(tmp_path / "s" / "runs" / "lstm-1x8-seed0", "lstm-1x8")
+    (tmp_path / "s" / "study.yaml").write_text("language: demo-hmm\n")
+    assert cli.run(["plot", str(tmp_path / "s")]) == 0
+    assert drawn(tmp_path / "s" / "figures") == ALL
+
+
+def without(what):
+    return [row for row in results("bert-1x8") if row["what"] != what]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], ["kl_vs_step"]),
+        (without("hessian_trace"), ["kl_vs_step", "probe_vs_step-state-4"]),
+        (without("probe"), ["kl_vs_step"]),
+        (without("kl"), ALL),
+        ([row for row in results("bert-1x8") if row["step"] is not None], ALL),
+        ([row for row in results("bert-1x8") if row["step"] is None], ["kl_vs_step"]),
+        ([row for row in results("bert-1x8") if row["step"] in (None, 20)], ALL),
+    ],
+    ids=["nothing", "no trace", "no probe", "no kl", "no baselines", "baselines alone", "one checkpoint"],
+)
+def test_what_was_not_measured_is_left_out(tmp_path, rows, expected):
+    figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
+    assert drawn(tmp_path / "f") == expected
+
+
+def test_a_trace_at_some_checkpoints_only(tmp_path):
+    rows = [row for row in results("bert-1x8") if row["what"] != "hessian_trace" or row["step"] == 20]
+    figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
+    assert [row["step"] for row in table(tmp_path / "f" / "flatness_vs_accuracy-state-4.csv")] == ["20"]
+    assert [row["trace"] for row in table(tmp_path / "f" / "probe_vs_step-state-4.csv")] == ["", "200.0", ""]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("column", ["value", "stderr"])
+@pytest.mark.parametrize("what", ["kl", "hessian_trace", "probe"])
+def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, bad, column, what):
+    rows = [row | {column: bad} if row["what"] == what and row["step"] == 20 else row for row in results("bert-1x8")]
+    figures.draw([make_run(tmp_path / "r", rows=rows, kl=(0.5, bad, 0.02))], tmp_path / "f")
+    assert drawn(tmp_path / "f") == ALL
+
+
+@pytest.mark.parametrize("traces", [(0.0, 0.0, 0.0), (-1.0, 5.0, 50.0), (1e-9, 1.0, 1e9), (7.0, 7.0, 7.0)])
+@pytest.mark.filterwarnings("error")
+def test_odd_traces(tmp_path, traces):
+    rows = [row for row in results("bert-1x8") if row["what"] != "hessian_trace"]
+    rows += [
+        result("bert-1x8", step, "hessian_trace", value, 0.0, block="total")
+        for step, value in zip(STEPS, traces, strict=True)
+    ]
+    figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
+    assert drawn(tmp_path / "f") == ALL
+
+
+@pytest.mark.parametrize("kl", [(0.0, 0.0, 0.0), (-0.001, 0.02, -0.003)])
+def test_a_kl_that_a_logarithmic_axis_cannot_show(tmp_path, kl):
+    figures.draw([make_run(tmp_path / "r", kl=kl)], tmp_path / "f")
+    assert drawn(tmp_path / "f") == ALL
+
+
+def test_many_runs(tmp_path):
+    figures.draw([make_run(tmp_path / f"r{i:02d}") for i in range(13)], tmp_path / "f")
+    assert drawn(tmp_path / "f") == ALL
+
+
+def test_measurements_with_other_settings_are_told_apart(tmp_path):
+    """A quick first look and the real measurement of the same checkpoint are two measurements, not one zigzag."""
+    quick = [
+        row | {"value": 0.1, "settings": '{"train_sentences": 9}'}
+        for row in results("bert-1x8")
+        if row["what"] == "probe"
+    ]
+    figures.draw([make_run(tmp_path / "r", rows=quick + results("bert-1x8"))], tmp_path / "f")
+    points = table(tmp_path / "f" / "probe_vs_step-state-4.csv")
+    labels = [tuple(value for key, value in row.items() if key != "accuracy") for row in points]
+    assert len(set(labels)) == len(points)
+
+
+def test_a_run_without_metrics_beside_one_with_them(tmp_path):
+    create_run(tmp_path / "new", "demo-hmm", "bert-1x16", CONFIG)
+    figures.draw([tmp_path / "new", make_run(tmp_path / "r")], tmp_path / "f")
+    assert {row["run"] for row in table(tmp_path / "f" / "kl_vs_step.csv")} == {"r"}
+    with pytest.raises(InputError, match="no metrics yet"):
+        figures.draw([tmp_path / "new"], tmp_path / "g")
+    assert not (tmp_path / "g").exists()
+
+
+def test_drawing_again_gives_the_same_csv(tmp_path):
+    run = make_run(tmp_path / "r")
+    figures.draw([run], tmp_path / "f")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")}
+    figures.draw([run], tmp_path / "f")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")} == before

@@ -1,0 +1,224 @@
+"""Frozen features, the linear probe over its repeats, and the majority class."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from networks import NETWORKS, demo_hmm, gap, grammar_language, padded_sentences, shaken
+from scipy.optimize import minimize
+
+from satlab.errors import InputError
+from satlab.generators import Sentences
+from satlab.models import build_model
+from satlab.models.interface import MaskedLM
+from satlab.probes import concatenated_features, features, linear_probe, majority_class
+
+FEW = {"train_sentences": 300, "test_sentences": 200, "seeds": 3}
+
+
+class Recorder:
+    """The language, with every sample that is drawn from it kept."""
+
+    def __init__(self, language):
+        self.language, self.drawn = language, []
+
+    def __getattr__(self, name):
+        return getattr(self.language, name)
+
+    def sample(self, *arguments, **options):
+        self.drawn.append(self.language.sample(*arguments, **options))
+        return self.drawn[-1]
+
+
+class OneHot(MaskedLM):
+    """Features that are the words themselves; what stands at padded positions is `padding`."""
+
+    def __init__(self, language, padding=0.0):
+        super().__init__()
+        self.name, self.vocab_size, self.max_length = "one-hot", language.vocab_size, language.max_length
+        self.feature_size, self.padding = language.vocab_size, padding
+
+    def features(self, tokens):
+        hot = torch.nn.functional.one_hot(tokens, self.vocab_size + 3)[..., : self.vocab_size].double()
+        return torch.where((tokens == self.pad_id)[..., None], self.padding, hot)
+
+    def logits(self, features):
+        return features
+
+
+def task(name, classes, label):
+    return SimpleNamespace(name=name, classes=tuple(map(str, range(classes))), labels=label)
+
+
+FIRST_WORD = task("first", 10, lambda s: s.tokens[:, 0])
+PARITY = task("parity", 2, lambda s: (s.tokens[:, 0] + s.tokens[:, 3]) % 2)
+ALWAYS_2 = task("constant", 4, lambda s: torch.full_like(s.lengths, 2))
+
+
+# ---- features
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_of_all_tokens_stand_side_by_side(name, monkeypatch):
+    language = grammar_language()
+    model, (tokens, lengths) = shaken(name, language), padded_sentences(language)
+    model.train()
+    found = concatenated_features(model, Sentences(tokens, lengths))
+    assert found.shape == (len(tokens), tokens.shape[1] * model.feature_size)
+    assert found.dtype == torch.float64
+    assert not found.requires_grad
+    for row, length in enumerate(lengths.tolist()):
+        blocks = found[row].reshape(tokens.shape[1], model.feature_size)
+        assert gap(blocks[:length], model.features(tokens[row : row + 1, :length])[0]) < 1e-12
+        assert (blocks[length:] == 0).all()
+    monkeypatch.setattr(features, "CHUNK", 5)
+    assert gap(concatenated_features(model, Sentences(tokens, lengths)), found) < 1e-12
+
+
+@pytest.mark.parametrize("padding", [7.0, float("nan"), float("inf")])
+def test_features_are_zero_beyond_the_end_whatever_stands_there(padding):
+    language = grammar_language()
+    tokens, lengths = padded_sentences(language)
+    found = concatenated_features(OneHot(language, padding), Sentences(tokens, lengths))
+    assert torch.equal(found, concatenated_features(OneHot(language, 0.0), Sentences(tokens, lengths)))
+    assert torch.isfinite(found).all()
+
+
+def test_features_of_a_network_with_dropout_are_those_without():
+    language = demo_hmm()
+    sentences = language.sample(10, torch.Generator().manual_seed(0))
+    model = shaken("bert-1x16", language, dropout=0.5)
+    model.train()
+    assert torch.equal(concatenated_features(model, sentences), concatenated_features(model, sentences))
+    assert concatenated_features(model.float(), sentences).dtype == torch.float32
+
+
+# ---- the probe
+
+
+def test_all_models_are_probed_on_the_same_sentences():
+    drawn = []
+    for name in ("lookup", "bert-1x16", "lstm-1x16"):
+        language = Recorder(demo_hmm())
+        linear_probe(build_model(name, language.language), language, FIRST_WORD, 40, 30, 2, seed=3)
+        drawn.append(torch.cat([s.tokens for s in language.drawn]))
+    language = Recorder(demo_hmm())
+    majority_class(language, FIRST_WORD, 40, 30, 2, seed=3)
+    drawn.append(torch.cat([s.tokens for s in language.drawn]))
+    assert all(torch.equal(drawn[0], other) for other in drawn[1:])
+    assert drawn[0].shape == (2 * 70, 8)
+    assert not torch.equal(drawn[0][:70], drawn[0][70:])
+
+
+def test_the_probe_is_deterministic_and_has_a_seed():
+    language = demo_hmm()
+    model = shaken("bert-1x16", language, dtype=torch.float32)
+    state = language.tasks["state-5"]
+    one = linear_probe(model, language, state, **FEW)
+    torch.manual_seed(4)
+    assert linear_probe(model, language, state, **FEW) == one
+    assert linear_probe(model, language, state, **FEW, seed=1) != one
+    assert one.n == 3
+    assert 0 < one.stderr < 0.1
+
+
+@pytest.mark.parametrize("name", ["one-hot", "bert-1x16"])
+def test_what_is_linear_in_the_features_is_read(name):
+    language = demo_hmm()
+    model = OneHot(language) if name == "one-hot" else shaken(name, language)
+    accuracy = linear_probe(model, language, FIRST_WORD, 800, 300, 2)
+    assert accuracy.value > 0.99
+    assert accuracy.value > majority_class(language, FIRST_WORD, 800, 300, 2).value + 0.3
+
+
+def test_what_is_not_linear_in_the_features_is_not_read():
+    language = demo_hmm()
+    accuracy = linear_probe(OneHot(language), language, PARITY, 2000, 2000, 2)
+    assert accuracy.value < 0.9
+
+
+def test_a_task_with_one_label_is_trivial():
+    language = demo_hmm()
+    assert linear_probe(OneHot(language), language, ALWAYS_2, **FEW).value == 1.0
+    constant = majority_class(language, ALWAYS_2, **FEW)
+    assert (constant.value, constant.stderr, constant.n) == (1.0, 0.0, 3)
+
+
+def scipys_accuracy(x, labels, x_test, labels_test, classes, l2):
+    """Test accuracy of the same regression, fitted by SciPy's default method with its own differences of numbers."""
+    mean, scale = x.mean(0), x.std(0)
+    x, x_test = ((a - mean) / np.where(scale > 1e-9, scale, np.inf) for a in (x, x_test))
+
+    def value(flat):
+        table = torch.from_numpy(flat).reshape(classes, -1).requires_grad_()
+        log_p = (torch.from_numpy(x) @ table[:, :-1].T + table[:, -1]).log_softmax(1)
+        loss = -log_p[torch.arange(len(x)), labels].mean() + 0.5 * l2 * table[:, :-1].square().sum()
+        return loss.item(), torch.autograd.grad(loss, table)[0].numpy().flatten()
+
+    start = np.zeros(classes * (x.shape[1] + 1))
+    found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-7, "maxiter": 3000}).x
+    table = found.reshape(classes, -1)
+    return np.mean((x_test @ table[:, :-1].T + table[:, -1]).argmax(1) == labels_test.numpy())
+
+
+def test_value_and_stderr_are_over_the_repeats():
+    recorder = Recorder(demo_hmm())
+    state, model = recorder.tasks["state-3"], OneHot(recorder)
+    found = linear_probe(model, recorder, state, 250, 150, 4, l2=1e-2)
+    accuracies = []
+    for sentences in recorder.drawn:
+        x, labels = concatenated_features(model, sentences).numpy(), state.labels(sentences)
+        accuracies.append(scipys_accuracy(x[:250], labels[:250], x[250:], labels[250:], 4, 1e-2))
+    assert len(set(accuracies)) > 1
+    assert found.value == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert found.stderr == pytest.approx(np.std(accuracies, ddof=1) / 2, abs=1e-12)
+    assert found.n == 4
+
+
+def test_majority_is_the_training_sets_most_frequent_label():
+    recorder = Recorder(demo_hmm())
+    found = majority_class(recorder, FIRST_WORD, 60, 500, 5)
+    accuracies = []
+    for sentences in recorder.drawn:
+        first = sentences.tokens[:, 0].numpy()
+        accuracies.append(np.mean(first[60:] == np.bincount(first[:60]).argmax()))
+    assert len(recorder.drawn) == 5
+    assert found.value == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert found.stderr == pytest.approx(np.std(accuracies, ddof=1) / 5**0.5, abs=1e-12)
+
+
+def test_one_repeat_has_no_standard_error():
+    language = demo_hmm()
+    assert np.isnan(linear_probe(OneHot(language), language, FIRST_WORD, 50, 50, 1).stderr)
+
+
+def test_the_truths_features_beat_the_majority_and_not_the_bayes_optimum():
+    language = demo_hmm()
+    state, lookup = language.tasks["state-4"], build_model("lookup", language)
+    settings = {"train_sentences": 2500, "test_sentences": 2500, "seeds": 2}
+    found, majority = linear_probe(lookup, language, state, **settings), majority_class(language, state, **settings)
+    bayes = state.bayes_accuracy(5000, torch.Generator().manual_seed(0))
+    noise = 4 * (0.25 / 5000) ** 0.5
+    assert majority.value + 0.05 < found.value < bayes.value + noise
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_sentences": 0}, "train_sentences is 0, expected at least 1"),
+        ({"test_sentences": -3}, "test_sentences is -3"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"l2": 0.0}, "l2 is 0.0, expected a positive number"),
+        ({"l2": -1.0}, "l2 is -1.0"),
+        ({"l2": float("nan")}, "l2 is nan"),
+        ({"l2": float("inf")}, "l2 is inf"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(change, message):
+    language = demo_hmm()
+    with pytest.raises(InputError, match=message):
+        linear_probe(OneHot(language), language, FIRST_WORD, **{**FEW, **change})
+    if "l2" not in change:
+        with pytest.raises(InputError, match=message):
+            majority_class(language, FIRST_WORD, **{**FEW, **change})

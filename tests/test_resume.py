@@ -1,0 +1,281 @@
+"""A run that was interrupted and goes on ends with the same bits as one that never stopped; also after a real kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from networks import same_weights
+from training import comparable, folders, parts, session, short, tensors_of, ticking
+
+from satlab.disk import read_lines
+from satlab.errors import InputError
+from satlab.train import checkpoint, checkpoints, train
+
+CASES = [("bert-1x16", 0.0), ("bert-2x16", 0.2), ("bert-post-2x16", 0.2), ("lstm-1x16", 0.2), ("lstm-2x8", 0.0)]
+CASES += [("lstm-2x8", 0.3)]
+
+
+class InterruptionError(Exception):
+    """What stops a session in the middle."""
+
+
+def stop_at(step):
+    def on_step(now, loss):
+        if now == step:
+            raise InterruptionError
+
+    return on_step
+
+
+def interrupted(folder, name, config, rows, step):
+    """The rows on record after a session that is stopped right after this step."""
+    found = checkpoints(folder, kept_only=False)
+    rows = [row for row in rows if row["step"] <= (found[-1][0] if found else 0)]
+    running = train(*parts(name, config), config, folder, ticking(), stop_at(step))
+    with pytest.raises(InterruptionError):
+        rows.extend(vars(row) for row in running)
+    return rows
+
+
+def check_same(one, rows, other, other_rows):
+    assert comparable(rows) == comparable(other_rows)
+    assert folders(one) == folders(other)
+    for name in folders(one):
+        first, second = one / "checkpoints" / name, other / "checkpoints" / name
+        assert same_weights(tensors_of(first), tensors_of(second)), name
+        for file in ("state.json", "model.json"):
+            assert (first / file).read_text() == (second / file).read_text()
+
+
+@pytest.mark.parametrize(("name", "dropout"), CASES)
+def test_sessions_that_end_between_rows_change_no_bit(name, dropout, tmp_path):
+    config = short(dropout=dropout)
+    whole = session(tmp_path / "whole", name, config)
+    rng, rows, sessions = np.random.default_rng(len(name)), [], 0
+    while not rows or rows[-1]["step"] < 24:
+        rows = session(tmp_path / "parts", name, config, rows, take=int(rng.integers(2, 6)))
+        sessions += 1
+    rows = session(tmp_path / "parts", name, config, rows)
+    assert sessions >= 3
+    check_same(tmp_path / "whole", whole, tmp_path / "parts", rows)
+
+
+@pytest.mark.parametrize(("name", "dropout"), CASES)
+def test_sessions_that_end_in_a_step_change_no_bit(name, dropout, tmp_path):
+    config = short(dropout=dropout)
+    whole, rows = session(tmp_path / "whole", name, config), []
+    for step in (2, 5, 7, 11, 12, 16, 21, 24):
+        rows = interrupted(tmp_path / "parts", name, config, rows, step)
+    rows = session(tmp_path / "parts", name, config, rows)
+    check_same(tmp_path / "whole", whole, tmp_path / "parts", rows)
+
+
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_schedule_and_masking_go_on_where_they_were(schedule, masking, tmp_path):
+    config = short(schedule=schedule, masking=masking, weight_decay=0.2)
+    whole = session(tmp_path / "whole", "lstm-1x16", config)
+    rows = interrupted(tmp_path / "parts", "lstm-1x16", config, [], 14)
+    rows = session(tmp_path / "parts", "lstm-1x16", config, rows)
+    check_same(tmp_path / "whole", whole, tmp_path / "parts", rows)
+
+
+def stop_after(monkeypatch, operations):
+    """Lets this many file operations of writing checkpoints happen; the next one is the interruption."""
+    left = [operations]
+
+    def limited(original):
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise InterruptionError
+            return original(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", limited(os.replace))
+    monkeypatch.setattr(shutil, "rmtree", limited(shutil.rmtree))
+    monkeypatch.setattr(checkpoint, "flush", limited(checkpoint.flush))
+    monkeypatch.setattr(checkpoint, "save_model", limited(checkpoint.save_model))
+
+
+def stopped_at_every_file_operation(folder, name, config, monkeypatch):
+    """(run, rows) of runs that were interrupted at the first, second, ... file operation and then went on to their end."""
+    operations, stopped = 0, True
+    while stopped:
+        run = folder / str(operations)
+        with monkeypatch.context() as patched:
+            stop_after(patched, operations)
+            try:
+                session(run, name, config)
+                stopped = False
+            except InterruptionError:
+                operations += 1
+        yield run, session(run, name, config)
+
+
+@pytest.mark.parametrize("name", ["bert-1x16", "lstm-2x8"])
+def test_interruptions_while_a_checkpoint_is_written_change_no_bit(name, tmp_path, monkeypatch):
+    """Whichever file operation is the last one that happens, the next session finds a whole checkpoint or none."""
+    config = short(steps=11, checkpoints=[], resume_every=4)
+    whole = comparable(session(tmp_path / "whole", name, config))
+    expected = tensors_of(tmp_path / "whole" / "checkpoints" / "step-00000011")
+    runs = 0
+    for run, rows in stopped_at_every_file_operation(tmp_path / "parts", name, config, monkeypatch):
+        assert comparable(rows) == whole[len(whole) - len(rows) :]
+        assert [step for step, _ in checkpoints(run)] == [11]
+        assert same_weights(tensors_of(run / "checkpoints" / "step-00000011"), expected)
+        runs += 1
+    assert runs >= 3 * 8
+
+
+def test_interruptions_while_a_checkpoint_is_written_leave_nothing_behind(tmp_path, monkeypatch):
+    config = short(steps=11, checkpoints=[], resume_every=4)
+    left = {
+        run.name: folders(run)
+        for run, _ in stopped_at_every_file_operation(tmp_path, "bert-1x16", config, monkeypatch)
+        if folders(run) != ["step-00000011"]
+    }
+    assert left == {}
+
+
+def test_an_old_checkpoint_that_was_half_removed_does_not_stay(tmp_path, monkeypatch):
+    config, run = short(), tmp_path / "parts"
+    whole = session(tmp_path / "whole", "bert-1x16", config)
+
+    def half(path, **options):
+        for file in sorted(path.iterdir(), reverse=True)[:2]:
+            file.unlink()
+        raise InterruptionError
+
+    rows = session(run, "bert-1x16", config, take=3)[:2]
+    assert folders(run) == ["step-00000005"]
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.shutil, "rmtree", lambda path, **o: half(path) if path.exists() else None)
+        running = train(*parts("bert-1x16", config), config, run, ticking())
+        with pytest.raises(InterruptionError):
+            rows.extend(vars(row) for row in running)
+    assert [step for step, _ in checkpoints(run, kept_only=False)] == [8]
+    check_same(tmp_path / "whole", whole, run, session(run, "bert-1x16", config, rows))
+
+
+def test_leftovers_of_a_half_written_checkpoint_are_removed(tmp_path):
+    config = short()
+    rows = session(tmp_path, "bert-1x16", config, take=5)
+    for name in (".step-00000010.partial", ".step-00000024.partial"):
+        (tmp_path / "checkpoints" / name).mkdir()
+        (tmp_path / "checkpoints" / name / "model.safetensors").write_bytes(b"half")
+    session(tmp_path, "bert-1x16", config, rows, take=1)
+    assert not [name for name in folders(tmp_path) if name.startswith(".")]
+
+
+def test_only_the_newest_rolling_checkpoint_stays(tmp_path):
+    config, seen = short(), {}
+    for row in train(*parts("bert-1x16", config), config, tmp_path, ticking()):
+        if (tmp_path / "checkpoints").exists():
+            seen[row.step] = [int(name[5:]) for name in folders(tmp_path)]
+    # At a row its own checkpoint is not written yet: step 5's appears at 6, and goes with the kept one of step 8.
+    assert seen[6] == [5]
+    assert seen[9] == [8]
+    assert seen[12] == [8, 10]
+    assert seen[18] == [8, 16]
+    assert seen[21] == [8, 16, 20]
+    assert folders(tmp_path) == ["step-00000008", "step-00000016", "step-00000024"]
+
+
+def test_rolling_checkpoints_are_not_among_the_kept(tmp_path):
+    session(tmp_path, "bert-1x16", short(), take=7)
+    assert [step for step, _ in checkpoints(tmp_path)] == [8]
+    assert [step for step, _ in checkpoints(tmp_path, kept_only=False)] == [8, 10]
+
+
+def test_a_finished_run_yields_nothing_and_changes_nothing(tmp_path):
+    config = short()
+    rows = session(tmp_path, "bert-1x16", config)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
+    model, stream, held_out = parts("bert-1x16", config)
+    called = []
+    running = train(model, stream, held_out, config, tmp_path, ticking(), lambda *step: called.append(step))
+    assert list(running) == []
+    assert called == []
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")} == before
+    last = tensors_of(tmp_path / "checkpoints" / "step-00000024")
+    weights = {f"model {k}": v for k, v in model.state_dict().items()}
+    assert same_weights(weights, {k: v for k, v in last.items() if k.startswith("model")})
+    assert session(tmp_path, "bert-1x16", config, rows) == rows
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"noise" * 100])
+def test_a_damaged_last_checkpoint_is_named_and_the_one_before_serves(file, content, tmp_path):
+    config = short()
+    whole = session(tmp_path / "whole", "bert-1x16", config)
+    run = tmp_path / "parts"
+    rows = interrupted(run, "bert-1x16", config, [], 13)
+    damaged = run / "checkpoints" / "step-00000010" / file
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    with pytest.raises(InputError, match=r"step-00000010: damaged checkpoint .*remove it to go on from the one before"):
+        session(run, "bert-1x16", config, rows)
+    shutil.rmtree(damaged.parent)
+    check_same(tmp_path / "whole", whole, run, session(run, "bert-1x16", config, rows))
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"step": 1', b"\xff\xfe\x80", b"[]", b'{"step": 10}'])
+def test_a_checkpoint_whose_state_is_damaged_counts_as_none(content, tmp_path):
+    config = short()
+    session(tmp_path, "bert-1x16", config, take=7)
+    state = tmp_path / "checkpoints" / "step-00000010" / "state.json"
+    state.unlink() if content is None else state.write_bytes(content)
+    assert [step for step, _ in checkpoints(tmp_path, kept_only=False)] == [8]
+
+
+# ---- a real kill
+
+VICTIM = """
+import json, os, pathlib, signal, sys, threading
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from dataclasses import asdict
+from satlab.disk import append_lines
+from satlab.train import train
+from training import parts, short, ticking
+folder, model, config = pathlib.Path(sys.argv[2]), sys.argv[3], short(**json.loads(sys.argv[4]))
+steps, delay, seen = int(sys.argv[5]), float(sys.argv[6]), []
+def on_step(step, loss):
+    seen.append(step)
+    if len(seen) == steps:
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+for row in train(*parts(model, config), config, folder, ticking(), on_step):
+    append_lines(folder / "rows.jsonl", [asdict(row)])
+"""
+
+
+@pytest.mark.parametrize(("name", "dropout"), [("bert-1x16", 0.2), ("lstm-1x16", 0.0)])
+def test_a_run_killed_three_times_ends_with_the_same_bits(name, dropout, tmp_path):
+    changes = {"steps": 260, "dropout": dropout, "resume_every": 2, "evaluate_every": 3, "checkpoints": [30, 90]}
+    run, rng = tmp_path / "killed", np.random.default_rng(7)
+    run.mkdir()
+    for _ in range(3):
+        moment = [str(int(rng.integers(5, 40))), str(float(rng.uniform(0, 0.03)))]
+        command = [sys.executable, "-c", VICTIM, os.path.dirname(__file__), str(run), name, json.dumps(changes)]
+        victim = subprocess.run([*command, *moment], check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert victim.returncode == -signal.SIGKILL
+    config = short(**changes)
+    reached = checkpoints(run, kept_only=False)[-1][0]
+    assert 10 < reached < 260
+    whole = {row["step"]: row for row in comparable(session(tmp_path / "whole", name, config))}
+    # Also what a killed session recorded and the next one did again was the same.
+    recorded = comparable(read_lines(run / "rows.jsonl"))
+    assert recorded == [whole[row["step"]] for row in recorded]
+    rows = session(run, name, config, [row for step, row in whole.items() if step <= reached])
+    assert comparable(rows) == list(whole.values())
+    assert [step for step, _ in checkpoints(run)] == [30, 90, 260]
+    for (_, one), (_, other) in zip(checkpoints(tmp_path / "whole"), checkpoints(run), strict=True):
+        assert same_weights(tensors_of(one), tensors_of(other))
+        assert (one / "state.json").read_text() == (other / "state.json").read_text()

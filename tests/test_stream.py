@@ -1,0 +1,203 @@
+"""Training batches are pure functions of (seed, step); the held-out set carries the exact truth."""
+
+import math
+
+import nltk
+import numpy as np
+import pytest
+import torch
+from helpers import assert_frequencies, conditional_table
+from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, grammar_language
+from oracles import PcfgOracle
+
+from satlab.errors import InputError
+from satlab.generators.stream import EvaluationSet, Stream, evaluation_set, mask_sentences
+
+MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
+
+
+class Recorder:
+    """The language, with every sample that is drawn from it kept."""
+
+    def __init__(self, language):
+        self.language, self.drawn = language, []
+
+    def __getattr__(self, name):
+        return getattr(self.language, name)
+
+    def sample(self, *arguments, **options):
+        self.drawn.append(self.language.sample(*arguments, **options))
+        return self.drawn[-1]
+
+
+def same(one, other):
+    return all(torch.equal(getattr(one, f), getattr(other, f)) for f in ("inputs", "rows", "positions", "targets"))
+
+
+def check_masked(batch, sentences, language):
+    """The batch is these sentences with mask_id at (rows, positions), where targets are the words, and nowhere else."""
+    hidden = torch.zeros_like(sentences.tokens, dtype=torch.bool)
+    for row, position in zip(batch.rows.tolist(), batch.positions.tolist(), strict=True):
+        assert not hidden[row, position]
+        assert position < sentences.lengths[row]
+        hidden[row, position] = True
+    assert torch.equal(batch.inputs == language.mask_id, hidden)
+    assert torch.equal(batch.inputs[~hidden], sentences.tokens[~hidden])
+    assert batch.targets.tolist() == sentences.tokens[batch.rows, batch.positions].tolist()
+    assert all(0 <= target < language.vocab_size for target in batch.targets.tolist())
+    order = list(zip(batch.rows.tolist(), batch.positions.tolist(), strict=True))
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+@pytest.mark.parametrize("make", [demo_hmm, grammar_language])
+def test_a_batch_depends_on_seed_and_step_alone(make, masking):
+    fresh = Stream(make(), 16, 7, masking).batch(5)
+    stream = Stream(make(), 16, 7, masking)
+    for step in (9, 1, 5, 4):
+        stream.batch(step)
+    torch.manual_seed(123)
+    assert same(fresh, stream.batch(5))
+    assert same(fresh, stream.batch(5))
+    assert not torch.equal(fresh.inputs, stream.batch(6).inputs)
+    assert not torch.equal(fresh.inputs, Stream(make(), 16, 8, masking).batch(5).inputs)
+
+
+def test_batches_leave_the_global_random_state_alone():
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    Stream(demo_hmm(), 4, 0).batch(1)
+    evaluation_set(demo_hmm(), 4, 0)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+@pytest.mark.parametrize("make", [demo_hmm, grammar_language])
+def test_targets_are_the_hidden_words_and_nothing_else_changes(make, masking):
+    language = Recorder(make())
+    for step in range(1, 6):
+        batch = Stream(language, 32, 3, masking).batch(step)
+        check_masked(batch, language.drawn[-1], language)
+    held_out = evaluation_set(language, 64, 3, masking)
+    check_masked(held_out.batch, language.drawn[-1], language)
+    assert len(held_out) == len(held_out.batch.rows) == len(held_out.truth)
+
+
+def test_one_hides_one_word_a_sentence_uniformly():
+    batch = Stream(demo_hmm(), 8000, 1).batch(1)
+    assert batch.rows.tolist() == list(range(8000))
+    assert_frequencies(batch.positions.tolist(), {t: 1 / 8 for t in range(8)})
+
+
+@pytest.mark.parametrize(("masking", "rate"), [("bernoulli", 0.15), ("bernoulli:0.4", 0.4), ("bernoulli:1", 1.0)])
+def test_bernoulli_hides_every_word_with_its_rate(masking, rate):
+    language = Recorder(grammar_language())
+    batch = Stream(language, 4000, 1, masking).batch(1)
+    words = int(language.drawn[-1].lengths.sum())
+    assert abs(len(batch.rows) - rate * words) <= 4.5 * math.sqrt(words * rate * (1 - rate))
+
+
+def test_mask_sentences_accepts_hiding_nothing_and_everything():
+    language = Recorder(grammar_language())
+    Stream(language, 6, 0).batch(1)
+    sentences = language.drawn[-1]
+    nothing = torch.zeros_like(sentences.tokens, dtype=torch.bool)
+    everything = sentences.tokens != language.pad_id
+    for hidden in (nothing, everything):
+        batch = mask_sentences(sentences, hidden, language.mask_id)
+        check_masked(batch, sentences, language)
+        assert len(batch.rows) == int(hidden.sum())
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+def test_truth_is_the_languages_conditional_at_the_hidden_position(masking):
+    language = Recorder(grammar_language())
+    held_out = evaluation_set(language, 48, 2, masking)
+    sentences, batch = language.drawn[-1], held_out.batch
+    for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+        length = sentences.lengths[row]
+        tokens = sentences.tokens[row : row + 1, :length]
+        hidden = batch.inputs[row : row + 1, :length] == language.mask_id
+        expected = language.conditional(tokens, hidden=hidden)[0, position]
+        assert (held_out.truth[i] - expected).abs().max() < 1e-13
+        if masking == "one":
+            assert (held_out.truth[i] - language.conditional(tokens)[0, position]).abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+def test_truth_is_what_listing_all_sentences_gives(masking):
+    language = Recorder(grammar_language())
+    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH)
+    held_out = evaluation_set(language, 40, 5, masking)
+    sentences, batch = language.drawn[-1], held_out.batch
+    strings = [tuple(line.split(" ")) for line in language.decode(sentences)]
+    table = conditional_table(language, enumeration, strings, batch.inputs == language.mask_id)
+    assert (held_out.truth - table[batch.rows, batch.positions]).abs().max() < 1e-12
+    assert held_out.truth.dtype == torch.float64
+
+
+def test_truth_does_not_depend_on_the_hidden_words():
+    language = Recorder(demo_hmm())
+    held_out = evaluation_set(language, 32, 0, "bernoulli:0.5")
+    tokens, hidden = language.drawn[-1].tokens.clone(), held_out.batch.inputs == language.mask_id
+    tokens[hidden] = 3
+    assert torch.equal(language.conditional_at(tokens, None, hidden), held_out.truth)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_held_out_sentences_are_none_that_training_draws(seed):
+    language = Recorder(demo_hmm())
+    evaluation_set(language, 64, seed)
+    held_out = language.drawn[-1].tokens
+    for step in range(60):
+        Stream(language, 64, seed).batch(step)
+        # Eight random words of ten coincide in a row by chance; whole blocks of rows do not.
+        assert (language.drawn[-1].tokens == held_out).all(1).float().mean() < 0.1
+
+
+def test_held_out_set_is_fixed_by_its_seed():
+    one, again, other = (evaluation_set(demo_hmm(), 32, seed) for seed in (4, 4, 5))
+    assert same(one.batch, again.batch)
+    assert torch.equal(one.truth, again.truth)
+    assert not torch.equal(one.batch.inputs, other.batch.inputs)
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+def test_floor_is_the_entropy_of_the_truth(masking):
+    language = grammar_language()
+    held_out = evaluation_set(language, 2000, 1, masking)
+    entropies = [-math.fsum(p * math.log(p) for p in row if p > 0) for row in held_out.truth.tolist()]
+    assert held_out.floor.value == pytest.approx(np.mean(entropies), rel=1e-12)
+    assert held_out.floor.n == 2000
+    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH)
+    if masking == "one":
+        assert abs(held_out.floor.value - enumeration.floor_one()) < 4 * held_out.floor.stderr
+        assert held_out.floor.stderr == pytest.approx(np.std(entropies, ddof=1) / math.sqrt(2000), rel=1e-10)
+
+
+def test_floor_under_bernoulli_masking_is_the_expected_one():
+    language = grammar_language()
+    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(4)
+    language = type(language).from_string(GRAMMAR, 4)
+    floor = evaluation_set(language, 6000, 1, "bernoulli:0.4").floor
+    assert abs(floor.value - enumeration.floor_bernoulli(0.4)) < 4 * floor.stderr
+    assert 0 < floor.stderr < 0.02
+
+
+def test_mean_takes_each_sentence_as_one_draw():
+    rows = torch.tensor([0, 0, 0, 2, 3, 3])
+    inputs = torch.zeros(5, 4, dtype=torch.long)
+    batch = type(Stream(demo_hmm(), 1, 0).batch(1))(inputs, rows, torch.tensor([0, 1, 2, 0, 0, 1]), rows)
+    estimate = batch.mean(torch.tensor([1.0, 2.0, 3.0, 4.0, 6.0, 8.0]))
+    sums, counts = np.array([6.0, 0, 4, 14, 0]), np.array([3.0, 0, 1, 2, 0])
+    assert estimate.value == pytest.approx(4.0)
+    assert estimate.stderr == pytest.approx(np.std(sums - 4 * counts, ddof=1) / math.sqrt(5) / 1.2, rel=1e-12)
+    assert estimate.n == 5
+
+
+@pytest.mark.parametrize("masking", ["two", "one:0.5", "bernoulli:0", "bernoulli:x", ""])
+def test_a_masking_nobody_knows_is_refused(masking):
+    with pytest.raises(InputError, match="masking"):
+        Stream(demo_hmm(), 4, 0, masking).batch(1)
+    with pytest.raises(InputError, match="masking"):
+        evaluation_set(demo_hmm(), 4, 0, masking)

@@ -1,0 +1,73 @@
+"""Short training runs on the demo HMM, and what of them must be equal to the last bit."""
+
+from dataclasses import asdict
+from itertools import count
+
+import safetensors.torch
+from networks import demo_hmm
+
+from satlab.generators.stream import Stream, evaluation_set
+from satlab.models import build_model
+from satlab.train import TrainConfig, checkpoints, train
+
+SHORT = {
+    "steps": 24,
+    "batch_size": 8,
+    "lr": 3e-3,
+    "warmup": 0.2,
+    "checkpoints": [8, 16],
+    "evaluate_every": 3,
+    "resume_every": 5,
+    "evaluation_sentences": 24,
+    "stop_at_saturation": False,
+}
+
+
+def short(**changes):
+    return TrainConfig(**(SHORT | changes))
+
+
+def parts(name, config, language=None):
+    """(model, stream, evaluation set) of a run with this configuration, made afresh."""
+    language = demo_hmm() if language is None else language
+    model = build_model(name, language, config.seed, config.dropout)
+    held_out = evaluation_set(language, config.evaluation_sentences, config.seed, config.masking)
+    return model, Stream(language, config.batch_size, config.seed, config.masking), held_out
+
+
+def ticking():
+    """A clock that is one second later at every look."""
+    return count().__next__
+
+
+def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss: None):
+    """One session of a run, which ends after `take` rows if given; the rows known now, earlier sessions' included.
+
+    Rows after the last checkpoint are forgotten first, as whoever records them must do.
+    """
+    found = checkpoints(folder, kept_only=False)
+    last = found[-1][0] if found else 0
+    rows = [row for row in rows if row["step"] <= last]
+    running = train(*parts(name, config), config, folder, ticking(), on_step)
+    for number, row in enumerate(running, start=1):
+        rows.append(asdict(row))
+        if number == take:
+            running.close()
+            break
+    return rows
+
+
+def comparable(rows):
+    """The rows without what depends on the time of day."""
+    return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
+
+
+def folders(run):
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def tensors_of(folder):
+    """All tensors of a checkpoint: weights and the optimiser's state."""
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    moments = safetensors.torch.load_file(folder / "optimizer.safetensors")
+    return {f"model {k}": v for k, v in weights.items()} | {f"optimizer {k}": v for k, v in moments.items()}
