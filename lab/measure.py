@@ -115,7 +115,7 @@ def measure_baselines(language: Language, task_name: str, config: ProbeConfig, f
         "bayes": lambda: task.bayes_accuracy(config.test_sentences, tasks),
     }
     for method in BASELINES:
-        key = {"model": None, "parameters": None, "seed": None, "step": None}
+        key: Row = {"model": None, "parameters": None, "seed": None, "step": None}
         key |= {"what": "probe", "method": method, "task": task_name, "settings": _settings(config)}
 
         def take(method: str = method) -> list[Row]:

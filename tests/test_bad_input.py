@@ -208,7 +208,7 @@ STUDIES = [
     (study("modelkey"), ["bert-1x8", "unknown key 'lrr'", "did you mean 'lr'"]),
     (study("none"), ["no models"]),
     (study("task"), ["unknown task 'A'", "state-1"]),
-    (study("tasks"), ["study-tasks.yaml", "tasks is 'state-1'", "expected list"]),
+    (study("tasks"), ["study-tasks.yaml", "tasks is 'state-1'", "expected a list"]),
     (study("seeds"), ["study-seeds.yaml", "seeds", "expected int"]),
     (study("method"), ["flatness method", "did you mean 'sampled-gradient'"]),
     (study("contexts"), ["contexts", "-1"]),

@@ -56,7 +56,7 @@ def test_a_new_run_and_what_is_loaded_of_it(tmp_path):
     loaded = load_run(tmp_path / "deep" / "r")
     assert sorted(contents(tmp_path / "deep" / "r")) == ["config.yaml", "language.npz"]
     for found in (made, loaded):
-        assert found.config == TrainConfig(**(asdict(CONFIG) | {"seed": 5, "betas": (0.8, 0.9), "checkpoints": None}))
+        assert found.config == TrainConfig(**(asdict(CONFIG) | {"seed": 5, "betas": (0.8, 0.9), "checkpoints": []}))
         assert (found.model, found.source, found.folder) == (MODEL, "demo-hmm", tmp_path / "deep" / "r")
         assert (found.metrics, found.results, found.checkpoints) == ([], [], [])
     content = yaml.safe_load((tmp_path / "deep" / "r" / "config.yaml").read_text())

@@ -11,7 +11,7 @@ from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, grammar_language
 from oracles import PcfgOracle
 
 from satlab.errors import InputError
-from satlab.generators.stream import EvaluationSet, Stream, evaluation_set, mask_sentences
+from satlab.generators.stream import Stream, evaluation_set, mask_sentences
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+
 from ..errors import InputError, unknown
 
 SCHEDULES = ("constant", "linear", "cosine")
