@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - not a POSIX system: one writer at a time is then up to the user
     fcntl = None  # type: ignore[assignment]
+
+PATIENCE = 10.0
+"""Seconds to wait for a process that writes the same directory and may be about to end."""
 
 
 def flush(path: Path) -> None:
@@ -77,3 +82,25 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _whole_lines(content: bytes) -> int:
     return content.rfind(b"\n") + 1
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing the same run or corpus; waits PATIENCE seconds for one that is about to end.
+
+    Raises InputError where it goes on. The lock goes with the process, however that ends.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise InputError(f"{folder}: another process is writing here; wait for it or stop it") from None
+                time.sleep(0.2)
+        yield
+    finally:
+        os.close(lock)

@@ -56,6 +56,8 @@ def hessian_trace(
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
     batch = mask_sentences(sentences, hidden, model.mask_id)
+    if not len(batch.rows):
+        raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")
     terms = METHODS[method](model, batch, draws, generator)
     blocks = {name: batch.mean(values) for name, values in terms.items()}
     total = batch.mean(torch.stack(list(terms.values())).sum(0))

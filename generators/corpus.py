@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import __version__
-from ..disk import publish, write_atomic
+from ..disk import only_writer, publish, write_atomic
 from ..errors import InputError
 from ..randomness import random_stream
 from .language import Language
@@ -36,27 +36,29 @@ def write_corpus(
     """
     if sentences < 1:
         raise InputError(f"{sentences} sentences: expected at least 1; give a larger number")
-    # The language is part of the corpus, so saving it is also what tells two corpora apart.
     manifest = _manifest(language, source, sentences, seed, truth)
     known = _existing(out, manifest)
     out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob(".*.partial"):
-        leftover.unlink()
-    language.save(str(out / "language"))
-    shards: list[dict[str, Any]] = known.get("shards", [])
-    write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": False}))
-    for number, begin in enumerate(range(0, sentences, SHARD_SENTENCES)):
-        rows = min(SHARD_SENTENCES, sentences - begin)
-        name = f"shard-{number:05d}.parquet"
-        if number >= len(shards) or not (out / name).exists():
-            partial = out / f".{name}.partial"
-            pq.write_table(shard(language, rows, seed, number, truth), partial)
-            digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-            publish(partial, out / name)
-            shards[number : number + 1] = [{"file": name, "rows": rows, "sha256": digest}]
-            write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": False}))
-        yield begin + rows
-    write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": True}))
+    with only_writer(out):
+        for leftover in out.glob(".*.partial"):
+            leftover.unlink()
+        language.save(str(out / "language"))
+        shards: list[dict[str, Any]] = known.get("shards", [])
+        for number, begin in enumerate(range(0, sentences, SHARD_SENTENCES)):
+            rows = min(SHARD_SENTENCES, sentences - begin)
+            name = f"shard-{number:05d}.parquet"
+            if number >= len(shards) or _digest(out / name) != shards[number]["sha256"]:
+                write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": False}))
+                partial = out / f".{name}.partial"
+                pq.write_table(shard(language, rows, seed, number, truth), partial)
+                shards[number : number + 1] = [{"file": name, "rows": rows, "sha256": _digest(partial)}]
+                publish(partial, out / name)
+            yield begin + rows
+        write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": True}))
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def shard(language: Language, rows: int, seed: int, number: int, truth: bool) -> pa.Table:

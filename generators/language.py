@@ -15,7 +15,7 @@ import copy
 import hashlib
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -168,14 +168,21 @@ class Language(ABC):
             out[index[rows, :length][here]] = chunk[here]
         return out
 
-    def loss_floor(self, num_sentences: int, generator: torch.Generator, masking: str = "one") -> Estimate:
+    def loss_floor(
+        self,
+        num_sentences: int,
+        generator: torch.Generator,
+        masking: str = "one",
+        on_sentences: Callable[[int], object] = lambda done: None,
+    ) -> Estimate:
         """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
 
-        n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly.
+        n = num_sentences sampled sentences; on_sentences(how many more are done) is called along the way. With one word hidden the mean over its position is taken exactly.
         Raises InputError for an unknown masking, and for one that hides nothing here.
         """
         sums, counts = [], []
-        for size in _sizes(num_sentences, SAMPLE_CHUNK):
+        for begin in range(0, num_sentences, SAMPLE_CHUNK):
+            size = min(SAMPLE_CHUNK, num_sentences - begin)
             sentences = self.sample(size, generator, latents=False)
             tokens, lengths = sentences.tokens, sentences.lengths
             if masking == "one":
@@ -189,6 +196,7 @@ class Language(ABC):
                 per_row = torch.zeros(size, dtype=torch.float64, device=self.device)
                 sums.append(per_row.index_add(0, hidden.nonzero()[:, 0], entropy))
                 counts.append(hidden.sum(1).double())
+            on_sentences(size)
         if float(torch.cat(counts).sum()) == 0:
             raise InputError(f"masking '{masking}' hid no word in {num_sentences} sentences; take more, or hide more")
         return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
@@ -285,10 +293,6 @@ class Language(ABC):
             raise InputError(
                 f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
             )
-
-
-def _sizes(total: int, chunk: int) -> list[int]:
-    return [chunk] * (total // chunk) + ([total % chunk] if total % chunk else [])
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

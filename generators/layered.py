@@ -37,18 +37,7 @@ def layered_pcfg(
 
     Raises InputError where the numbers do not fit together or leave symbols that no rule can reach.
     """
-    if not all(isinstance(number, int) for number in (*layers, *rules)):
-        raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of whole numbers; correct them")
-    if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
-        raise InputError(
-            f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
-        )
-    if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
-        raise InputError(
-            f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
-        )
-    if exit_probability is not None and not 0 <= exit_probability[0] <= exit_probability[1] < 1:
-        raise InputError(f"exit_probability is {exit_probability}, expected 0 <= low <= high < 1; correct it")
+    _check(layers, rules, words, words_per_symbol, exit_probability)
     names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
     start = Nonterminal("S")
     productions = [ProbabilisticProduction(start, (symbol,), prob=1 / layers[0]) for symbol in names[0]]
@@ -73,6 +62,27 @@ def layered_pcfg(
         for word, p in zip(chosen_words, row, strict=True):
             productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=p))
     return PCFG(check(start, productions), None, _spans(names, exit_probability is not None))
+
+
+def _check(
+    layers: Sequence[int],
+    rules: Sequence[int],
+    words: int,
+    words_per_symbol: int | None,
+    exit_probability: tuple[float, float] | None,
+) -> None:
+    if not all(isinstance(number, int) for number in (*layers, *rules)):
+        raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of whole numbers; correct them")
+    if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
+        raise InputError(
+            f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
+        )
+    if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
+        raise InputError(
+            f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
+        )
+    if exit_probability is not None and not 0 <= exit_probability[0] <= exit_probability[1] < 1:
+        raise InputError(f"exit_probability is {exit_probability}, expected 0 <= low <= high < 1; correct it")
 
 
 def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> list[list[tuple[int, int]]]:

@@ -54,7 +54,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:
-    return PCFG.from_string(path.read_text(encoding="utf-8"), max_length)
+    return PCFG.from_string(path.read_text(encoding="utf-8-sig"), max_length)
 
 
 def _read_yaml(path: Path, max_length: int | None) -> Language:
@@ -72,9 +72,15 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name.rstrip("_"): archive[name] for name in archive.files}
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"not an npz archive of plain arrays ({error}); write it with numpy.savez") from None
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError):
+        raise InputError("not an npz archive of plain arrays; write it with numpy.savez") from None
+    valid = ("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words")
+    for name in arrays:
+        if name not in valid:
+            raise unknown("array", name, valid)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
+        if ours in arrays and theirs in arrays:
+            raise InputError(f"holds both '{ours}' and '{theirs}', expected one of them; remove the other")
         arrays[ours] = arrays.get(ours, arrays.pop(theirs, None))
         if arrays[ours] is None:
             raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..estimate import Estimate
 from ..randomness import random_stream
 from .language import Language, Sentences
@@ -69,9 +70,14 @@ class Stream:
 
 
 def evaluation_set(language: Language, num_sentences: int, seed: int, masking: str = "one") -> EvaluationSet:
-    """A held-out set fixed by the seed; its random stream is none that training draws from."""
+    """A held-out set fixed by the seed; its random stream is none that training draws from.
+
+    Raises InputError where the masking hides no word in it.
+    """
     generator = random_stream(seed, "evaluation", device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
+    if not bool(hidden.any()):
+        raise InputError(f"masking '{masking}' hid no word in {num_sentences} held-out sentences; take more sentences")
     truth = language.conditional_at(sentences.tokens, sentences.lengths, hidden)
     return EvaluationSet(mask_sentences(sentences, hidden, language.mask_id), truth)

@@ -185,6 +185,10 @@ def run(arguments: Sequence[str]) -> int:
     except (DivergedError, WorkerError) as error:
         print(f"satlab: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(
@@ -204,7 +208,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, *
 
 def main() -> None:
     status = run(sys.argv[1:])
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     if status == 130:
         # Worker processes may still be in the middle of a cell; nothing of theirs is half-written.
         os._exit(status)

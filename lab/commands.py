@@ -39,7 +39,9 @@ def floor(given: Namespace) -> None:
     language = load_language(given.language, given.max_length)
     if given.sentences < 2:
         raise InputError(f"{given.sentences} sentences: expected at least 2, for a standard error")
-    estimate = language.loss_floor(given.sentences, random_stream(given.seed, "floor"), given.masking)
+    with _bar(given.sentences, "sentences") as bar:
+        generator = random_stream(given.seed, "floor")
+        estimate = language.loss_floor(given.sentences, generator, given.masking, bar.update)
     named = {"language": given.language, "max_length": language.max_length, "masking": given.masking}
     _print(named | {"floor_nats": estimate.value, "stderr": estimate.stderr, "n": estimate.n, "seed": given.seed})
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
 
@@ -193,6 +193,16 @@ def load_study(source: str) -> StudyConfig:
         path = STUDIES / f"{source}.yaml"
     study = from_mapping(StudyConfig, read_yaml(path), str(path))
     language = study.language
-    if isinstance(language, str) and Path(language).suffix and (path.parent / language).is_file():
-        object.__setattr__(study, "language", str(path.parent / language))
-    return study
+    if isinstance(language, str):
+        language = _found(language, path.parent)
+    elif isinstance(language, Mapping) and isinstance(language.get("file"), str):
+        language = dict(language) | {"file": _found(language["file"], path.parent)}
+    return replace(study, language=language)
+
+
+def _found(name: str, folder: Path) -> str:
+    """The full path of a language file beside the study, or in the working directory; any other name as it is."""
+    for place in (folder / name, Path(name)):
+        if place.suffix and place.is_file():
+            return str(place.resolve())
+    return name

@@ -3,6 +3,7 @@
 Each figure is a PNG, a PDF and a CSV with the plotted numbers.
 """
 
+import math
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -105,11 +106,11 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
     points = []
     for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
-        kl = {row["step"]: row for row in run.metrics} | {
-            row["step"]: _as_kl(row) for row in here if row["what"] == "kl"
-        }
-        trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
-        probes = {(row["task"], row["step"]): row for row in here if row["method"] == "linear"}
+        kl = {row["step"]: row for row in run.metrics}
+        kl |= {step: _as_kl(row) for step, row in _best([r for r in here if r["what"] == "kl"], "step").items()}
+        traces = [row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"]
+        trace = _best(traces, "step")
+        probes = _best([row for row in here if row["method"] == "linear"], "task", "step")
         for row in sorted(probes.values(), key=lambda r: r["step"]):
             step, point = (
                 row["step"],
@@ -128,6 +129,17 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
             upper = None if point["kl"] is None else point["kl"] + ONE_SIDED_95 * point["kl_stderr"]
             points.append(point | {"saturated": upper is not None and upper < run.config.threshold})
     return points
+
+
+def _best(rows: list[Row], *key: str) -> dict[Any, Row]:
+    """Of measurements of the same thing, the one with the smallest standard error (the last of equals)."""
+    best: dict[Any, Row] = {}
+    for row in rows:
+        place = tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]
+        error = math.inf if math.isnan(row["stderr"]) else row["stderr"]
+        if place not in best or error <= best[place]["stderr"] or math.isnan(best[place]["stderr"]):
+            best[place] = row
+    return best
 
 
 def _as_kl(row: Row) -> Row:

@@ -5,6 +5,7 @@ settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured befo
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -143,7 +144,9 @@ def _key(run: Run, step: int, what: str, method: str, config: Any) -> Row:
 
 
 def _values(estimate: Estimate) -> Row:
-    return {"value": estimate.value, "stderr": estimate.stderr, "n": estimate.n}
+    # A single draw has no standard error; JSON has no nan.
+    stderr = None if math.isnan(estimate.stderr) else estimate.stderr
+    return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
 def _size(model: MaskedLM) -> Row:

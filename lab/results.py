@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
     rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE)]
     for name, run in named(runs_in(folders)).items():
         rows += [row | {"run": None if row["step"] is None else name} for row in run.results]
-    return rows
+    return [row | {"stderr": math.nan if row["stderr"] is None else row["stderr"]} for row in rows]
 
 
 def named(runs: list[Run]) -> dict[str, Run]:

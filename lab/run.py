@@ -7,8 +7,7 @@ RUN/checkpoints/     see train/checkpoint.py
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,13 @@ import torch
 import yaml
 
 from .. import __version__
-from ..disk import append_lines, fcntl, read_lines, write_atomic
+from ..disk import append_lines, only_writer, read_lines, write_atomic
 from ..errors import InputError
 from ..generators import Language, load_language
+from ..generators.masking import hide
 from ..generators.stream import Stream, evaluation_set
 from ..models import build_model
+from ..randomness import random_stream
 from ..train import Row, TrainConfig, checkpoints, train
 from .config import from_mapping, read_yaml
 
@@ -59,6 +60,8 @@ def load_run(folder: Path) -> Run:
     try:
         config = from_mapping(TrainConfig, dict(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
+        if language.fingerprint() != content["language_fingerprint"]:
+            raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
         return Run(folder, content["language"], content["model"], config, language)
     except InputError:
         raise
@@ -80,7 +83,7 @@ def check_run(
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
     build_model(model, language, config.seed, config.dropout)
-    evaluation_set(language, 2, config.seed, config.masking)
+    hide(torch.tensor([1]), 1, config.masking, random_stream(config.seed, "evaluation"))
     wanted = {
         "satlab": __version__,
         "language": source if isinstance(source, str) else json.dumps(source),
@@ -139,7 +142,7 @@ def train_run(
     Raises InputError where another process is training the same run, DivergedError as `train` does.
     """
     torch.set_num_threads(run.config.threads)
-    with _only_writer(run.folder):
+    with only_writer(run.folder):
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout).to(device)
         stream = Stream(language, run.config.batch_size, run.config.seed, run.config.masking)
@@ -158,20 +161,3 @@ def _forget_after_last_checkpoint(run: Run) -> None:
     kept = [row for row in rows if row["step"] <= last]
     if len(kept) < len(rows):
         write_atomic(run.folder / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
-
-
-@contextmanager
-def _only_writer(folder: Path, patience: float = 10.0) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        deadline = time.monotonic() + patience
-        while fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        f"{folder}: another process is training this run; wait for it or stop it"
-                    ) from None
-                time.sleep(0.2)
-        yield

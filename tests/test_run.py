@@ -1,6 +1,5 @@
 """Runs on disk: found again, never mixed up, and the same bits however often they were interrupted."""
 
-import functools
 import json
 import os
 import shlex
@@ -15,8 +14,9 @@ import pytest
 import torch
 import yaml
 
+from satlab import disk
 from satlab.errors import InputError
-from satlab.lab import cli, run
+from satlab.lab import cli
 from satlab.lab.run import create_run, load_run, train_run
 from satlab.train import TrainConfig
 
@@ -226,10 +226,10 @@ def test_rows_after_the_last_checkpoint_are_forgotten(finished, tmp_path):
 
 
 def test_a_second_process_is_refused_while_one_trains(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_only_writer", functools.partial(run._only_writer, patience=0.3))
+    monkeypatch.setattr(disk, "PATIENCE", 0.3)
     made = make(tmp_path / "r")
-    with run._only_writer(made.folder):
-        with pytest.raises(InputError, match="another process is training this run"):
+    with disk.only_writer(made.folder):
+        with pytest.raises(InputError, match="another process is writing here"):
             train_run(made)
         assert made.metrics == []
     train_run(made)
