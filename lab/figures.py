@@ -93,7 +93,7 @@ def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
         numbers += [{"run": name} | row for row in rows]
     for threshold in sorted({run.config.threshold for run in runs}):
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
-        axes.annotate("saturated below", (axes.get_xlim()[1], threshold), ha="right", va="bottom", fontsize=8)
+        axes.annotate("saturated below", (axes.get_xlim()[0], threshold), va="bottom", fontsize=8)
     axes.set(yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
     _log_axis(axes)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
@@ -165,7 +165,8 @@ def _probe(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
 
 def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
     points = [point for point in points if point["trace"] is not None]
-    runs = list(dict.fromkeys(point["run"] for point in points))
+    smallest_first = sorted(points, key=lambda point: point["parameters"] or 0)
+    runs = list(dict.fromkeys(point["run"] for point in smallest_first))
     steps = [point["step"] for point in points]
     norm = LogNorm(min(steps), max(max(steps), min(steps) + 1))
     columns = min(3, len(runs))
@@ -183,9 +184,9 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
                 point["trace"], point["accuracy"], fmt="o", color=color, markerfacecolor=face, zorder=2, **bars
             )
             at = (point["trace"], point["accuracy"])
-            axes.annotate(
-                f"{point['step']:,}", at, xytext=(4, -10 if i % 2 else 4), textcoords="offset points", fontsize=7
-            )
+            # The last points lie close together: the one before the last is named on the other side.
+            offset, side = ((-5, -11), "right") if i == len(mine) - 2 else ((5, 5), "left")
+            axes.annotate(f"{point['step']:,}", at, xytext=offset, textcoords="offset points", ha=side, fontsize=7)
         _baselines(axes, [line for line in lines if _near(line, points)])
         axes.set_title(f"{run}\n{mine[0]['parameters']:,} parameters", fontsize=9)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
