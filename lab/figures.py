@@ -208,7 +208,7 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
 
 def _trace_axis(axes: Axes, traces: list[float]) -> None:
     """Logarithmic where the values span more than a factor of three, with plain numbers either way."""
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     if max(traces) > 3 * min(traces) > 0:
         _log_axis(axes)
     else:
