@@ -1,10 +1,11 @@
 """Languages with known truth: exact probabilities, samples, tasks and corpora."""
 
 from .hmm import HMM, random_hmm
-from .language import Language, Sentences
+from .language import Language
 from .layered import layered_pcfg
 from .load import load_language, preset_names
 from .pcfg import PCFG
+from .sentences import Sentences
 from .tasks import Span, Task
 
 __all__ = [

@@ -45,10 +45,12 @@ class DerivationTable:
         offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         self.choice = Categorical(weights[order], offsets)
 
-    def draw(self, start: int, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, start: int, lengths: Tensor, generator: torch.Generator, keep_nodes: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Trees over lengths [n] words.
 
-        Returns nodes [m, 4] (sentence, start, width, symbol), depth by depth, and leaves [words, 3] (sentence, position,
+        Returns nodes [m, 4] (sentence, start, width, symbol), depth by depth (none unless keep_nodes), and leaves [words, 3] (sentence, position,
         symbol that emits the word).
         """
         device = lengths.device
@@ -56,7 +58,8 @@ class DerivationTable:
         node = torch.stack([sentence, torch.zeros_like(lengths), lengths, torch.full_like(lengths, start)], 1)
         nodes, leaves = [node[:0]], [node[:0, :3]]
         while len(node):
-            nodes.append(node)
+            if keep_nodes:
+                nodes.append(node)
             sentence, begin, width, symbol = node.unbind(1)
             entry = self.choice.draw(width * self.num_symbols + symbol, generator)
             split, left, right = self.split[entry], self.left[entry], self.right[entry]

@@ -2,9 +2,9 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows (within a step, a state 1e308 times less likely than the
-best counts as impossible); its gradient is the backward
-algorithm. All sentences have the same length.
+Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the backward
+algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences have the same
+length.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from .categorical import Categorical
-from .language import Language, Sentences
+from .language import Language
+from .sentences import Sentences
 from .stochastic import stochastic_rows
 from .tasks import HiddenState, Task
 

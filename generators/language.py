@@ -16,7 +16,6 @@ import hashlib
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +25,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..estimate import Estimate
 from . import masking as masks
+from .sentences import Sentences
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -35,25 +35,6 @@ MEMORY_BUDGET = 2**27
 
 SAMPLE_CHUNK = 4096
 """Sentences sampled at a time where an average over many is asked for."""
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """tokens [n, T] int64, padded with the language's pad_id; lengths [n]; latents: name -> [n, ...], as sampled."""
-
-    tokens: Tensor
-    lengths: Tensor
-    latents: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, rows: slice | Tensor) -> "Sentences":
-        return Sentences(self.tokens[rows], self.lengths[rows], {k: v[rows] for k, v in self.latents.items()})
-
-    def to(self, device: torch.device | str) -> "Sentences":
-        latents = {name: latent.to(device) for name, latent in self.latents.items()}
-        return replace(self, tokens=self.tokens.to(device), lengths=self.lengths.to(device), latents=latents)
 
 
 class Language(ABC):
@@ -177,7 +158,8 @@ class Language(ABC):
     ) -> Estimate:
         """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
 
-        n = num_sentences sampled sentences; on_sentences(how many more are done) is called along the way. With one word hidden the mean over its position is taken exactly.
+        n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly.
+        on_sentences(k) is called when k more sentences are done.
         Raises InputError for an unknown masking, and for one that hides nothing here.
         """
         sums, counts = [], []
@@ -268,6 +250,12 @@ class Language(ABC):
                 log_z = self.log_partition(scores.requires_grad_())
                 self.check_possible(log_z, rows)
                 gradient = torch.autograd.grad(log_z.sum(), scores)[0]
+            overflown = ~gradient.isfinite().flatten(1).all(1)
+            if bool(overflown.any()):
+                row = int(rows[overflown.nonzero()[0, 0]])
+                raise InputError(
+                    f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
+                )
             yield rows, length, scores.detach(), gradient
 
     def _conditionals(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:

@@ -48,6 +48,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
             raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
     if str(source) in preset_names():
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
+    for language in path.glob("language.*"):
+        raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
     raise unknown("language", source, preset_names())

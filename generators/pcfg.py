@@ -19,7 +19,8 @@ from .categorical import Categorical
 from .chart import Charts, InsideTables, closure
 from .derivation import DerivationTable, preorder
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
-from .language import Language, Sentences
+from .language import Language
+from .sentences import Sentences
 from .tasks import InsideArgmax, Span, Task, TreeSymbol
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_LENGTH = 32
 """Where a grammar has sentences of any length and nothing else is said (Liu et al. 2022, A.1)."""
+
+MOST_UNARY_STEPS = 1000
+"""How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
 
 START = slice(0, 1)
 """The start symbol is number 0."""
@@ -49,17 +53,27 @@ class PCFG(Language):
             longest = greatest[grammar.start]
             max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
         for symbol, length in least.items():
-            if length > max_length:
-                needs = "never ends" if length == torch.inf else f"needs {int(length)} words"
-                remedy = "give it a rule that ends" if length == torch.inf else "allow longer sentences"
+            if length == torch.inf:
                 raise InputError(
-                    f"the nonterminal {symbol} {needs}, expected at most max_length = {max_length}: {remedy}"
+                    f"the nonterminal {symbol} never ends, expected at most max_length words: give it a way out"
+                )
+            if length > max_length:
+                raise InputError(
+                    f"the nonterminal {symbol} needs {int(length)} words, expected at most max_length = {max_length}: "
+                    "allow longer sentences"
                 )
         self.grammar, self.max_length = grammar, max_length
         self.rules = binarise(grammar)
         self.symbols, self.words = self.rules.symbols, self.rules.words
         self.tables = InsideTables(self.rules, max_length)
         self.emission = self.tables.emission
+        visits, place = self.tables.closure.flatten().max(0)
+        if visits > MOST_UNARY_STEPS:
+            symbol = self.symbols[int(place) % len(self.symbols)]
+            raise InputError(
+                f"the nonterminal {symbol} comes back {float(visits):.3g} times on average by unary rules alone, expected at "
+                f"most {MOST_UNARY_STEPS}: give the cycle a likelier way out"
+            )
         charts = self.tables.lengths()
         log_mass = [charts.log_prefix(width)[0, 0] for width in range(1, max_length + 1)]
         mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
@@ -168,7 +182,7 @@ class PCFG(Language):
         """
         rows = torch.zeros(num_sentences, dtype=torch.long, device=self.device)
         lengths = self._length_table.draw_column(rows, generator)
-        nodes, leaves = self.derivations.draw(0, lengths, generator)
+        nodes, leaves = self.derivations.draw(0, lengths, generator, latents)
         sentence, position, symbol = leaves.unbind(1)
         tokens = torch.full((num_sentences, self.max_length), self.pad_id, device=self.device)
         tokens[sentence, position] = self._word_table.draw_column(self._leaf_row[symbol], generator)

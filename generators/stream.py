@@ -8,8 +8,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..estimate import Estimate
 from ..randomness import random_stream
-from .language import Language, Sentences
+from .language import Language
 from .masking import hide
+from .sentences import Sentences
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,16 @@ class Stream:
         return mask_sentences(sentences, hidden, self.language.mask_id)
 
 
-def evaluation_set(language: Language, num_sentences: int, seed: int, masking: str = "one") -> EvaluationSet:
+def evaluation_set(
+    language: Language, num_sentences: int, seed: int, masking: str = "one", part: int = 0
+) -> EvaluationSet:
     """A held-out set fixed by the seed; its random stream is none that training draws from.
+
+    Sets of different parts are independent: training watches part 0, so a measurement afterwards takes another.
 
     Raises InputError where the masking hides no word in it.
     """
-    generator = random_stream(seed, "evaluation", device=language.device)
+    generator = random_stream(seed, "evaluation", part, device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
     if not bool(hidden.any()):

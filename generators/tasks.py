@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..estimate import Estimate
-from .language import Sentences
+from .sentences import Sentences
 
 if TYPE_CHECKING:
     from .hmm import HMM
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 NONE = "none"
 """The class of a sentence that has no such constituent."""
+
+
+def latent(sentences: Sentences, name: str) -> Tensor:
+    """A latent variable as sampled. Raises InputError where the sentences were sampled without."""
+    if name not in sentences.latents:
+        raise InputError(f"the sentences have no latent '{name}', expected sampled ones; sample with latents=True")
+    return sentences.latents[name]
 
 
 class Task(ABC):
@@ -31,7 +39,7 @@ class Task(ABC):
 
     @abstractmethod
     def labels(self, sentences: Sentences) -> Tensor:
-        """Labels [n] int64."""
+        """Labels [n] int64. Raises InputError where they need latents that the sentences lack."""
 
     @abstractmethod
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
@@ -47,7 +55,7 @@ class HiddenState(Task):
         self.classes = tuple(str(z + 1) for z in range(language.num_states))
 
     def labels(self, sentences: Sentences) -> Tensor:
-        return sentences.latents["states"][:, self.k - 1]
+        return latent(sentences, "states")[:, self.k - 1]
 
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         sentences = self.language.sample(num_sentences, generator, latents=False)
@@ -100,7 +108,7 @@ class TreeSymbol(_SpanTask):
     """
 
     def labels(self, sentences: Sentences) -> Tensor:
-        nodes = sentences.latents["nodes"]
+        nodes = latent(sentences, "nodes")
         start, width, symbol = nodes.unbind(-1)
         lookup = torch.full((len(self.language.symbols) + 1,), -1, device=nodes.device)
         lookup[self.symbols] = torch.arange(len(self.symbols), device=nodes.device)

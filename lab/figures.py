@@ -3,7 +3,6 @@
 Each figure is a PNG, a PDF and a CSV with the plotted numbers.
 """
 
-import math
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -38,8 +37,9 @@ STYLE: dict[Any, Any] = {
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
-    "Error bars: one standard error. Hollow: KL not yet below the threshold. Each panel is one model: plain Tr(H) depends on "
-    "how many parameters there are and on their scale, so it compares checkpoints of one architecture, not architectures."
+    "Error bars: one standard error, over probe samples and over contexts, within one training run. Hollow: not saturated; "
+    "KL still differs between these points. Each panel is one model: plain Tr(H) depends on how many parameters there are "
+    "and on their scale, so it compares checkpoints of one architecture. Baselines far from all points are left out."
 )
 
 
@@ -49,7 +49,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     Raises InputError where nothing has been recorded yet.
     """
     runs, rows = runs_in(folders), rows_in(folders)
-    rows = [row for row in rows if row["value"] == row["value"]]
+    rows = _one_setting([row for row in rows if row["value"] == row["value"]])
     if not any(run.metrics for run in runs):
         raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
     if len({run.language.fingerprint() for run in runs}) > 1:
@@ -59,10 +59,9 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     points = _points(runs, rows)
     for task in sorted({row["task"] for row in rows if row["what"] == "probe"}):
         mine = [point for point in points if point["task"] == task]
-        # Several runs may have measured the same baseline, and a probe may have been repeated: the last one counts.
-        lines = list(
-            {row["method"]: row for row in rows if row["method"] in BASELINES and row["task"] == task}.values()
-        )
+        # Several runs may have measured the same baseline: one line of each.
+        baselines = [row for row in rows if row["method"] in BASELINES and row.get("task") == task]
+        lines = list({row["method"]: row for row in baselines}.values())
         if mine:
             jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines)))
         if any(point["trace"] is not None for point in mine):
@@ -107,21 +106,12 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
     for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
         kl = {row["step"]: row for row in run.metrics}
-        kl |= {step: _as_kl(row) for step, row in _best([r for r in here if r["what"] == "kl"], "step").items()}
-        traces = [row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"]
-        trace = _best(traces, "step")
-        probes = _best([row for row in here if row["method"] == "linear"], "task", "step")
-        for row in sorted(probes.values(), key=lambda r: r["step"]):
-            step, point = (
-                row["step"],
-                {
-                    "run": name,
-                    "model": run.model,
-                    "parameters": row.get("parameters"),
-                    "task": row["task"],
-                    "step": row["step"],
-                },
-            )
+        kl |= {row["step"]: _as_kl(row) for row in here if row["what"] == "kl"}
+        trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
+        for row in sorted((row for row in here if row["method"] == "linear"), key=lambda row: row["step"]):
+            step = row["step"]
+            point: Row = {"run": name, "model": run.model, "parameters": row.get("parameters"), "task": row["task"]}
+            point["step"] = step
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
             flat = trace.get(step, {})
             point |= {"trace": flat.get("value"), "trace_stderr": flat.get("stderr"), "trace_n": flat.get("n")}
@@ -131,15 +121,20 @@ def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
     return points
 
 
-def _best(rows: list[Row], *key: str) -> dict[Any, Row]:
-    """Of measurements of the same thing, the one with the smallest standard error (the last of equals)."""
-    best: dict[Any, Row] = {}
+def _one_setting(rows: list[Row]) -> list[Row]:
+    """Of each kind of measurement the rows taken with one setting: measurements of different care make no curve.
+
+    It is the setting that covers the most checkpoints, or the later one of two that cover as many.
+    """
+    kinds: dict[Any, list[Row]] = {}
     for row in rows:
-        place = tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]
-        error = math.inf if math.isnan(row["stderr"]) else row["stderr"]
-        if place not in best or error <= best[place]["stderr"] or math.isnan(best[place]["stderr"]):
-            best[place] = row
-    return best
+        kinds.setdefault((row["what"], row.get("task")), []).append(row)
+    kept = []
+    for group in kinds.values():
+        settings = [row["settings"] for row in group if row["method"] not in BASELINES] or [group[-1]["settings"]]
+        _, chosen = max(enumerate(settings), key=lambda item: (settings.count(item[1]), item[0]))
+        kept += [row for row in group if row["settings"] == chosen]
+    return kept
 
 
 def _as_kl(row: Row) -> Row:

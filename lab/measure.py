@@ -61,7 +61,8 @@ def chosen_checkpoints(run: Run, step: int | None) -> list[tuple[int, Path]]:
 
 def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Iterator[Row]:
     """KL(truth || model) and the floor of the same held-out contexts, nats, for each checkpoint."""
-    held_out = cache(lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking))
+    # Not the sentences on which training decided when to stop.
+    held_out = cache(lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking, part=1))
     for at, folder in chosen_checkpoints(run, step):
         key = _key(run, at, "kl", "exact-truth", config)
 
@@ -76,7 +77,7 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
 def measure_flatness(run: Run, config: FlatnessConfig, step: int | None = None) -> Iterator[Row]:
     """Tr(H) for each checkpoint: a row for the total and one for each block of parameters."""
     check_method(config.method)
-    sentences = run.language.sample(config.contexts, random_stream(config.seed, "evaluation", 1), latents=False)
+    sentences = run.language.sample(config.contexts, random_stream(config.seed, "evaluation", 2), latents=False)
     for at, folder in chosen_checkpoints(run, step):
         key = _key(run, at, "hessian_trace", config.method, config)
 

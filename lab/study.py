@@ -44,6 +44,9 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
+    for name, values in (("seeds", study.seeds), ("tasks", study.tasks)):
+        if len(set(values)) < len(values):
+            raise InputError(f"{name} are {values}, expected each once; remove the repeated one")
     if study.workers is not None:
         at_least("workers", study.workers, 1)
     language = load_language(study.language, study.max_length)
