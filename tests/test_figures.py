@@ -229,3 +229,12 @@ def test_drawing_again_gives_the_same_csv(tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")}
     figures.draw([run], tmp_path / "f")
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")} == before
+
+
+def test_measurements_of_different_care_are_not_mixed_into_one_curve(tmp_path):
+    """One quick probe with other settings, later and apparently perfect, does not replace a point of the full curve."""
+    quick = result("bert-1x8", 20, "probe", 1.0, 0.0, method="linear", task="state-4") | {"settings": '{"l2": 9}'}
+    folder = make_run(tmp_path / "r", rows=[*results("bert-1x8"), quick])
+    figures.draw([folder], tmp_path / "figures")
+    points = table(tmp_path / "figures" / "probe_vs_step-state-4.csv")
+    assert [float(point["accuracy"]) for point in points] == pytest.approx([0.5, 0.6, 0.7])

@@ -196,3 +196,11 @@ def test_wrong_hmm_length_and_words():
     for words in (["a"], ["a", "a"], ["a", "b", "c"]):
         with pytest.raises(InputError, match="different words for 2 columns"):
             HMM([0.5, 0.5], HALF, HALF, 2, words)
+
+
+def test_a_cycle_of_unary_rules_that_hardly_ends_is_refused():
+    """A tree from it would have 10,000 nodes over one word on average; just below the bound it is solved exactly."""
+    with pytest.raises(InputError, match=r"comes back 1e\+04 times on average"):
+        PCFG.from_string("S -> A [1.0]\nA -> S [0.9999] | 'a' [0.0001]", 2)
+    language = PCFG.from_string("S -> A [1.0]\nA -> S [0.99] | 'a' [0.0025] | 'b' [0.0075]", 2)
+    assert language.log_prob(torch.tensor([[0], [1]])).exp().tolist() == pytest.approx([0.25, 0.75], abs=1e-12)

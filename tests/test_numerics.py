@@ -203,3 +203,11 @@ def test_oracle_in_logs_agrees_with_the_oracle_by_strings():
     rules, start = _log_rules(TINY)
     inside = PcfgOracle(nltk.PCFG.fromstring(TINY)).inside(tuple("abac"))[start]
     assert log_inside_cnf(rules, start, "abac") == pytest.approx(math.log(inside), abs=1e-12)
+
+
+def test_a_word_too_unlikely_for_float64_is_refused():
+    """d log Z / d e overflows where a visible word has probability 1e-310: an error, not nan."""
+    language = HMM([1.0], [[1.0]], [[1 - 1e-310, 1e-310]], 3)
+    for exact in (language.conditional, language.posterior):
+        with pytest.raises(InputError, match="sentence 1 is beyond float64"):
+            exact(torch.tensor([[0, 0, 0], [1, 1, 0]]))

@@ -253,3 +253,10 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path):
     assert process.returncode == 1
     assert "Traceback" not in error
     assert error.splitlines()[-1].startswith("satlab: ")
+
+
+@pytest.mark.parametrize(("change", "match"), [({"seeds": [0, 0]}, "seeds"), ({"tasks": ["state-1"] * 2}, "tasks")])
+def test_what_is_listed_twice_is_refused_and_nothing_written(tmp_path, capsys, change, match):
+    assert cli.run(write(tmp_path, **change)) == 2
+    assert f"{match} are" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
