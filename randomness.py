@@ -8,7 +8,19 @@ import hashlib
 
 import torch
 
-STREAMS = ("language", "corpus", "init", "batches", "dropout", "evaluation", "probe", "flatness", "floor", "tasks")
+STREAMS = (
+    "language",
+    "corpus",
+    "init",
+    "batches",
+    "dropout",
+    "evaluation",
+    "measurement",
+    "probe",
+    "flatness",
+    "floor",
+    "tasks",
+)
 
 
 def derive_seed(seed: int, name: str, *index: int) -> int:

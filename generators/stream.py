@@ -71,15 +71,15 @@ class Stream:
 
 
 def evaluation_set(
-    language: Language, num_sentences: int, seed: int, masking: str = "one", part: int = 0
+    language: Language, num_sentences: int, seed: int, masking: str = "one", stream: str = "evaluation"
 ) -> EvaluationSet:
     """A held-out set fixed by the seed; its random stream is none that training draws from.
 
-    Sets of different parts are independent: training watches part 0, so a measurement afterwards takes another.
+    Sets of different streams are independent: training watches "evaluation", a measurement afterwards takes another.
 
     Raises InputError where the masking hides no word in it.
     """
-    generator = random_stream(seed, "evaluation", part, device=language.device)
+    generator = random_stream(seed, stream, device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
     if not bool(hidden.any()):

@@ -62,7 +62,9 @@ def chosen_checkpoints(run: Run, step: int | None) -> list[tuple[int, Path]]:
 def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Iterator[Row]:
     """KL(truth || model) and the floor of the same held-out contexts, nats, for each checkpoint."""
     # Not the sentences on which training decided when to stop.
-    held_out = cache(lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking, part=1))
+    held_out = cache(
+        lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking, "measurement")
+    )
     for at, folder in chosen_checkpoints(run, step):
         key = _key(run, at, "kl", "exact-truth", config)
 
