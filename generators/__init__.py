@@ -1,8 +1,9 @@
 """Languages with known truth: exact probabilities, samples, tasks and corpora."""
 
-from .hmm import HMM, random_hmm
+from .families.layered import layered_pcfg
+from .families.random_hmm import random_hmm
+from .hmm import HMM
 from .language import Language
-from .layered import layered_pcfg
 from .load import load_language, preset_names
 from .pcfg import PCFG
 from .sentences import Sentences

@@ -107,7 +107,7 @@ class HMM(Language):
             alpha = spread.reshape(n, -1) * leaf_scores[:, t]
         return log_scale + alpha.sum(1).log()
 
-    def log_normaliser(self) -> Tensor:
+    def log_normaliser(self, length: int) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=self.device)
 
     def floats_per_sentence(self, length: int) -> int:
@@ -170,42 +170,3 @@ class HMM(Language):
             words=np.array(self.words),
         )
         return path + self.suffix
-
-
-def random_hmm(
-    states: int,
-    words: int,
-    length: int,
-    generator: torch.Generator,
-    blocks: int = 1,
-    transition_concentration: float = 1.0,
-    emission_concentration: float = 1.0,
-    shared_words: bool = False,
-) -> HMM:
-    """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.2).
-
-    Rows of the transition are Dirichlet within their block, rows of the emission Dirichlet over the block's own share of
-    the words (block-diagonal too), or over all words with shared_words=True. The start is uniform.
-
-    Raises InputError where blocks do not divide the states (and the words, unless they are shared).
-    """
-    if min(states, words, length) < 1:
-        raise InputError(f"{states} states, {words} words, length {length}: expected at least 1 of each; correct them")
-    if blocks < 1 or states % blocks or (words % blocks and not shared_words):
-        raise InputError(f"{blocks} blocks for {states} states and {words} words: expected a divisor of both")
-    size, share = states // blocks, words if shared_words else words // blocks
-    transition = dirichlet(states, size, transition_concentration, generator).reshape(blocks, size, size)
-    rows = dirichlet(states, share, emission_concentration, generator)
-    emission = rows if shared_words else torch.block_diag(*rows.reshape(blocks, size, share))
-    return HMM(torch.full((states,), 1 / states, dtype=torch.float64), transition, emission, length)
-
-
-def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Generator) -> Tensor:
-    """rows independent draws [rows, columns] from the symmetric Dirichlet distribution, float64, from CPU randomness.
-
-    Raises InputError for a concentration that is not positive.
-    """
-    if not concentration > 0:
-        raise InputError(f"Dirichlet concentration {concentration}: expected a positive number")
-    source = np.random.Generator(np.random.PCG64(int(torch.randint(2**62, (), generator=generator))))
-    return torch.from_numpy(source.dirichlet([concentration] * columns, size=rows))

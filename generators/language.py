@@ -91,8 +91,8 @@ class Language(ABC):
         """The latent variables' exact posterior given the visible words."""
 
     @abstractmethod
-    def log_normaliser(self) -> Tensor:
-        """log of the total mass that log_partition assigns to all sentences of the language, a scalar."""
+    def log_normaliser(self, length: int) -> Tensor:
+        """log Z - log p(x) for a sentence of this length, a scalar."""
 
     @abstractmethod
     def floats_per_sentence(self, length: int) -> int:
@@ -120,7 +120,7 @@ class Language(ABC):
             if length < len(self.length_log_prob) and self.length_log_prob[length] > -torch.inf:
                 scores = self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
                 with torch.no_grad():
-                    out[rows] = self.log_partition(scores) - self.log_normaliser()
+                    out[rows] = self.log_partition(scores) - self.log_normaliser(length)
         return out
 
     def conditional(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:

@@ -40,13 +40,18 @@ class PCFG(Language):
     """The language of a checked grammar, over sentences of at most max_length words.
 
     max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
-    A is the whole sentence, B its first 4 words, C its first 2, unless given.
+    A is the whole sentence, B its first 4 words, C its first 2, unless given. lengths: length -> weight replaces the
+    grammar's own distribution of lengths, p(x) = weight(T) p(x | T), exactly.
 
-    Raises InputError where a symbol can never finish within max_length.
+    Raises InputError where a symbol can never finish within max_length, and for a wanted length that no sentence has.
     """
 
     def __init__(
-        self, grammar: Grammar, max_length: int | None = None, spans: Mapping[str, Span] | None = None
+        self,
+        grammar: Grammar,
+        max_length: int | None = None,
+        spans: Mapping[str, Span] | None = None,
+        lengths: Mapping[int, float] | None = None,
     ) -> None:
         least, greatest = yield_lengths(grammar)
         if max_length is None:
@@ -76,9 +81,9 @@ class PCFG(Language):
             )
         charts = self.tables.lengths()
         log_mass = [charts.log_prefix(width)[0, 0] for width in range(1, max_length + 1)]
-        mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
-        self.log_mass = mass.logsumexp(0)
-        self.length_log_prob = mass - self.log_mass
+        self.log_mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
+        self.lengths = dict(lengths) if lengths is not None else None
+        self.length_log_prob = self._length_log_prob()
         self.derivations = DerivationTable(self.rules, self.tables, charts)
         self._length_table = Categorical.from_matrix(self.length_log_prob.exp()[None])
         self._word_table = Categorical.from_matrix(self.emission)
@@ -116,8 +121,8 @@ class PCFG(Language):
         log_z: Tensor = _LogPartition.apply(leaf_scores, self.tables)
         return log_z
 
-    def log_normaliser(self) -> Tensor:
-        return self.log_mass
+    def log_normaliser(self, length: int) -> Tensor:
+        return self.log_mass[length] - self.length_log_prob[length]
 
     def floats_per_sentence(self, length: int) -> int:
         return self.tables.floats_per_sentence(min(length, self.max_length)) + 2 * length * self.vocab_size
@@ -204,6 +209,22 @@ class PCFG(Language):
         tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
         return tasks
 
+    def _length_log_prob(self) -> Tensor:
+        """[max_length + 1]: the grammar's own log p(T = length), or that of the wanted lengths."""
+        if self.lengths is None:
+            return self.log_mass - self.log_mass.logsumexp(0)
+        weights = torch.zeros_like(self.log_mass)
+        for length, weight in self.lengths.items():
+            if not 1 <= length <= self.max_length or self.log_mass[length] == -torch.inf:
+                possible = (self.log_mass > -torch.inf).nonzero()[:, 0].tolist()
+                raise InputError(f"lengths: no sentence has {length} words, expected some of {possible}; correct it")
+            if not 0 <= weight < torch.inf:
+                raise InputError(f"lengths: the weight of {length} is {weight}, expected a number >= 0; correct it")
+            weights[length] = weight
+        if not weights.sum() > 0:
+            raise InputError("lengths: every weight is 0, expected at least one above; correct them")
+        return (weights / weights.sum()).log()
+
     def _published_spans(self) -> dict[str, Span]:
         """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""
         top = tuple(self.symbols[child] for parent, child, _ in self.rules.unary if parent == 0 and child != 0)
@@ -221,9 +242,11 @@ class PCFG(Language):
     suffix = ".yaml"
 
     def save(self, path: str) -> str:
-        """Writes path.yaml: family, max_length, tasks and the grammar in NLTK's notation."""
+        """Writes path.yaml: family, max_length, lengths, tasks and the grammar in NLTK's notation."""
         spans = {name: {"words": span.words, "symbols": list(span.symbols)} for name, span in self.spans.items()}
-        head = yaml.safe_dump({"family": "pcfg", "max_length": self.max_length, "tasks": spans}, sort_keys=False)
+        lengths = {} if self.lengths is None else {"lengths": self.lengths}
+        keys = {"family": "pcfg", "max_length": self.max_length, **lengths, "tasks": spans}
+        head = yaml.safe_dump(keys, sort_keys=False)
         body = "".join(f"  {line}\n" for line in self.grammar.to_text().splitlines())
         with open(path + self.suffix, "w", encoding="utf-8") as file:
             file.write(f"{head}grammar: |\n{body}")

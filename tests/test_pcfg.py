@@ -71,7 +71,7 @@ def test_length_log_prob(pair):
     language, enumeration, _, _ = pair
     expected = torch.tensor(enumeration.length_log_prob(), dtype=torch.float64)
     torch.testing.assert_close(language.length_log_prob, expected, **EXACT)
-    assert float(language.log_mass) == pytest.approx(math.log(enumeration.total), abs=1e-10)
+    assert float(language.log_mass.logsumexp(0)) == pytest.approx(math.log(enumeration.total), abs=1e-10)
 
 
 @pytest.mark.parametrize("hide", ["nothing", "several", "everything"])
@@ -92,7 +92,7 @@ def test_textbook_outside_pass(string):
     words = string.split()
     language, textbook = PCFG.from_string(CNF, 8), InsideOutside(nltk.PCFG.fromstring(CNF), words)
     tokens, _ = encode(language, [words])
-    log_z = float(language.log_prob(tokens) + language.log_normaliser())
+    log_z = float(language.log_prob(tokens) + language.log_normaliser(len(words)))
     assert log_z == pytest.approx(math.log(textbook.e[0, len(words) - 1, textbook.start]), abs=1e-10)
     conditional = language.conditional(tokens)[0]
     for t in range(len(words)):
@@ -142,7 +142,7 @@ def test_nltk_viterbi_agrees_where_there_is_one_tree():
     language, parser = PCFG.from_nltk(grammar, 7), nltk.ViterbiParser(grammar)
     for string in ("c", "a c b", "c c c c", "a a c c b b", "a a c c c b b"):
         [tree] = parser.parse(string.split())
-        log_z = language.log_prob(*encode(language, [string.split()])) + language.log_normaliser()
+        log_z = language.log_prob(*encode(language, [string.split()])) + language.log_normaliser(len(string.split()))
         assert float(log_z) == pytest.approx(math.log(tree.prob()), abs=1e-10)
 
 
@@ -152,7 +152,7 @@ def test_nltk_chart_parser_agrees_over_all_trees():
     language, parser = PCFG.from_nltk(grammar, 6), nltk.InsideChartParser(grammar)
     for string in ("b", "a b", "a b b a", "b a b a b"):
         total = math.fsum(tree.prob() for tree in parser.parse(string.split()))
-        log_z = language.log_prob(*encode(language, [string.split()])) + language.log_normaliser()
+        log_z = language.log_prob(*encode(language, [string.split()])) + language.log_normaliser(len(string.split()))
         assert float(log_z) == pytest.approx(math.log(total), abs=1e-10)
 
 

@@ -6,11 +6,11 @@ import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
 
-from ..errors import InputError
-from .grammar import check
-from .hmm import dirichlet
-from .pcfg import PCFG
-from .tasks import Span
+from ...errors import InputError
+from ..grammar import check
+from ..pcfg import PCFG
+from ..tasks import Span
+from .draws import dirichlet
 
 ATTEMPTS = 10_000
 
