@@ -29,10 +29,19 @@ def flush(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between."""
+    """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between.
+
+    Where writing fails, as on a full disk, the OSError names the file, and nothing is left behind.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    publish(partial, path)
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        publish(partial, path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def publish(partial: Path, path: Path) -> None:

@@ -13,6 +13,7 @@ STREAMS = (
     "corpus",
     "init",
     "batches",
+    "epochs",
     "dropout",
     "evaluation",
     "measurement",

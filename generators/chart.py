@@ -14,13 +14,19 @@ The outside pass is written out, not left to the gradient of the inside pass: a 
 there, yet its outside score counts, for other words in its place.
 """
 
+import copy
+from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .chart_passes import LOG_2, hidden_chart
+from .chart_plan import Plan, RuleTables, feasible_widths, make_plan, useful_widths
 from .grammar import Rules
+from .lanes import ALIVE
 
 DOUBLINGS = 72
 """R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""
@@ -59,7 +65,7 @@ class Charts(dict[int, Scores]):
 
 
 class InsideTables:
-    """A grammar's rules as tensors, for widths up to max_length."""
+    """A grammar's rules for widths up to max_length: as plans for the compiled passes, and as tensors for those here."""
 
     def __init__(self, rules: Rules, max_length: int) -> None:
         n = len(rules.symbols)
@@ -71,46 +77,94 @@ class InsideTables:
         lexical = [(row[symbol], word, p) for symbol, word, p in rules.lexical]
         self.emission = _matrix(len(row), len(rules.words), lexical)
         self.leaf_to_symbol = self.closure.T[self.leaf_symbols]
-        pairs = sorted({(left, right) for _, left, right, _ in rules.binary})
-        number = {pair: i for i, pair in enumerate(pairs)}
-        weights = _matrix(len(pairs), n, [(number[left, right], parent, p) for parent, left, right, p in rules.binary])
-        self.pair_to_symbol = weights @ self.closure.T
-        self.left = torch.tensor([left for left, _ in pairs], dtype=torch.long)
-        self.right = torch.tensor([right for _, right in pairs], dtype=torch.long)
-        self.feasible = torch.zeros(max_length + 1, n, dtype=torch.bool)
-        self.pairs: list[Tensor] = []
-        self.splits: list[list[int]] = []
-        self._plan()
+        self.rules = RuleTables.from_rules(rules, self.leaf_symbols, self.closure.numpy())
+        emits = (self.emission.sum(1) > 0).numpy()
+        self.feasible = torch.from_numpy(feasible_widths(self.rules, emits, max_length))
+        self.left, self.right = torch.from_numpy(self.rules.left), torch.from_numpy(self.rules.right)
+        self._plans: dict[tuple[str, int], Plan] = {}
 
-    def _plan(self) -> None:
-        """Which symbols can yield w words at all, and which pairs and splits can make them: exact, in booleans."""
-        makes = self.pair_to_symbol > 0
-        self.feasible[1] = (self.emission.sum(1) > 0).double() @ self.leaf_to_symbol > 0
-        self.pairs, self.splits = [torch.tensor([], dtype=torch.long)] * 2, [[], []]
-        for width in range(2, self.max_length + 1):
-            ways = self.feasible[1:width][:, self.left] & self.feasible[1:width].flip(0)[:, self.right]
-            self.pairs.append(ways.any(0).nonzero()[:, 0])
-            self.splits.append((ways.any(1).nonzero()[:, 0] + 1).tolist())
-            self.feasible[width] = makes[self.pairs[width]].any(0)
+    # ---- for the compiled passes
+
+    def sentence_plan(self, length: int) -> Plan:
+        """For sentences of this length; its top may lack the start symbol, where no sentence has the length."""
+        return self._plan("sentence", self._roots([length], [0]))
+
+    def beginnings_plan(self) -> Plan:
+        """For sentences of all lengths at once."""
+        return self._plan("beginnings", self._roots(list(range(1, self.max_length + 1)), [0]))
+
+    def prefix_plan(self, width: int) -> Plan:
+        """For the first `width` words of a sentence and every symbol that may span them."""
+        return self._plan("prefix", self._roots([width], list(range(self.num_symbols))))
+
+    def _roots(self, widths: list[int], symbols: list[int]) -> np.ndarray:
+        roots = np.zeros((max(widths) + 1, self.num_symbols), dtype=bool)
+        for width in widths:
+            roots[width, symbols] = True
+        return roots
+
+    def _plan(self, what: str, roots: np.ndarray) -> Plan:
+        key = (what, len(roots))
+        if key not in self._plans:
+            feasible = self.feasible.cpu().numpy()
+            self._plans[key] = make_plan(self.rules, useful_widths(self.rules, feasible, roots))
+        return self._plans[key]
+
+    def hidden_chart(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """beta of each width of a plan where every word is hidden: see `chart_passes.hidden_chart`."""
+        kept = np.zeros((plan.length + 1, self.num_symbols), dtype=bool)
+        for width in range(1, plan.length + 1):
+            kind = plan.kind[width]
+            kept[width, plan.symbols[plan.symbols_from[kind] : plan.symbols_from[kind + 1]]] = True
+        return hidden_chart(make_plan(self.rules, kept, alike=True), self.emission.sum(1).cpu().numpy())
+
+    def yields(self) -> tuple[np.ndarray, np.ndarray]:
+        """(beta [max_length + 1, symbols], log scale [max_length + 1]) with P(A yields w words) = beta[w, A] exp(log scale[w])."""
+        feasible = self.feasible.cpu().numpy()
+        beta, exponents = hidden_chart(make_plan(self.rules, feasible, alike=True), self.emission.sum(1).cpu().numpy())
+        table, log_scale = np.zeros(feasible.shape), np.zeros(len(feasible))
+        table[feasible] = beta
+        log_scale[1:] = np.where(exponents > ALIVE, exponents * LOG_2, -np.inf)
+        return table, log_scale
+
+    # ---- for the passes over tensors
+
+    @cached_property
+    def pair_to_symbol(self) -> Tensor:
+        """[pairs, symbols]: what a pair of children adds to each symbol, unary rules included."""
+        weights = torch.zeros(len(self.left), self.num_symbols, dtype=torch.float64)
+        pair, parent = torch.from_numpy(self.rules.rule_pair), torch.from_numpy(self.rules.rule_parent)
+        weights[pair, parent] = torch.from_numpy(self.rules.rule_p)
+        return weights.to(self.closure.device) @ self.closure.T
+
+    @cached_property
+    def pairs(self) -> list[Tensor]:
+        """width -> the pairs that can fill it."""
+        return [torch.tensor([], dtype=torch.long, device=self.left.device)] * 2 + [
+            self._ways(width).any(0).nonzero()[:, 0] for width in range(2, self.max_length + 1)
+        ]
+
+    @cached_property
+    def splits(self) -> list[list[int]]:
+        """width -> the widths of a left child that some pair can have."""
+        widths = range(2, self.max_length + 1)
+        return [[], []] + [(self._ways(width).any(1).nonzero()[:, 0] + 1).tolist() for width in widths]
+
+    def _ways(self, width: int) -> Tensor:
+        """[splits, pairs] bool"""
+        return self.feasible[1:width][:, self.left] & self.feasible[1:width].flip(0)[:, self.right]
 
     def inside(self, leaf_scores: Tensor) -> Charts:
         """Charts of beta for leaf_scores [n, T, leaf symbols]."""
-        return self._grow(leaf_scores, leaf_scores.shape[1], everywhere_alike=False)
-
-    def lengths(self) -> Charts:
-        """Charts where every word is hidden, for all widths: they are the same at every start, so one start is kept."""
-        return self._grow(self.emission.sum(1)[None, None], self.max_length, everywhere_alike=True)
-
-    def _grow(self, leaf_scores: Tensor, length: int, everywhere_alike: bool) -> Charts:
+        length = leaf_scores.shape[1]
         leaves = leaf_scores @ self.leaf_to_symbol
         charts = Charts({1: _rescaled(leaves, leaves.new_zeros(leaves.shape[:2]))})
         for width in range(2, length + 1):
-            starts = 1 if everywhere_alike else length - width + 1
+            starts = length - width + 1
             parts = []
             for k in self.splits[width]:
-                offset = 0 if everywhere_alike else k
                 (left, left_scale), (right, right_scale) = charts[k], charts[width - k]
-                here, there = slice(0, starts), slice(offset, offset + starts)
+                here, there = slice(0, starts), slice(k, k + starts)
                 parts.append((left[:, here], right[:, there], left_scale[:, here] + right_scale[:, there]))
             if parts:
                 charts[width] = self._combine(width, parts)
@@ -158,13 +212,11 @@ class InsideTables:
         return total
 
     def to(self, device: torch.device | str) -> "InsideTables":
-        moved = object.__new__(InsideTables)
+        moved = copy.copy(self)
         for name, value in self.__dict__.items():
             if isinstance(value, Tensor):
-                value = value.to(device)
-            elif name == "pairs":
-                value = [index.to(device) for index in value]
-            moved.__dict__[name] = value
+                moved.__dict__[name] = value.to(device)
+        moved.__dict__.pop("pairs", None)
         return moved
 
 

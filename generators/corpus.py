@@ -1,122 +1,179 @@
-"""A language's sentences on disk: Parquet shards and a manifest. Shard i depends on (seed, i) alone.
+"""A language's sentences on disk: shards and a manifest. Shard i depends on (seed, i) alone.
 
-DIR/manifest.json           what this is: language, seed, versions, words, and each shard's rows and SHA-256
+DIR/manifest.json           what this is: language, seed, versions, words, and each shard's rows, bytes and SHA-256
 DIR/language.yaml or .npz   the language itself
-DIR/shard-00000.parquet     tokens, length, label_TASK for each task; with truth also masked_position and truth
+DIR/shard-00000.parquet     tokens, length, the latent variables, label_TASK; with truth also masked_position and truth
+
+or, in format bin, in place of the Parquet files
+
+DIR/train.bin               uint16 tokens, each sentence followed by the token that the manifest calls end
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from .. import __version__
-from ..disk import only_writer, publish, write_atomic
+from ..cluster import on_cluster
+from ..disk import write_atomic
 from ..errors import InputError
-from ..randomness import random_stream
+from ..workers import in_order
 from .language import Language
-from .masking import hide
+from .shard import Ragged, Recipe, make_shard, read_tokens, shard_content
+from .storage import STORAGE, Entry
 
-SHARD_SENTENCES = 16_384
 MANIFEST = "manifest.json"
 
-
-def write_corpus(
-    language: Language, source: str, sentences: int, out: Path, seed: int = 0, truth: bool = False
-) -> Iterator[int]:
-    """Writes `sentences` sentences, yielding the number of them on disk after each shard.
-
-    An interrupted corpus is gone on with, a finished one left as it is: the bytes are those of one undisturbed pass.
-    Raises InputError, before anything is written, where out holds something else or another corpus.
-    """
-    if sentences < 1:
-        raise InputError(f"{sentences} sentences: expected at least 1; give a larger number")
-    manifest = _manifest(language, source, sentences, seed, truth)
-    known = _existing(out, manifest)
-    out.mkdir(parents=True, exist_ok=True)
-    with only_writer(out):
-        for leftover in out.glob(".*.partial"):
-            leftover.unlink()
-        language.save(str(out / "language"))
-        shards: list[dict[str, Any]] = known.get("shards", [])
-        for number, begin in enumerate(range(0, sentences, SHARD_SENTENCES)):
-            rows = min(SHARD_SENTENCES, sentences - begin)
-            name = f"shard-{number:05d}.parquet"
-            if number >= len(shards) or _digest(out / name) != shards[number]["sha256"]:
-                write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": False}))
-                partial = out / f".{name}.partial"
-                pq.write_table(shard(language, rows, seed, number, truth), partial)
-                shards[number : number + 1] = [{"file": name, "rows": rows, "sha256": _digest(partial)}]
-                publish(partial, out / name)
-            yield begin + rows
-        write_atomic(out / MANIFEST, _text({**manifest, "shards": shards, "complete": True}))
+KINDS = {
+    "versions": dict,
+    "language_file": str,
+    "language_sha256": str,
+    "fingerprint": str,
+    "words": list,
+    "seed": int,
+    "sentences": int,
+    "truth": bool,
+    "format": str,
+    "shard_sentences": int,
+    "shards": list,
+    "complete": bool,
+}
+"""What a manifest holds beside what is there for people alone."""
 
 
-def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+class Corpus:
+    """A corpus on disk: its directory, what its manifest says, and where its shards lie."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.shards: list[Entry] = manifest["shards"]
+        self.storage = STORAGE[manifest["format"]](folder, self.shards)
+
+    def __len__(self) -> int:
+        """The number of shards, also of those that are still to be made."""
+        return math.ceil(self.manifest["sentences"] / self.manifest["shard_sentences"])
+
+    def rows(self, number: int) -> int:
+        """The sentences of a shard."""
+        size: int = self.manifest["shard_sentences"]
+        return min(size, self.manifest["sentences"] - number * size)
+
+    @property
+    def end(self) -> int:
+        """The token after a sentence in format bin."""
+        return len(self.manifest["words"])
+
+    @property
+    def language_file(self) -> Path:
+        return self.folder / str(self.manifest["language_file"])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the shards' SHA-256: equal for corpora with the same bytes."""
+        return sha256("".join(entry["sha256"] for entry in self.shards).encode())
+
+    # ---- what is there
+
+    def language_problem(self) -> str | None:
+        """ "missing", "damaged", or None where the language's file is what the manifest says."""
+        content = self.language_file.read_bytes() if self.language_file.exists() else None
+        return _problem(content, self.manifest["language_sha256"])
+
+    def problem(self, number: int) -> str | None:
+        """ "missing", "damaged", or None where a shard is there with the bytes that the manifest says."""
+        if number >= len(self.shards):
+            return "missing"
+        return _problem(self.storage.read(number), self.shards[number]["sha256"])
+
+    def tokens(self, number: int) -> Ragged:
+        """A shard's words, one sentence after the other, and the sentences' lengths.
+
+        Raises InputError where the shard is missing or damaged.
+        """
+        content = self.storage.read(number)
+        problem = _problem(content, self.shards[number]["sha256"])
+        if content is None or problem:
+            raise InputError(
+                f"{self.folder / self.storage.file(number)}: {problem}, expected shard {number} of the corpus; "
+                f"make it again: satlab verify {self.folder} --repair"
+            )
+        return read_tokens(content, self.manifest["format"], self.end)
+
+    # ---- what is made
+
+    def make(
+        self,
+        numbers: Sequence[int],
+        workers: int | None = 1,
+        engine: str = "local",
+        language: Language | None = None,
+        any_version: bool = False,
+    ) -> Generator[tuple[int, bytes], None, None]:
+        """(number, content) of shards, from the seed, in this order; see `in_order` and `on_cluster` for the workers.
+
+        language: the corpus's, on the CPU, where it has been loaded already. Raises InputError where a worker has not
+        the versions that the corpus was begun with, unless any will do.
+        """
+        settings = (self.manifest["seed"], self.manifest["truth"], self.manifest["format"])
+        content, suffix = self.language_file.read_bytes(), self.language_file.suffix
+        make = partial(make_shard, Recipe(content, suffix, *settings, {} if any_version else self.manifest["versions"]))
+        here = make if language is None else partial(shard_content, language, *settings)
+        jobs = [(number, self.rows(number)) for number in numbers]
+        made = on_cluster(make, jobs, workers) if engine == "ray" else in_order(make, jobs, workers, here)
+        with closing(made) as contents:
+            yield from zip(numbers, contents, strict=True)
+
+    def put(self, number: int, content: bytes) -> None:
+        """Keeps a shard: its content on disk, and what the manifest is to say of it."""
+        self.storage.write(number, content)
+        file, rows = self.storage.file(number), self.rows(number)
+        self.shards[number : number + 1] = [Entry(file=file, rows=rows, bytes=len(content), sha256=sha256(content))]
+
+    def save(self, complete: bool) -> None:
+        """Writes the manifest."""
+        text = json.dumps({**self.manifest, "shards": self.shards, "complete": complete}, indent=1)
+        write_atomic(self.folder / MANIFEST, text + "\n")
 
 
-def shard(language: Language, rows: int, seed: int, number: int, truth: bool) -> pa.Table:
-    """One shard as a table: tokens (a list without padding), length, labels; with truth, one hidden position a sentence.
-
-    truth [V] float64 is p(x_t = v | every other word) at masked_position t.
-    """
-    generator = random_stream(seed, "corpus", number, device=language.device)
-    sentences = language.sample(rows, generator)
-    lengths = sentences.lengths.cpu().numpy()
-    inside = np.arange(sentences.tokens.shape[1]) < lengths[:, None]
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
-    flat = sentences.tokens.cpu().numpy()[inside].astype(np.int32)
-    columns = {
-        "tokens": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)),
-        "length": lengths.astype(np.int32),
-    }
-    for name, task in language.tasks.items():
-        columns[f"label_{name}"] = task.labels(sentences).cpu().numpy().astype(np.int32)
-    if truth:
-        hidden = hide(sentences.lengths, sentences.tokens.shape[1], "one", generator)
-        exact = language.conditional_at(sentences.tokens, sentences.lengths, hidden).cpu().numpy()
-        columns["masked_position"] = hidden.int().argmax(1).cpu().numpy().astype(np.int32)
-        columns["truth"] = pa.FixedSizeListArray.from_arrays(pa.array(exact.reshape(-1)), language.vocab_size)
-    return pa.table(columns)
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _manifest(language: Language, source: str, sentences: int, seed: int, truth: bool) -> dict[str, Any]:
-    return {
-        "satlab": __version__,
-        "language": source,
-        "fingerprint": language.fingerprint(),
-        "max_length": language.max_length,
-        "words": list(language.words),
-        "classes": {name: list(task.classes) for name, task in language.tasks.items()},
-        "seed": seed,
-        "sentences": sentences,
-        "truth": truth,
-    }
+def _problem(content: bytes | None, digest: str) -> str | None:
+    if content is None:
+        return "missing"
+    return None if sha256(content) == digest else "damaged"
 
 
-def _existing(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest that is there already, if it is this corpus; empty where there is nothing yet."""
-    # An interruption before the first shard leaves no more than the language and half-written files.
-    if not out.exists() or (out.is_dir() and all(p.name.startswith((".", "language.")) for p in out.iterdir())):
-        return {}
+def is_corpus(folder: Path) -> bool:
+    """Whether a directory says that it holds a corpus."""
+    return (folder / MANIFEST).is_file()
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """The corpus in a directory, finished or not. Raises InputError where there is none, or its manifest is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder}: no corpus here, expected a directory made by satlab generate; check the path")
     try:
-        known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text()))
-    except (OSError, ValueError, TypeError):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        for key, kind in KINDS.items():
+            if not isinstance(manifest[key], kind):
+                raise TypeError(f"{key} is {manifest[key]!r}")
+        corpus = Corpus(folder, manifest)
+        for number, entry in enumerate(corpus.shards):
+            known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
+            if known != [corpus.rows(number), corpus.storage.file(number), int, str]:
+                raise ValueError(f"shard {number} is {entry!r}")
+        if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
+            raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
+    except (ValueError, LookupError, TypeError, ZeroDivisionError) as error:
         raise InputError(
-            f"{out} holds something else, expected a new or empty directory; choose another --out"
+            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it right, or generate the corpus in "
+            "another directory"
         ) from None
-    for key, value in manifest.items():
-        if known.get(key) != value and key != "language":
-            shown = "another" if isinstance(value, (list, dict)) or key == "fingerprint" else f"{known.get(key)} there"
-            raise InputError(f"{out} holds another corpus ({key}: {shown}), expected this one; choose another --out")
-    return known
-
-
-def _text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=1) + "\n"
+    return corpus

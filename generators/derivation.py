@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .categorical import Categorical
-from .chart import Charts, InsideTables
+from .chart import InsideTables
 from .grammar import Rules
 
 UNARY, LEAF = 0, -1
@@ -19,9 +19,9 @@ UNARY, LEAF = 0, -1
 class DerivationTable:
     """What each symbol does over each width, as one table of weights: row = width * symbols + symbol."""
 
-    def __init__(self, rules: Rules, tables: InsideTables, charts: Charts) -> None:
+    def __init__(self, rules: Rules, tables: InsideTables) -> None:
         self.num_symbols = tables.num_symbols
-        beta, log_scale = _by_width(charts, tables)
+        beta, log_scale = map(torch.from_numpy, tables.yields())
         unary = torch.tensor([(parent, child) for parent, child, _ in rules.unary], dtype=torch.long).reshape(-1, 2)
         unary_p = torch.tensor([p for *_, p in rules.unary], dtype=torch.float64)
         binary = torch.tensor([(a, b, c) for a, b, c, _ in rules.binary], dtype=torch.long).reshape(-1, 3)
@@ -97,12 +97,3 @@ def _entries(rows: Tensor, weights: Tensor, left: Tensor, right: Tensor, split: 
     possible = weights > 0
     rows, weights, left, right = (part[possible] for part in (rows, weights, left, right))
     return rows, weights, left, right, torch.full_like(rows, split)
-
-
-def _by_width(charts: Charts, tables: InsideTables) -> tuple[Tensor, Tensor]:
-    """beta [max_length + 1, symbols] and its log scales [max_length + 1] from the charts of an all-hidden sentence."""
-    beta = torch.zeros(tables.max_length + 1, tables.num_symbols, dtype=torch.float64)
-    log_scale = torch.zeros(tables.max_length + 1, dtype=torch.float64)
-    for width, (values, scale) in charts.items():
-        beta[width], log_scale[width] = values[0, 0], scale[0, 0]
-    return beta, log_scale

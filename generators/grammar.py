@@ -1,23 +1,18 @@
-"""Probabilistic grammars as text and as rules: read, checked, binarised and written.
-
-The notation is NLTK's:  NP -> Det N [0.7] | 'she' [0.3]   with quoted words, `#` comments and an optional `%start`.
-"""
+"""Probabilistic grammars as rules: read, checked, binarised and written; notation.py knows how they are written down."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nltk.grammar import Nonterminal, ProbabilisticProduction, read_grammar
+import numpy as np
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..errors import InputError
+from .notation import decimal, parse, written
 from .stochastic import TOLERANCE, check_total
-
-SYMBOL = re.compile(r"""([^\s'"|\[\]#%][^\s|\[\]]*(?:\|<[^\s>]*>)*)\s*""")
-"""A nonterminal: NLTK's own, and the names that treebanks and nltk's binarisation give (NP-SBJ|<DT-NN>)."""
-
-EXAMPLE = "NP -> Det N [0.7] | 'she' [0.3]"
 
 
 @dataclass(frozen=True)
@@ -34,22 +29,19 @@ class Grammar:
 
     def to_text(self) -> str:
         """NLTK's notation, a rule a line, every bit of the probabilities kept. Raises InputError for unwritable names."""
-        lines = [f"%start {_written(self.start)}"]
+        lines = [f"%start {written(self.start)}"]
         for production in self.productions:
-            right = " ".join(map(_written, production.rhs()))
-            lines.append(f"{_written(production.lhs())} -> {right} [{_decimal(production.prob())}]")
+            right = " ".join(map(written, production.rhs()))
+            lines.append(f"{written(production.lhs())} -> {right} [{decimal(production.prob())}]")
         return "\n".join(lines) + "\n"
 
 
 def read_text(text: str) -> Grammar:
-    """A grammar in NLTK's notation. Raises InputError for a line that is no rule, and as `check` does."""
-    if not re.sub(r"(?m)^\s*(#.*|%.*)?$", "", text).strip():
-        raise InputError(f"the grammar has no rules, expected lines such as {EXAMPLE}")
-    try:
-        start, productions = read_grammar(text, _read_symbol, probabilistic=True)
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{str(error).rstrip()}; expected a rule such as {EXAMPLE}") from None
-    return check(start, productions)
+    """A grammar in NLTK's notation or in the plain form `probability lhs -> rhs` (see notation.py), told apart by the text.
+
+    Raises InputError for a line that is no rule, and as `check` does.
+    """
+    return check(*parse(text))
 
 
 def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction]) -> Grammar:
@@ -101,18 +93,26 @@ def _check_connected(start: Nonterminal, productions: list[ProbabilisticProducti
 
 def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nonterminal, float]]:
     """The least and the greatest number of words that each symbol yields; inf where it never ends or has no bound."""
-    least = dict.fromkeys(grammar.nonterminals, math.inf)
-    greatest = dict.fromkeys(grammar.nonterminals, 0.0)
-    rounds = len(least) + 1
-    for round_ in range(2 * rounds):
-        for production in grammar.productions:
-            symbol = production.lhs()
-            low = sum(least[s] if isinstance(s, Nonterminal) else 1 for s in production.rhs())
-            high = sum(greatest[s] if isinstance(s, Nonterminal) else 1 for s in production.rhs())
-            least[symbol] = min(least[symbol], low)
-            if high > greatest[symbol]:
-                # Longer derivations than there are symbols repeat one of them: what still grows then has no bound.
-                greatest[symbol] = high if round_ < rounds else math.inf
+    number = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
+    links = [(rule, s) for rule in grammar.productions for s in rule.rhs() if isinstance(s, Nonterminal)]
+    rows, columns = [number[rule.lhs()] for rule, _ in links], [number[s] for _, s in links]
+    graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(len(number), len(number)))
+    part = connected_components(graph, connection="strong")[1]
+    least, greatest = dict.fromkeys(number, math.inf), dict.fromkeys(number, 0.0)
+    for rule, child in links:
+        # What comes back to itself with something beside it has no bound.
+        if len(rule.rhs()) > 1 and part[number[rule.lhs()]] == part[number[child]]:
+            greatest[rule.lhs()] = math.inf
+    changed = True
+    while changed:
+        changed = False
+        for rule in grammar.productions:
+            symbol = rule.lhs()
+            low = sum(least[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
+            high = sum(greatest[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
+            if low < least[symbol] or high > greatest[symbol]:
+                least[symbol], greatest[symbol] = min(least[symbol], low), max(greatest[symbol], high)
+                changed = True
     return least, greatest
 
 
@@ -165,28 +165,3 @@ def binarise(grammar: Grammar) -> Rules:
     for production in grammar.productions:
         expand(keys[production.lhs()], tuple(production.rhs()), production.prob())
     return Rules(tuple(names), rules.num_original, tuple(words), rules.unary, rules.binary, rules.lexical)
-
-
-def _read_symbol(line: str, position: int) -> tuple[Nonterminal, int]:
-    match = SYMBOL.match(line, position)
-    if not match:
-        raise ValueError(f"expected a nonterminal, found: {line[position:]}")
-    return Nonterminal(match.group(1)), match.end()
-
-
-def _written(symbol: object) -> str:
-    text = str(symbol)
-    if isinstance(symbol, Nonterminal):
-        if SYMBOL.fullmatch(text):
-            return text
-    elif "'" not in text:
-        return f"'{text}'"
-    elif '"' not in text:
-        return f'"{text}"'
-    raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
-
-
-def _decimal(p: float) -> str:
-    """The shortest digits that read back as p, without an exponent (NLTK's notation knows none)."""
-    text = repr(float(p))
-    return text if "e" not in text else f"{p:.{17 - math.floor(math.log10(p))}f}"

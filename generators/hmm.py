@@ -17,30 +17,47 @@ from torch import Tensor
 
 from ..errors import InputError
 from .categorical import Categorical
-from .language import Language
+from .forward_backward import forward, forward_backward
+from .hmm_tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
+from .latent import LatentLanguage
 from .sentences import Sentences
 from .stochastic import stochastic_rows
-from .tasks import HiddenState, Task
+from .tasks import Task, checked_positions
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
+
+CACHE = 2**20
+"""Bytes of evidence that one forward-backward pass takes on a CPU, so that its steps find them in cache."""
 
 DEFAULT_LENGTH = 16
 """Words in a sentence where nothing else is said (Liu et al. 2022, appendix A.2)."""
 
 
-class HMM(Language):
+class HMM(LatentLanguage):
     """An HMM over sentences of `length` words.
 
     initial [K]; transition [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain; emission [K, V]; zeros are
     allowed and stay exact zeros. words: V strings, "0", "1", ... unless given.
 
+    task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32 words,
+    else the first, middle and last. block_task: the name of a task that asks for the block. readout: what the task
+    "posterior" reads.
+
     Rows that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for rows that do not sum to
-    one, entries that are no probabilities, shapes that do not fit, and a length below 1.
+    one, entries that are no probabilities, shapes that do not fit, a length below 1 and tasks that do not fit the chain.
     """
 
     def __init__(
-        self, initial: Any, transition: Any, emission: Any, length: int, words: Sequence[str] | None = None
+        self,
+        initial: Any,
+        transition: Any,
+        emission: Any,
+        length: int,
+        words: Sequence[str] | None = None,
+        task_positions: Sequence[int] | None = None,
+        block_task: str | None = None,
+        readout: Readout | None = None,
     ) -> None:
         initial, blocks, emission = (
             torch.as_tensor(table, dtype=torch.float64) for table in (initial, transition, emission)
@@ -73,6 +90,9 @@ class HMM(Language):
         self.max_length = int(length)
         self.length_log_prob = torch.full((self.max_length + 1,), -torch.inf, dtype=torch.float64)
         self.length_log_prob[-1] = 0.0
+        self.task_positions = checked_positions(task_positions, self.max_length)
+        self.block_task, self.readout = block_task, readout
+        self._check_tasks()
         self._tables = (
             Categorical.from_matrix(self.initial[None]),
             Categorical.from_matrix(rows),
@@ -90,22 +110,58 @@ class HMM(Language):
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """state-k: the k-th hidden state, counted from 1 (task-6 and task-10 of Liu et al. 2022 are state-6 and state-10)."""
-        return {f"state-{k}": HiddenState(self, k) for k in range(1, self.max_length + 1)}
+        """state-k: the k-th hidden state, counted from 1 (task-6 of Liu et al. 2022 is state-6).
+
+        Where the HMM has them, also the block, under the name it was given, and "posterior".
+        """
+        positions = default_positions(self.max_length) if self.task_positions is None else self.task_positions
+        tasks: dict[str, Task] = {f"state-{k}": HiddenState(self, k) for k in positions}
+        if self.block_task is not None:
+            tasks[self.block_task] = Block(self, self.block_task)
+        if self.readout is not None:
+            tasks[PosteriorArgmax.name] = PosteriorArgmax(self, self.readout)
+        return tasks
+
+    def _check_tasks(self) -> None:
+        if self.readout is not None:
+            self.readout.check(self.num_states)
+        if self.block_task is None:
+            return
+        if not self.block_task.isidentifier() or self.block_task == PosteriorArgmax.name:
+            raise InputError(f"block_task is {self.block_task!r}, expected a name such as 'block'; correct it")
+        if len(self.blocks) == 1:
+            raise InputError(
+                f"the task '{self.block_task}' asks for the block, but there is one; give more, or leave it out"
+            )
 
     def log_partition(self, leaf_scores: Tensor) -> Tensor:
         """The forward algorithm over leaf_scores [n, T, K]; O(T K^2 / blocks) a sentence."""
-        n, length, _ = leaf_scores.shape
-        alpha = self.initial * leaf_scores[:, 0]
-        log_scale = torch.zeros(n, dtype=alpha.dtype, device=alpha.device)
-        for t in range(1, length):
-            # The scale is a constant for the gradient: log Z does not depend on how it is split into scale and rest.
-            total = alpha.detach().sum(1)
-            total = torch.where(total > 0, total, 1.0)
-            log_scale = log_scale + total.log()
-            spread = (alpha / total[:, None]).reshape(n, len(self.blocks), 1, -1) @ self.blocks
-            alpha = spread.reshape(n, -1) * leaf_scores[:, t]
-        return log_scale + alpha.sum(1).log()
+        initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
+        return forward(initial, blocks, leaf_scores)[0]
+
+    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+        """By forward-backward, in the precision of leaf_scores [n, T, K]."""
+        initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
+        size = max(1, CACHE // (leaf_scores[0].numel() * leaf_scores.element_size()))
+        size = size if self.device.type == "cpu" else len(leaf_scores)
+        parts = [forward_backward(initial, blocks, part) for part in leaf_scores.split(size)]
+        return torch.cat([log_z for log_z, _ in parts]), torch.cat([margins for _, margins in parts])
+
+    def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        tokens, lengths = self.checked_beginnings(tokens, lengths)
+        n, longest = tokens.shape
+        out = torch.zeros(n, longest + 1, self.vocab_size + 1, dtype=torch.float64, device=self.device)
+        steps = torch.arange(min(longest + 1, self.max_length), device=self.device)
+        padded = torch.nn.functional.pad(tokens, (0, len(steps) - min(longest, len(steps))), value=self.pad_id)
+        for rows in torch.arange(n, device=self.device).split(self.chunk_size(longest)):
+            unread = steps >= lengths[rows, None]
+            log_z, predictions = forward(self.initial, self.blocks, self.leaf_scores(padded[rows], unread))
+            self.check_possible(log_z, rows)
+            states = torch.stack(predictions, 2).permute(1, 2, 0, 3).flatten(2)
+            out[rows, : len(steps), :-1] = states @ self.emission
+        out[:, self.max_length :, -1] = 1.0
+        beyond = torch.arange(longest + 1, device=self.device) > lengths[:, None]
+        return out.masked_fill_(beyond[..., None], 0.0)
 
     def log_normaliser(self, length: int) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=self.device)
@@ -117,8 +173,11 @@ class HMM(Language):
         """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward (not Viterbi). Raises as `conditional`."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         out = torch.zeros(*tokens.shape, self.num_states, dtype=torch.float64, device=self.device)
-        for rows, length, scores, gradient in self.leaf_gradients(tokens, lengths, hidden):
-            out[rows, :length] = scores * gradient
+        for rows, length, scores in self.evidence(tokens, lengths, hidden):
+            log_z, margins = self.leaf_margins(scores)
+            self.check_possible(log_z, rows)
+            joint = scores * margins
+            out[rows, :length] = joint / joint.sum(-1, keepdim=True)
         return out
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
@@ -160,7 +219,18 @@ class HMM(Language):
     suffix = ".npz"
 
     def save(self, path: str) -> str:
-        """Writes path.npz: initial, transition (the blocks), emission, length, words. No pickled objects."""
+        """Writes path.npz: initial, transition (the blocks), emission, length, words. No pickled objects.
+
+        And the tasks given: task_positions, block_task; posterior_weights [classes, K], posterior_words: the readout.
+        """
+        tasks: dict[str, Any] = {}
+        if self.task_positions is not None:
+            tasks["task_positions"] = np.array(self.task_positions, dtype=np.int64)
+        if self.block_task is not None:
+            tasks["block_task"] = np.array(self.block_task)
+        if self.readout is not None:
+            tasks["posterior_weights"] = self.readout.weights.cpu().numpy()
+            tasks["posterior_words"] = np.array(self.readout.words)
         np.savez(
             path + self.suffix,
             initial=self.initial.cpu().numpy(),
@@ -168,5 +238,6 @@ class HMM(Language):
             emission=self.emission.cpu().numpy(),
             length=np.array(self.max_length),
             words=np.array(self.words),
+            **tasks,
         )
         return path + self.suffix

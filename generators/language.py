@@ -1,15 +1,4 @@
-"""Language: text whose true conditional probabilities are known.
-
-A language with a latent structure over an emission matrix has, for each sentence length, a partition function Z that is
-multilinear in the evidence at each position (Darwiche 2003; Eisner 2016). A concrete language implements `log_partition`,
-differentiably; every exact quantity follows here, once. With e_t(a) the score of latent leaf state a at position t (its
-probability of emitting the word seen there, or of emitting any word if position t is hidden),
-
-    d log Z / d e_t(a) = Z(a at t, all other evidence) / Z,
-
-so one backward pass gives  p(x_t = v | the other visible words) = sum_a (dZ / d e_t(a)) emission[a, v] / normaliser
-at all positions and for all words.
-"""
+"""Language: text whose true conditional probabilities are known, and what follows from them for all languages alike."""
 
 import copy
 import hashlib
@@ -38,16 +27,14 @@ SAMPLE_CHUNK = 4096
 
 
 class Language(ABC):
-    """A distribution over sentences of at most max_length words, with exact conditionals in float64.
+    """A distribution over sentences of at most max_length words, with exact conditionals.
 
-    words: the vocabulary, V strings. emission [leaf states, V]: what each latent leaf state emits.
-    length_log_prob [max_length + 1]: log p(T = length), -inf for a length that no sentence has.
-    suffix: of the file that `save` writes.
+    words: the vocabulary, V strings. length_log_prob [max_length + 1]: log p(T = length), -inf for a length that no
+    sentence has. suffix: of the file that `save` writes.
     """
 
     words: tuple[str, ...]
     max_length: int
-    emission: Tensor
     length_log_prob: Tensor
     tasks: "Mapping[str, Task]"
     suffix: str
@@ -68,16 +55,9 @@ class Language(ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.emission.device
+        return self.length_log_prob.device
 
     # ---- what a concrete language implements
-
-    @abstractmethod
-    def log_partition(self, leaf_scores: Tensor) -> Tensor:
-        """log Z [n] for leaf_scores [n, T, leaf states], differentiable; -inf where no structure fits the evidence.
-
-        For a language cut at a length, Z is the uncut mass: hidden words everywhere give the mass of the length.
-        """
 
     @abstractmethod
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
@@ -87,12 +67,46 @@ class Language(ABC):
         """
 
     @abstractmethod
-    def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """The latent variables' exact posterior given the visible words."""
+    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """log p(x) [n] in nats, float64, the length included; -inf for a sentence the language cannot produce.
+
+        Raises InputError for a token that is not a word.
+        """
 
     @abstractmethod
-    def log_normaliser(self, length: int) -> Tensor:
-        """log Z - log p(x) for a sentence of this length, a scalar."""
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """p(x_t = v | the visible words other than the one at t, T), [n, T, V]; 0 beyond a sentence's end.
+
+        hidden [n, T] bool marks positions whose word is unknown: every conditional sums over them. At a visible
+        position the word there is left out of its own conditional, so with nothing hidden this is p(x_t | x_-t).
+        dtype: of the result, and of the computation where a language gains from it.
+
+        Raises InputError for a token that is not a word, a length that no sentence has, and for a sentence that is
+        impossible given what is visible.
+        """
+
+    @abstractmethod
+    def conditional_at(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+
+    @abstractmethod
+    def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """p(x_{t+1} | x_1 .. x_t) for t = 0 .. T, [n, T + 1, V + 1] float64; column V (pad_id) is the sentence's end.
+
+        The chain rule: log p(x) is the sum over t of the log of row t at the word that follows, the end included. Rows
+        beyond a sentence's length are 0. A sentence may be unfinished: only its words are read, nothing is assumed of
+        how it goes on.
+
+        Raises InputError for a token that is not a word, and for words that no sentence begins with.
+        """
 
     @abstractmethod
     def floats_per_sentence(self, length: int) -> int:
@@ -108,46 +122,6 @@ class Language(ABC):
         """SHA-256 of the file that `save` writes: equal for languages that are equal to the last bit."""
         with tempfile.TemporaryDirectory() as folder:
             return hashlib.sha256(Path(self.save(f"{folder}/language")).read_bytes()).hexdigest()
-
-    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log p(x) [n] in nats, the length included; -inf for a sentence the language cannot produce.
-
-        Raises InputError for a token that is not a word.
-        """
-        tokens, lengths, hidden = self.checked(tokens, lengths, None)
-        out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
-        for rows, length in self._chunks(lengths):
-            if length < len(self.length_log_prob) and self.length_log_prob[length] > -torch.inf:
-                scores = self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
-                with torch.no_grad():
-                    out[rows] = self.log_partition(scores) - self.log_normaliser(length)
-        return out
-
-    def conditional(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """p(x_t = v | the visible words other than the one at t, T), [n, T, V] float64; 0 beyond a sentence's end.
-
-        hidden [n, T] bool marks positions whose word is unknown: every conditional sums over them. At a visible
-        position the word there is left out of its own conditional, so with nothing hidden this is p(x_t | x_-t).
-
-        Raises InputError for a token that is not a word, a length that no sentence has, and for a sentence that is
-        impossible given what is visible.
-        """
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        shape = (*tokens.shape, self.vocab_size)
-        out = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        for rows, length, chunk in self._conditionals(tokens, lengths, hidden):
-            out[rows, :length] = chunk
-        return out
-
-    def conditional_at(self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor) -> Tensor:
-        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        index = (hidden.flatten().cumsum(0) - 1).reshape(hidden.shape)
-        out = torch.zeros(int(hidden.sum()), self.vocab_size, dtype=torch.float64, device=self.device)
-        for rows, length, chunk in self._conditionals(tokens, lengths, hidden):
-            here = hidden[rows, :length]
-            out[index[rows, :length][here]] = chunk[here]
-        return out
 
     def loss_floor(
         self,
@@ -194,8 +168,6 @@ class Language(ABC):
         rows = zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)
         return [" ".join(self.words[token] for token in row[:length]) for row, length in rows]
 
-    # ---- the machinery
-
     def checked(self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(tokens, lengths, hidden) on the language's device, lengths and hidden filled in where not given.
 
@@ -224,46 +196,28 @@ class Language(ABC):
             )
         return tokens, lengths, hidden
 
-    def _chunks(self, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
+    def checked_beginnings(self, tokens: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(tokens, lengths) of sentences that may go on, as `checked`; also raises InputError for one that is too long."""
+        tokens, lengths, _ = self.checked(tokens, lengths, None)
+        if bool((lengths > self.max_length).any()):
+            row = int((lengths > self.max_length).nonzero()[0])
+            raise InputError(
+                f"sentence {row} has {int(lengths[row])} words, expected at most {self.max_length}; cut it"
+            )
+        return tokens[:, : self.max_length], lengths
+
+    def chunks(self, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
         """(row numbers, their common length), within the memory budget."""
         for length in lengths.unique().tolist():
-            size = max(1, MEMORY_BUDGET // max(1, self.floats_per_sentence(length)))
-            for rows in (lengths == length).nonzero()[:, 0].split(size):
+            for rows in (lengths == length).nonzero()[:, 0].split(self.chunk_size(length)):
                 yield rows, length
 
-    def _leaf_scores(self, tokens: Tensor, hidden: Tensor) -> Tensor:
-        seen = self.emission.T[tokens.masked_fill(hidden, 0)]
-        return torch.where(hidden[..., None], self.emission.sum(1), seen)
+    def chunk_size(self, length: int) -> int:
+        """How many sentences of this length one pass may hold."""
+        return max(1, MEMORY_BUDGET // max(1, self.floats_per_sentence(length)))
 
-    def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """(rows, length, leaf scores), chunk by chunk; raises InputError for a length that no sentence has."""
-        for rows, length in self._chunks(lengths):
-            self._check_length(length, rows)
-            yield rows, length, self._leaf_scores(tokens[rows, :length], hidden[rows, :length])
-
-    def leaf_gradients(
-        self, tokens: Tensor, lengths: Tensor, hidden: Tensor
-    ) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
-        """(rows, length, leaf scores, d log Z / d leaf scores), chunk by chunk; raises for impossible sentences."""
-        for rows, length, scores in self.evidence(tokens, lengths, hidden):
-            with torch.enable_grad():
-                log_z = self.log_partition(scores.requires_grad_())
-                self.check_possible(log_z, rows)
-                gradient = torch.autograd.grad(log_z.sum(), scores)[0]
-            overflown = ~gradient.isfinite().flatten(1).all(1)
-            if bool(overflown.any()):
-                row = int(rows[overflown.nonzero()[0, 0]])
-                raise InputError(
-                    f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
-                )
-            yield rows, length, scores.detach(), gradient
-
-    def _conditionals(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        for rows, length, _, gradient in self.leaf_gradients(tokens, lengths, hidden):
-            joint = gradient @ self.emission
-            yield rows, length, joint / joint.sum(-1, keepdim=True)
-
-    def _check_length(self, length: int, rows: Tensor) -> None:
+    def check_length(self, length: int, rows: Tensor) -> None:
+        """Raises InputError, naming the first of the rows, for a length that no sentence has."""
         known = self.length_log_prob > -torch.inf
         if length >= len(known) or not bool(known[length]):
             lengths = known.nonzero()[:, 0].tolist()
@@ -271,15 +225,6 @@ class Language(ABC):
             raise InputError(
                 f"sentence {int(rows[0])} has {length} words, but no sentence of the language has: "
                 f"expected {text}; give sentences of such a length"
-            )
-
-    def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
-        """Raises InputError, naming the sentence, where log Z is -inf."""
-        impossible = log_z == -torch.inf
-        if bool(impossible.any()):
-            row = int(rows[impossible.nonzero()[0, 0]])
-            raise InputError(
-                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
             )
 
 

@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from ..errors import InputError, unknown
 from .families import FAMILIES
 from .hmm import DEFAULT_LENGTH, HMM
+from .hmm_tasks import Readout
 from .language import Language
 from .pcfg import PCFG
 
 PRESETS = Path(__file__).parent / "presets"
+
+NPZ_ARRAYS = (
+    *("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words"),
+    *("task_positions", "block_task", "posterior_weights", "posterior_words"),
+)
+"""What an HMM's file may hold."""
 
 
 def preset_names() -> list[str]:
@@ -24,7 +32,7 @@ def preset_names() -> list[str]:
 
 
 def load_language(source: str | Path | Mapping[str, Any], max_length: int | None = None) -> Language:
-    """A preset's name, a path to .yaml, .pcfg or .npz, or what such a YAML file would hold.
+    """A preset's name, a path to .yaml, .pcfg or .npz or to a corpus's directory, or what such a YAML file would hold.
 
     max_length, where given, replaces the bound (for an HMM: the length) that the source states.
 
@@ -46,6 +54,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     if str(source) in preset_names():
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
     for language in path.glob("language.*"):
+        if (path / "manifest.json").is_file():
+            return load_language(language, max_length)
         raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
@@ -67,25 +77,22 @@ def _read_yaml(path: Path, max_length: int | None) -> Language:
 
 
 def _read_npz(path: Path, max_length: int | None) -> Language:
-    """initial, transition, emission (also hmmlearn's startprob, transmat, emissionprob); length and words if wanted."""
+    """initial, transition, emission (hmmlearn's startprob, transmat, emissionprob); length, words, tasks if wanted."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name.rstrip("_"): archive[name] for name in archive.files}
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError):
         raise InputError("not an npz archive of plain arrays; write it with numpy.savez") from None
-    valid = ("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words")
     for name in arrays:
-        if name not in valid:
-            raise unknown("array", name, valid)
+        if name not in NPZ_ARRAYS:
+            raise unknown("array", name, NPZ_ARRAYS)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         if ours in arrays and theirs in arrays:
             raise InputError(f"holds both '{ours}' and '{theirs}', expected one of them; remove the other")
         arrays[ours] = arrays.get(ours, arrays.pop(theirs, None))
         if arrays[ours] is None:
             raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")
-    length = np.asarray(arrays.get("length", DEFAULT_LENGTH))
-    if length.size != 1 or length.dtype.kind not in "iu":
-        raise InputError(f"'length' is {length.tolist()!r}, expected one whole number; correct it")
+    length = _whole_number("length", np.asarray(arrays.get("length", DEFAULT_LENGTH)))
     words = arrays.get("words")
     if words is not None and (words.ndim != 1 or words.dtype.kind not in "UTiu"):
         raise InputError(
@@ -95,7 +102,36 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
     initial, transition, emission = (arrays[name] for name in ("initial", "transition", "emission"))
     if any(table.dtype.kind not in "fiu" for table in (initial, transition, emission)):
         raise InputError("initial, transition or emission holds no numbers, expected tables of probabilities")
-    return HMM(initial, transition, emission, int(length) if max_length is None else max_length, words)
+    length = length if max_length is None else max_length
+    return HMM(initial, transition, emission, length, words, **_npz_tasks(arrays))
+
+
+def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks that `HMM.save` writes: task_positions, block_task, posterior_weights with posterior_words."""
+    positions, block, weights = (arrays.get(name) for name in ("task_positions", "block_task", "posterior_weights"))
+    if positions is not None:
+        if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+            raise InputError(f"'task_positions' is {positions.tolist()!r}, expected whole numbers; correct it")
+        positions = positions.tolist()
+    if block is not None:
+        if block.ndim or block.dtype.kind != "U":
+            raise InputError(f"'block_task' is {block.tolist()!r}, expected one name; correct it")
+        block = str(block)
+    readout = None
+    if ("posterior_words" in arrays) != (weights is not None):
+        raise InputError("holds one of 'posterior_weights' and 'posterior_words', expected both or neither")
+    if weights is not None:
+        if weights.dtype.kind not in "fiu":
+            raise InputError(f"'posterior_weights' holds {weights.dtype}, expected numbers; correct it")
+        words = _whole_number("posterior_words", arrays["posterior_words"])
+        readout = Readout(torch.as_tensor(weights, dtype=torch.float64), words)
+    return {"task_positions": positions, "block_task": block, "readout": readout}
+
+
+def _whole_number(name: str, array: np.ndarray) -> int:
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise InputError(f"'{name}' is {array.tolist()!r}, expected one whole number; correct it")
+    return int(array.item())
 
 
 READERS: dict[str, Callable[[Path, int | None], Language]] = {

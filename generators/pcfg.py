@@ -7,19 +7,20 @@ Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisn
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import yaml
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..errors import InputError, unknown
-from .categorical import Categorical
 from .chart import Charts, InsideTables, closure
-from .derivation import DerivationTable, preorder
+from .chart_passes import next_leaves
+from .derivation_sampler import DerivationSampler
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
-from .language import Language
+from .language import MEMORY_BUDGET
+from .latent import LatentLanguage
+from .log_partition import START, LogPartition, leaf_margins, prefix_scores
 from .sentences import Sentences
 from .tasks import InsideArgmax, Span, Task, TreeSymbol
 
@@ -32,11 +33,8 @@ DEFAULT_MAX_LENGTH = 32
 MOST_UNARY_STEPS = 1000
 """How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
 
-START = slice(0, 1)
-"""The start symbol is number 0."""
 
-
-class PCFG(Language):
+class PCFG(LatentLanguage):
     """The language of a checked grammar, over sentences of at most max_length words.
 
     max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
@@ -79,16 +77,11 @@ class PCFG(Language):
                 f"the nonterminal {symbol} comes back {float(visits):.3g} times on average by unary rules alone, expected at "
                 f"most {MOST_UNARY_STEPS}: give the cycle a likelier way out"
             )
-        charts = self.tables.lengths()
-        log_mass = [charts.log_prefix(width)[0, 0] for width in range(1, max_length + 1)]
-        self.log_mass = torch.stack([torch.tensor(-torch.inf, dtype=torch.float64), *log_mass])
+        worth, log_scale = self.tables.yields()
+        self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
         self.lengths = dict(lengths) if lengths is not None else None
         self.length_log_prob = self._length_log_prob()
-        self.derivations = DerivationTable(self.rules, self.tables, charts)
-        self._length_table = Categorical.from_matrix(self.length_log_prob.exp()[None])
-        self._word_table = Categorical.from_matrix(self.emission)
-        self._leaf_row = torch.full((len(self.symbols),), -1)
-        self._leaf_row[self.tables.leaf_symbols] = torch.arange(len(self.tables.leaf_symbols))
+        self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
         self.spans = dict(spans) if spans is not None else self._published_spans()
         for span in self.spans.values():
             self.symbol_ids(span.symbols)
@@ -118,23 +111,57 @@ class PCFG(Language):
 
     def log_partition(self, leaf_scores: Tensor) -> Tensor:
         """log of the inside score of the start symbol over the whole sentence; leaf_scores [n, T, leaf symbols]."""
-        log_z: Tensor = _LogPartition.apply(leaf_scores, self.tables)
+        log_z: Tensor = LogPartition.apply(leaf_scores, self.tables)
         return log_z
 
     def log_normaliser(self, length: int) -> Tensor:
         return self.log_mass[length] - self.length_log_prob[length]
 
+    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+        """By one inside and one outside pass."""
+        log_z, margins, _ = leaf_margins(self.tables, leaf_scores)
+        return log_z, margins
+
     def floats_per_sentence(self, length: int) -> int:
-        return self.tables.floats_per_sentence(min(length, self.max_length)) + 2 * length * self.vocab_size
+        here = length * (3 * len(self.emission) + 2 * self.vocab_size)
+        return here if self.device.type == "cpu" else here + self.tables.floats_per_sentence(length)
+
+    def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """See `Language`: exact under the bound on the length. It is computed on the CPU; O(T) inside passes a sentence."""
+        tokens, lengths = self.checked_beginnings(tokens, lengths)
+        n, longest = tokens.shape
+        emission, plan = self.emission.cpu(), self.tables.beginnings_plan()
+        weights = (self.length_log_prob - self.log_mass).nan_to_num(-torch.inf, neginf=-torch.inf).cpu().numpy()
+        hidden = self.tables.hidden_chart(plan)
+        out = torch.zeros(n, longest + 1, self.vocab_size + 1, dtype=torch.float64)
+        for rows in torch.arange(n).split(self.chunk_size(self.max_length)):
+            scores = emission.T[tokens[rows].cpu().clamp(max=self.vocab_size - 1)].contiguous().numpy()
+            read = lengths[rows].cpu().numpy()
+            log_end, margins, log_scale = map(torch.from_numpy, next_leaves(plan, hidden, scores, read, weights))
+            words = margins @ emission
+            log_words = words.sum(2).log() + log_scale
+            log_total = torch.logaddexp(log_end, log_words)
+            inside = torch.arange(longest + 1) <= lengths[rows, None].cpu()
+            self._check_beginnings(inside & (log_total == -torch.inf), rows)
+            share = (log_scale - log_total).exp()[..., None]
+            both = torch.cat([words * share, (log_end - log_total).exp()[..., None]], 2)
+            out[rows] = torch.where(inside[..., None], both, 0.0)
+        return out.to(self.device)
+
+    def _check_beginnings(self, impossible: Tensor, rows: Tensor) -> None:
+        if bool(impossible.any()):
+            row, word = impossible.nonzero()[0].tolist()
+            raise InputError(
+                f"sentence {int(rows[row])}: no sentence of the language begins with its first {word} words"
+            )
 
     def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
         """log P(A =>* x_1 .. x_w) [n, symbols] for the prefix of w = widths [n] words; -inf where A cannot yield it."""
         tokens, widths, hidden = self.checked(tokens, widths, None)
         out = torch.full((len(tokens), len(self.symbols)), -torch.inf, dtype=torch.float64, device=self.device)
-        for rows, width in self._chunks(widths):
-            with torch.no_grad():
-                scores = self._leaf_scores(tokens[rows, :width], hidden[rows, :width])
-                out[rows] = self.tables.inside(scores).log_prefix(width)
+        for rows, width in self.chunks(widths):
+            scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width])
+            out[rows] = prefix_scores(self.tables, scores)
         return out
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
@@ -172,11 +199,13 @@ class PCFG(Language):
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor
     ) -> Iterator[tuple[Tensor, int, Iterator[tuple[int, Tensor, Tensor]]]]:
         """(rows, length, spans) where spans are (width, beta, alpha / Z) [n, starts, symbols], scaled so that they multiply."""
-        for rows, length, scores in self.evidence(tokens, lengths, hidden):
-            inside = self.tables.inside(scores)
-            log_z = inside.log_prefix(length, START)[:, 0]
-            self.check_possible(log_z, rows)
-            yield rows, length, _posterior_factors(inside, self.tables.outside(inside, length), log_z)
+        for some, length, all_scores in self.evidence(tokens, lengths, hidden):
+            size = max(1, MEMORY_BUDGET // self.tables.floats_per_sentence(length))
+            for rows, scores in zip(some.split(size), all_scores.split(size), strict=True):
+                charts = self.tables.inside(scores)
+                log_z = charts.log_prefix(length, START)[:, 0]
+                self.check_possible(log_z, rows)
+                yield rows, length, _posterior_factors(charts, self.tables.outside(charts, length), log_z)
 
     # ---- samples and tasks
 
@@ -185,14 +214,8 @@ class PCFG(Language):
 
         latents["nodes"] [n, nodes, 3]: the tree of each, as (start, width, symbol) in preorder, padded with -1.
         """
-        rows = torch.zeros(num_sentences, dtype=torch.long, device=self.device)
-        lengths = self._length_table.draw_column(rows, generator)
-        nodes, leaves = self.derivations.draw(0, lengths, generator, latents)
-        sentence, position, symbol = leaves.unbind(1)
-        tokens = torch.full((num_sentences, self.max_length), self.pad_id, device=self.device)
-        tokens[sentence, position] = self._word_table.draw_column(self._leaf_row[symbol], generator)
-        trees = {"nodes": preorder(nodes, num_sentences, self.max_length)} if latents else {}
-        return Sentences(tokens, lengths, trees)
+        tokens, lengths, trees = self.sampler.draw(num_sentences, generator, latents)
+        return Sentences(tokens, lengths, {} if trees is None else {"nodes": trees})
 
     def symbol_ids(self, names: Iterable[str]) -> Tensor:
         """The numbers of the named symbols. Raises InputError for a name that the grammar lacks."""
@@ -251,24 +274,6 @@ class PCFG(Language):
         with open(path + self.suffix, "w", encoding="utf-8") as file:
             file.write(f"{head}grammar: |\n{body}")
         return path + self.suffix
-
-
-class _LogPartition(torch.autograd.Function):
-    """log Z by the inside algorithm, its gradient by the outside algorithm."""
-
-    @staticmethod
-    def forward(ctx: Any, leaf_scores: Tensor, tables: InsideTables) -> Tensor:
-        ctx.tables, ctx.charts, ctx.length = tables, tables.inside(leaf_scores), leaf_scores.shape[1]
-        ctx.log_z = ctx.charts.log_prefix(ctx.length, START)[:, 0]
-        log_z: Tensor = ctx.log_z
-        return log_z
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
-        alpha, log_scale = ctx.tables.outside(ctx.charts, ctx.length)[1]
-        per_z = alpha * (log_scale - ctx.log_z[:, None]).exp()[..., None]
-        return upstream[0][:, None, None] * (per_z @ ctx.tables.leaf_to_symbol.T), None
 
 
 def _posterior_factors(inside: Charts, outside: Charts, log_z: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -65,9 +65,13 @@ class Stream:
 
     def batch(self, step: int) -> Batch:
         generator = random_stream(self.seed, "batches", step, device=self.language.device)
-        sentences = self.language.sample(self.batch_size, generator, latents=False)
+        sentences = self.sentences(step, generator)
         hidden = hide(sentences.lengths, sentences.tokens.shape[1], self.masking, generator)
         return mask_sentences(sentences, hidden, self.language.mask_id)
+
+    def sentences(self, step: int, generator: torch.Generator) -> Sentences:
+        """What the batch of a step hides words in: fresh sentences, drawn from the generator."""
+        return self.language.sample(self.batch_size, generator, latents=False)
 
 
 def evaluation_set(

@@ -6,6 +6,7 @@ A task that is a function of the words alone has Bayes accuracy 1. A task that a
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from ..estimate import Estimate
 from .sentences import Sentences
 
 if TYPE_CHECKING:
-    from .hmm import HMM
     from .pcfg import PCFG
 
 NONE = "none"
@@ -29,6 +29,18 @@ def latent(sentences: Sentences, name: str) -> Tensor:
     if name not in sentences.latents:
         raise InputError(f"the sentences have no latent '{name}', expected sampled ones; sample with latents=True")
     return sentences.latents[name]
+
+
+def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, ...] | None:
+    """The positions as a tuple; None stays None. Raises InputError but for different whole numbers from 1 to last."""
+    if positions is None:
+        return None
+    for position in positions:
+        if type(position) is not int or not 1 <= position <= last:
+            raise InputError(f"task_positions has {position!r}, expected whole numbers from 1 to {last}; correct it")
+    if len(set(positions)) != len(positions):
+        raise InputError(f"task_positions is {list(positions)}, expected different numbers; name each once")
+    return tuple(positions)
 
 
 class Task(ABC):
@@ -44,23 +56,6 @@ class Task(ABC):
     @abstractmethod
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         """The accuracy of the best classifier that reads the words, by exact posteriors over sampled sentences."""
-
-
-class HiddenState(Task):
-    """The k-th hidden state of an HMM, k counted from 1, as sampled (Liu et al. 2022, A.2: tasks 6 and 10)."""
-
-    def __init__(self, language: "HMM", k: int) -> None:
-        self.language, self.k = language, k
-        self.name = f"state-{k}"
-        self.classes = tuple(str(z + 1) for z in range(language.num_states))
-
-    def labels(self, sentences: Sentences) -> Tensor:
-        return latent(sentences, "states")[:, self.k - 1]
-
-    def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
-        sentences = self.language.sample(num_sentences, generator, latents=False)
-        posterior = self.language.posterior(sentences.tokens)[:, self.k - 1]
-        return Estimate.from_samples(posterior.amax(1))
 
 
 @dataclass(frozen=True)

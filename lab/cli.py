@@ -13,13 +13,21 @@ from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
 from ..errors import DivergedError, InputError, WorkerError, unknown
+from ..generators.induce import Reading
 from ..train import TrainConfig
 from . import commands
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 
-LANGUAGE_HELP = "a preset's name, or a file: grammar.pcfg (NLTK's notation), hmm.npz, language.yaml"
+LANGUAGE_HELP = "a preset's name, or a file: grammar.pcfg (NLTK's notation or p lhs -> rhs), hmm.npz, language.yaml"
 LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
 OUT_HELP = "directory to write; an unfinished one is gone on with"
+FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
+WORKERS_HELP = "processes (ray: tasks) side by side; unless given, all cores where that is sooner done"
+ENGINE_HELP = (
+    "local: processes of this machine; ray: an existing Ray cluster (the one of RAY_ADDRESS, or this machine's)"
+)
+SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
+CORPUS_HELP = ", or a corpus: its sentences are then read, pass after pass, and the held-out ones are fresh"
 
 
 class Parser(ArgumentParser):
@@ -67,8 +75,8 @@ def make_parser(config: str | None = None) -> Parser:
     return parser
 
 
-def _language(parser: Parser) -> None:
-    parser.add_argument("language", type=str, help=LANGUAGE_HELP)
+def _language(parser: Parser, more: str = "") -> None:
+    parser.add_argument("language", type=str, help=LANGUAGE_HELP + more)
     parser.add_argument("--max_length", type=int | None, default=None, help=LENGTH_HELP)
 
 
@@ -78,12 +86,28 @@ def _run(parser: Parser) -> None:
 
 
 def _generate(parser: Parser) -> None:
-    """Write sentences of a language to Parquet shards, with labels and, if wanted, the exact truth."""
+    """Write sentences of a language to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
+
+    An interrupted corpus is gone on with. The same seed gives the same bytes, on however many workers.
+    """
     _language(parser)
     parser.add_argument("--sentences", type=int, required=True, help="how many")
     parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     parser.add_argument("--truth", action="store_true", help="add p(x_t | the other words) at one position a sentence")
+    parser.add_argument("--format", type=str, default="parquet", help=FORMAT_HELP)
+    parser.add_argument("--workers", type=int | None, default=None, help=WORKERS_HELP)
+    parser.add_argument("--engine", type=str, default="local", help=ENGINE_HELP)
+    parser.add_argument("--shard_sentences", type=int | None, default=None, help=SHARD_HELP)
+
+
+def _verify(parser: Parser) -> None:
+    """Find the damaged and missing files of a corpus, one JSON line each; status 1 where there are any.
+
+    What is wrong is found by SHA-256, and repaired by making the shard again from the seed.
+    """
+    parser.add_argument("corpus", type=str, help="directory made by satlab generate")
+    parser.add_argument("--repair", action="store_true", help="make damaged and missing shards again")
 
 
 def _floor(parser: Parser) -> None:
@@ -94,9 +118,32 @@ def _floor(parser: Parser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
 
 
+def _show(parser: Parser) -> None:
+    """Show what a language is like: sentences with their trees or states, exact statistics, the floor, and the tasks."""
+    _language(parser)
+    parser.add_argument("--sentences", type=int, default=3, help="how many to print")
+    parser.add_argument("--samples", type=int, default=10_000, help="sampled sentences that the estimates are over")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument(
+        "--png", type=str | None, default=None, help="file for a picture of the first sentence's tree or states"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _induce(parser: Parser) -> None:
+    """Read a grammar off bracketed trees: binarised, each rule with its relative frequency."""
+    parser.add_argument(
+        "trees", type=str, help="a file of bracketed trees, or a directory of .mrg, .ptb and .txt files"
+    )
+    parser.add_argument(
+        "--out", type=str, required=True, help="the grammar's file, grammar.pcfg; replaced if it is there"
+    )
+    parser.add_class_arguments(Reading, as_group=False)
+
+
 def _train(parser: Parser) -> None:
     """Train a masked language model until KL(truth || model) is negligible."""
-    _language(parser)
+    _language(parser, CORPUS_HELP)
     parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
     parser.add_argument("--model", type=str, default="bert-2x64", help="bert-LAYERSxWIDTH, bert-post-2x64 or lstm-1x64")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
@@ -139,7 +186,10 @@ def _plot(parser: Parser) -> None:
 
 COMMANDS: dict[str, tuple[Any, Any]] = {
     "generate": (_generate, commands.generate),
+    "verify": (_verify, commands.verify),
     "floor": (_floor, commands.floor),
+    "show": (_show, commands.show),
+    "induce": (_induce, commands.induce),
     "train": (_train, commands.train),
     "evaluate": (_evaluate, commands.evaluate),
     "probe": (_probe, commands.probe),

@@ -13,14 +13,23 @@ import torch
 from jsonargparse import Namespace
 from tqdm import tqdm
 
+from ..disk import write_atomic
 from ..errors import InputError
 from ..generators import load_language
-from ..generators.corpus import write_corpus
+from ..generators.branching import branching_statistics
+from ..generators.corpus import Corpus, open_corpus
+from ..generators.corpus_writer import write_corpus
+from ..generators.induce import Reading
+from ..generators.induce import induce as read_off
+from ..generators.treebank import read_trees
+from ..generators.verify import examine, other_versions, repair
 from ..randomness import random_stream
 from ..train import Row, TrainConfig
-from . import figures, measure
-from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, load_study
+from . import figures, measure, pictures
+from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping, load_study
 from .run import RESULTS, Run, create_run, load_run, train_run
+from .show import describe
+from .show_text import as_text
 from .study import run_study
 
 T = TypeVar("T")
@@ -28,11 +37,51 @@ T = TypeVar("T")
 
 def generate(given: Namespace) -> None:
     language = load_language(given.language, given.max_length)
-    written = write_corpus(language, given.language, given.sentences, Path(given.out), given.seed, given.truth)
+    asked = (given.sentences, Path(given.out), given.seed, given.truth, given.format)
+    how = (given.workers, given.engine, given.shard_sentences)
+    written = write_corpus(language, given.language, *asked, *how)
     with _bar(given.sentences, "sentences") as bar:
         for done in written:
             bar.update(done - bar.n)
     _print({"out": given.out, "sentences": given.sentences, "seed": given.seed, "truth": given.truth})
+
+
+def verify(given: Namespace) -> int:
+    corpus = open_corpus(Path(given.corpus))
+    findings = []
+    with _bar(len(corpus.shards) + 1, "files") as bar:
+        for finding in examine(corpus):
+            if finding is not None:
+                findings.append(finding)
+                _print(asdict(finding))
+            bar.update()
+    last: dict[str, Any] = {"dir": given.corpus, "shards": len(corpus), "damaged": len(findings)}
+    if given.repair and findings:
+        last["repaired"] = _repair(corpus, [finding.shard for finding in findings if finding.shard is not None])
+    _print(last)
+    if not corpus.manifest["complete"]:
+        print(
+            f"satlab: {given.corpus}: unfinished, {len(corpus.shards)} of {len(corpus)} shards are known; run its satlab "
+            "generate command again to go on",
+            file=sys.stderr,
+        )
+    return 0 if corpus.manifest["complete"] and len(findings) == last.get("repaired", 0) else 1
+
+
+def _repair(corpus: Corpus, numbers: list[int]) -> int:
+    """How many of the shards are as they were, once they have been made again."""
+    repaired = 0
+    with _bar(len(numbers), "shards") as bar:
+        for number, same in repair(corpus, numbers, workers=None):
+            bar.update()
+            repaired += same
+            if not same:
+                print(
+                    f"satlab: {corpus.folder}: shard {number} came out otherwise than the manifest says and is left as it "
+                    f"is ({other_versions(corpus)}); repair it where the corpus was made",
+                    file=sys.stderr,
+                )
+    return repaired
 
 
 def floor(given: Namespace) -> None:
@@ -44,6 +93,44 @@ def floor(given: Namespace) -> None:
         estimate = language.loss_floor(given.sentences, generator, given.masking, bar.update)
     named = {"language": given.language, "max_length": language.max_length, "masking": given.masking}
     _print(named | {"floor_nats": estimate.value, "stderr": estimate.stderr, "n": estimate.n, "seed": given.seed})
+
+
+def show(given: Namespace) -> None:
+    at_least("sentences", given.sentences, 1)
+    at_least("samples", given.samples, max(2, given.sentences))
+    if given.png is not None:
+        pictures.check_png(Path(given.png))
+    language = load_language(given.language, given.max_length)
+    sentences = language.sample(given.samples, random_stream(given.seed, "measurement"))
+    figure = None if given.png is None else pictures.picture(language, sentences)
+    with _bar(given.samples, "sentences") as bar:
+        found = describe(language, given.language, sentences, given.sentences, given.seed, bar.update)
+    if figure is not None:
+        pictures.save_png(figure, Path(given.png))
+    if given.json:
+        _print(found)
+    else:
+        print(as_text(found))
+
+
+def induce(given: Namespace) -> None:
+    out = Path(given.out)
+    if out.suffix != ".pcfg" or not out.parent.is_dir() or out.is_dir():
+        raise InputError(
+            f"--out {out}: expected a file in a directory that exists, its name ending in .pcfg; correct it"
+        )
+    with _bar(None, "trees") as bar:
+        trees = []
+        for tree in read_trees(Path(given.trees)):
+            trees.append(tree)
+            bar.update()
+    grammar = read_off(trees, _config(Reading, given))
+    text, statistics = grammar.to_text(), branching_statistics(grammar)
+    write_atomic(out, text)
+    words = {word for rule in grammar.productions for word in rule.rhs() if isinstance(word, str)}
+    counted = {"trees": len(trees), "symbols": len(grammar.nonterminals), "rules": len(grammar.productions)}
+    criticality = {"expected_length": statistics.expected_length, "distance_from_criticality": statistics.distance}
+    _print({"out": given.out} | counted | {"words": len(words)} | criticality)
 
 
 def train(given: Namespace) -> None:

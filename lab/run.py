@@ -8,7 +8,7 @@ RUN/checkpoints/     see train/checkpoint.py
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from .. import __version__
 from ..disk import append_lines, only_writer, read_lines, write_atomic
 from ..errors import InputError
 from ..generators import Language, load_language
+from ..generators.corpus import is_corpus, open_corpus
+from ..generators.corpus_stream import CorpusStream
 from ..generators.masking import hide
 from ..generators.stream import Stream, evaluation_set
 from ..models import build_model
@@ -30,14 +32,23 @@ CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 
 
 @dataclass(frozen=True)
+class TrainingCorpus:
+    """The corpus that a run trains on: its directory, and the fingerprint of its bytes."""
+
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Run:
-    """A directory that holds, or will hold, one training run."""
+    """A directory that holds, or will hold, one training run. Without a corpus it trains on fresh sentences."""
 
     folder: Path
     source: str
     model: str
     config: TrainConfig
     language: Language
+    corpus: TrainingCorpus | None = None
 
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
@@ -62,7 +73,8 @@ def load_run(folder: Path) -> Run:
         language = load_language(folder / content["language_file"])
         if language.fingerprint() != content["language_fingerprint"]:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
-        return Run(folder, content["language"], content["model"], config, language)
+        corpus = TrainingCorpus(**content["corpus"]) if "corpus" in content else None
+        return Run(folder, content["language"], content["model"], config, language, corpus)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -76,8 +88,8 @@ def check_run(
 ) -> tuple[Language, dict[str, Any]]:
     """The language and the config.yaml of such a run. Writes nothing.
 
-    Raises InputError for a language, model or setting that does not exist, and where the directory holds another run or
-    something else.
+    Raises InputError for a language, model or setting that does not exist, for a corpus that is unfinished or not of its
+    language, and where the directory holds another run or something else.
     """
     language = load_language(source, max_length)
     if model == "lookup":
@@ -93,6 +105,10 @@ def check_run(
         "model": model,
         "train": json.loads(json.dumps(asdict(config))),
     }
+    if isinstance(source, str) and is_corpus(Path(source)):
+        corpus = open_corpus(Path(source))
+        CorpusStream(corpus, language, config.batch_size, config.seed)
+        wanted["corpus"] = asdict(TrainingCorpus(str(corpus.folder.resolve()), corpus.fingerprint))
     if _occupied(folder):
         _check_same(folder, wanted)
     return language, wanted
@@ -105,7 +121,8 @@ def create_run(folder: Path, source: Any, model: str, config: TrainConfig, max_l
         folder.mkdir(parents=True, exist_ok=True)
         language.save(str(folder / "language"))
         write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
-    return load_run(folder)
+    # The same corpus may lie elsewhere by now.
+    return replace(load_run(folder), corpus=TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None)
 
 
 def _occupied(folder: Path) -> bool:
@@ -125,6 +142,10 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
             again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
             shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+    here, before = wanted.get("corpus", {}), there.get("corpus", {})
+    if here.get("sha256") != before.get("sha256"):
+        shown = f"corpus: {before.get('folder', 'none')} there, {here.get('folder', 'none')} given"
+        raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
     for key, value in wanted["train"].items():
         if there.get("train", {}).get(key) != value:
             shown = f"{key}: {there.get('train', {}).get(key)} there, {value} given"
@@ -145,12 +166,24 @@ def train_run(
     with only_writer(run.folder):
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout).to(device)
-        stream = Stream(language, run.config.batch_size, run.config.seed, run.config.masking)
+        stream = _stream(run, language)
         held_out = evaluation_set(language, run.config.evaluation_sentences, run.config.seed, run.config.masking)
         _forget_after_last_checkpoint(run)
         for row in train(model, stream, held_out, run.config, run.folder, time.perf_counter, on_step):
             append_lines(run.folder / METRICS, [asdict(row)])
             on_row(row)
+
+
+def _stream(run: Run, language: Language) -> Stream:
+    settings = (language, run.config.batch_size, run.config.seed, run.config.masking)
+    if run.corpus is None:
+        return Stream(*settings)
+    corpus = open_corpus(Path(run.corpus.folder))
+    if corpus.fingerprint != run.corpus.sha256:
+        raise InputError(
+            f"{corpus.folder}: not the sentences that {run.folder} was begun with, expected that corpus; put it back"
+        )
+    return CorpusStream(corpus, *settings)
 
 
 def _forget_after_last_checkpoint(run: Run) -> None:

@@ -4,24 +4,20 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 """
 
 import json
-import multiprocessing
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from ..disk import write_atomic
 from ..errors import DivergedError, InputError, WorkerError
 from ..generators import load_language
 from ..train import TrainConfig, checkpoints
+from ..workers import process_pool
 from .config import StudyConfig, at_least, from_mapping
 from .measure import check_method, find_task, measure_baselines, measure_flatness, measure_kl, measure_probe
 from .results import BASELINES_FILE, STUDY_FILE, rows_in, write_tables
@@ -114,12 +110,9 @@ def _work_off(
 
     Yields (message, the cell that ended with what it gave rise to), and once a second (news, None) while none does.
     """
-    # Read by the numerical libraries when a worker starts: one thread each.
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(study.num_workers, context, _one_thread, (os.getpid(),)) as pool:
-        waiting: dict[Future[None], Cell] = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
-        try:
+    try:
+        with process_pool(study.num_workers) as pool:
+            waiting: dict[Future[None], Cell] = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
             while waiting:
                 ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 if not ended:
@@ -133,13 +126,8 @@ def _work_off(
                     cells = _measurements(arguments[0], study) if function is _train else []
                     waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in cells})
                     yield title, ((title, function, arguments), cells)
-        except BrokenProcessPool:
-            raise WorkerError(
-                "a worker process was killed (out of memory?); run the same command again to go on"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    except BrokenProcessPool:
+        raise WorkerError("a worker process was killed (out of memory?); run the same command again to go on") from None
 
 
 def _measurements(folder: Path, study: StudyConfig) -> list[Cell]:
@@ -163,18 +151,6 @@ def _news(runs: list[Run]) -> str:
     return ", ".join(
         f"{run.model} {row['step']}: KL {row['kl']:.4f}" for run, row in rows if row["step"] < run.config.steps
     )
-
-
-def _one_thread(parent: int) -> None:
-    torch.set_num_threads(1)
-
-    def watch() -> None:
-        # A study that is killed must not leave workers behind that write into its runs.
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _train(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from satlab.errors import InputError
-from satlab.generators import Sentences, corpus, load_language
+from satlab.generators import Sentences, corpus_writer, load_language
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"
 SENTENCES, SHARD = 25, 10
@@ -24,11 +24,11 @@ def language(request):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(corpus, "SHARD_SENTENCES", SHARD)
+    monkeypatch.setattr(corpus_writer, "SHARD_SENTENCES", SHARD)
 
 
 def write(language, out, sentences=SENTENCES, seed=3, truth=True):
-    return list(corpus.write_corpus(language, "mine", sentences, out, seed, truth))
+    return list(corpus_writer.write_corpus(language, "mine", sentences, out, seed, truth))
 
 
 def contents(folder):
@@ -58,9 +58,16 @@ def test_files_and_manifest(language, tmp_path):
 @pytest.mark.parametrize("truth", [False, True])
 def test_columns(language, tmp_path, truth):
     write(language, tmp_path / "c", truth=truth)
+    latents = {".npz": ["states"], ".yaml": ["nodes"]}[language.suffix]
     labels = [f"label_{name}" for name in language.tasks]
     for table, rows in zip(tables(tmp_path / "c"), [10, 10, 5], strict=True):
-        assert table.column_names == ["tokens", "length", *labels, *(["masked_position", "truth"] if truth else [])]
+        assert table.column_names == [
+            "tokens",
+            "length",
+            *latents,
+            *labels,
+            *(["masked_position", "truth"] if truth else []),
+        ]
         assert table.num_rows == rows
         assert [len(tokens) for tokens in table["tokens"].to_pylist()] == table["length"].to_pylist()
         assert {token for tokens in table["tokens"].to_pylist() for token in tokens} <= set(range(language.vocab_size))
@@ -119,7 +126,7 @@ def test_a_finished_corpus_is_left_as_it_is(language, tmp_path):
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_an_abandoned_corpus_is_gone_on_with(language, tmp_path, shards):
     write(language, tmp_path / "whole")
-    writer = corpus.write_corpus(language, "mine", SENTENCES, tmp_path / "c", 3, True)
+    writer = corpus_writer.write_corpus(language, "mine", SENTENCES, tmp_path / "c", 3, True)
     assert len(list(itertools.islice(writer, shards))) == shards
     writer.close()
     assert len(list((tmp_path / "c").glob("*.parquet"))) == shards
@@ -150,7 +157,7 @@ def test_a_shard_that_the_manifest_did_not_come_to_know_is_written_again(languag
 
 def test_leftovers_of_an_interruption_are_removed(language, tmp_path):
     write(language, tmp_path / "whole")
-    writer = corpus.write_corpus(language, "mine", SENTENCES, tmp_path / "c", 3, True)
+    writer = corpus_writer.write_corpus(language, "mine", SENTENCES, tmp_path / "c", 3, True)
     next(writer)
     writer.close()
     (tmp_path / "c" / ".shard-00001.parquet.partial").write_bytes(b"half a shard")
@@ -162,7 +169,7 @@ def test_leftovers_of_an_interruption_are_removed(language, tmp_path):
 def test_an_interruption_before_the_first_shard(language, tmp_path, monkeypatch):
     write(language, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "write_atomic", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(corpus_writer, "write_atomic", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             write(language, tmp_path / "c")
     write(language, tmp_path / "c")

@@ -8,7 +8,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness", "disk")
+LEAVES = ("errors", "estimate", "randomness", "disk", "workers", "cluster")
 BELOW = {
     "generators": {"root"},
     "models": {"root", "generators"},

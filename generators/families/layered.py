@@ -1,16 +1,20 @@
 """Random layered grammars, the family of Liu et al. 2022 (A.1): every rule leads from one layer to the next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
 
 from ...errors import InputError
+from ...randomness import random_stream
 from ..grammar import check
+from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
-from .draws import dirichlet
+from .draws import dirichlet, emissions
+from .lengths import length_weights
+from .target_floor import at_target_floor
 
 ATTEMPTS = 10_000
 
@@ -24,13 +28,17 @@ def layered_pcfg(
     emission_concentration: float = 1.0,
     words_per_symbol: int | None = None,
     exit_probability: tuple[float, float] | None = None,
+    zipf: float | None = None,
+    temperature: float = 1.0,
+    lengths: Mapping[int, float] | None = None,
 ) -> PCFG:
     """A random grammar S -> L1 (uniform), L1 -> L2 L2, L2 -> L3 L3, ...; symbols of the last layer emit words.
 
     layers: symbols a layer, top to bottom. rules: random pairs of the next layer for each symbol of a layer, Dirichlet
-    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), Dirichlet
-    weights. exit_probability (low, high): below the first layer a symbol emits one word of its own with a probability
-    uniform in this range, so that lengths vary. Without it, all sentences have 2^(layers - 1) words.
+    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), with the probabilities of
+    `draws.emissions`: Dirichlet(emission_concentration), or Zipf, and tempered. exit_probability (low, high): below the first layer a symbol
+    emits one word of its own with a probability uniform in this range, so that lengths vary. Without it, all sentences
+    have 2^(layers - 1) words. lengths: length -> weight, where other frequencies of the lengths are wanted (see `PCFG`).
 
     Tasks: A, B and C choose among the symbols of the layer that spans the whole sentence, 4 words and 2 words; where
     lengths vary, B and C choose among all symbols below the first layer.
@@ -42,26 +50,38 @@ def layered_pcfg(
     start = Nonterminal("S")
     productions = [ProbabilisticProduction(start, (symbol,), prob=1 / layers[0]) for symbol in names[0]]
     for depth, count in enumerate(rules):
+        exits = exit_probability if depth > 0 else None
         pairs = _pairs(layers[depth], count, layers[depth + 1], generator)
         weights = dirichlet(layers[depth], count, rule_concentration, generator)
-        for symbol, chosen, weight in zip(names[depth], pairs, weights, strict=True):
-            rest = 1.0
-            if exit_probability is not None and depth > 0:
-                low, high = exit_probability
-                leaves = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
-                word = int(torch.randint(words, (), generator=generator))
-                productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=leaves))
-                rest -= leaves
-            for (left, right), p in zip(chosen, weight.tolist(), strict=True):
-                below = names[depth + 1]
-                productions.append(ProbabilisticProduction(symbol, (below[left], below[right]), prob=rest * p))
+        for symbol, chosen, weight in zip(names[depth], pairs, weights.tolist(), strict=True):
+            productions += _rules_of(symbol, names[depth + 1], chosen, weight, words, exits, generator)
     share = words if words_per_symbol is None else words_per_symbol
-    emission = dirichlet(layers[-1], share, emission_concentration, generator).tolist()
-    for symbol, row in zip(names[-1], emission, strict=True):
+    rows = emissions(layers[-1], share, generator, emission_concentration, zipf, temperature).tolist()
+    for symbol, row in zip(names[-1], rows, strict=True):
         chosen_words = torch.randperm(words, generator=generator)[:share].sort().values.tolist()
         for word, p in zip(chosen_words, row, strict=True):
             productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=p))
-    return PCFG(check(start, productions), None, _spans(names, exit_probability is not None))
+    return PCFG(check(start, productions), None, _spans(names, exit_probability is not None), lengths)
+
+
+def _rules_of(
+    symbol: Nonterminal,
+    below: Sequence[Nonterminal],
+    pairs: Sequence[tuple[int, int]],
+    weights: Sequence[float],
+    words: int,
+    exits: tuple[float, float] | None,
+    generator: torch.Generator,
+) -> Iterator[ProbabilisticProduction]:
+    rest = 1.0
+    if exits is not None:
+        low, high = exits
+        leaves = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+        word = int(torch.randint(words, (), generator=generator))
+        yield ProbabilisticProduction(symbol, (f"w{word}",), prob=leaves)
+        rest -= leaves
+    for (left, right), p in zip(pairs, weights, strict=True):
+        yield ProbabilisticProduction(symbol, (below[left], below[right]), prob=rest * p)
 
 
 def _check(
@@ -107,3 +127,34 @@ def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span
         layers = names[1:] if lengths_vary else [names[depth]]
         spans[name] = Span(words, tuple(str(symbol) for layer in layers for symbol in layer))
     return spans
+
+
+def build(
+    *,
+    layers: list,
+    rules: list,
+    words: int,
+    rule_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    zipf: float | None = None,
+    temperature: float = 1.0,
+    target_floor: float | None = None,
+    words_per_symbol: int | None = None,
+    exit_probability: list | None = None,
+    lengths: dict | None = None,
+    seed: int = 0,
+) -> Language:
+    """The family layered-pcfg: `layered_pcfg` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    exits = None
+    if exit_probability is not None:
+        if len(exit_probability) != 2 or not all(isinstance(p, (int, float)) for p in exit_probability):
+            raise InputError(f"exit_probability is {exit_probability}, expected two numbers, [low, high]; correct it")
+        exits = (float(exit_probability[0]), float(exit_probability[1]))
+    concentrations = (rule_concentration, emission_concentration)
+    wanted = length_weights(lengths)
+
+    def at(t: float) -> PCFG:
+        generator = random_stream(seed, "language")
+        return layered_pcfg(layers, rules, words, generator, *concentrations, words_per_symbol, exits, zipf, t, wanted)
+
+    return at_target_floor(at, target_floor, temperature, seed)

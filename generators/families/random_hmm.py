@@ -1,10 +1,15 @@
 """Random hidden Markov models."""
 
+from collections.abc import Sequence
+
 import torch
 
 from ...errors import InputError
-from ..hmm import HMM
-from .draws import dirichlet
+from ...randomness import random_stream
+from ..hmm import DEFAULT_LENGTH, HMM
+from ..language import Language
+from .draws import dirichlet, emissions
+from .target_floor import at_target_floor
 
 
 def random_hmm(
@@ -16,11 +21,15 @@ def random_hmm(
     transition_concentration: float = 1.0,
     emission_concentration: float = 1.0,
     shared_words: bool = False,
+    task_positions: Sequence[int] | None = None,
+    zipf: float | None = None,
+    temperature: float = 1.0,
 ) -> HMM:
-    """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.2).
+    """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.1).
 
-    Rows of the transition are Dirichlet within their block, rows of the emission Dirichlet over the block's own share of
-    the words (block-diagonal too), or over all words with shared_words=True. The start is uniform.
+    Rows of the transition are Dirichlet within their block. Rows of the emission are those of `draws.emissions`,
+    Dirichlet(emission_concentration) or Zipf, and tempered, over the block's own share of the words (block-diagonal too), or over all words with
+    shared_words=True. The start is uniform. task_positions: which hidden states are tasks, counted from 1 (see `HMM`).
 
     Raises InputError where blocks do not divide the states (and the words, unless they are shared).
     """
@@ -30,6 +39,32 @@ def random_hmm(
         raise InputError(f"{blocks} blocks for {states} states and {words} words: expected a divisor of both")
     size, share = states // blocks, words if shared_words else words // blocks
     transition = dirichlet(states, size, transition_concentration, generator).reshape(blocks, size, size)
-    rows = dirichlet(states, share, emission_concentration, generator)
+    rows = emissions(states, share, generator, emission_concentration, zipf, temperature)
     emission = rows if shared_words else torch.block_diag(*rows.reshape(blocks, size, share))
-    return HMM(torch.full((states,), 1 / states, dtype=torch.float64), transition, emission, length)
+    initial = torch.full((states,), 1 / states, dtype=torch.float64)
+    return HMM(initial, transition, emission, length, task_positions=task_positions)
+
+
+def build(
+    *,
+    states: int,
+    words: int,
+    length: int = DEFAULT_LENGTH,
+    blocks: int = 1,
+    transition_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    zipf: float | None = None,
+    temperature: float = 1.0,
+    target_floor: float | None = None,
+    shared_words: bool = False,
+    task_positions: list | None = None,
+    seed: int = 0,
+) -> Language:
+    """The family random-hmm: `random_hmm` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    concentrations = (transition_concentration, emission_concentration)
+
+    def at(t: float) -> HMM:
+        rows = (*concentrations, shared_words, task_positions, zipf, t)
+        return random_hmm(states, words, length, random_stream(seed, "language"), blocks, *rows)
+
+    return at_target_floor(at, target_floor, temperature, seed)

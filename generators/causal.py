@@ -1,0 +1,245 @@
+"""Causal networks as languages: a network that predicts the next token, restricted to V of its tokens and to one length.
+
+    p(x) = prod_t softmax(logits after bos, x_1 .. x_{t-1} of the kept tokens / temperature)[x_t]
+
+over sentences of exactly T words (Liu et al. 2022, A.1: OPT-125M, its top 2,000 tokens, T = 24). There is no
+latent structure to sum over: an exact conditional scores every filling of what is unknown,
+
+    p(x_t = v | the visible words) = sum over fillings with x_t = v of p(x) / sum over all fillings of p(x),
+
+reading what stands before the first unknown word once for all of them.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from ..errors import InputError
+from .language import MEMORY_BUDGET, Language
+from .next_word import NextWord
+from .pretrained import Pretrained, load_pretrained
+from .sentences import Sentences
+from .tasks import Task
+
+MAX_FILLINGS = 2**20
+"""Fillings of one sentence that are scored; where more are asked for, they are refused."""
+
+
+class CausalLM(Language):
+    """A Hugging Face causal network over sentences of `length` of its tokens.
+
+    model: a directory, or an id of the Hugging Face hub. The words are the tokens token_ids, in that order; or the `words`
+    most frequent tokens by token_counts (token id -> count); or without counts the `words` lowest ids, which stand for
+    frequency as `Pretrained.frequent_tokens` says. dtype: float32 or float64, in which the network computes; softmax and
+    sums are float64 always. sha256: of the network that it must be, where given.
+
+    Cost a sentence, in positions that the network reads: T for `log_prob`, `sample` and `next_word`; t + V (T - t) for
+    `conditional_at` with word t = 1 .. T hidden; the sum of that over all t, about V T^2 / 2, for `conditional`. Each
+    further hidden word takes V times as much. In float32 these agree with one another to about 1e-6.
+
+    Raises InputError for a network that cannot be had or is not that of sha256, more words than it has tokens, ids that
+    repeat or are no tokens, a length it cannot read, and a temperature that is not positive.
+    """
+
+    suffix = ".yaml"
+    tasks: Mapping[str, Task] = MappingProxyType({})
+
+    def __init__(
+        self,
+        model: str | Path,
+        length: int,
+        words: int | None = None,
+        token_ids: Sequence[int] | None = None,
+        token_counts: Mapping[int, float] | None = None,
+        temperature: float = 1.0,
+        dtype: str = "float32",
+        sha256: str | None = None,
+    ) -> None:
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise InputError(f"temperature {temperature}: expected a positive number; correct it")
+        if (words is None) == (token_ids is None) or (token_ids is not None and token_counts is not None):
+            raise InputError("expected words, with or without token_counts, or else token_ids; give one of the two")
+        pretrained = load_pretrained(str(model), dtype)
+        if sha256 not in (None, pretrained.sha256):
+            raise InputError(
+                f"model {pretrained.model}: not the network that this language was made from (SHA-256 "
+                f"{pretrained.sha256[:12]}, expected {str(sha256)[:12]}); put that one back, or remove the key sha256"
+            )
+        if words is not None:
+            token_ids = pretrained.frequent_tokens(words, token_counts)
+        self.token_ids = list(token_ids or [])
+        self.words = _words(pretrained, self.token_ids)
+        self.max_length = _readable(pretrained, length)
+        self.model, self.sha256, self.dtype = pretrained.model, pretrained.sha256, dtype
+        self.temperature = float(temperature)
+        self.length_log_prob = torch.full((self.max_length + 1,), -torch.inf, dtype=torch.float64)
+        self.length_log_prob[-1] = 0.0
+        self.reader = NextWord(pretrained, self.token_ids, temperature)
+
+    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """log p(x) [n] in nats; -inf for a sentence of another length. Raises InputError for a token that is no word."""
+        tokens, lengths, _ = self.checked(tokens, lengths, None)
+        out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
+        for rows, length in self.chunks(lengths):
+            if length == self.max_length:
+                out[rows] = self.reader.log_fillings(tokens[rows, :length], ())[:, 0]
+        return out
+
+    def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """p(x_{t+1} | x_1 .. x_t) [n, T + 1, V + 1] float64, the end in column V: certain after `length` words, else 0.
+
+        Rows beyond a sentence's words are 0; see `Language.next_word`. Raises InputError for a token that is no word,
+        and for more than `length` words.
+        """
+        tokens, lengths, _ = self.checked(tokens, lengths, None)
+        shape = (len(tokens), tokens.shape[1] + 1, self.vocab_size + 1)
+        out = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        for rows, known in self.chunks(lengths):
+            if known > self.max_length:
+                self.check_length(known, rows)
+            log_next, _ = self.reader.read(self.reader.text(tokens[rows, :known])[:, : self.max_length])
+            out[rows, : log_next.shape[1], :-1] = log_next.exp()
+            if known == self.max_length:
+                out[rows, known, -1] = 1.0
+        return out
+
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """p(x_t = v | the visible words other than the one at t) [n, T, V]; see `Language.conditional`.
+
+        Raises InputError also where a sentence's hidden words, and one more if any is visible, have too many fillings.
+        """
+        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+        self._check_fillings((hidden.sum(1) + 1).clamp(max=self.max_length))
+        out = torch.zeros(*tokens.shape, self.vocab_size, dtype=dtype, device=self.device)
+        for rows, free in _patterns(hidden):
+            if free:
+                out[rows[:, None], free] = self._marginals(tokens[rows], free).to(dtype)
+            for t in sorted({*range(self.max_length)} - {*free}):
+                left_out = sorted([*free, t])
+                out[rows, t] = self._marginals(tokens[rows], left_out)[:, left_out.index(t)].to(dtype)
+        return out
+
+    def conditional_at(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+        self._check_fillings(hidden.sum(1))
+        index = (hidden.flatten().cumsum(0) - 1).reshape(hidden.shape)
+        out = torch.zeros(int(hidden.sum()), self.vocab_size, dtype=dtype, device=self.device)
+        for rows, free in _patterns(hidden):
+            if free:
+                out[index[rows][hidden[rows]].reshape(len(rows), -1)] = self._marginals(tokens[rows], free).to(dtype)
+        return out
+
+    def _marginals(self, tokens: Tensor, free: list[int]) -> Tensor:
+        """p(x_t = v | the words that are not free) [n, h, V] float64 at the h free positions t."""
+        vocab_size, marginals = self.vocab_size, []
+        held = max(vocab_size ** len(free), self.floats_per_sentence(self.max_length))
+        for chunk in tokens[:, : self.max_length].split(max(1, MEMORY_BUDGET // held)):
+            fillings = self.reader.log_fillings(chunk, free).softmax(1)
+            fillings = fillings.reshape(len(chunk), *[vocab_size] * len(free))
+            by_position = [fillings.movedim(i + 1, 1) for i in range(len(free))]
+            marginals.append(torch.stack([p.reshape(*p.shape[:2], -1).sum(2) for p in by_position], 1))
+        return torch.cat(marginals)
+
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """num_sentences independent sentences, word by word, by inverting cumulative sums; there are no latents."""
+        shape, at_a_time = (num_sentences, self.max_length), self.reader.rows_at_a_time(self.max_length)
+        uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
+        tokens = torch.zeros(shape, dtype=torch.long, device=self.device)
+        for begin in range(0, num_sentences, at_a_time):
+            tokens[begin : begin + at_a_time] = self.reader.draw(uniform[begin : begin + at_a_time])
+        return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
+
+    def save(self, path: str) -> str:
+        """Writes path.yaml: where the network is, its SHA-256, and what the language takes of it."""
+        content = {"family": "causal", "model": self.model, **self._definition()}
+        text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
+        Path(path + self.suffix).write_text(text, encoding="utf-8")
+        return path + self.suffix
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what `save` writes and of the words, but for where the network is: a copy elsewhere is the same."""
+        content = {**self._definition(), "words": self.words}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _definition(self) -> dict[str, Any]:
+        return {
+            "length": self.max_length,
+            "temperature": self.temperature,
+            "dtype": self.dtype,
+            "sha256": self.sha256,
+            "token_ids": self.token_ids,
+        }
+
+    def floats_per_sentence(self, length: int) -> int:
+        return self.reader.floats_per_sentence(length)
+
+    def _sentences(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `checked`, with word 0 at the hidden positions; raises InputError for a length that no sentence has, too."""
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        wrong = (lengths != self.max_length).nonzero()[:, 0]
+        if len(wrong):
+            self.check_length(int(lengths[wrong[0]]), wrong)
+        return tokens.masked_fill(hidden, 0), lengths, hidden
+
+    def _check_fillings(self, unknown: Tensor) -> None:
+        """Raises InputError where a sentence with this many unknown words [n] has too many fillings."""
+        row = int(unknown.argmax()) if len(unknown) else 0
+        if len(unknown) and self.vocab_size ** int(unknown[row]) > MAX_FILLINGS:
+            raise InputError(
+                f"sentence {row}: {int(unknown[row])} unknown words have {self.vocab_size}^{int(unknown[row])} fillings, "
+                f"which the network would score one by one, expected at most {MAX_FILLINGS:,}; hide fewer words"
+            )
+
+
+def _patterns(hidden: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
+    """(rows, positions hidden in each of them), for every set of positions that is hidden in some row."""
+    patterns, number = hidden.unique(dim=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        yield (number == i).nonzero()[:, 0], pattern.nonzero()[:, 0].tolist()
+
+
+def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
+    """The strings of these tokens. Raises InputError where one is no token or occurs twice."""
+    words, seen = [], set()
+    for token_id in token_ids:
+        known = type(token_id) is int and 0 <= token_id < len(pretrained.tokens)
+        word = pretrained.tokens[token_id] if known else None
+        if word is None or token_id in seen:
+            problem = f"is no token of {pretrained.model}" if word is None else "occurs twice"
+            raise InputError(
+                f"token_ids: {token_id!r} {problem}, expected different numbers from 0 to {len(pretrained.tokens) - 1}; "
+                "correct it"
+            )
+        seen.add(token_id)
+        words.append(word)
+    if not words:
+        raise InputError("token_ids is empty, expected at least one token; add some")
+    return tuple(words)
+
+
+def _readable(pretrained: Pretrained, length: int) -> int:
+    """The length, where the network can read a sentence of so many words."""
+    most = pretrained.max_positions
+    if length < 1 or (most is not None and length > most):
+        expected = "at least 1 word" if most is None else f"1 to {most} words, the positions of {pretrained.model}"
+        raise InputError(f"length {length}: expected {expected}; give another length")
+    return length

@@ -1,0 +1,169 @@
+"""Writing a corpus, in one go or in many: what is finished is kept, whatever happens."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cluster import connection
+from ..disk import only_writer, write_atomic
+from ..errors import InputError, unknown
+from .corpus import MANIFEST, Corpus, open_corpus, sha256
+from .language import Language
+from .shard import FORMATS, check_versions, versions
+
+SHARD_SENTENCES = 16_384
+"""Sentences in a shard, all but the last, where nothing else is said."""
+
+SHARD_NUMBERS = 2**25
+"""Tokens and probabilities in such a shard at most; where they would be more, it has fewer sentences."""
+
+ENGINES = ("local", "ray")
+"""Who makes the shards: processes of this machine, or those of an existing Ray cluster."""
+
+MANIFEST_SECONDS = 1.0
+"""Between two notes of what is done. A killed process does again what came after the last."""
+
+MAY_DIFFER = ("versions", "language", "language_sha256", "shards", "complete")
+"""What the manifests of two corpora of the same bytes need not share."""
+
+
+def write_corpus(
+    language: Language,
+    source: str,
+    sentences: int,
+    out: Path,
+    seed: int = 0,
+    truth: bool = False,
+    format: str = "parquet",
+    workers: int | None = 1,
+    engine: str = "local",
+    shard_sentences: int | None = None,
+) -> Iterator[int]:
+    """Writes `sentences` sentences, yielding the number of them on disk after each shard.
+
+    source: what the manifest says of where the language comes from. With engine "local", `workers` processes make the
+    shards (1: this one; None: as many as pay off); with "ray", that many tasks at a time of an existing Ray cluster.
+    The bytes are the same whoever makes them and however often they were interrupted: an unfinished corpus is gone on
+    with, a finished one left as it is. shard_sentences: in each shard but the last.
+
+    Raises InputError, before anything is written, for numbers below 1, a format or engine that does not exist or does
+    not fit, and where out holds something else or another corpus; InputError too where engine "ray" finds no Ray or no
+    cluster; WorkerError where workers keep dying; OSError where the disk is full.
+    """
+    for name, value in (("sentences", sentences), ("workers", workers), ("shard_sentences", shard_sentences)):
+        if value is not None and value < 1:
+            raise InputError(f"{value} {name}: expected at least 1; give a larger number")
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    _check_format(format, language, truth)
+    language = language if language.device.type == "cpu" else language.to("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(language.save(f"{folder}/language")).read_bytes()
+    asked = {"seed": seed, "sentences": sentences, "truth": truth, "format": format}
+    manifest = _manifest(language, source, sha256(saved), asked, shard_sentences)
+    _found_or_new(out, manifest)
+    with connection() if engine == "ray" else nullcontext():
+        out.mkdir(parents=True, exist_ok=True)
+        with only_writer(out):
+            # Asked again, since another process may have been writing until now.
+            yield from _write(_found_or_new(out, manifest), saved, workers, engine, language)
+
+
+def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
+    for leftover in corpus.folder.glob(".*.partial"):
+        leftover.unlink()
+    if corpus.language_problem():
+        write_atomic(corpus.language_file, saved)
+        corpus.manifest |= {"language_sha256": sha256(saved), "complete": False}
+    todo, done = [], 0
+    for number in range(len(corpus)):
+        if corpus.problem(number):
+            todo.append(number)
+        else:
+            done += corpus.rows(number)
+            yield done
+    if todo or not corpus.manifest["complete"]:
+        for number in _fill(corpus, todo, workers, engine, language):
+            done += corpus.rows(number)
+            yield done
+
+
+def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, language: Language) -> Iterator[int]:
+    """Makes these shards, yielding the number of each once it is on disk, and finishes the corpus."""
+    if todo:
+        check_versions(corpus.manifest["versions"], str(corpus.folder))
+    corpus.save(complete=False)
+    noted = time.monotonic()
+    try:
+        with closing(corpus.make(todo, workers, engine, language)) as made:
+            for number, content in made:
+                corpus.put(number, content)
+                if time.monotonic() - noted > MANIFEST_SECONDS:
+                    corpus.save(complete=False)
+                    noted = time.monotonic()
+                yield number
+    except BaseException:
+        # A full disk may have no room for this note: then a few shards are made once more.
+        with suppress(OSError):
+            corpus.save(complete=False)
+        raise
+    corpus.storage.finish()
+    corpus.save(complete=True)
+
+
+def _check_format(format: str, language: Language, truth: bool) -> None:
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    if format == "bin" and truth:
+        raise InputError("format 'bin' holds tokens alone, expected no --truth with it; leave it out, or write parquet")
+    most = np.iinfo(np.uint16).max
+    if format == "bin" and language.vocab_size > most:
+        raise InputError(
+            f"format 'bin' holds tokens of 16 bits, expected at most {most} words, not {language.vocab_size}; write parquet"
+        )
+
+
+def _manifest(
+    language: Language, source: str, saved: str, asked: dict[str, Any], shard_sentences: int | None
+) -> dict[str, Any]:
+    numbers = language.max_length + (language.vocab_size if asked["truth"] else 0)
+    flat = {"dtype": "uint16", "byte_order": "little", "end": language.pad_id, "vocab_size": language.pad_id + 1}
+    return {
+        "versions": versions(),
+        "language": source,
+        "language_file": f"language{language.suffix}",
+        "language_sha256": saved,
+        "fingerprint": language.fingerprint(),
+        "max_length": language.max_length,
+        "words": list(language.words),
+        "classes": {name: list(task.classes) for name, task in language.tasks.items()},
+        **asked,
+        **({"tokens": flat} if asked["format"] == "bin" else {}),
+        "shard_sentences": shard_sentences or max(1, min(SHARD_SENTENCES, SHARD_NUMBERS // numbers)),
+        "shards": [],
+        "complete": False,
+    }
+
+
+def _found_or_new(out: Path, manifest: dict[str, Any]) -> Corpus:
+    """The corpus that is there already, if it is this one, or a new one where there is nothing yet."""
+    # An interruption before the first shard leaves no more than the language and half-written files.
+    if not out.exists() or (out.is_dir() and all(p.name.startswith((".", "language.")) for p in out.iterdir())):
+        return Corpus(out, manifest)
+    try:
+        known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise InputError(
+            f"{out} holds something else, expected a new or empty directory; choose another --out"
+        ) from None
+    for key, value in manifest.items():
+        if key not in MAY_DIFFER and known.get(key) != value:
+            shown = "another" if isinstance(value, (list, dict)) or key == "fingerprint" else f"{known.get(key)} there"
+            raise InputError(f"{out} holds another corpus ({key}: {shown}), expected this one; choose another --out")
+    return open_corpus(out)

@@ -1,0 +1,197 @@
+"""Drawing derivation trees as compiled code: sentence by sentence, each top down from its length, without rejection.
+
+A symbol A over w words takes an option with probability proportional to what it is worth,
+
+    A -> B C, split k:  p(A -> B C) beta_k(B) beta_{w-k}(C)      A -> B:  p(A -> B) beta_w(B)      a word (w = 1):  p(A -> any word)
+
+with beta_w(A) = P(A yields w words): exact under a bound on the length, at criticality and beyond. Random numbers are a
+function of (key, sentence, number of the draw) alone, so threads do not change what is drawn.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from .chart_passes import in_parallel
+from .grammar import Rules
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+"""Constants of SplitMix64 (Steele, Lea, Flood 2014)."""
+
+
+class Options(NamedTuple):
+    """What each symbol may do: binary rules in binary_from[A] .. binary_from[A + 1], unary rules likewise.
+
+    worth [max_length + 1, N] is beta up to a scale of each width, scale [max_length + 1, max_length + 1] what a split of w words
+    after k has to be multiplied by; shortest and longest [N] are the widths that a symbol
+    yields. emits [N] is the probability of a word; its words are the row leaf_row[A] of cumulative [leaf symbols, V].
+    lengths [max_length + 1] is the cumulative distribution of the lengths.
+    """
+
+    worth: np.ndarray
+    scale: np.ndarray
+    shortest: np.ndarray
+    longest: np.ndarray
+    binary_from: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    binary_p: np.ndarray
+    unary_from: np.ndarray
+    child: np.ndarray
+    unary_p: np.ndarray
+    emits: np.ndarray
+    leaf_row: np.ndarray
+    cumulative: np.ndarray
+    lengths: np.ndarray
+
+
+def make_options(
+    rules: Rules, worth: np.ndarray, log_scale: np.ndarray, leaves: list[int], emission: np.ndarray, lengths: np.ndarray
+) -> Options:
+    """emission [leaf symbols, V] of the symbols `leaves`; lengths [max_length + 1] the probability of each."""
+    n = len(rules.symbols)
+    binary = sorted(rules.binary)
+    unary = sorted(rules.unary)
+    possible = worth > 0
+    widths = np.arange(len(worth))[:, None]
+    emits, leaf_row = np.zeros(n), np.full(n, -1)
+    emits[leaves], leaf_row[leaves] = emission.sum(1) * np.exp(-log_scale[1]), np.arange(len(leaves))
+    return Options(
+        worth,
+        _split_scales(log_scale),
+        np.where(possible, widths, len(worth)).min(0),
+        np.where(possible, widths, 0).max(0),
+        np.searchsorted([rule[0] for rule in binary], np.arange(n + 1)),
+        *(np.array([rule[i] for rule in binary], dtype=np.int64) for i in (1, 2)),
+        np.array([rule[3] for rule in binary], dtype=np.float64),
+        np.searchsorted([rule[0] for rule in unary], np.arange(n + 1)),
+        np.array([rule[1] for rule in unary], dtype=np.int64),
+        np.array([rule[2] for rule in unary], dtype=np.float64),
+        emits,
+        leaf_row,
+        emission.cumsum(1),
+        lengths.cumsum(),
+    )
+
+
+def _split_scales(log_scale: np.ndarray) -> np.ndarray:
+    """[w, k] = exp(log_scale[k] + log_scale[w - k] - log_scale[w]); of no account where a width has no scale."""
+    log_scale = np.where(log_scale > -np.inf, log_scale, 0.0)
+    table = np.zeros((len(log_scale), len(log_scale)))
+    for width in range(2, len(log_scale)):
+        here = log_scale[1:width]
+        table[width, 1:width] = np.exp(here + here[::-1] - log_scale[width])
+    return table
+
+
+def draw_sentences(
+    options: Options, num_sentences: int, pad: int, generator: torch.Generator, with_nodes: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(tokens [n, max_length], lengths [n], nodes [n, most nodes, 3] or None): see `PCFG.sample`."""
+    key = torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator).numpy().view(np.uint64)
+    tokens = np.full((num_sentences, len(options.lengths) - 1), pad)
+    lengths, counts = np.empty(num_sentences, np.int64), np.empty(num_sentences, np.int64)
+    no_nodes = np.empty((0, 0, 3), np.int64)
+    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, no_nodes)
+    if not with_nodes:
+        return torch.from_numpy(tokens), torch.from_numpy(lengths), None
+    nodes = np.full((num_sentences, int(counts.max(initial=0)), 3), -1)
+    # The same key draws the same trees: now it is known how much room they need.
+    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, nodes)
+    return torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(nodes)
+
+
+@njit(cache=True, nogil=True)
+def _mixed(x: np.uint64) -> np.uint64:
+    x = (x ^ (x >> np.uint64(30))) * FIRST
+    x = (x ^ (x >> np.uint64(27))) * SECOND
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def _uniform(key: np.ndarray, row: int, draw: int) -> float:
+    """A number in [0, 1), a function of the key [2], the row and the number of the draw."""
+    counter = (np.uint64(row) << np.uint64(32)) | np.uint64(draw)
+    bits = _mixed(_mixed(key[0] + counter * GOLDEN) ^ key[1])
+    return np.float64(bits >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, nogil=True)
+def _find(cumulative: np.ndarray, uniform: float) -> int:
+    """The first entry whose cumulative weight exceeds uniform times the total; never one of weight zero."""
+    target = uniform * cumulative[-1]
+    entry = np.searchsorted(cumulative, target, side="right")
+    while entry >= len(cumulative) or (entry > 0 and cumulative[entry] == cumulative[entry - 1]):
+        entry -= 1
+    return entry
+
+
+@njit(cache=True, nogil=True)
+def _choose(options: Options, symbol: int, width: int, uniform: float) -> tuple[int, int, int]:
+    """(left child or only child, right child, split): split 0 for a unary rule, -1 for a word."""
+    worth, left = options.worth, uniform * options.worth[width, symbol]
+    chosen = (-1, -1, -2)
+    if width == 1 and options.emits[symbol] > 0.0:
+        chosen = (symbol, symbol, -1)
+        left -= options.emits[symbol]
+        if left < 0.0:
+            return chosen
+    for rule in range(options.unary_from[symbol], options.unary_from[symbol + 1]):
+        value = options.unary_p[rule] * worth[width, options.child[rule]]
+        if value > 0.0:
+            chosen = (options.child[rule], -1, 0)
+            left -= value
+            if left < 0.0:
+                return chosen
+    for rule in range(options.binary_from[symbol], options.binary_from[symbol + 1]):
+        b, c, p = options.left[rule], options.right[rule], options.binary_p[rule]
+        low = max(options.shortest[b], width - options.longest[c])
+        for k in range(low, min(options.longest[b], width - options.shortest[c]) + 1):
+            value = worth[k, b] * worth[width - k, c] * (p * options.scale[width, k])
+            if value > 0.0:
+                chosen = (b, c, k)
+                left -= value
+                if left < 0.0:
+                    return chosen
+    return chosen
+
+
+@njit(cache=True, nogil=True)
+def _draw(
+    options: Options,
+    key: np.ndarray,
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    counts: np.ndarray,
+    nodes: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    stack = np.empty((tokens.shape[1] + 1, 3), np.int64)
+    for row in range(begin, end):
+        lengths[row] = _find(options.lengths, _uniform(key, row, 0))
+        stack[0] = (0, lengths[row], 0)
+        waiting, draw, visited = 1, 1, 0
+        while waiting:
+            waiting -= 1
+            start, width, symbol = stack[waiting]
+            if len(nodes):
+                nodes[row, visited] = (start, width, symbol)
+            visited += 1
+            first, second, split = _choose(options, symbol, width, _uniform(key, row, draw))
+            draw += 1
+            if split == -1:
+                tokens[row, start] = _find(options.cumulative[options.leaf_row[symbol]], _uniform(key, row, draw))
+                draw += 1
+            elif split == 0:
+                stack[waiting] = (start, width, first)
+                waiting += 1
+            else:
+                stack[waiting] = (start + split, width - split, second)
+                stack[waiting + 1] = (start, split, first)
+                waiting += 2
+        counts[row] = visited

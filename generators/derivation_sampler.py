@@ -1,0 +1,61 @@
+"""Drawing sentences of a grammar with their trees: compiled on a CPU, by tables without a loop over sentences on a GPU."""
+
+import copy
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .categorical import Categorical
+from .chart import InsideTables
+from .derivation import DerivationTable, preorder
+from .derivation_kernel import draw_sentences, make_options
+from .grammar import Rules
+
+
+class DerivationSampler:
+    """Sentences whose length has the given distribution, lengths [max_length + 1], and given the length the grammar's own."""
+
+    def __init__(self, rules: Rules, tables: InsideTables, lengths: Tensor) -> None:
+        self.rules, self.tables, self.lengths = rules, tables, lengths
+        worth, log_scale = tables.yields()
+        leaves, emission = tables.leaf_symbols, tables.emission
+        self.options = make_options(rules, worth, log_scale, leaves, emission.numpy(), lengths.numpy())
+
+    def draw(
+        self, num_sentences: int, generator: torch.Generator, with_trees: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(tokens [n, max_length], lengths [n], trees [n, nodes, 3] or None); see `PCFG.sample`."""
+        if self.lengths.device.type == "cpu":
+            return draw_sentences(self.options, num_sentences, self.tables.emission.shape[1], generator, with_trees)
+        return self.draw_by_table(num_sentences, generator, with_trees)
+
+    def draw_by_table(
+        self, num_sentences: int, generator: torch.Generator, with_trees: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The same on any device: all nodes of one depth of all trees are drawn together."""
+        length_table, word_table, leaf_row, derivations = self._tables
+        device, max_length = self.lengths.device, self.tables.max_length
+        rows = torch.zeros(num_sentences, dtype=torch.long, device=device)
+        lengths = length_table.draw_column(rows, generator)
+        nodes, leaves = derivations.draw(0, lengths, generator, with_trees)
+        sentence, position, symbol = leaves.unbind(1)
+        tokens = torch.full((num_sentences, max_length), self.tables.emission.shape[1], device=device)
+        tokens[sentence, position] = word_table.draw_column(leaf_row[symbol], generator)
+        return tokens, lengths, preorder(nodes, num_sentences, max_length) if with_trees else None
+
+    @cached_property
+    def _tables(self) -> tuple[Categorical, Categorical, Tensor, DerivationTable]:
+        """Of the lengths, of the words, which row of the latter a symbol has, and of what a symbol rewrites to."""
+        device, leaves = self.lengths.device, self.tables.leaf_symbols
+        leaf_row = torch.full((self.tables.num_symbols,), -1, device=device)
+        leaf_row[leaves] = torch.arange(len(leaves), device=device)
+        derivations = DerivationTable(self.rules, self.tables.to("cpu")).to(device)
+        lengths, words = Categorical.from_matrix(self.lengths[None]), Categorical.from_matrix(self.tables.emission)
+        return lengths, words, leaf_row, derivations
+
+    def to(self, device: torch.device | str) -> "DerivationSampler":
+        moved = copy.copy(self)
+        moved.tables, moved.lengths = self.tables.to(device), self.lengths.to(device)
+        moved.__dict__.pop("_tables", None)
+        return moved

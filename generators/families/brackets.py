@@ -1,0 +1,126 @@
+"""Balanced brackets: as many ( as ), in any order (Liu et al. 2022, section 6).
+
+A sentence is uniform over the C(T, T/2) strings of even length T with equally many of both. Given some of its words,
+all ways to fill in the rest are equally likely. So with k visible ( and h hidden words beside the one at t
+
+    p(x_t = ( | the visible words other than the one at t) = (T/2 - k) / (h + 1),
+
+which is 0 or 1 where nothing else is hidden.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import torch
+import yaml
+from torch import Tensor
+
+from ...errors import InputError
+from ..bracket_tasks import OpenBrackets, default_prefixes
+from ..language import Language
+from ..sentences import Sentences
+from ..tasks import Task, checked_positions
+
+
+class BalancedBrackets(Language):
+    """The uniform distribution over strings of `length` words with as many ( (word 0) as ) (word 1).
+
+    task_positions: the L of the tasks difference-L; unless given, a quarter, half and three quarters of the length.
+    Raises InputError for a length that is odd or below 2, and for positions that are not between 1 and length - 1.
+    """
+
+    words = ("(", ")")
+
+    def __init__(self, length: int, task_positions: Sequence[int] | None = None) -> None:
+        if length < 2 or length % 2:
+            raise InputError(f"length is {length}, expected an even number, at least 2; change it")
+        self.max_length, self.half = length, length // 2
+        self.length_log_prob = torch.full((length + 1,), -torch.inf, dtype=torch.float64)
+        self.length_log_prob[length] = 0.0
+        self.task_positions = checked_positions(task_positions, length - 1)
+
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """num_sentences sentences: a random permutation of T/2 times ( and T/2 times ). There are no latents."""
+        keys = torch.rand(num_sentences, self.max_length, generator=generator, dtype=torch.float64, device=self.device)
+        tokens = (keys.argsort(1) >= self.half).long()
+        return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
+
+    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, None)
+        possible = (self._seen(tokens, lengths, hidden).sum(1) == self.half).all(1)
+        log_p = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
+        return log_p.masked_fill(possible, -math.log(math.comb(self.max_length, self.half)))
+
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        for length in lengths.unique().tolist():
+            self.check_length(length, (lengths == length).nonzero()[:, 0])
+        seen = self._seen(tokens, lengths, hidden)
+        total = seen.sum(1, keepdim=True)
+        if bool((total > self.half).any()):
+            row = int((total > self.half).nonzero()[0, 0])
+            raise InputError(
+                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
+            )
+        others = (total - seen.long()).double()
+        unknown = self.max_length - others.sum(-1, keepdim=True)
+        inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
+        return torch.where(inside[..., None], (self.half - others) / unknown, 0.0).to(dtype)
+
+    def conditional_at(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        return self.conditional(tokens, lengths, hidden, dtype)[hidden]
+
+    def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """p(( | x_1 .. x_t) = (T/2 - number of ( so far) / (T - t); the end after T words. See `Language.next_word`."""
+        tokens, lengths = self.checked_beginnings(tokens, lengths)
+        seen = self._seen(tokens, lengths, torch.zeros_like(tokens, dtype=torch.bool)).cumsum(1)
+        if bool((seen > self.half).any()):
+            row = int((seen > self.half).nonzero()[0, 0])
+            raise InputError(f"no sentence begins with the words of sentence {row}; leave it out or correct them")
+        left = self.half - torch.nn.functional.pad(seen.double(), (0, 0, 1, 0))
+        ends = (left.sum(-1, keepdim=True) == 0).double()
+        following = left / left.sum(-1, keepdim=True).clamp(min=1)
+        inside = torch.arange(tokens.shape[1] + 1, device=self.device) <= lengths[:, None]
+        return torch.cat([following, ends], -1) * inside[..., None]
+
+    def floats_per_sentence(self, length: int) -> int:
+        return 8 * length
+
+    def _seen(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Tensor:
+        """Where a visible ( stands, and where a visible ), [n, T, 2] bool."""
+        visible = (torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]) & ~hidden
+        return torch.stack([(tokens == word) & visible for word in range(2)], -1)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
+        """difference-L: the number of ( minus the number of ) among the first L words (the paper's g, of a prefix)."""
+        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
+        return {f"difference-{words}": self._difference(words) for words in prefixes}
+
+    def _difference(self, words: int) -> Task:
+        most = min(words, self.max_length - words)
+        return OpenBrackets(f"difference-{words}", words, [True, False], range(-most, most + 1, 2))
+
+    suffix = ".yaml"
+
+    def save(self, path: str) -> str:
+        """Writes path.yaml: family, length, and task_positions where they were given."""
+        positions = {} if self.task_positions is None else {"task_positions": list(self.task_positions)}
+        with open(path + self.suffix, "w", encoding="utf-8") as file:
+            yaml.safe_dump({"family": "brackets", "length": self.max_length} | positions, file, sort_keys=False)
+        return path + self.suffix
+
+
+def build(*, length: int, task_positions: list | None = None) -> Language:
+    """The family brackets: `BalancedBrackets`."""
+    return BalancedBrackets(length, task_positions)

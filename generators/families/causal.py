@@ -1,0 +1,53 @@
+"""A causal network as a YAML file describes it."""
+
+from pathlib import Path
+
+from ...errors import InputError
+from ..causal import CausalLM
+from ..language import Language
+
+DEFAULT_LENGTH = 24
+"""Words in a sentence where nothing else is said (Liu et al. 2022, A.1)."""
+
+
+def build(
+    *,
+    model: str,
+    words: int | None = None,
+    length: int = DEFAULT_LENGTH,
+    temperature: float = 1.0,
+    token_counts: str | None = None,
+    token_ids: list | None = None,
+    dtype: str = "float32",
+    sha256: str | None = None,
+) -> Language:
+    """As `CausalLM`; token_counts is a file as `read_counts` reads it. Nothing here is random."""
+    counts = None if token_counts is None else read_counts(Path(token_counts))
+    return CausalLM(model, length, words, token_ids, counts, temperature, dtype, sha256)
+
+
+def read_counts(path: Path) -> dict[int, float]:
+    """token id -> how often it occurs, from a text file with one "id count" a line, separated by blanks or tabs.
+
+    Raises InputError, naming the line, for anything else, and for a token id that is counted twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"token_counts: {path} cannot be read ({error}); expected a text file, check the path"
+        ) from None
+    counts: dict[int, float] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            token_id, count = line.split()
+            key, value = int(token_id), float(count)
+        except ValueError:
+            key, value = -1, -1.0
+        if key < 0 or not value >= 0 or key in counts:
+            problem = f"counts token {key} twice" if key in counts else f"is {line!r}"
+            raise InputError(
+                f"token_counts: {path}, line {number} {problem}, expected a token id and its count; correct it"
+            )
+        counts[key] = value
+    return counts

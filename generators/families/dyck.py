@@ -1,0 +1,144 @@
+"""Dyck-k: properly nested brackets of k kinds, of bounded length and, where wanted, of bounded depth.
+
+The grammar without empty rules is, for each kind i, with q the probability that more follows inside a pair or after it,
+
+    S -> (i )i  [(1-q)^2 / k]  |  (i S )i  [q (1-q) / k]  |  (i )i S  [(1-q) q / k]  |  (i S )i S  [q^2 / k]
+
+A string of n pairs has one tree: n - 1 of its 2 n places inside and after a pair are filled, n + 1 are not. So
+
+    p(string) = q^(n-1) (1-q)^(n+1) / k^n,
+
+the same for all strings of a length. Cut at a length, P(n) is proportional to Catalan(n) (q (1-q))^n: q and 1 - q give
+the same language, and q = 1/2 the longest strings; `lengths` asks for others.
+
+With a depth of at most D there is a symbol S_d for the pairs at each depth d. For x = q (1-q), the price of a pair, let
+
+    Z_d = x (1 + Z_{d+1}) (1 + Z_d),  Z_{D+1} = 0
+
+be the total weight of what S_d yields. The place inside a pair is filled with probability Z_{d+1} / (1 + Z_{d+1}), the
+one after it with Z_d / (1 + Z_d) (Chi 1999), and p(string) = (x / k)^n / Z_1 is again the same for all strings of a
+length.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import yaml
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+
+from ...errors import InputError
+from ..bracket_tasks import OpenBrackets, default_prefixes
+from ..grammar import Grammar, check
+from ..language import Language
+from ..pcfg import PCFG
+from ..tasks import Task, checked_positions
+from .lengths import length_weights
+
+LEAST_CONTINUATION = 1e-6
+"""Below this, q^2 and the weights of long strings leave the range in which grammars are read and written."""
+
+
+class Dyck(PCFG):
+    """Dyck-k over sentences of at most max_length words: ( and ), or (1 and )1, (2 and )2, ... where k > 1.
+
+    kinds: k. continuation: q. max_depth: D, no bound unless given. lengths: length -> weight replaces the distribution
+    of lengths (see `PCFG`). task_positions: the L of the tasks depth-L; unless given, a quarter, half and three
+    quarters.
+
+    Raises InputError for kinds or max_depth below 1, a max_length that is odd or below 2, a continuation that is not
+    between 1e-6 and 1 - 1e-6, and as `PCFG` does.
+    """
+
+    def __init__(
+        self,
+        kinds: int,
+        max_length: int,
+        continuation: float = 0.5,
+        max_depth: int | None = None,
+        lengths: Mapping[int, float] | None = None,
+        task_positions: Sequence[int] | None = None,
+    ) -> None:
+        if kinds < 1 or (max_depth is not None and max_depth < 1):
+            raise InputError(f"kinds is {kinds}, max_depth {max_depth}: expected at least 1 of each; correct them")
+        if max_length < 2 or max_length % 2:
+            raise InputError(f"max_length is {max_length}, expected an even number, at least 2; change it")
+        if not LEAST_CONTINUATION <= continuation <= 1 - LEAST_CONTINUATION:
+            raise InputError(
+                f"continuation is {continuation}, expected a probability between 1e-6 and 1 - 1e-6; correct it"
+            )
+        self.kinds, self.continuation, self.max_depth = kinds, continuation, max_depth
+        self.task_positions = checked_positions(task_positions, max_length - 1)
+        super().__init__(_grammar(kinds, continuation, max_depth, max_length), max_length, {}, lengths)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
+        """depth-L: how many brackets are open after L words; 0 where the sentence is shorter."""
+        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
+        return {f"depth-{words}": self._depth(words) for words in prefixes}
+
+    def _depth(self, words: int) -> Task:
+        lengths = (self.length_log_prob > -float("inf")).nonzero()[:, 0].tolist()
+        values = {0} if lengths[0] < words else set()
+        deepest = max(lengths) // 2 if self.max_depth is None else self.max_depth
+        for length in lengths:
+            values.update(range(words % 2, min(words, length - words, deepest) + 1, 2))
+        return OpenBrackets(f"depth-{words}", words, [word.startswith("(") for word in self.words], values)
+
+    def save(self, path: str) -> str:
+        """Writes path.yaml: family, kinds, max_length, continuation; max_depth, lengths, task_positions where given.
+
+        The grammar follows from them by products and quotients alone, so it comes back bit for bit.
+        """
+        positions = None if self.task_positions is None else list(self.task_positions)
+        keys = {
+            "family": "dyck",
+            "kinds": self.kinds,
+            "max_length": self.max_length,
+            "continuation": self.continuation,
+            "max_depth": self.max_depth,
+            "lengths": self.lengths,
+            "task_positions": positions,
+        }
+        with open(path + self.suffix, "w", encoding="utf-8") as file:
+            yaml.safe_dump({k: v for k, v in keys.items() if v is not None}, file, sort_keys=False)
+        return path + self.suffix
+
+
+def build(
+    *,
+    kinds: int,
+    max_length: int,
+    continuation: float = 0.5,
+    max_depth: int | None = None,
+    lengths: dict | None = None,
+    task_positions: list | None = None,
+) -> Language:
+    """The family dyck: `Dyck`."""
+    return Dyck(kinds, max_length, continuation, max_depth, length_weights(lengths), task_positions)
+
+
+def _grammar(kinds: int, continuation: float, max_depth: int | None, max_length: int) -> Grammar:
+    if max_depth is None or max_depth >= max_length // 2:
+        start = Nonterminal("S")
+        return check(start, _rules(kinds, start, start, continuation, continuation))
+    per_pair = continuation * (1 - continuation)
+    rules: list[ProbabilisticProduction] = []
+    inside = 0.0
+    for depth in range(max_depth, 0, -1):
+        following = per_pair * (1 + inside) / (1 - per_pair * (1 + inside))
+        fills = (inside / (1 + inside), following / (1 + following))
+        rules = [*_rules(kinds, Nonterminal(f"S_{depth}"), Nonterminal(f"S_{depth + 1}"), *fills), *rules]
+        inside = following
+    return check(Nonterminal("S_1"), rules)
+
+
+def _rules(
+    kinds: int, here: Nonterminal, below: Nonterminal, inside: float, after: float
+) -> Iterator[ProbabilisticProduction]:
+    """The rules of `here`: a pair with `below` inside it and `here` after it, each with its own probability."""
+    for kind in range(1, kinds + 1):
+        opening, closing = ("(", ")") if kinds == 1 else (f"({kind}", f"){kind}")
+        for content, p in (((), 1 - inside), ((below,), inside)):
+            for rest, q in (((), 1 - after), ((here,), after)):
+                right = (opening, *content, closing, *rest)
+                yield ProbabilisticProduction(here, right, prob=p * q / kinds)

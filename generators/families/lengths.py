@@ -1,0 +1,11 @@
+"""The distribution of lengths that a YAML file may ask for."""
+
+from ...errors import InputError
+
+
+def length_weights(lengths: dict | None) -> dict[int, float] | None:
+    """length -> weight as YAML holds it. Raises InputError for anything but whole numbers with numbers."""
+    for length, weight in (lengths or {}).items():
+        if type(length) is not int or type(weight) not in (int, float):
+            raise InputError(f"lengths: {length!r}: {weight!r}, expected a whole number: its weight; correct it")
+    return lengths

@@ -1,0 +1,50 @@
+"""The temperature at which a random language has the loss floor that is asked for."""
+
+import math
+from collections.abc import Callable
+
+from ...errors import InputError
+from ...randomness import random_stream
+from ..language import Language
+
+LOWEST, HIGHEST = 0.05, 20.0
+"""Temperatures between which the target is sought."""
+
+TOLERANCE = 0.005
+"""Nats between the target and the floor as measured on SENTENCES sentences."""
+
+SENTENCES = 2000
+MOST_HALVINGS = 30
+
+
+def at_target_floor(build: Callable[[float], Language], target: float | None, temperature: float, seed: int) -> Language:
+    """The language build(t) whose loss floor, as measured with one hidden word, is `target` nats; build(temperature) without a target.
+
+    Bisection on log t. Every measurement takes the same random numbers, so the floor is a continuous function of t; the
+    true floor is within TOLERANCE + the measurement's standard error of the target.
+
+    Raises InputError, saying what can be reached, for a target that no temperature from LOWEST to HIGHEST reaches.
+    """
+    if target is None:
+        return build(temperature)
+
+    def excess(language: Language) -> float:
+        return language.loss_floor(SENTENCES, random_stream(seed, "floor")).value - target
+
+    low, high = math.log(LOWEST), math.log(HIGHEST)
+    below, above = excess(build(LOWEST)), excess(build(HIGHEST))
+    if not below - TOLERANCE <= 0 <= above + TOLERANCE:
+        raise InputError(
+            f"target_floor is {target:g}, expected {below + target:.3f} to {above + target:.3f} nats, the floors of this "
+            f"language at temperatures {LOWEST:g} to {HIGHEST:g}; change it or the number of words"
+        )
+    for _ in range(MOST_HALVINGS):
+        middle = (low + high) / 2
+        language = build(math.exp(middle))
+        distance = excess(language)
+        if abs(distance) <= TOLERANCE:
+            return language
+        low, high = (middle, high) if distance < 0 else (low, middle)
+    raise InputError(
+        f"target_floor is {target:g}, but the floor jumps past it at temperature {math.exp(middle):.4g}; change it or the seed"
+    )

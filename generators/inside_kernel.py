@@ -1,0 +1,208 @@
+"""The inside pass as compiled code: eight sentences side by side, their charts in cache.
+
+The recursions are those of `chart`, over the tables of `chart_plan`. A cell is a span; its scores are values [slots, 8] times
+2^exponent, an exponent for each sentence, so that no length underflows. Where the parts of a sum have exponents further
+apart than SLACK, each part is brought to its true size before it is added: a part that could have been large, but is zero,
+then hides nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .chart_plan import BLOCK, CHILD_BITS, Plan
+from .lanes import (
+    ALIVE,
+    DEAD,
+    LANES,
+    load,
+    normalise,
+    powers_of_two,
+    scale_into,
+    spread,
+    store,
+    times,
+    times_plus,
+)
+
+SLACK = 256
+"""Powers of two by which the parts of one sum may differ before they are looked at one by one."""
+
+CHILD = (1 << CHILD_BITS) - 1
+
+
+class Space(NamedTuple):
+    """The charts of eight sentences, beta and alpha [slots * 8] with exponents [cells, 8], and room for sums in the making."""
+
+    beta: np.ndarray
+    beta_exponent: np.ndarray
+    alpha: np.ndarray
+    alpha_exponent: np.ndarray
+    pairs: np.ndarray
+    symbols: np.ndarray
+    fresh: np.ndarray
+    fresh_exponent: np.ndarray
+    scaled_left: np.ndarray
+    scaled_right: np.ndarray
+    wanted: np.ndarray
+    factor: np.ndarray
+    other: np.ndarray
+
+
+@njit(cache=True, nogil=True)
+def make_space(plan: Plan, with_outside: bool) -> Space:
+    slots, cells, widest = plan.first_slot[-1], plan.first_cell[-1], plan.widest
+    outside_slots = slots if with_outside else 0
+    return Space(
+        np.zeros(slots * LANES),
+        np.full((cells, LANES), DEAD),
+        np.zeros(outside_slots * LANES),
+        np.full((cells, LANES), DEAD),
+        np.zeros(plan.num_pairs.max() * LANES),
+        np.zeros(plan.num_symbols * LANES),
+        np.zeros(widest * LANES),
+        np.full(LANES, DEAD),
+        np.zeros(plan.length * widest * LANES),
+        np.zeros(plan.length * widest * LANES),
+        np.zeros((plan.length, 2), np.bool_),
+        np.ones(LANES),
+        np.ones(LANES),
+    )
+
+
+@njit(cache=True, nogil=True)
+def place(plan: Plan, width: int, start: int) -> tuple[int, int]:
+    """(cell, first slot) of a span."""
+    start *= plan.step
+    return plan.first_cell[width] + start, plan.first_slot[width] + start * plan.count[width]
+
+
+@njit(cache=True, nogil=True)
+def clear(values: np.ndarray, exponents: np.ndarray, first: int, count: int) -> None:
+    values[first * LANES : (first + count) * LANES] = 0.0
+    exponents[:] = DEAD
+
+
+@njit(cache=True, nogil=True)
+def merge(space: Space, values: np.ndarray, exponents: np.ndarray, first: int, count: int) -> None:
+    """Adds fresh * 2^fresh_exponent to values * 2^exponents."""
+    for lane in range(LANES):
+        top = max(exponents[lane], space.fresh_exponent[lane])
+        space.factor[lane] = exponents[lane] - top
+        space.other[lane] = space.fresh_exponent[lane] - top
+        exponents[lane] = top
+    powers_of_two(space.factor)
+    powers_of_two(space.other)
+    old, new = load(space.factor, 0), load(space.other, 0)
+    for slot in range(count):
+        store(values, first + slot, times_plus(load(space.fresh, slot), new, times(load(values, first + slot), old)))
+
+
+@njit(cache=True, nogil=True)
+def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> None:
+    """out[A] += sum_B U[A, B] symbols[B] for the kept symbols A."""
+    for i in range(plan.closure_from[kind], plan.closure_from[kind + 1]):
+        at, p = first + plan.closure_slot[i], spread(plan.closure_p[i])
+        store(out, at, times_plus(p, load(space.symbols, plan.closure_symbol[i]), load(out, at)))
+
+
+@njit(cache=True, nogil=True)
+def inside_leaf(plan: Plan, space: Space, start: int, scores: np.ndarray) -> None:
+    """beta of one word from the scores [leaf symbols * 8] of its leaf symbols."""
+    cell, first = place(plan, 1, start)
+    clear(space.beta, space.beta_exponent[cell], first, plan.count[1])
+    space.symbols[:] = 0.0
+    for leaf in range(len(plan.leaf)):
+        at = plan.leaf[leaf] * LANES
+        space.symbols[at : at + LANES] = scores[leaf * LANES : (leaf + 1) * LANES]
+    close(plan, plan.kind[1], space, space.beta, first)
+    space.beta_exponent[cell, :] = 0
+    normalise(space.beta, first, plan.count[1], space.beta_exponent[cell], space.factor)
+
+
+@njit(cache=True, nogil=True)
+def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
+    """beta of a span of two words or more from those of the spans within it."""
+    cell, first = place(plan, width, start)
+    count = plan.count[width]
+    clear(space.beta, space.beta_exponent[cell], first, count)
+    begin, end = plan.split_from[width], plan.split_from[width + 1]
+    run = end - begin if _together(plan, space, width, start) else 1
+    for split in range(begin, end, max(run, 1)):
+        _sum_splits(plan, space, width, start, split, split + run)
+        merge(space, space.beta, space.beta_exponent[cell], first, count)
+
+
+@njit(cache=True, nogil=True)
+def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
+    """Whether all splits of a span that may count are of about one size."""
+    highest, lowest = space.factor, space.other
+    highest[:], lowest[:] = DEAD, -DEAD
+    for split in range(plan.split_from[width], plan.split_from[width + 1]):
+        k = plan.split_left[split]
+        left, right = place(plan, k, start)[0], place(plan, width - k, start + k)[0]
+        for lane in range(LANES):
+            exponent = space.beta_exponent[left, lane] + space.beta_exponent[right, lane]
+            if exponent > ALIVE:
+                highest[lane] = max(highest[lane], exponent)
+                lowest[lane] = min(lowest[lane], exponent)
+    together = True
+    for lane in range(LANES):
+        together &= highest[lane] - lowest[lane] <= SLACK
+    return together
+
+
+@njit(cache=True, nogil=True)
+def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, end: int) -> None:
+    """fresh, fresh_exponent = the part of a span's beta that comes from the splits begin .. end - 1."""
+    kind, top = plan.kind[width], space.fresh_exponent
+    top[:] = DEAD
+    for split in range(begin, end):
+        k = plan.split_left[split]
+        left, right = place(plan, k, start)[0], place(plan, width - k, start + k)[0]
+        for lane in range(LANES):
+            top[lane] = max(top[lane], space.beta_exponent[left, lane] + space.beta_exponent[right, lane])
+    for split in range(begin, end):
+        k = plan.split_left[split]
+        left, left_first = place(plan, k, start)
+        right = place(plan, width - k, start + k)[0]
+        for lane in range(LANES):
+            exponent = space.beta_exponent[left, lane] + space.beta_exponent[right, lane]
+            space.factor[lane] = exponent - top[lane] if exponent > ALIVE else DEAD
+        powers_of_two(space.factor)
+        scale_into(space.scaled_left, room_of(plan, k), space.beta, left_first, plan.count[k], space.factor)
+    space.pairs[: plan.num_pairs[kind] * LANES] = 0.0
+    for block in range(blocks(plan, kind)):
+        for split in range(begin, end):
+            k = plan.split_left[split]
+            _form_pairs(plan, space, split, block, room_of(plan, k), place(plan, width - k, start + k)[1])
+    space.symbols[:] = 0.0
+    for i in range(plan.rule_from[kind], plan.rule_from[kind + 1]):
+        at, p = plan.rule_parent[i], spread(plan.rule_p[i])
+        store(space.symbols, at, times_plus(p, load(space.pairs, plan.rule_pair[i]), load(space.symbols, at)))
+    space.fresh[: plan.count[width] * LANES] = 0.0
+    close(plan, kind, space, space.fresh, 0)
+    normalise(space.fresh, 0, plan.count[width], top, space.factor)
+
+
+@njit(cache=True, nogil=True)
+def blocks(plan: Plan, kind: int) -> int:
+    return (plan.num_pairs[kind] + BLOCK - 1) // BLOCK
+
+
+@njit(cache=True, nogil=True)
+def room_of(plan: Plan, k: int) -> int:
+    """Where scaled_left and scaled_right keep the split after k words."""
+    return (k - 1) * plan.widest
+
+
+@njit(cache=True, nogil=True)
+def _form_pairs(plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int) -> None:
+    """pairs[B C] += left[B] right[C] for the pairs of a block, left from scaled_left, right from beta."""
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        left = load(space.scaled_left, left_first + plan.run_left[run])
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            pair, right = plan.code[i] >> CHILD_BITS, load(space.beta, right_first + (plan.code[i] & CHILD))
+            store(space.pairs, pair, times_plus(left, right, load(space.pairs, pair)))

@@ -1,0 +1,152 @@
+"""Arithmetic on eight sentences at once: vector instructions for the compiled kernels.
+
+A kernel keeps what it knows of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector. numba
+alone would have to prove for every loop over eight entries that its arrays do not overlap, and mostly fails to; a type for the
+vector says it outright, and keeps it in a register. LLVM splits the vectors where a machine's are shorter.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 8
+"""Sentences that a kernel works on together."""
+
+DEAD = -(2**40)
+"""The exponent of a number that is zero; whatever is below ALIVE is such a one."""
+
+ALIVE = -(2**39)
+
+FUSED = ("contract",)
+"""A product and a sum may be rounded once."""
+
+
+class Vector(types.Type):
+    """Eight float64 numbers, one a sentence."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Vector")
+
+
+VECTOR = Vector()
+REGISTER = ir.VectorType(ir.DoubleType(), LANES)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, REGISTER)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    start = builder.mul(index, ir.Constant(ir.IntType(64), LANES))
+    return builder.bitcast(builder.gep(data, [start]), REGISTER.as_pointer())
+
+
+@intrinsic
+def load(typing: Any, array: Any, i: Any) -> Any:
+    """array[8 i .. 8 i + 7]"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=8)
+
+    return VECTOR(array, types.int64), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, i: Any, x: Any) -> Any:
+    """array[8 i .. 8 i + 7] = x"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
+        builder.store(arguments[2], pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, VECTOR), generate
+
+
+@intrinsic
+def spread(typing: Any, p: Any) -> Any:
+    """The vector of eight times p."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        undefined = ir.Constant(REGISTER, ir.Undefined)
+        single = builder.insert_element(undefined, arguments[0], ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(single, undefined, zeros)
+
+    return VECTOR(types.float64), generate
+
+
+@intrinsic
+def times(typing: Any, x: Any, y: Any) -> Any:
+    """x * y"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fmul(*arguments)
+
+    return VECTOR(VECTOR, VECTOR), generate
+
+
+@intrinsic
+def times_plus(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """x * y + z"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, y, z = arguments
+        return builder.fadd(builder.fmul(x, y, flags=FUSED), z, flags=FUSED)
+
+    return VECTOR(VECTOR, VECTOR, VECTOR), generate
+
+
+@intrinsic
+def larger(typing: Any, x: Any, y: Any) -> Any:
+    """max(x, y)"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, y = arguments
+        return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+    return VECTOR(VECTOR, VECTOR), generate
+
+
+@njit(cache=True, nogil=True)
+def powers_of_two(exponents: np.ndarray) -> None:
+    """exponents [8] -> 2^exponents, exactly and in place; 0 below 2^-1022."""
+    bits = exponents.view(np.int64)
+    for lane in range(LANES):
+        bits[lane] = np.int64(max(min(exponents[lane], 1023.0) + 1023.0, 0.0)) << 52
+
+
+@njit(cache=True, nogil=True)
+def scale_into(out: np.ndarray, at: int, values: np.ndarray, first: int, count: int, factor: np.ndarray) -> None:
+    """out[at + i] = values[first + i] * factor for i < count"""
+    by = load(factor, 0)
+    for i in range(count):
+        store(out, at + i, times(load(values, first + i), by))
+
+
+@njit(cache=True, nogil=True)
+def normalise(values: np.ndarray, first: int, count: int, exponents: np.ndarray, factor: np.ndarray) -> None:
+    """Brings the largest of values[first .. first + count - 1] into [1/2, 1) in each lane by a power of two.
+
+    The power goes to exponents [8]; a lane of zeros gets DEAD. factor [8] is room to work in.
+    """
+    top = spread(0.0)
+    for slot in range(first, first + count):
+        top = larger(load(values, slot), top)
+    store(factor, 0, top)
+    bits = factor.view(np.int64)
+    for lane in range(LANES):
+        if factor[lane] == 0.0:
+            exponents[lane] = DEAD
+            factor[lane] = 1.0
+        else:
+            power = min(((bits[lane] >> 52) & 0x7FF) - 1022, 1022)
+            exponents[lane] += power
+            bits[lane] = (1023 - power) << 52
+    scale_into(values, first, values, first, count, factor)

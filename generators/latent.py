@@ -1,0 +1,136 @@
+"""Languages with a latent structure over an emission matrix: exact quantities from one upward and one downward pass.
+
+For each sentence length such a language has a partition function Z that is multilinear in the evidence at each position
+(Darwiche 2003; Eisner 2016). With e_t(a) the score of latent leaf state a at position t (its probability of emitting the word seen
+there, or of emitting any word if position t is hidden),
+
+    dZ / d e_t(a) = Z(a at t, all other evidence),
+
+so one backward pass gives  p(x_t = v | the other visible words) = sum_a (dZ / d e_t(a)) emission[a, v] / normaliser
+at all positions and for all words.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .language import Language
+
+
+class LatentLanguage(Language):
+    """A language given by `log_partition` and emission [leaf states, V]: what each latent leaf state emits."""
+
+    emission: Tensor
+
+    @abstractmethod
+    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+        """log Z [n] for leaf_scores [n, T, leaf states], differentiable; -inf where no structure fits the evidence.
+
+        For a language cut at a length, Z is the uncut mass: hidden words everywhere give the mass of the length.
+        """
+
+    @abstractmethod
+    def log_normaliser(self, length: int) -> Tensor:
+        """log Z - log p(x) for a sentence of this length, a scalar."""
+
+    @abstractmethod
+    def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+        """The latent variables' exact posterior given the visible words."""
+
+    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+        """(log Z [n], m [n, T, leaf states]) with m_t proportional to dZ / d e_t at each position.
+
+        Here by the gradient of log_partition; a language that has its own downward pass replaces it.
+        """
+        with torch.enable_grad():
+            scores = leaf_scores.detach().requires_grad_()
+            log_z = self.log_partition(scores)
+            margins = torch.autograd.grad(log_z.sum(), scores)[0]
+        return log_z.detach(), margins
+
+    def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, None)
+        out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
+        for rows, length in self.chunks(lengths):
+            if length < len(self.length_log_prob) and self.length_log_prob[length] > -torch.inf:
+                scores = self.leaf_scores(tokens[rows, :length], hidden[rows, :length])
+                with torch.no_grad():
+                    out[rows] = self.log_partition(scores) - self.log_normaliser(length)
+        return out
+
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        out = torch.empty((*tokens.shape, self.vocab_size), dtype=dtype, device=self.device)
+        for rows, margins in self._margins(tokens, lengths, hidden, dtype):
+            torch.matmul(margins, self.emission.to(dtype), out=out[rows])
+        return out
+
+    def conditional_at(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        out = [torch.zeros(0, self.vocab_size, dtype=dtype, device=self.device)]
+        for rows, margins in self._margins(tokens, lengths, hidden, dtype):
+            out.append(margins[hidden[rows]] @ self.emission.to(dtype))
+        return torch.cat(out)
+
+    def _margins(
+        self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """(rows, m [rows, T, leaf states]) with m @ emission the conditionals, within the memory budget; 0 beyond the end."""
+        n, longest = tokens.shape
+        size = self.chunk_size(longest)
+        for begin in range(0, n, size):
+            rows = slice(begin, min(begin + size, n))
+            shape = (rows.stop - begin, longest, len(self.emission))
+            out = torch.zeros(shape, dtype=dtype, device=self.device)
+            for some, length in self.chunks(lengths[rows]):
+                self.check_length(length, some + begin)
+                words, unseen = tokens[rows][some, :length], hidden[rows][some, :length]
+                out[some, :length] = self._normalised_margins(words, unseen, dtype, some + begin)
+            yield rows, out
+
+    def _normalised_margins(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype, rows: Tensor) -> Tensor:
+        log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden, dtype))
+        if dtype != torch.float64 and bool((log_z == -torch.inf).any()):
+            # What a shorter number cannot hold is not yet impossible.
+            log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden))
+        self.check_possible(log_z, rows)
+        total = margins @ self.emission.sum(1).to(margins.dtype)
+        beyond = ~(total.isfinite() & (total > 0)).all(1)
+        if bool(beyond.any()):
+            row = int(rows[beyond.nonzero()[0, 0]])
+            raise InputError(
+                f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
+            )
+        return margins / total[..., None]
+
+    def leaf_scores(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """e [n, T, leaf states]: emission[:, word] at a visible position, the sum over all words at a hidden one."""
+        emission = self.emission.to(dtype)
+        seen = emission.T.contiguous()[tokens.masked_fill(hidden, 0)]
+        return torch.where(hidden[..., None], emission.sum(1), seen) if bool(hidden.any()) else seen
+
+    def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
+        """(rows, length, leaf scores), chunk by chunk; raises InputError for a length that no sentence has."""
+        for rows, length in self.chunks(lengths):
+            self.check_length(length, rows)
+            yield rows, length, self.leaf_scores(tokens[rows, :length], hidden[rows, :length])
+
+    def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
+        """Raises InputError, naming the sentence, where log Z is -inf."""
+        impossible = log_z == -torch.inf
+        if bool(impossible.any()):
+            row = int(rows[impossible.nonzero()[0, 0]])
+            raise InputError(
+                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
+            )

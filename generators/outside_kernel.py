@@ -1,0 +1,147 @@
+"""The outside pass as compiled code: alpha of each span handed down to the spans within it; see `inside_kernel`."""
+
+import numpy as np
+from numba import njit
+
+from .chart_plan import CHILD_BITS, Plan
+from .inside_kernel import CHILD, SLACK, Space, blocks, merge, place, room_of
+from .lanes import ALIVE, DEAD, LANES, load, normalise, powers_of_two, scale_into, spread, store, times_plus
+
+EVERYWHERE = -1
+"""Instead of a position: the outside scores of all spans are wanted, not only of those around one position."""
+
+
+@njit(cache=True, nogil=True)
+def _open(plan: Plan, kind: int, space: Space, first: int) -> None:
+    """symbols[B] = sum_A alpha[A] U[A, B]"""
+    space.symbols[:] = 0.0
+    for i in range(plan.closure_from[kind], plan.closure_from[kind + 1]):
+        at, p = plan.closure_symbol[i], spread(plan.closure_p[i])
+        alpha = load(space.alpha, first + plan.closure_slot[i])
+        store(space.symbols, at, times_plus(p, alpha, load(space.symbols, at)))
+
+
+@njit(cache=True, nogil=True)
+def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -> None:
+    """Hands the alpha of a span down to the spans within it: to all, or to those that hold the position `focus`."""
+    cell, first = place(plan, width, start)
+    kind, exponents = plan.kind[width], space.alpha_exponent[cell]
+    normalise(space.alpha, first, plan.count[width], exponents, space.factor)
+    if exponents.max() <= ALIVE:
+        return
+    _open(plan, kind, space, first)
+    space.pairs[: plan.num_pairs[kind] * LANES] = 0.0
+    for i in range(plan.rule_from[kind], plan.rule_from[kind + 1]):
+        at, p = plan.rule_pair[i], spread(plan.rule_p[i])
+        store(space.pairs, at, times_plus(p, load(space.symbols, plan.rule_parent[i]), load(space.pairs, at)))
+    begin, end = plan.split_from[width], plan.split_from[width + 1]
+    for split in range(begin, end):
+        k = plan.split_left[split]
+        left, right = (k, start), (width - k, start + k)
+        for_left, for_right = focus < start + k, focus == EVERYWHERE or focus >= start + k
+        space.wanted[k - 1, 0] = for_left and _offer(plan, space, exponents, split, left, right, space.scaled_right, k)
+        space.wanted[k - 1, 1] = for_right and _offer(plan, space, exponents, split, right, left, space.scaled_left, k)
+    for block in range(blocks(plan, kind)):
+        for split in range(begin, end):
+            k = plan.split_left[split]
+            left_first, right_first = place(plan, k, start)[1], place(plan, width - k, start + k)[1]
+            if space.wanted[k - 1, 0] and space.wanted[k - 1, 1]:
+                _give_both(plan, space, split, block, left_first, right_first, room_of(plan, k))
+            elif space.wanted[k - 1, 0]:
+                _give_left(plan, space, split, block, space.alpha, left_first, room_of(plan, k))
+            elif space.wanted[k - 1, 1]:
+                _give_right(plan, space, split, block, space.alpha, right_first, room_of(plan, k))
+
+
+@njit(cache=True, nogil=True)
+def _offer(
+    plan: Plan,
+    space: Space,
+    exponents: np.ndarray,
+    split: int,
+    child: tuple[int, int],
+    sibling: tuple[int, int],
+    scaled: np.ndarray,
+    k: int,
+) -> bool:
+    """Puts the sibling's beta, brought to the scale of the child's alpha, into `scaled`; whether it is still to be added.
+
+    It is not where there is nothing to give, nor where the scales are so far apart that it is added here.
+    """
+    cell, first = place(plan, child[0], child[1])
+    sibling_cell, sibling_first = place(plan, sibling[0], sibling[1])
+    mine, given = space.alpha_exponent[cell], space.fresh_exponent
+    alive, together = False, True
+    for lane in range(LANES):
+        given[lane] = exponents[lane] + space.beta_exponent[sibling_cell, lane]
+        if given[lane] > ALIVE:
+            alive = True
+            together &= mine[lane] <= ALIVE or abs(given[lane] - mine[lane]) <= SLACK
+    if not alive:
+        return False
+    for lane in range(LANES):
+        if together and given[lane] > ALIVE and mine[lane] <= ALIVE:
+            mine[lane] = given[lane]
+        reference = mine[lane] if together else given[lane]
+        space.factor[lane] = given[lane] - reference if given[lane] > ALIVE else DEAD
+    powers_of_two(space.factor)
+    scale_into(scaled, room_of(plan, k), space.beta, sibling_first, plan.count[sibling[0]], space.factor)
+    if together:
+        return True
+    space.fresh[: plan.count[child[0]] * LANES] = 0.0
+    for block in range(blocks(plan, plan.kind[child[0] + sibling[0]])):
+        if child[1] < sibling[1]:
+            _give_left(plan, space, split, block, space.fresh, 0, room_of(plan, k))
+        else:
+            _give_right(plan, space, split, block, space.fresh, 0, room_of(plan, k))
+    normalise(space.fresh, 0, plan.count[child[0]], given, space.factor)
+    merge(space, space.alpha, mine, first, plan.count[child[0]])
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
+    """out[B] += sum_C pairs[B C] right[C] for the pairs of a block, right from scaled_right."""
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        total = load(out, first + plan.run_left[run])
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            right = load(space.scaled_right, room + (plan.code[i] & CHILD))
+            total = times_plus(load(space.pairs, plan.code[i] >> CHILD_BITS), right, total)
+        store(out, first + plan.run_left[run], total)
+
+
+@njit(cache=True, nogil=True)
+def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
+    """out[C] += sum_B pairs[B C] left[B] for the pairs of a block, left from scaled_left."""
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        left = load(space.scaled_left, room + plan.run_left[run])
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            to = first + (plan.code[i] & CHILD)
+            store(out, to, times_plus(load(space.pairs, plan.code[i] >> CHILD_BITS), left, load(out, to)))
+
+
+@njit(cache=True, nogil=True)
+def _give_both(
+    plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int, room: int
+) -> None:  # fmt: skip
+    """What `_give_left` and `_give_right` add to alpha, in one pass over the pairs."""
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        left = load(space.scaled_left, room + plan.run_left[run])
+        total = load(space.alpha, left_first + plan.run_left[run])
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            pair, child = load(space.pairs, plan.code[i] >> CHILD_BITS), plan.code[i] & CHILD
+            total = times_plus(pair, load(space.scaled_right, room + child), total)
+            store(space.alpha, right_first + child, times_plus(pair, left, load(space.alpha, right_first + child)))
+        store(space.alpha, left_first + plan.run_left[run], total)
+
+
+@njit(cache=True, nogil=True)
+def outside_leaf(plan: Plan, space: Space, start: int, exponents: np.ndarray) -> None:
+    """symbols[B] * 2^exponents = the outside score of leaf symbol B at one word, before its unary rules."""
+    cell, first = place(plan, 1, start)
+    normalise(space.alpha, first, plan.count[1], space.alpha_exponent[cell], space.factor)
+    _open(plan, plan.kind[1], space, first)
+    exponents[:] = space.alpha_exponent[cell]

@@ -1,0 +1,226 @@
+"""Causal networks in Hugging Face's format: found, checked and read, from safetensors alone and without running their code."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ..errors import InputError, unknown
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+EXPECTED = "expected a directory that holds config.json and model.safetensors, or the id of such a network"
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A causal network as it was read, in eval mode and without gradients.
+
+    model: its absolute directory, or its id. tokens [num_tokens]: the tokenizer's string of each token id, None for an id
+    that the tokenizer does not know; the ids themselves where there is no tokenizer. special: ids that are no words. bos:
+    the id every text begins with. max_positions: how many tokens the network can read, None where it sets no limit.
+    sha256: of config.json and of all parameters, as read.
+    """
+
+    model: str
+    network: Any
+    tokens: tuple[str | None, ...]
+    special: frozenset[int]
+    bos: int
+    max_positions: int | None
+    sha256: str
+
+    def frequent_tokens(self, count: int, counts: Mapping[int, float] | None = None) -> list[int]:
+        """The `count` most frequent token ids, special ones left out, in ascending order.
+
+        counts: token id -> how often it occurs; equal counts go by id. Without counts the lowest ids stand in, which is
+        frequency only as far as the vocabulary is sorted by it: OPT's is (fairseq sorts its dictionary by frequency);
+        in GPT-2's, single bytes come first, then the merges of byte pair encoding, the most frequent pair of their time
+        before the next.
+
+        Raises InputError where there are fewer such tokens, or an id in counts is no token.
+        """
+        candidates = [i for i, token in enumerate(self.tokens) if token is not None and i not in self.special]
+        if counts is not None:
+            for token_id in counts:
+                if not 0 <= token_id < len(self.tokens):
+                    raise InputError(
+                        f"token_counts: {token_id} is no token of {self.model}, expected 0 to {len(self.tokens) - 1}; "
+                        "count with the network's own tokenizer"
+                    )
+            candidates = sorted((i for i in candidates if counts.get(i, 0) > 0), key=lambda i: (-counts[i], i))
+        if not 1 <= count <= len(candidates):
+            kind = "tokens" if counts is None else "counted tokens"
+            raise InputError(
+                f"words: {count}, but {self.model} has {len(candidates)} {kind} that are not special; "
+                f"expected 1 to {len(candidates)}; correct it"
+            )
+        return sorted(candidates[:count])
+
+
+def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
+    """The network in a local directory, or of an id of the Hugging Face hub, taken from the hub's cache here or else fetched.
+
+    dtype: float32 or float64, in which the network computes, whatever its files hold.
+
+    Raises InputError where transformers is not installed, the network cannot be had or is damaged, and where it is not a
+    causal network with a key-value cache and a token that begins every text.
+    """
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            f"model {model}: networks need the package transformers ({_first_line(error)}); "
+            "install it with pip install 'saturation-lab[hf]'"
+        ) from None
+    folder = Path(model).expanduser()
+    local = folder.is_dir()
+    if local:
+        model = str(folder.resolve())
+        _check_files(folder)
+    elif folder.exists() or not _may_be_id(model):
+        raise InputError(f"model {model}: no such directory, {EXPECTED}; check the path")
+    with _quiet():
+        network = _network(transformers, model, dtype, local)
+        config_file = Path(transformers.utils.cached_file(model, "config.json", local_files_only=True))
+        tokenizer = _tokenizer(transformers, model, config_file.parent, local)
+    return _checked(model, network, tokenizer, config_file.read_bytes())
+
+
+def _check_files(folder: Path) -> None:
+    for pattern in ("config.json", "*.safetensors"):
+        if not any(folder.glob(pattern)):
+            raise InputError(
+                f"model {folder}: holds no {pattern}, {EXPECTED}; weights in another format are not read, "
+                "write them with save_pretrained"
+            )
+
+
+def _may_be_id(model: str) -> bool:
+    return model.count("/") <= 1 and not model.startswith((".", "/", "~")) and not model.endswith("/") and model != ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, log lines or warnings of transformers and its hub client; afterwards all is as it was."""
+    from huggingface_hub.utils import logging as hub
+    from transformers.utils import logging
+
+    level, hub_level, bars = logging.get_verbosity(), hub.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    hub.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        hub.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
+    """From files that are here; else, unless it is a local directory, fetched."""
+    options = {"dtype": DTYPES[dtype], "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+    read = partial(transformers.AutoModelForCausalLM.from_pretrained, model, **options)
+    try:
+        try:
+            network, report = read(local_files_only=True)
+        except OSError:
+            if local:
+                raise
+            network, report = read()
+    except _damage() as error:
+        where = "cannot be read" if local else "neither a directory here nor could it be fetched"
+        raise InputError(f"model {model}: {where} ({_first_line(error)}); {EXPECTED}; give one") from None
+    unset = sorted(report["missing_keys"]) or [name for name, p in network.named_parameters() if p.is_meta]
+    if unset:
+        raise InputError(
+            f"model {model}: its files lack the weights {unset[0]} ({len(unset)} in all), "
+            "which would be random; write the network again with save_pretrained"
+        )
+    return network.eval().requires_grad_(False)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What transformers raises, by the kind of damage, for a network or a tokenizer that it cannot build."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    builtin = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
+    return (*builtin, SafetensorError, StrictDataclassError)
+
+
+def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
+    """The tokenizer whose files lie in the folder; fetched before, where it may be; None where there is none."""
+    from huggingface_hub import snapshot_download
+
+    def is_here() -> bool:
+        return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+    try:
+        if not local and not is_here():
+            snapshot_download(model, allow_patterns=["*token*", "vocab.*", "merges.txt"])
+        if not is_here():
+            return None
+        return transformers.AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+    except _damage() as error:
+        raise InputError(
+            f"model {model}: its tokenizer cannot be read ({_first_line(error)}); "
+            "put it right, or take a directory without one, whose words are the token ids"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> Pretrained:
+    config, head = network.config, network.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        raise InputError(f"model {model}: type {config.model_type} has no linear output layer; {EXPECTED}; give one")
+    num_tokens = min(head.out_features, network.get_input_embeddings().num_embeddings)
+    bos = config.bos_token_id
+    if not isinstance(bos, int) or not 0 <= bos < num_tokens:
+        raise InputError(
+            f"model {model}: bos_token_id in config.json is {bos}, expected the token id that begins every text, "
+            f"0 to {num_tokens - 1}; correct it"
+        )
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    special = {i for i in (bos, config.pad_token_id, *ends) if i is not None}
+    if tokenizer is None:
+        tokens: tuple[str | None, ...] = tuple(map(str, range(num_tokens)))
+    else:
+        special |= set(tokenizer.all_special_ids)
+        tokens = tuple(tokenizer.convert_ids_to_tokens(list(range(num_tokens))))
+    with torch.no_grad():
+        cache = getattr(network(torch.tensor([[bos]]), use_cache=True), "past_key_values", None)
+    if not (hasattr(cache, "layers") and hasattr(cache, "batch_select_indices")):
+        raise InputError(
+            f"model {model}: type {config.model_type} keeps no key-value cache, expected a network that reads left to "
+            "right, such as OPT or GPT-2; give one"
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    return Pretrained(model, network, tokens, frozenset(special), bos, positions, _sha256(network, config_bytes))
+
+
+def _sha256(network: nn.Module, config_bytes: bytes) -> str:
+    """Of config.json and each parameter's name, type, shape and bytes; tied parameters count once."""
+    digest = hashlib.sha256(config_bytes)
+    for name, parameter in sorted(network.named_parameters()):
+        digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}".encode())
+        digest.update(parameter.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

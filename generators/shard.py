@@ -1,0 +1,194 @@
+"""One shard of a corpus: its sentences, and its bytes.
+
+The bytes are a pure function of the language, the seed, the shard's number and what is asked for: not of the process that
+makes them, what it made before, or its number of threads. Other versions of the libraries may give other bytes.
+"""
+
+import io
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from .. import __version__
+from ..errors import InputError
+from ..randomness import random_stream
+from .language import Language
+from .load import load_language
+from .masking import hide
+from .sentences import Sentences
+
+FORMATS = ("parquet", "bin")
+
+TOKEN = np.dtype("<u2")
+"""How format bin stores a token: little-endian, 16 bits, no sign."""
+
+Ragged = tuple[np.ndarray, np.ndarray]
+"""The tokens of many sentences, one after the other, and the lengths [n] of these sentences."""
+
+
+def versions() -> dict[str, str]:
+    """What a shard's bytes may depend on beside the recipe."""
+    found = {"satlab": __version__, "torch": torch.__version__, "numpy": np.__version__, "pyarrow": pa.__version__}
+    return {**found, "python": platform.python_version()}
+
+
+def check_versions(begun_with: Mapping[str, str], what: str) -> None:
+    """Raises InputError where shards made here might not fit those that there are. Python itself may be another."""
+    here = versions()
+    for name, version in begun_with.items():
+        if name != "python" and here.get(name) != version:
+            raise InputError(
+                f"{what} was begun with {name} {version}, but {platform.node()} has {name} {here.get(name)}, expected one "
+                f"version for all shards; install {name} {version} there, or begin another corpus"
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all shards of a corpus have in common.
+
+    language: the content of the file that Language.save writes, suffix its suffix. truth: whether the exact conditional
+    at one hidden position a sentence is wanted. versions: those that it must be made with.
+    """
+
+    language: bytes
+    suffix: str
+    seed: int
+    truth: bool
+    format: str
+    versions: Mapping[str, str]
+
+
+def make_shard(recipe: Recipe, number: int, rows: int) -> bytes:
+    """`shard_content` in a process that has the recipe alone. Raises InputError where other libraries are installed."""
+    check_versions(recipe.versions, "the corpus")
+    language = _language(recipe.language, recipe.suffix)
+    return shard_content(language, recipe.seed, recipe.truth, recipe.format, number, rows)
+
+
+def shard_content(language: Language, seed: int, truth: bool, format: str, number: int, rows: int) -> bytes:
+    """The content of shard `number`, of `rows` sentences. language: on the CPU."""
+    with _one_thread():
+        generator = random_stream(seed, "corpus", number)
+        sentences = language.sample(rows, generator)
+        if format == "bin":
+            return _flat(sentences, language.pad_id)
+        return _parquet(_table(language, sentences, generator if truth else None))
+
+
+@lru_cache(maxsize=1)
+def _language(content: bytes, suffix: str) -> Language:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"language{suffix}")
+        path.write_bytes(content)
+        return load_language(path)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over several threads are rounded differently from sums in one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# ---- Parquet
+
+
+def _table(language: Language, sentences: Sentences, truth_generator: torch.Generator | None) -> pa.Table:
+    """tokens, length, a column for each latent variable, label_TASK for each task; with truth, one hidden position more.
+
+    Lists have no padding. truth [V] float64 is p(x_t = v | every other word) at masked_position t.
+    """
+    lengths = sentences.lengths.numpy()
+    inside = np.arange(sentences.tokens.shape[1]) < lengths[:, None]
+    columns = {
+        "tokens": _lists(_integers(sentences.tokens.numpy(), language.vocab_size), inside),
+        "length": _integers(lengths, language.max_length + 1),
+    }
+    for name, latent in sentences.latents.items():
+        columns[name] = _latent(latent.numpy().astype(np.int32))
+    for name, task in language.tasks.items():
+        columns[f"label_{name}"] = _integers(task.labels(sentences).numpy(), len(task.classes))
+    if truth_generator is not None:
+        hidden = hide(sentences.lengths, sentences.tokens.shape[1], "one", truth_generator)
+        exact = language.conditional_at(sentences.tokens, sentences.lengths, hidden).numpy()
+        columns["masked_position"] = _integers(hidden.int().argmax(1).numpy(), language.max_length)
+        columns["truth"] = pa.FixedSizeListArray.from_arrays(pa.array(exact.reshape(-1)), language.vocab_size)
+    return pa.table(columns)
+
+
+def _integers(values: np.ndarray, above: int) -> np.ndarray:
+    """Numbers below `above` in the narrower of two types that every reader knows."""
+    return values.astype(np.int16 if above <= 2**15 else np.int32)
+
+
+def _latent(values: np.ndarray) -> pa.Array:
+    """[n] as numbers, [n, k] as lists, [n, k, c] as lists of c numbers each; entries of -1 are padding."""
+    return pa.array(values) if values.ndim == 1 else _lists(values, values.reshape(*values.shape[:2], -1)[..., 0] >= 0)
+
+
+def _lists(values: np.ndarray, kept: np.ndarray) -> pa.Array:
+    """Of each row i, the entries values[i, k] with kept[i, k]."""
+    offsets = np.concatenate([[0], kept.sum(1).cumsum()]).astype(np.int32)
+    flat = pa.array(values[kept].reshape(-1))
+    if values.ndim == 3:
+        flat = pa.FixedSizeListArray.from_arrays(flat, values.shape[2])
+    return pa.ListArray.from_arrays(pa.array(offsets), flat)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    # A dictionary of probabilities would be as large as they are, and cost more than all the rest.
+    dictionary = [_leaf(field) for field in table.schema if field.name != "truth"]
+    sink = io.BytesIO()
+    pq.write_table(table, sink, use_dictionary=dictionary)
+    return sink.getvalue()
+
+
+def _leaf(field: pa.Field) -> str:
+    """How Parquet calls a column: a.list.element for lists of numbers, and so on for lists of lists."""
+    path, kind = field.name, field.type
+    while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        path, kind = f"{path}.list.element", kind.value_type
+    return str(path)
+
+
+# ---- flat tokens
+
+
+def _flat(sentences: Sentences, end: int) -> bytes:
+    """The sentences one after the other, each followed by the token `end`."""
+    tokens = np.pad(sentences.tokens.numpy(), ((0, 0), (0, 1)), constant_values=end).astype(TOKEN)
+    kept = np.arange(tokens.shape[1]) <= sentences.lengths.numpy()[:, None]
+    return tokens[kept].tobytes()
+
+
+# ---- reading
+
+
+def read_tokens(content: bytes, format: str, end: int) -> Ragged:
+    """The words of a shard's sentences, without what ends or pads them.
+
+    Raises ValueError for what is no such shard.
+    """
+    if format == "bin":
+        tokens = np.frombuffer(content, TOKEN)
+        ends = np.flatnonzero(tokens == end)
+        return tokens[tokens != end], np.diff(ends, prepend=-1) - 1
+    try:
+        lists = pq.read_table(pa.BufferReader(content), columns=["tokens"])["tokens"].combine_chunks()
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(str(error)) from None
+    return lists.flatten().to_numpy(), lists.value_lengths().to_numpy()

@@ -1,0 +1,101 @@
+"""Bracketed trees as treebanks keep them: read from files, one tree or many to a file, and cleaned.
+
+( (S (NP-SBJ (DT The) (NN dog)) (VP (VBD barked)) (. .)) )
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nltk
+
+from ..errors import InputError
+
+SUFFIXES = (".mrg", ".ptb", ".txt")
+"""Of the files that are read where a directory is given, at any depth, in the order of their paths."""
+
+EMPTY = "-NONE-"
+"""The tag of traces and other elements without words."""
+
+UNLABELLED = ""
+"""The label of the outer brackets that the Penn Treebank puts around each tree."""
+
+
+def read_trees(source: Path) -> Iterator[nltk.Tree]:
+    """The trees of a file, or of the files of a directory; the outer brackets without a label go where they hold one tree.
+
+    Raises InputError, naming file, tree and line, for brackets that do not match, words outside of brackets, and a bracket
+    without a label or without anything in it; and where there is nothing to read.
+    """
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+        if not paths:
+            raise InputError(
+                f"{source}: no file of trees in it, expected the suffix {', '.join(SUFFIXES)}; rename them"
+            )
+    elif source.is_file():
+        paths = [source]
+    else:
+        raise InputError(f"{source}: no such file, expected bracketed trees or a directory of them; check the path")
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: not UTF-8 text, expected bracketed trees; convert it") from None
+        found = 0
+        for found, (line, bracketed) in enumerate(_outermost(path, text), 1):
+            yield _tree(f"{path}, tree {found} (line {line})", bracketed)
+        if not found and source.is_file():
+            raise InputError(f"{path}: no trees in it, expected brackets such as (S (NP she) (VP ran)); check the file")
+
+
+def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of each outermost pair of brackets."""
+    depth, begin, line, first_line, trees = 0, 0, 1, 1, 0
+    for token in re.finditer(r"[()]|\n|(?:\\[()]|[^\s()])+", text):
+        if token[0] == "\n":
+            line += 1
+        elif token[0] == "(":
+            if depth == 0:
+                begin, first_line = token.start(), line
+            depth += 1
+        elif depth == 0:
+            wrong = (
+                "a closing bracket without its opening one" if token[0] == ")" else f"'{token[0]}' outside of brackets"
+            )
+            raise InputError(f"{path}, line {line}: {wrong} after {trees} trees, expected '('; correct the file")
+        elif token[0] == ")":
+            depth -= 1
+            if depth == 0:
+                trees += 1
+                yield first_line, text[begin : token.end()]
+    if depth:
+        raise InputError(f"{path}, tree {trees + 1} (line {first_line}): {depth} brackets are never closed; close them")
+
+
+def _tree(where: str, bracketed: str) -> nltk.Tree:
+    try:
+        tree = nltk.Tree.fromstring(bracketed, remove_empty_top_bracketing=True)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; correct the file") from None
+    for part in tree.subtrees():
+        if part.label() == UNLABELLED and (part is not tree or any(isinstance(child, str) for child in part)):
+            raise InputError(f"{where}: a bracket inside has no label, expected one such as (NP ...); add it")
+        if not len(part):
+            raise InputError(f"{where}: nothing in the brackets of ({part.label()}), expected words; remove them")
+    return tree
+
+
+def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
+    """The tree without -NONE- and what dominates nothing else; None where no word is left."""
+    if tree.label() == EMPTY:
+        return None
+    children = [child if isinstance(child, str) else without_empty(child) for child in tree]
+    kept = [child for child in children if child is not None]
+    return nltk.Tree(tree.label(), kept) if kept else None
+
+
+def without_functions(tree: nltk.Tree) -> nltk.Tree:
+    """The tree with the category alone in each label: NP for NP-SBJ-1 and NP=2. Labels that begin with - stay (-LRB-)."""
+    children = [child if isinstance(child, str) else without_functions(child) for child in tree]
+    return nltk.Tree(re.sub(r"(?<=.)[-=].*", "", tree.label()) if tree.label()[:1] != "-" else tree.label(), children)

@@ -1,0 +1,56 @@
+"""Whether a corpus is what its manifest says, and making again what is not."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..disk import only_writer
+from ..errors import InputError
+from .corpus import Corpus, sha256
+from .shard import versions
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A file with a problem, "missing" or "damaged". shard: its number, None for the language."""
+
+    file: str
+    shard: int | None
+    problem: str
+
+
+def examine(corpus: Corpus) -> Iterator[Finding | None]:
+    """What is wrong with the language's file, then with each shard that the manifest knows; None where nothing is."""
+    problem = corpus.language_problem()
+    yield Finding(corpus.language_file.name, None, problem) if problem else None
+    for number in range(len(corpus.shards)):
+        problem = corpus.problem(number)
+        yield Finding(corpus.storage.file(number), number, problem) if problem else None
+
+
+def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, bool]]:
+    """Makes these shards again from the seed: (number, whether it came out as the manifest says).
+
+    A shard that came out otherwise is left as it is. Raises InputError where the language's file, from which they are
+    made, is missing or damaged itself, and where another process writes the corpus.
+    """
+    problem = corpus.language_problem()
+    if problem:
+        raise InputError(
+            f"{corpus.language_file}: {problem}, and without it no shard can be made again; put it back, or run the satlab "
+            "generate command of this corpus again"
+        )
+    with only_writer(corpus.folder):
+        for number, content in corpus.make(numbers, workers, any_version=True):
+            same = sha256(content) == corpus.shards[number]["sha256"]
+            if same:
+                corpus.storage.write(number, content)
+            yield number, same
+        if corpus.manifest["complete"]:
+            corpus.storage.finish()
+
+
+def other_versions(corpus: Corpus) -> str:
+    """Why a shard may come out otherwise than it did: the versions that made it, and those here."""
+    here, there = versions(), corpus.manifest["versions"]
+    differing = [f"{name} {there[name]} there, {here[name]} here" for name in here if there.get(name) != here[name]]
+    return "; ".join(differing) or "the same versions, but perhaps another kind of processor"

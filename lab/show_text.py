@@ -1,0 +1,210 @@
+"""What `satlab show` has found, as text for people: a few sections of aligned lines."""
+
+import io
+import math
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import nltk
+
+from .show import Description
+
+COLUMNS = 118
+
+MOST_LENGTHS = 8
+"""Rows of the table of lengths; where there are more lengths, neighbours share a row."""
+
+MOST_TREE_LINES = 24
+"""Of all drawn trees together; the trees beyond are written in brackets, and cut at as many lines."""
+
+MOST_DRAWN_WORDS = 40
+MOST_DRAWN_DEPTH = 60
+
+MOST_CLASSES = 4
+"""Closed classes of a chain that get a row."""
+
+LABEL = 34
+
+
+def as_text(found: Description) -> str:
+    """What `describe` has found, section after section."""
+    sections = [
+        ("Sentences", _sentences(found["sentences"])),
+        ("Lengths", _lengths(found)),
+        ("Grammar", _grammar(found["grammar"], found["max_length"]) if "grammar" in found else []),
+        ("Hidden chain", _chain(found["chain"]) if "chain" in found else []),
+        ("Words", _words(found)),
+        ("Tasks", _tasks(found["tasks"], found["more_tasks"])),
+    ]
+    head = f"{found['language']}: {found['kind']}, {found['words']:,} words, sentences of at most {found['max_length']}"
+    lines = [head]
+    for title, body in sections:
+        content = list(body)
+        if content:
+            lines += ["", title, *(f"  {line}".rstrip() for line in content)]
+    return "\n".join(lines)
+
+
+def _sentences(sentences: list[Description]) -> Iterator[str]:
+    room = MOST_TREE_LINES
+    for sentence in sentences:
+        log_p = f"log p = {number(sentence['log_prob_nats'])} nats"
+        if "states" in sentence:
+            yield from _two_lines(sentence["words"], sentence["states"])
+            yield log_p
+        else:
+            yield from textwrap.wrap(f"{' '.join(sentence['words'])}    {log_p}", COLUMNS, subsequent_indent="  ")
+        if "tree" in sentence:
+            lines = _drawn(sentence["tree"], room) or _in_brackets(sentence["tree"])
+            room -= len(lines)
+            yield from lines
+
+
+def _two_lines(words: list[str], states: list[int]) -> Iterator[str]:
+    """The words, and below each its state."""
+    widths = [max(len(word), len(str(state))) for word, state in zip(words, states, strict=True)]
+    begin = 0
+    while begin < len(words):
+        end, used = begin + 1, widths[begin]
+        while end < len(words) and used + 1 + widths[end] <= COLUMNS - 8:
+            used += 1 + widths[end]
+            end += 1
+        here = slice(begin, end)
+        yield "words   " + " ".join(f"{word:>{w}}" for word, w in zip(words[here], widths[here], strict=True))
+        yield "states  " + " ".join(f"{state:>{w}}" for state, w in zip(states[here], widths[here], strict=True))
+        begin = end
+
+
+def _drawn(bracketed: str, room: int) -> list[str]:
+    """The tree as nltk draws it; nothing where that takes more lines than there is room, or is too wide."""
+    if _depth(bracketed) > min(MOST_DRAWN_DEPTH, room):
+        return []
+    tree, stream = nltk.Tree.fromstring(bracketed), io.StringIO()
+    if len(tree.leaves()) > MOST_DRAWN_WORDS:
+        return []
+    tree.pretty_print(stream=stream)
+    lines = stream.getvalue().rstrip().split("\n")
+    return lines if len(lines) <= room and max(map(len, lines)) <= COLUMNS else []
+
+
+def _in_brackets(bracketed: str) -> list[str]:
+    wrap: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
+    lines = textwrap.wrap(bracketed, COLUMNS, **wrap)
+    if len(lines) > MOST_TREE_LINES:
+        lines = [*lines[:MOST_TREE_LINES], f"... {len(lines) - MOST_TREE_LINES} more lines"]
+    return lines
+
+
+def _depth(bracketed: str) -> int:
+    depth = deepest = 0
+    for character in bracketed:
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _lengths(found: Description) -> Iterator[str]:
+    p = {int(length): share for length, share in found["length_probability"].items()}
+    yield row("words a sentence", f"{number(found['expected_length'])}, s.d. {number(found['length_sd'])}")
+    if len(p) == 1:
+        return
+    lengths = sorted(p)
+    size = math.ceil(len(lengths) / MOST_LENGTHS)
+    groups = [lengths[i : i + size] for i in range(0, len(lengths), size)]
+    shares = [math.fsum(p[length] for length in group) for group in groups]
+    for group, share in zip(groups, shares, strict=True):
+        name = str(group[0]) if len(group) == 1 else f"{group[0]} to {group[-1]}"
+        yield f"  {name:<{LABEL - 2}}{share:8.4f}  {'#' * round(40 * share / max(shares))}"
+
+
+def _grammar(grammar: Description, max_length: int) -> Iterator[str]:
+    uncut, ambiguity = grammar["uncut"], grammar["ambiguity"]
+    kinds = ", ".join(f"{grammar[kind]:,} {kind}" for kind in ("unary", "binary", "long", "lexical"))
+    yield row("symbols; rules", f"{grammar['symbols']:,}; {kinds}")
+    yield "without a bound on the length"
+    yield row("  spectral radius", f"{number(uncut['radius'])}, distance from criticality {number(uncut['distance'])}")
+    endless = uncut["endless"]
+    names = ", ".join(endless[:6]) + (", ..." if len(endless) > 6 else "")
+    yield row(
+        "  P(a derivation ends)", number(uncut["total_mass"]) + (f"; may go on forever: {names}" if endless else "")
+    )
+    yield row("  words a sentence", f"{number(uncut['expected_length'])}, s.d. {number(uncut['length_sd'])}")
+    yield row("  rules a tree", number(uncut["expected_rules"]))
+    yield row("  derivation entropy H(tree)", f"{number(uncut['derivation_entropy'])} nats")
+    yield f"cut at {max_length} words"
+    yield row("  P(at most so many words)", number(grammar["mass"]))
+    yield row("  rules a tree", number(grammar["expected_rules"]))
+    yield row("  derivation entropy H(tree)", f"{number(grammar['derivation_entropy'])} nats")
+    yield row("  ambiguity H(tree | sentence)", f"{estimate(ambiguity['tree_given_sentence'])} nats")
+    if ambiguity["log_trees"] is None:
+        yield row("  trees a sentence", "some have infinitely many: unary rules form a cycle")
+    else:
+        mean = {"value": math.exp(ambiguity["log_trees"]["value"])}
+        mean["stderr"] = mean["value"] * (ambiguity["log_trees"]["stderr"] or 0.0)
+        yield row("  trees a sentence", f"{estimate(mean)} in geometric mean")
+        yield row("  sentences with several trees", estimate(ambiguity["ambiguous"]))
+
+
+def _chain(chain: Description) -> Iterator[str]:
+    classes, blocks = chain["classes"], chain["blocks"]
+    yield row("states; blocks; closed classes", f"{chain['states']:,}; {blocks:,}; {len(classes):,}")
+    if chain["transient"]:
+        yield row("transient states", number(chain["transient"]))
+    yield f"{'closed class':<{LABEL}}{'P(ends here)':>12}{'2nd |eigenvalue|':>18}{'entropy rate':>14}  most frequent state"
+    for part in classes[:MOST_CLASSES]:
+        few = ", ".join(map(str, part["states"][:5])) + (
+            f", ... {part['states'][-1]}" if len(part["states"]) > 5 else ""
+        )
+        peak = max(range(len(part["states"])), key=part["stationary"].__getitem__)
+        numbers = f"{part['weight']:>12.4f}{part['second_eigenvalue']:>18.4f}{part['entropy_rate']:>14.4f}"
+        yield f"  {few:<{LABEL - 2}}{numbers}  {part['states'][peak]}, {number(part['stationary'][peak])} of the time"
+    if len(classes) > MOST_CLASSES:
+        yield f"  ... and {len(classes) - MOST_CLASSES} more"
+    yield row("entropy rate", f"{number(chain['entropy_rate'])} nats a step")
+    yield row("path entropy H(states)", f"{number(chain['path_entropy'])} nats")
+    yield row(
+        "effective number of states", f"{number(chain['effective_states'])} (exp of the entropy of their occupancy)"
+    )
+    bounds = f"{number(chain['least_emission_entropy'])} to {number(chain['greatest_emission_entropy'])}"
+    yield row("emission entropy H(word | state)", f"{number(chain['emission_entropy'])} nats ({bounds} by state)")
+
+
+def _words(found: Description) -> Iterator[str]:
+    entropy, n = found["sentence_entropy"], found["floor"]["n"]
+    yield row("sentence entropy", f"{estimate(entropy)} nats")
+    yield row("perplexity a word", estimate(found["perplexity"]))
+    yield row("floor (one word hidden)", f"{estimate(found['floor'])} nats a hidden word, n = {n:,}")
+
+
+def _tasks(tasks: list[Description], more: int) -> Iterator[str]:
+    if not tasks:
+        return
+    width = max(12, *(len(task["name"]) + 2 for task in tasks))
+    yield f"{'task':<{width}}{'classes':>7}{'majority class':>20}{'Bayes accuracy':>20}  most frequent classes"
+    for task in tasks:
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in task["shares"].items())
+        numbers = f"{task['num_classes']:>7}{estimate(task['majority']):>20}{estimate(task['bayes']):>20}"
+        yield f"{task['name']:<{width}}{numbers}  {textwrap.shorten(shares, 56, placeholder=' ...')}"
+    if more:
+        yield f"... and {more} more tasks"
+
+
+def row(label: str, value: str) -> str:
+    return f"{label:<{LABEL}}{value}"
+
+
+def number(value: float | None) -> str:
+    """Six significant digits; what is smaller than rounding is 0, None is infinite."""
+    if value is None:
+        return "infinite"
+    return "0" if abs(value) < 1e-12 else f"{value:.6g}"
+
+
+def estimate(given: dict[str, Any]) -> str:
+    """The value to as many digits as its standard error has a meaning for: 1.0299 +- 0.0009."""
+    value, stderr = given["value"], given["stderr"]
+    if value is None or not stderr or stderr < 1e-12:
+        return number(value)
+    digits = max(0, 1 - math.floor(math.log10(stderr)))
+    return f"{value:.{digits}f} +- {stderr:.{digits}f}"

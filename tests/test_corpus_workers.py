@@ -1,0 +1,237 @@
+"""The same bytes on any number of workers and threads, whoever is killed and whenever the disk is full."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import torch
+from jobs import process_and_threads, squared_or_killed
+
+from satlab import workers
+from satlab.errors import InputError, WorkerError
+from satlab.generators import load_language, shard, storage
+from satlab.generators.corpus import open_corpus
+from satlab.generators.corpus_writer import write_corpus
+from satlab.lab import cli
+
+SENTENCES, SHARD = 105, 10
+GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"
+LANGUAGES = {"hmm": "demo-hmm", "pcfg": {"family": "pcfg", "grammar": GRAMMAR, "max_length": 7}}
+GENERATE = ["generate", "demo-hmm", "--sentences", str(SENTENCES), "--shard-sentences", str(SHARD), "--truth"]
+
+
+def write(out, language="hmm", **how):
+    settings = {"seed": 3, "truth": True, "shard_sentences": SHARD} | how
+    return list(write_corpus(load_language(LANGUAGES[language]), "mine", SENTENCES, out, **settings))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("language", "count"), [("hmm", 2), ("pcfg", 3)])
+def test_workers_change_no_byte(tmp_path, language, count):
+    done = write(tmp_path / "one", language, workers=1)
+    assert write(tmp_path / "many", language, workers=count) == done == [*range(10, 105, 10), 105]
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_threads_and_what_came_before_change_no_byte(language):
+    language = load_language(LANGUAGES[language])
+    alone = shard.shard_content(language, 3, True, "parquet", 2, 500)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        shard.shard_content(language, 3, True, "parquet", 1, 300)
+        assert shard.shard_content(language, 3, True, "parquet", 2, 500) == alone
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_job_of_a_killed_worker_is_done_again(tmp_path):
+    jobs = [(k,) for k in range(7)]
+    assert list(workers.in_order(partial(squared_or_killed, tmp_path), jobs, 2)) == [k * k for k in range(7)]
+    assert (tmp_path / "died").exists()
+
+
+def test_a_job_that_kills_every_worker_is_given_up_and_what_came_before_is_kept(tmp_path):
+    found = []
+    with pytest.raises(WorkerError, match="killed 3 times in a row"):
+        found.extend(workers.in_order(partial(squared_or_killed, tmp_path), [(4,), (5,), (7,)], 2))
+    # extend keeps what came before the error
+    assert found == [16, 25]
+
+
+def test_an_error_in_a_worker_is_the_callers():
+    with pytest.raises(InputError, match="nine"):
+        list(workers.in_order(partial(squared_or_killed, None), [(9,), (1,)], 2))
+
+
+def test_processes_are_started_only_where_that_pays(monkeypatch):
+    jobs = [(k,) for k in range(8)]
+    assert {process for process, _ in workers.in_order(process_and_threads, jobs)} == {os.getpid()}
+    monkeypatch.setattr(workers, "START_UP", 0.0)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = set(workers.in_order(process_and_threads, jobs))
+    assert os.getpid() not in {process for process, _ in found}
+    assert {threads for _, threads in found} == {"1"}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert set(workers.in_order(process_and_threads, jobs[:1])) == {(os.getpid(), "7")}
+
+
+def gone(group, patience=20.0):
+    """Whether no process of the group is left."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from satlab.generators import load_language
+from satlab.generators.corpus_writer import write_corpus
+if __name__ == "__main__":
+    out, format, (workers, sentences, shard) = Path(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
+    for done in write_corpus(
+        load_language("demo-hmm"), "mine", sentences, out, 3, False, format, workers, shard_sentences=shard
+    ):
+        print(done, flush=True)
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize(("format", "count"), [("parquet", 1), ("bin", 1), ("parquet", 2)])
+def test_a_killed_run_leaves_whole_shards_and_goes_on(tmp_path, format, count):
+    write(tmp_path / "whole", truth=False, format=format)
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), format, str(count), "105", "10"]
+    for line, delay in ((2, 0.0), (5, 0.013)) if count == 1 else ((4, 0.0),):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(line):
+            assert process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        assert gone(process.pid)
+        known = open_corpus(tmp_path / "c")
+        assert not known.manifest["complete"]
+        assert [known.problem(number) for number in range(len(known.shards))] == [None] * len(known.shards)
+        whole = contents(tmp_path / "whole")
+        assert all(path.read_bytes() == whole[path.name] for path in (tmp_path / "c").glob("shard-*"))
+        assert not (tmp_path / "c" / "train.bin").exists()
+    write(tmp_path / "c", truth=False, format=format)
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+class FullDisk:
+    """os.fsync on a disk that has room for so many files, or pieces of one."""
+
+    def __init__(self, room):
+        self.room, self.fsync = room, os.fsync
+
+    def __call__(self, handle):
+        self.room -= 1
+        if self.room < 0:
+            raise OSError(28, "No space left on device")
+        self.fsync(handle)
+
+
+@pytest.mark.parametrize(("format", "options"), [("parquet", ["--truth"]), ("bin", ["--format", "bin"])])
+@pytest.mark.parametrize("room", [0, 3, 4, 5, 8, 13])
+def test_a_full_disk_is_one_line_and_what_is_finished_is_kept(tmp_path, monkeypatch, capsys, format, options, room):
+    monkeypatch.chdir(tmp_path)
+    command = [*GENERATE[:-1], *options]
+    assert cli.run([*command, "--out", "whole", "--workers", "1"]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", FullDisk(room))
+        assert cli.run([*command, "--out", "c", "--workers", "1"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "No space left on device; choose another place or make room" in captured.err
+    assert captured.err.startswith("satlab: c/")
+    assert set(hidden(tmp_path / "c")) <= {storage.TokenFile.UNFINISHED}
+    whole = contents(tmp_path / "whole")
+    for path in (tmp_path / "c").glob("shard-*"):
+        assert path.read_bytes() == whole[path.name]
+    assert cli.run([*command, "--out", "c", "--workers", "1"]) == 0
+    assert contents(tmp_path / "c") == whole
+
+
+def test_a_file_of_tokens_that_outgrows_the_disk_ends_with_a_whole_shard(tmp_path):
+    """Here the system itself writes a part of the third shard and no more."""
+    (tmp_path / "slow.py").write_text(
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))\n" + SLOW
+    )
+    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), "bin", "1", "8000", "2000"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert "File too large" in done.stderr
+    assert (tmp_path / "c" / storage.TokenFile.UNFINISHED).stat().st_size == 2 * 2000 * 9 * 2
+    for out in ("c", "whole"):
+        list(
+            write_corpus(load_language("demo-hmm"), "mine", 8000, tmp_path / out, 3, False, "bin", shard_sentences=2000)
+        )
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+def test_an_interruption_keeps_what_is_finished(tmp_path):
+    write(tmp_path / "whole")
+    writer = write_corpus(load_language("demo-hmm"), "mine", SENTENCES, tmp_path / "c", 3, True, shard_sentences=SHARD)
+    for _ in range(4):
+        next(writer)
+    with pytest.raises(KeyboardInterrupt):
+        writer.throw(KeyboardInterrupt)
+    known = open_corpus(tmp_path / "c")
+    assert [known.problem(number) for number in range(len(known))] == [None] * 4 + ["missing"] * 7
+    assert hidden(tmp_path / "c") == []
+    write(tmp_path / "c", workers=None)
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+def test_other_versions_do_not_mix(tmp_path):
+    writer = write_corpus(load_language("demo-hmm"), "mine", SENTENCES, tmp_path / "c", 3, True, shard_sentences=SHARD)
+    next(writer)
+    writer.close()
+    path = tmp_path / "c" / "manifest.json"
+    path.write_text(path.read_text().replace(f'"torch": "{torch.__version__}"', '"torch": "1.2.3"'))
+    with pytest.raises(InputError, match=r"begun with torch 1.2.3, but .* has torch .*; install torch 1.2.3 there"):
+        write(tmp_path / "c")
+    assert len(list((tmp_path / "c").glob("shard-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "parkuet"], ["unknown format 'parkuet'", "did you mean 'parquet'"]),
+        (["--format", "bin"], ["format 'bin'", "no --truth"]),
+        (["--engine", "rey"], ["unknown engine 'rey'", "did you mean 'ray'"]),
+        (["--workers", "0"], ["0 workers", "at least 1"]),
+        (["--shard-sentences", "0"], ["0 shard_sentences", "at least 1"]),
+        (["--workers", "many"], ["workers", "many", "expected int"]),
+    ],
+)
+def test_wrong_options_are_one_line_and_write_nothing(tmp_path, capsys, options, words):
+    assert cli.run([*GENERATE, "--out", str(tmp_path / "c"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
+    assert list(tmp_path.iterdir()) == []

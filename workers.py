@@ -1,0 +1,117 @@
+"""Work done side by side by processes of this machine: each with one thread, and none outlives the one it works for."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from .errors import WorkerError
+
+T = TypeVar("T")
+
+START_UP = 4.0
+"""Seconds of work from which starting processes pays: most of it, they import torch."""
+
+ATTEMPTS = 3
+"""How often in a row a job's worker may die before the job is given up."""
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""What the numerical libraries read when a process starts."""
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Freshly started processes with one thread each.
+
+    Where the block ends with an exception, nobody waits for what they are doing; where this process dies, however that
+    happens, so do they.
+    """
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _begin(parent: int) -> None:
+    # Ctrl-C reaches the whole group; the parent says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def in_order(
+    function: Callable[..., T],
+    jobs: Sequence[tuple[Any, ...]],
+    workers: int | None = None,
+    here: Callable[..., T] | None = None,
+) -> Generator[T, None, None]:
+    """function(*job) for every job, yielded in their order.
+
+    workers=1 does them in this process, by here(*job) where that is given. workers=None does so too as long as they are
+    seen to take less time than it takes to start processes, and then uses all cores. A job whose worker is killed is
+    done again.
+
+    Raises WorkerError where workers die ATTEMPTS times in a row and nothing is finished in between, and whatever
+    function raises.
+    """
+    here = here or function
+    if workers is None:
+        done, begin = 0, time.perf_counter()
+        while done < len(jobs) and (time.perf_counter() - begin) / max(1, done) * (len(jobs) - done) < START_UP:
+            yield here(*jobs[done])
+            done += 1
+        jobs, workers = jobs[done:], cores()
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield here(*job)
+        return
+    done = attempts = 0
+    while done < len(jobs):
+        try:
+            for result in _side_by_side(function, jobs[done:], workers):
+                yield result
+                done, attempts = done + 1, 0
+        except BrokenProcessPool:
+            attempts += 1
+            if attempts == ATTEMPTS:
+                raise WorkerError(
+                    f"worker processes were killed {ATTEMPTS} times in a row (out of memory?); what was finished is kept: "
+                    "run the same command again, with fewer --workers"
+                ) from None
+
+
+def _side_by_side(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[T]:
+    """Keeps two jobs a worker under way, and no more: results wait in memory until those before them are taken."""
+    with process_pool(min(workers, len(jobs))) as pool:
+        upcoming = iter(jobs)
+        waiting: deque[Future[T]] = deque(pool.submit(function, *job) for job in islice(upcoming, 2 * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, *job) for job in islice(upcoming, 1))
+            yield result
