@@ -88,7 +88,7 @@ def _grow(plan: Plan, space: Space, leaf_scores: np.ndarray, first: int, end: in
         _load(leaf_scores, first, end, start, scores)
         inside_leaf(plan, space, start, scores)
     for width in range(2, plan.length + 1):
-        for start in range(plan.length - width + 1 if plan.count[width] else 0):
+        for start in range(plan.length - width + 1 if plan.slots[width] else 0):
             inside_cell(plan, space, width, start)
 
 
@@ -99,7 +99,7 @@ def _inside(plan: Plan, leaf_scores: np.ndarray, out: np.ndarray, begin: int, en
     kind = plan.kind[plan.length]
     for first in range(begin, end, LANES):
         _grow(plan, space, leaf_scores, first, end)
-        for slot in range(plan.count[plan.length]):
+        for slot in range(plan.slots[plan.length]):
             symbol = plan.symbols[plan.symbols_from[kind] + slot]
             for lane in range(min(LANES, end - first)):
                 value = space.beta[(top + slot) * LANES + lane]
@@ -135,7 +135,7 @@ def _inside_outside(
             value = space.beta[root + lane]
             log_z[first + lane] = np.log(value) + space.beta_exponent[top_cell, lane] * LOG_2 if value > 0 else -np.inf
         for width in range(length, 1, -1):
-            for start in range(length - width + 1 if plan.count[width] else 0):
+            for start in range(length - width + 1 if plan.slots[width] else 0):
                 outside_cell(plan, space, width, start, EVERYWHERE)
         for start in range(length):
             outside_leaf(plan, space, start, exponents)
@@ -159,7 +159,7 @@ def _hide_all(plan: Plan, space: Space, beta: np.ndarray, exponents: np.ndarray)
     """Every span as it is where all words are hidden: alike at all starts."""
     first = 0
     for width in range(1, plan.length + 1):
-        count = plan.count[width]
+        count = plan.slots[width]
         for start in range(plan.length - width + 1):
             cell, at = place(plan, width, start)
             space.beta_exponent[cell] = exponents[width - 1]
@@ -211,7 +211,7 @@ def _reveal(plan: Plan, space: Space, position: int, scores: np.ndarray) -> None
     """The word at a position becomes visible: the spans that hold it are summed again."""
     inside_leaf(plan, space, position, scores)
     for width in range(2, plan.length + 1):
-        if plan.count[width]:
+        if plan.slots[width]:
             for start in range(max(0, position - width + 1), min(position, plan.length - width) + 1):
                 inside_cell(plan, space, width, start)
 
@@ -236,7 +236,7 @@ def _seed(plan: Plan, space: Space, position: int, mantissas: np.ndarray, weight
     for width in range(1, plan.length + 1):
         for start in range(max(0, position - width + 1), min(position, plan.length - width) + 1):
             cell, first = place(plan, width, start)
-            clear(space.alpha, space.alpha_exponent[cell], first, plan.count[width])
+            clear(space.alpha, space.alpha_exponent[cell], first, plan.slots[width])
             if start == 0 and plan.root_slot[width] >= 0 and mantissas[width] > 0.0:
                 at = (first + plan.root_slot[width]) * LANES
                 space.alpha[at : at + LANES] = mantissas[width]

@@ -44,7 +44,7 @@ class RuleTables(NamedTuple):
 class Plan(NamedTuple):
     """The arrays that the kernel reads; widths index from 1. A slot is a symbol kept at a width.
 
-    count [length + 1]: slots a width, `widest` at most. first_slot, first_cell: where a width's spans begin; step: between neighbouring starts,
+    slots [length + 1]: how many a width has, `widest` at most. first_slot, first_cell: where a width's spans begin; step: between neighbouring starts,
     0 where all starts are alike. Splits of a width w lie in split_from[w] .. split_from[w + 1]: the left width and which
     list of pairs. A list goes by blocks of pairs, and within by runs of pairs with the same left child: block b of list l has
     the runs block_from[list_from[l] + b] .. block_from[list_from[l] + b + 1], each with run_left, the child's slot, and its pairs
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
     length: int
     step: int
     widest: int
-    count: np.ndarray
+    slots: np.ndarray
     first_slot: np.ndarray
     first_cell: np.ndarray
     root_slot: np.ndarray
@@ -87,7 +87,7 @@ class Plan(NamedTuple):
 def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np.ndarray:
     """[max_length + 1, N] bool: which symbols can yield w words at all; emits [leaves]: which leaf symbols have a word."""
     feasible = np.zeros((max_length + 1, rules.num_symbols), dtype=bool)
-    reaches = rules.closure > 0
+    reaches = np.greater(rules.closure, 0)
     feasible[1] = reaches[:, rules.leaves[emits]].any(1)
     for width in range(2, max_length + 1):
         ways = (feasible[1:width][:, rules.left] & feasible[1:width][::-1][:, rules.right]).any(0)
@@ -100,7 +100,7 @@ def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np
 def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """[length + 1, N] bool: which symbols may span w words within what is wanted, roots [length + 1, N]; top down."""
     useful = roots.copy()
-    reaches = rules.closure > 0
+    reaches = np.greater(rules.closure, 0)
     for width in range(len(roots) - 1, 0, -1):
         useful[width] = reaches[useful[width]].any(0)
         pairs = np.zeros(len(rules.left), dtype=bool)
@@ -116,49 +116,49 @@ def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) ->
 def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
     """The plan for the symbols kept [length + 1, N]; alike=True keeps one start, for sentences that look the same at each."""
     length = len(kept) - 1
-    count = kept.sum(1)
-    step = 0 if alike else 1
     starts = np.array([0] + [1 if alike else length - width + 1 for width in range(1, length + 1)])
     sets, kind = np.unique(kept, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
-    slots = np.where(sets, sets.cumsum(1) - 1, -1)
+    numbers = np.where(sets, sets.cumsum(1) - 1, -1)
     tables = [_rules_of(rules, members) for members in sets]
     split_from, left_width, keys = _splits(kept, kind, len(sets))
     unique_keys, which = np.unique(keys, return_inverse=True)
     which = which.reshape(-1)
     triples = [np.unravel_index(key, (len(sets),) * 3) for key in unique_keys.tolist()]
-    lists = _runs([_pair_list(rules, tables[parent][0], slots[left], slots[right]) for parent, left, right in triples])
+    lists = _runs([_pair_list(rules, tables[up].pairs, numbers[left], numbers[right]) for up, left, right in triples])
     alive = lists.sizes[which] > 0
     removed = np.concatenate([[0], np.cumsum(~alive)])
-    root_slot = np.where(kept[:, 0], slots[kind, 0], -1)
+    slots = kept.sum(1)
     return Plan(
-        length,
-        step,
-        int(count.max()),
-        count,
-        np.concatenate([[0], np.cumsum(starts * count)[:-1], [(starts * count).sum()]]),
-        np.concatenate([[0], np.cumsum(starts)[:-1], [starts.sum()]]),
-        root_slot,
-        split_from - removed[split_from],
-        left_width[alive],
-        which[alive],
-        lists.list_from,
-        lists.block_from,
-        lists.run_left,
-        lists.run_from,
-        lists.code,
-        kind,
-        np.array([len(table[0]) for table in tables]),
-        _offsets([len(table[1]) for table in tables]),
-        *(_joined([table[i] for table in tables]) for i in (1, 2)),
-        _joined([table[3] for table in tables], np.float64),
-        _offsets([len(table[4]) for table in tables]),
-        *(_joined([table[i] for table in tables]) for i in (4, 5)),
-        _joined([table[6] for table in tables], np.float64),
-        _offsets(sets.sum(1).tolist()),
-        _joined([members.nonzero()[0] for members in sets]),
-        np.array(rules.leaves),
-        rules.num_symbols,
+        length=length,
+        step=0 if alike else 1,
+        widest=int(slots.max()),
+        slots=slots,
+        first_slot=_begins(starts * slots),
+        first_cell=_begins(starts),
+        root_slot=np.where(kept[:, 0], numbers[kind, 0], -1),
+        split_from=split_from - removed[split_from],
+        split_left=left_width[alive],
+        split_list=which[alive],
+        list_from=lists.list_from,
+        block_from=lists.block_from,
+        run_left=lists.run_left,
+        run_from=lists.run_from,
+        code=lists.code,
+        kind=kind,
+        num_pairs=np.array([len(table.pairs) for table in tables]),
+        rule_from=_offsets([len(table.rule_pair) for table in tables]),
+        rule_pair=_joined([table.rule_pair for table in tables]),
+        rule_parent=_joined([table.rule_parent for table in tables]),
+        rule_p=_joined([table.rule_p for table in tables], np.float64),
+        closure_from=_offsets([len(table.slot) for table in tables]),
+        closure_slot=_joined([table.slot for table in tables]),
+        closure_symbol=_joined([table.symbol for table in tables]),
+        closure_p=_joined([table.closure_p for table in tables], np.float64),
+        symbols_from=_offsets(sets.sum(1).tolist()),
+        symbols=_joined([members.nonzero()[0] for members in sets]),
+        leaf=np.array(rules.leaves),
+        num_symbols=rules.num_symbols,
     )
 
 
@@ -171,16 +171,26 @@ def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray,
     return _offsets([len(some) for some in widths]), left, keys
 
 
-def _rules_of(rules: RuleTables, members: np.ndarray) -> tuple[np.ndarray, ...]:
+class _KindTables(NamedTuple):
+    pairs: np.ndarray
+    rule_pair: np.ndarray
+    rule_parent: np.ndarray
+    rule_p: np.ndarray
+    slot: np.ndarray
+    symbol: np.ndarray
+    closure_p: np.ndarray
+
+
+def _rules_of(rules: RuleTables, members: np.ndarray) -> _KindTables:
     """The pairs and rules that make the members of a set, and the closure from what the rules make to the members."""
-    chains = np.argwhere(rules.closure[members] > 0)
-    slot, symbol = chains[:, 0], chains[:, 1]
-    p = rules.closure[members.nonzero()[0][slot], symbol]
+    symbols = np.flatnonzero(members)
+    slot, symbol = np.nonzero(rules.closure[symbols] > 0)
     made = np.zeros(rules.num_symbols, dtype=bool)
     made[symbol] = True
     used = made[rules.rule_parent]
     pairs, number = np.unique(rules.rule_pair[used], return_inverse=True)
-    return pairs, number.reshape(-1), rules.rule_parent[used], rules.rule_p[used], slot, symbol, p
+    p = rules.closure[symbols[slot], symbol]
+    return _KindTables(pairs, number.reshape(-1), rules.rule_parent[used], rules.rule_p[used], slot, symbol, p)
 
 
 def _pair_list(
@@ -221,6 +231,11 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
         _joined([*run_from, np.array([entries])]),
         _joined(codes),
     )
+
+
+def _begins(sizes: np.ndarray) -> np.ndarray:
+    """Where each width's entries begin; sizes [length + 1] with none at width 0. The last number is the total."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _offsets(sizes: list[int]) -> np.ndarray:

@@ -54,27 +54,27 @@ def make_options(
 ) -> Options:
     """emission [leaf symbols, V] of the symbols `leaves`; lengths [max_length + 1] the probability of each."""
     n = len(rules.symbols)
-    binary = sorted(rules.binary)
-    unary = sorted(rules.unary)
+    binary, unary = sorted(rules.binary), sorted(rules.unary)
     possible = worth > 0
     widths = np.arange(len(worth))[:, None]
     emits, leaf_row = np.zeros(n), np.full(n, -1)
     emits[leaves], leaf_row[leaves] = emission.sum(1) * np.exp(-log_scale[1]), np.arange(len(leaves))
     return Options(
-        worth,
-        _split_scales(log_scale),
-        np.where(possible, widths, len(worth)).min(0),
-        np.where(possible, widths, 0).max(0),
-        np.searchsorted([rule[0] for rule in binary], np.arange(n + 1)),
-        *(np.array([rule[i] for rule in binary], dtype=np.int64) for i in (1, 2)),
-        np.array([rule[3] for rule in binary], dtype=np.float64),
-        np.searchsorted([rule[0] for rule in unary], np.arange(n + 1)),
-        np.array([rule[1] for rule in unary], dtype=np.int64),
-        np.array([rule[2] for rule in unary], dtype=np.float64),
-        emits,
-        leaf_row,
-        emission.cumsum(1),
-        lengths.cumsum(),
+        worth=worth,
+        scale=_split_scales(log_scale),
+        shortest=np.where(possible, widths, len(worth)).min(0),
+        longest=np.where(possible, widths, 0).max(0),
+        binary_from=np.searchsorted([rule[0] for rule in binary], np.arange(n + 1)),
+        left=np.array([rule[1] for rule in binary], dtype=np.int64),
+        right=np.array([rule[2] for rule in binary], dtype=np.int64),
+        binary_p=np.array([rule[3] for rule in binary], dtype=np.float64),
+        unary_from=np.searchsorted([rule[0] for rule in unary], np.arange(n + 1)),
+        child=np.array([rule[1] for rule in unary], dtype=np.int64),
+        unary_p=np.array([rule[2] for rule in unary], dtype=np.float64),
+        emits=emits,
+        leaf_row=leaf_row,
+        cumulative=emission.cumsum(1),
+        lengths=lengths.cumsum(),
     )
 
 

@@ -75,7 +75,7 @@ def make_space(plan: Plan, with_outside: bool) -> Space:
 def place(plan: Plan, width: int, start: int) -> tuple[int, int]:
     """(cell, first slot) of a span."""
     start *= plan.step
-    return plan.first_cell[width] + start, plan.first_slot[width] + start * plan.count[width]
+    return plan.first_cell[width] + start, plan.first_slot[width] + start * plan.slots[width]
 
 
 @njit(cache=True, nogil=True)
@@ -111,21 +111,21 @@ def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> N
 def inside_leaf(plan: Plan, space: Space, start: int, scores: np.ndarray) -> None:
     """beta of one word from the scores [leaf symbols * 8] of its leaf symbols."""
     cell, first = place(plan, 1, start)
-    clear(space.beta, space.beta_exponent[cell], first, plan.count[1])
+    clear(space.beta, space.beta_exponent[cell], first, plan.slots[1])
     space.symbols[:] = 0.0
     for leaf in range(len(plan.leaf)):
         at = plan.leaf[leaf] * LANES
         space.symbols[at : at + LANES] = scores[leaf * LANES : (leaf + 1) * LANES]
     close(plan, plan.kind[1], space, space.beta, first)
     space.beta_exponent[cell, :] = 0
-    normalise(space.beta, first, plan.count[1], space.beta_exponent[cell], space.factor)
+    normalise(space.beta, first, plan.slots[1], space.beta_exponent[cell], space.factor)
 
 
 @njit(cache=True, nogil=True)
 def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
     """beta of a span of two words or more from those of the spans within it."""
     cell, first = place(plan, width, start)
-    count = plan.count[width]
+    count = plan.slots[width]
     clear(space.beta, space.beta_exponent[cell], first, count)
     begin, end = plan.split_from[width], plan.split_from[width + 1]
     run = end - begin if _together(plan, space, width, start) else 1
@@ -171,7 +171,7 @@ def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, en
             exponent = space.beta_exponent[left, lane] + space.beta_exponent[right, lane]
             space.factor[lane] = exponent - top[lane] if exponent > ALIVE else DEAD
         powers_of_two(space.factor)
-        scale_into(space.scaled_left, room_of(plan, k), space.beta, left_first, plan.count[k], space.factor)
+        scale_into(space.scaled_left, room_of(plan, k), space.beta, left_first, plan.slots[k], space.factor)
     space.pairs[: plan.num_pairs[kind] * LANES] = 0.0
     for block in range(blocks(plan, kind)):
         for split in range(begin, end):
@@ -181,9 +181,9 @@ def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, en
     for i in range(plan.rule_from[kind], plan.rule_from[kind + 1]):
         at, p = plan.rule_parent[i], spread(plan.rule_p[i])
         store(space.symbols, at, times_plus(p, load(space.pairs, plan.rule_pair[i]), load(space.symbols, at)))
-    space.fresh[: plan.count[width] * LANES] = 0.0
+    space.fresh[: plan.slots[width] * LANES] = 0.0
     close(plan, kind, space, space.fresh, 0)
-    normalise(space.fresh, 0, plan.count[width], top, space.factor)
+    normalise(space.fresh, 0, plan.slots[width], top, space.factor)
 
 
 @njit(cache=True, nogil=True)

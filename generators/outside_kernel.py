@@ -26,7 +26,7 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
     """Hands the alpha of a span down to the spans within it: to all, or to those that hold the position `focus`."""
     cell, first = place(plan, width, start)
     kind, exponents = plan.kind[width], space.alpha_exponent[cell]
-    normalise(space.alpha, first, plan.count[width], exponents, space.factor)
+    normalise(space.alpha, first, plan.slots[width], exponents, space.factor)
     if exponents.max() <= ALIVE:
         return
     _open(plan, kind, space, first)
@@ -85,17 +85,17 @@ def _offer(
         reference = mine[lane] if together else given[lane]
         space.factor[lane] = given[lane] - reference if given[lane] > ALIVE else DEAD
     powers_of_two(space.factor)
-    scale_into(scaled, room_of(plan, k), space.beta, sibling_first, plan.count[sibling[0]], space.factor)
+    scale_into(scaled, room_of(plan, k), space.beta, sibling_first, plan.slots[sibling[0]], space.factor)
     if together:
         return True
-    space.fresh[: plan.count[child[0]] * LANES] = 0.0
+    space.fresh[: plan.slots[child[0]] * LANES] = 0.0
     for block in range(blocks(plan, plan.kind[child[0] + sibling[0]])):
         if child[1] < sibling[1]:
             _give_left(plan, space, split, block, space.fresh, 0, room_of(plan, k))
         else:
             _give_right(plan, space, split, block, space.fresh, 0, room_of(plan, k))
-    normalise(space.fresh, 0, plan.count[child[0]], given, space.factor)
-    merge(space, space.alpha, mine, first, plan.count[child[0]])
+    normalise(space.fresh, 0, plan.slots[child[0]], given, space.factor)
+    merge(space, space.alpha, mine, first, plan.slots[child[0]])
     return False
 
 
@@ -142,6 +142,6 @@ def _give_both(
 def outside_leaf(plan: Plan, space: Space, start: int, exponents: np.ndarray) -> None:
     """symbols[B] * 2^exponents = the outside score of leaf symbol B at one word, before its unary rules."""
     cell, first = place(plan, 1, start)
-    normalise(space.alpha, first, plan.count[1], space.alpha_exponent[cell], space.factor)
+    normalise(space.alpha, first, plan.slots[1], space.alpha_exponent[cell], space.factor)
     _open(plan, plan.kind[1], space, first)
     exponents[:] = space.alpha_exponent[cell]

@@ -16,7 +16,9 @@ MOST_LENGTHS = 8
 """Rows of the table of lengths; where there are more lengths, neighbours share a row."""
 
 MOST_TREE_LINES = 24
-"""Of all drawn trees together; the trees beyond are written in brackets, and cut at as many lines."""
+"""Of all drawn trees together; the trees beyond are written in brackets."""
+
+MOST_BRACKET_LINES = 8
 
 MOST_DRAWN_WORDS = 40
 MOST_DRAWN_DEPTH = 60
@@ -91,8 +93,8 @@ def _drawn(bracketed: str, room: int) -> list[str]:
 def _in_brackets(bracketed: str) -> list[str]:
     wrap: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
     lines = textwrap.wrap(bracketed, COLUMNS, **wrap)
-    if len(lines) > MOST_TREE_LINES:
-        lines = [*lines[:MOST_TREE_LINES], f"... {len(lines) - MOST_TREE_LINES} more lines"]
+    if len(lines) > MOST_BRACKET_LINES:
+        lines = [*lines[:MOST_BRACKET_LINES], f"... {len(lines) - MOST_BRACKET_LINES} more lines"]
     return lines
 
 
@@ -131,11 +133,11 @@ def _grammar(grammar: Description, max_length: int) -> Iterator[str]:
     )
     yield row("  words a sentence", f"{number(uncut['expected_length'])}, s.d. {number(uncut['length_sd'])}")
     yield row("  rules a tree", number(uncut["expected_rules"]))
-    yield row("  derivation entropy H(tree)", f"{number(uncut['derivation_entropy'])} nats")
+    yield row("  derivation entropy H(tree)", nats(uncut["derivation_entropy"]))
     yield f"cut at {max_length} words"
     yield row("  P(at most so many words)", number(grammar["mass"]))
     yield row("  rules a tree", number(grammar["expected_rules"]))
-    yield row("  derivation entropy H(tree)", f"{number(grammar['derivation_entropy'])} nats")
+    yield row("  derivation entropy H(tree)", nats(grammar["derivation_entropy"]))
     yield row("  ambiguity H(tree | sentence)", f"{estimate(ambiguity['tree_given_sentence'])} nats")
     if ambiguity["log_trees"] is None:
         yield row("  trees a sentence", "some have infinitely many: unary rules form a cycle")
@@ -199,6 +201,10 @@ def number(value: float | None) -> str:
     if value is None:
         return "infinite"
     return "0" if abs(value) < 1e-12 else f"{value:.6g}"
+
+
+def nats(value: float | None) -> str:
+    return number(value) + ("" if value is None else " nats")
 
 
 def estimate(given: dict[str, Any]) -> str:

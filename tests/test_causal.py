@@ -118,7 +118,7 @@ def test_next_word_multiplies_to_the_sentence(pair):
     strings = strings[::31]
     tokens = encode(made, strings)[0]
     table = made.next_word(tokens)
-    torch.testing.assert_close(table.sum(-1), torch.ones(len(strings), LENGTH + 1, dtype=torch.float64), **EXACT)
+    torch.testing.assert_close(table.sum(-1), torch.ones_like(table[..., 0]), **EXACT)
     chain = table[:, :LENGTH].gather(2, tokens[..., None]).log().sum((1, 2)) + table[:, LENGTH, made.pad_id].log()
     torch.testing.assert_close(chain, made.log_prob(tokens), **EXACT)
     prefix = sum(p for string, p in enumeration.probabilities.items() if string[:2] == strings[3][:2])
@@ -260,9 +260,8 @@ def test_networks_that_cannot_be_had(folder, tmp_path, monkeypatch, capfd):
     with pytest.raises(InputError, match="its files lack the weights"):
         CausalLM(tmp_path / "partial", 2, words=3)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="neither a directory here nor could it be fetched") as caught:
+    with pytest.raises(InputError, match="neither a directory here nor could it be fetched"):
         CausalLM("nobody/no-such-network", 2, words=3)
-    assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=r"need the package transformers.*pip install 'saturation-lab\[hf\]'"):
         CausalLM(folder, 2, words=3)

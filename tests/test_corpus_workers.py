@@ -117,12 +117,12 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("format", "count"), [("parquet", 1), ("bin", 1), ("parquet", 2)])
-def test_a_killed_run_leaves_whole_shards_and_goes_on(tmp_path, format, count):
+@pytest.mark.parametrize(("format", "count", "kills"), [("parquet", 2, [(4, 0.0)]), ("bin", 1, [(2, 0.0), (5, 0.013)])])
+def test_a_killed_run_leaves_whole_shards_and_goes_on(tmp_path, format, count, kills):
     write(tmp_path / "whole", truth=False, format=format)
     (tmp_path / "slow.py").write_text(SLOW)
     command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), format, str(count), "105", "10"]
-    for line, delay in ((2, 0.0), (5, 0.013)) if count == 1 else ((4, 0.0),):
+    for line, delay in kills:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
         for _ in range(line):
             assert process.stdout.readline()

@@ -9,7 +9,7 @@ from helpers import assert_frequencies, generator, word_tuples
 from oracles import PcfgOracle
 from random_languages import NAMED_PCFGS, all_pcfgs
 
-from satlab.generators import PCFG
+from satlab.generators import PCFG, Sentences
 
 TREE_GRAMMAR = """
 S -> A [0.25] | B A [0.375] | A 'x' B [0.375]
@@ -27,6 +27,22 @@ def test_sentence_frequencies(name):
     sentences = language.sample(40_000, generator(5))
     assert torch.equal((sentences.tokens != language.pad_id).sum(1), sentences.lengths)
     assert_frequencies(word_tuples(language, sentences), exact)
+
+
+@pytest.mark.parametrize("name", ["beyond-criticality", "unary-cycle", "gaps-in-length"])
+def test_sentence_frequencies_by_table(name):
+    """The sampler for a GPU, run on the CPU; its trees are of the same kind as the compiled one's."""
+    text, max_length = NAMED_PCFGS[name]
+    exact = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length).probabilities
+    language = PCFG.from_string(text, max_length)
+    tokens, lengths, trees = language.sampler.draw_by_table(20_000, generator(5), True)
+    assert_frequencies(word_tuples(language, Sentences(tokens, lengths)), exact)
+    ours = language.sample(20_000, generator(6)).latents["nodes"]
+    for column in range(3):
+        both = [rows[rows[..., 0] >= 0][:, column].double() for rows in (trees, ours)]
+        spread = math.sqrt(sum(float(values.var()) / 20_000 for values in both))
+        assert abs(float(both[0].mean() - both[1].mean())) < 4.5 * spread
+    assert (trees[:, 0, 1] == lengths).all()
 
 
 @pytest.mark.parametrize("name", ["no-unary-rule", "words-only"])

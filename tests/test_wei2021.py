@@ -12,7 +12,7 @@ from oracles import HmmOracle
 from satlab.errors import InputError
 from satlab.generators import HMM, load_language
 from satlab.generators.families.draws import permutation_mixture, softmax_rows
-from satlab.generators.hmm_tasks import Readout, state_before
+from satlab.generators.hmm_tasks import state_before
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -292,10 +292,7 @@ def test_files_with_wrong_tasks(tmp_path, arrays, match):
     assert "\n" not in str(error.value)
 
 
-def test_a_task_of_another_device_follows_the_language():
-    readout = Readout(torch.eye(2, dtype=torch.float64), 3)
-    assert readout.to("cpu").weights.device.type == "cpu"
-    language = load_language(SMALL[1])
-    moved = language.to("meta")
+def test_the_weights_move_with_the_language():
+    moved = load_language(SMALL[1]).to("meta")
     assert moved.readout.weights.device.type == "meta"
     assert "tasks" not in vars(moved)

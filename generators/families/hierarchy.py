@@ -1,0 +1,122 @@
+"""The random hierarchy model (Cagnetta, Petrini, Tomasini, Favero and Wyart 2024): a hierarchy of synonyms.
+
+A class is written as one of m tuples of s features, each of those as one of m tuples of features one level below, and so on for L
+levels, down to s^L words. All tuples of a level are different, so the words determine the class.
+"""
+
+from collections.abc import Collection
+
+import torch
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+
+from ...errors import InputError
+from ...randomness import random_stream
+from ..grammar import check
+from ..language import Language
+from ..pcfg import PCFG
+from ..tasks import Span
+from .draws import distinct, zipf_weights
+
+MOST_RULES = 2**18
+MOST_WORDS_IN_A_SENTENCE = 2**12
+ATTEMPTS = 1000
+
+
+def random_hierarchy(
+    classes: int,
+    features: int,
+    synonyms: int,
+    tuple_size: int,
+    depth: int,
+    generator: torch.Generator,
+    zipf: float = 0.0,
+    zipf_levels: Collection[int] | None = None,
+) -> PCFG:
+    """A random member: S -> class (uniform); level `depth`, the class, ... level 1, whose rules give words.
+
+    classes = n_c, features = v (symbols of every level below the classes, and words), synonyms = m rules a symbol,
+    tuple_size = s symbols a rule, depth = L; sentences have s^L words. The rules of a level are different s-tuples,
+    uniform among all such choices in which every feature below is used; v m <= v^s. A symbol's k-th rule has probability
+    proportional to k^-zipf (zipf = 0 is the 2024 model; Cagnetta, Kang and Wyart 2025 take 1 + a at one level), at zipf_levels alone
+    where given, and other levels are uniform.
+
+    Tasks: `class`, the root's class, a function of the words; `level-l`, the feature over the first s^l words.
+
+    Raises InputError where the numbers do not fit together.
+    """
+    _check(classes, features, synonyms, tuple_size, depth, zipf_levels)
+    level_names = [[f"w{i}" for i in range(features)]]
+    level_names += [[Nonterminal(f"F{level}_{i + 1}") for i in range(features)] for level in range(1, depth)]
+    level_names.append([Nonterminal(f"C{i + 1}") for i in range(classes)])
+    start = Nonterminal("S")
+    productions = [ProbabilisticProduction(start, (symbol,), prob=1 / classes) for symbol in level_names[depth]]
+    for level in range(depth, 0, -1):
+        parents, below = level_names[level], level_names[level - 1]
+        skewed = zipf_levels is None or level in zipf_levels
+        weights = zipf_weights(synonyms, zipf if skewed else 0.0).tolist()
+        rules = _tuples(len(parents), synonyms, features, tuple_size, generator)
+        for symbol, right_sides in zip(parents, rules, strict=True):
+            for right, p in zip(right_sides, weights, strict=True):
+                productions.append(ProbabilisticProduction(symbol, tuple(below[i] for i in right), prob=p))
+    spans = {"class": Span(None, tuple(map(str, level_names[depth])))}
+    for level in range(1, depth):
+        spans[f"level-{level}"] = Span(tuple_size**level, tuple(map(str, level_names[level])))
+    return PCFG(check(start, productions), None, spans)
+
+
+def _tuples(symbols: int, synonyms: int, features: int, size: int, generator: torch.Generator) -> list[list[list[int]]]:
+    """Tuples of features [symbols, synonyms, size], all different, drawn again until every feature is used."""
+    powers = features ** torch.arange(size)
+    for _ in range(ATTEMPTS):
+        codes = distinct(symbols * synonyms, features**size, generator)
+        tuples = codes[:, None] // powers % features
+        if len(tuples.unique()) == features:
+            rules: list[list[list[int]]] = tuples.reshape(symbols, synonyms, size).tolist()
+            return rules
+    raise InputError(
+        f"{symbols} symbols with {synonyms} rules of {size} leave some of {features} features unused: give more rules"
+    )
+
+
+def _check(
+    classes: int, features: int, synonyms: int, tuple_size: int, depth: int, zipf_levels: Collection[int] | None
+) -> None:
+    given = {"classes": classes, "features": features, "synonyms": synonyms, "depth": depth}
+    for name, value in given.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}, expected at least 1; correct it")
+    if tuple_size < 2:
+        raise InputError(f"tuple_size is {tuple_size}, expected at least 2; correct it")
+    if tuple_size > MOST_WORDS_IN_A_SENTENCE or tuple_size**min(depth, 13) > MOST_WORDS_IN_A_SENTENCE:
+        raise InputError(
+            f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; take fewer levels or shorter tuples"
+        )
+    most, tuples = max(classes, features if depth > 1 else 1), features**tuple_size
+    if most * synonyms > min(tuples, MOST_RULES) or tuples >= 2**62:
+        raise InputError(
+            f"{most} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, for as many different "
+            f"tuples of {tuple_size} out of {features} features there are (less than 2^62); take fewer synonyms"
+        )
+    if min(classes, features if depth > 1 else classes) * synonyms * tuple_size < features:
+        raise InputError(
+            f"{min(classes, features)} symbols with {synonyms} rules of {tuple_size} cannot use {features} features: give more synonyms"
+        )
+    for level in zipf_levels or ():
+        if type(level) is not int or not 1 <= level <= depth:
+            raise InputError(f"zipf_levels has {level!r}, expected levels from 1 to {depth}; correct it")
+
+
+def build(
+    *,
+    classes: int,
+    features: int,
+    synonyms: int,
+    tuple_size: int = 2,
+    depth: int,
+    zipf: float = 0.0,
+    zipf_levels: list | None = None,
+    seed: int = 0,
+) -> Language:
+    """The family random-hierarchy: `random_hierarchy` from the seed."""
+    generator = random_stream(seed, "language")
+    return random_hierarchy(classes, features, synonyms, tuple_size, depth, generator, zipf, zipf_levels)

@@ -1,0 +1,124 @@
+"""Random grammars in Chomsky normal form, without layers: A -> B C and A -> word."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+from torch import Tensor
+
+from ...errors import InputError
+from ...randomness import random_stream
+from ..grammar import check
+from ..language import Language
+from ..pcfg import DEFAULT_MAX_LENGTH, PCFG
+from .draws import dirichlet, distinct, emissions
+from .lengths import length_weights
+from .target_floor import at_target_floor
+
+MOST_SYMBOLS, MOST_RULES = 2**13, 2**20
+"""Closures of the unary rules are dense tables of symbols by symbols."""
+
+
+def random_pcfg(
+    symbols: int,
+    rules: int,
+    words: int,
+    generator: torch.Generator,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    binary_mass: float = 0.4,
+    rule_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    words_per_symbol: int | None = None,
+    zipf: float | None = None,
+    temperature: float = 1.0,
+    lengths: Mapping[int, float] | None = None,
+) -> PCFG:
+    """A random grammar over `symbols` nonterminals, the start S among them, cut at max_length words.
+
+    rules: different rules A -> B C in all. The first of them lead from what S reaches to two new symbols each, so that
+    everything is reached; the others are uniform among all triples. A symbol's binary rules have probability
+    binary_mass together, shared out by Dirichlet(rule_concentration); a symbol without any only emits words. So a node has 2 binary_mass
+    children on average: trees die out below 1/2 and may grow for ever above it, which the cut makes harmless.
+
+    words_per_symbol: how many of the words a symbol emits (all, unless given), with the probabilities of `draws.emissions`. lengths: length ->
+    weight, where other frequencies of the lengths are wanted (see `PCFG`).
+
+    Raises InputError where the numbers do not fit together.
+    """
+    _check(symbols, rules, words, words_per_symbol, binary_mass)
+    names = [Nonterminal("S"), *(Nonterminal(f"N{i}") for i in range(1, symbols))]
+    share = words if words_per_symbol is None else words_per_symbol
+    triples = _triples(symbols, rules, generator)
+    by_parent: list[list[tuple[int, int]]] = [[] for _ in names]
+    for parent, left, right in triples.tolist():
+        by_parent[parent].append((left, right))
+    rows = emissions(symbols, share, generator, emission_concentration, zipf, temperature).tolist()
+    productions = []
+    for symbol, pairs, row in zip(names, by_parent, rows, strict=True):
+        for (left, right), p in zip(pairs, _shares(len(pairs), rule_concentration, generator), strict=True):
+            productions.append(ProbabilisticProduction(symbol, (names[left], names[right]), prob=binary_mass * p))
+        rest = 1 - binary_mass if pairs else 1.0
+        chosen = torch.randperm(words, generator=generator)[:share].sort().values.tolist()
+        for word, p in zip(chosen, row, strict=True):
+            productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=rest * p))
+    return PCFG(check(names[0], productions), max_length, None, lengths)
+
+
+def _shares(count: int, concentration: float, generator: torch.Generator) -> list[float]:
+    return dirichlet(1, count, concentration, generator)[0].tolist() if count else []
+
+
+def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
+    """(parent, left, right) [rules, 3], all different, from which every symbol is reached."""
+    order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(symbols - 1, generator=generator)])
+    fresh = torch.arange(1, symbols, 2)
+    known = torch.rand(len(fresh), 2, generator=generator, dtype=torch.float64) * fresh[:, None]
+    parent, companion = order[known.long()].unbind(1)
+    right = torch.where(fresh + 1 < symbols, order[(fresh + 1).clamp(max=symbols - 1)], companion)
+    links = ((parent * symbols + order[fresh]) * symbols + right).tolist()
+    taken = set(links)
+    others = [code for code in distinct(rules, symbols**3, generator).tolist() if code not in taken]
+    codes = torch.tensor([*links, *others[: rules - len(links)]], dtype=torch.long)
+    return torch.stack([codes // symbols**2, codes // symbols % symbols, codes % symbols], 1)
+
+
+def _check(symbols: int, rules: int, words: int, words_per_symbol: int | None, binary_mass: float) -> None:
+    if not 1 <= symbols <= MOST_SYMBOLS or words < 1:
+        raise InputError(f"{symbols} symbols, {words} words: expected 1 to {MOST_SYMBOLS} symbols and at least 1 word; correct them")
+    most = min(symbols**3, MOST_RULES)
+    if not symbols // 2 <= rules <= most or rules < 1:
+        raise InputError(
+            f"rules is {rules}, expected {max(symbols // 2, 1)} to {most}, so that {symbols} symbols can be reached by different rules"
+        )
+    if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
+        raise InputError(
+            f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
+        )
+    if not 0 < binary_mass < 1:
+        raise InputError(f"binary_mass is {binary_mass}, expected a probability between 0 and 1; correct it")
+
+
+def build(
+    *,
+    symbols: int,
+    rules: int,
+    words: int,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    binary_mass: float = 0.4,
+    rule_concentration: float = 1.0,
+    emission_concentration: float = 1.0,
+    zipf: float | None = None,
+    temperature: float = 1.0,
+    target_floor: float | None = None,
+    words_per_symbol: int | None = None,
+    lengths: dict | None = None,
+    seed: int = 0,
+) -> Language:
+    """The family random-pcfg: `random_pcfg` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    rows = (binary_mass, rule_concentration, emission_concentration, words_per_symbol, zipf)
+    wanted = length_weights(lengths)
+
+    def at(t: float) -> PCFG:
+        return random_pcfg(symbols, rules, words, random_stream(seed, "language"), max_length, *rows, t, wanted)
+
+    return at_target_floor(at, target_floor, temperature, seed)

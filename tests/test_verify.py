@@ -1,0 +1,235 @@
+"""What is damaged or missing in a corpus is found, named, and made again with the same bytes, or left as it is."""
+
+import json
+import os
+
+import pytest
+
+from satlab.errors import InputError
+from satlab.generators import load_language, shard, verify
+from satlab.generators.corpus import open_corpus
+from satlab.generators.corpus_writer import write_corpus
+from satlab.lab import cli
+
+FORMATS = ("parquet", "bin")
+SENTENCES, SHARD, SHARDS = 45, 10, 5
+
+
+def write(out, format="parquet"):
+    return write_corpus(load_language("demo-hmm"), "demo-hmm", SENTENCES, out, 3, False, format, shard_sentences=SHARD)
+
+
+@pytest.fixture(params=FORMATS)
+def corpus(request, tmp_path):
+    list(write(tmp_path / "c", request.param))
+    return tmp_path / "c"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def damage(corpus, number, change):
+    """Changes the bytes of one shard, wherever they lie; in a file of all shards its length stays."""
+    known = open_corpus(corpus)
+    path = corpus / known.storage.file(number)
+    begin = 0 if path.suffix == ".parquet" else sum(entry["bytes"] for entry in known.shards[:number])
+    content, end = path.read_bytes(), begin + known.shards[number]["bytes"]
+    path.write_bytes(content[:begin] + change(content[begin:end]) + content[end:])
+    return path.name
+
+
+def flipped(content, at=7):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.fixture
+def satlab(capsys):
+    """Runs a command line; (rows on stdout, stderr)."""
+
+    def run(*argv, status):
+        capsys.readouterr()
+        assert cli.run([str(argument) for argument in argv]) == status
+        captured = capsys.readouterr()
+        return [json.loads(line) for line in captured.out.splitlines()], captured.err
+
+    return run
+
+
+def test_a_whole_corpus_is_whole_and_left_alone(corpus, satlab):
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in corpus.iterdir()}
+    for options in ([], ["--repair"]):
+        assert satlab("verify", corpus, *options, status=0) == ([{"dir": str(corpus), "shards": 5, "damaged": 0}], "")
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in corpus.iterdir()} == before
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+def test_one_flipped_bit_is_found_and_repaired(corpus, satlab, number):
+    whole = contents(corpus)
+    name = damage(corpus, number, flipped)
+    damaged = contents(corpus)
+    finding = {"file": name, "shard": number, "problem": "damaged"}
+    last = {"dir": str(corpus), "shards": 5, "damaged": 1}
+    assert satlab("verify", corpus, status=1) == ([finding, last], "")
+    assert contents(corpus) == damaged
+    assert satlab("verify", corpus, "--repair", status=0) == ([finding, last | {"repaired": 1}], "")
+    assert contents(corpus) == whole
+
+
+def test_every_flipped_byte_of_a_shard_is_found(tmp_path):
+    list(write(tmp_path / "c"))
+    known, path = open_corpus(tmp_path / "c"), tmp_path / "c" / "shard-00001.parquet"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 97):
+        path.write_bytes(flipped(whole, at))
+        assert [finding.shard for finding in verify.examine(known) if finding] == [1]
+
+
+@pytest.mark.parametrize("lost", [[1], [0, 4], [0, 1, 2, 3, 4]])
+def test_missing_shards_are_made_again(tmp_path, satlab, lost):
+    list(write(tmp_path / "c"))
+    whole = contents(tmp_path / "c")
+    for number in lost:
+        (tmp_path / "c" / f"shard-{number:05d}.parquet").unlink()
+    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    assert [(row["shard"], row["problem"]) for row in rows[:-1]] == [(number, "missing") for number in lost]
+    assert contents(tmp_path / "c") == whole
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_a_truncated_shard_is_damaged(tmp_path, satlab, size):
+    list(write(tmp_path / "c"))
+    whole = contents(tmp_path / "c")
+    os.truncate(tmp_path / "c" / "shard-00003.parquet", size)
+    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    assert rows[0] == {"file": "shard-00003.parquet", "shard": 3, "problem": "damaged"}
+    assert contents(tmp_path / "c") == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda content: content[:300], [1, 2, 3, 4]),
+        (lambda content: content + b"\x01\x00", [4]),
+        (lambda content: b"", [0, 1, 2, 3, 4]),
+        (None, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_a_file_of_tokens_that_is_cut_longer_or_gone_is_repaired(tmp_path, satlab, change, found):
+    list(write(tmp_path / "c", "bin"))
+    whole, path = contents(tmp_path / "c"), tmp_path / "c" / "train.bin"
+    path.unlink() if change is None else path.write_bytes(change(whole["train.bin"]))
+    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    assert [row["shard"] for row in rows[:-1]] == found
+    assert {row["problem"] for row in rows[:-1]} == {"missing" if change is None else "damaged"}
+    assert contents(tmp_path / "c") == whole
+
+
+def test_generating_again_repairs_too(corpus):
+    whole, format = contents(corpus), open_corpus(corpus).manifest["format"]
+    damage(corpus, 1, flipped)
+    damage(corpus, 4, flipped)
+    (corpus / "language.npz").unlink()
+    assert list(write(corpus, format))[-1] == SENTENCES
+    assert contents(corpus) == whole
+
+
+@pytest.mark.parametrize(("problem", "spoil"), [("missing", None), ("damaged", lambda content: content[:-3])])
+def test_a_lost_language_is_named_and_stops_the_repair(corpus, satlab, problem, spoil):
+    path = corpus / "language.npz"
+    content = path.read_bytes()
+    path.unlink() if spoil is None else path.write_bytes(spoil(content))
+    name = damage(corpus, 2, flipped)
+    damaged = contents(corpus)
+    rows, error = satlab("verify", corpus, status=1)
+    assert rows[:2] == [
+        {"file": "language.npz", "shard": None, "problem": problem},
+        {"file": name, "shard": 2, "problem": "damaged"},
+    ]
+    assert error == ""
+    rows, error = satlab("verify", corpus, "--repair", status=2)
+    assert f"language.npz: {problem}, and without it no shard can be made again; put it back" in error
+    assert error.count("\n") == 1
+    assert contents(corpus) == damaged
+
+
+def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, satlab, monkeypatch):
+    known = open_corpus(corpus)
+    entry = known.shards[2]
+    manifest = corpus / "manifest.json"
+    text = manifest.read_text().replace(entry["sha256"], "0" * 64)
+    manifest.write_text(text.replace(f'"torch": "{shard.versions()["torch"]}"', '"torch": "1.2.3"'))
+    before = contents(corpus)
+    rows, error = satlab("verify", corpus, "--repair", status=1)
+    assert rows[-1] == {"dir": str(corpus), "shards": 5, "damaged": 1, "repaired": 0}
+    assert error.count("\n") == 1
+    assert "shard 2 came out otherwise than the manifest says and is left as it is" in error
+    assert f"torch 1.2.3 there, {shard.versions()['torch']} here" in error
+    assert contents(corpus) == before
+
+
+def test_an_unfinished_corpus_says_how_to_go_on(tmp_path, satlab):
+    writer = write(tmp_path / "c")
+    for _ in range(2):
+        next(writer)
+    writer.close()
+    rows, error = satlab("verify", tmp_path / "c", status=1)
+    assert rows == [{"dir": str(tmp_path / "c"), "shards": 5, "damaged": 0}]
+    assert "unfinished, 2 of 5 shards are known; run its satlab generate command again" in error
+    (tmp_path / "c" / "shard-00001.parquet").unlink()
+    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=1)
+    assert rows[-1] == {"dir": str(tmp_path / "c"), "shards": 5, "damaged": 1, "repaired": 1}
+
+
+SPOILT = {
+    "no JSON": lambda m: "{",
+    "a number": lambda m: "3",
+    "a list": lambda m: "[]",
+    "nothing": lambda m: "{}",
+    "no bytes": lambda m: "\udcff",
+    "a shard too few": lambda m: json.dumps(m | {"shards": m["shards"][:-1]}),
+    "a shard too many": lambda m: json.dumps(m | {"shards": m["shards"] * 2}),
+    "shards that are none": lambda m: json.dumps(m | {"shards": [1] * 5}),
+    "rows that do not add up": lambda m: json.dumps(m | {"sentences": 44}),
+    "rows of a shard": lambda m: json.dumps(m | {"shards": [m["shards"][0] | {"rows": 9}, *m["shards"][1:]]}),
+    "shards of no sentences": lambda m: json.dumps(m | {"shard_sentences": 0}),
+    "a file elsewhere": lambda m: json.dumps(m | {"shards": [m["shards"][0] | {"file": "../x"}, *m["shards"][1:]]}),
+    "another format": lambda m: json.dumps(m | {"format": "csv"}),
+    "no seed": lambda m: json.dumps({key: value for key, value in m.items() if key != "seed"}),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_damaged_manifest_is_one_line(tmp_path, satlab, spoil):
+    list(write(tmp_path / "c"))
+    path = tmp_path / "c" / "manifest.json"
+    path.write_text(SPOILT[spoil](json.loads(path.read_text())), encoding="utf-8", errors="surrogateescape")
+    before = contents(tmp_path / "c")
+    for options in ([], ["--repair"]):
+        rows, error = satlab("verify", tmp_path / "c", *options, status=2)
+        assert rows == []
+        assert error.startswith(f"satlab: {path}: damaged (")
+        assert error.count("\n") == 1
+        assert len(error) < 500
+    assert contents(tmp_path / "c") == before
+
+
+def test_what_is_no_corpus_is_one_line(tmp_path, satlab):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        rows, error = satlab("verify", place, status=2)
+        assert rows == []
+        assert (
+            error == f"satlab: {place}: no corpus here, expected a directory made by satlab generate; check the path\n"
+        )
+
+
+def test_repairing_waits_for_no_other_writer(corpus, monkeypatch):
+    monkeypatch.setattr("satlab.disk.PATIENCE", 0.0)
+    known = open_corpus(corpus)
+    format = known.manifest["format"]
+    damage(corpus, 0, flipped)
+    writer = write(corpus, format)
+    next(writer)
+    with pytest.raises(InputError, match="another process is writing here"):
+        list(verify.repair(known, [0]))
+    writer.close()
