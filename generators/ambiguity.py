@@ -1,14 +1,14 @@
-"""How much a sentence leaves open about its tree: H(tree | sentence), and the number of its trees, over sampled sentences.
+"""How much a sentence leaves open about its tree: H(tree | sentence), and the number of its trees.
 
-H(tree | sentence) = E[log p(words) - log p(tree, words)], both exact on each sample, so an unambiguous grammar gives 0 without
-error; with the exact H(tree) it gives H(sentence) = H(tree) - H(tree | sentence).
+H(tree | sentence) = E[log p(words) - log p(tree, words)], both exact on each sample, so an unambiguous grammar gives 0
+without error; with the exact H(tree) it gives H(sentence) = H(tree) - H(tree | sentence).
 
 The number of trees comes from the grammar with the same rules under which all trees of T words are equally likely,
 
     p'(A -> rhs) = prod_{s in rhs} g(s) / g(A),    g(word) = z,  g(A) = sum_{A -> rhs} prod_{s in rhs} g(s),
 
-so that p'(tree) = z^T / g(S), and the inside algorithm counts: trees of x = g(S) z^-T p'(x). (g is the generating function of the
-numbers of trees, Flajolet and Sedgewick 2009, chapter I; any z > 0 inside its radius does.)
+so that p'(tree) = z^T / g(S), and the inside algorithm counts: trees of x = g(S) z^-T p'(x). (g is the generating
+function of the numbers of trees, Flajolet and Sedgewick 2009, chapter I; any z > 0 inside its radius does.)
 """
 
 import math
@@ -36,8 +36,8 @@ HALVINGS = 2000
 class Ambiguity:
     """tree_given_sentence: H(tree | sentence), nats. trees: the sampled sentences' number of trees, counted exactly.
 
-    log_trees: E log(number of trees), nats. ambiguous: the share of sentences with more than one tree. Both are None where
-    unary rules form a cycle: a sentence can then have infinitely many trees.
+    log_trees: E log(number of trees), nats. ambiguous: the share of sentences with more than one tree. Both are None
+    where unary rules form a cycle: a sentence can then have infinitely many trees.
     """
 
     tree_given_sentence: Estimate

@@ -1,12 +1,13 @@
 """A grammar without a bound on the length, seen as a branching process: whether it ends, how long its sentences are.
 
 M[A, B] = sum_{A -> rhs} p(A -> rhs) (number of B in rhs)  is its mean matrix, rho the spectral radius of M (Booth and
-Thompson 1973). Up to rho = 1 every derivation ends; beyond, it ends with probability x_S < 1, where x is the least solution of
+Thompson 1973). Up to rho = 1 every derivation ends; beyond, it ends with probability x_S < 1, where x is the least
+solution of
 
     x_A = sum_{A -> rhs} p(A -> rhs) prod_{B in rhs} x_B  >= 0,
 
-found by Newton's method from zero, which climbs to it and never beyond (Etessami and Yannakakis 2009). Below rho = 1, what
-adds up over the rules of a tree has its mean from one linear system (Grenander 1976).
+found by Newton's method from zero, which climbs to it and never beyond (Etessami and Yannakakis 2009). Below rho = 1,
+what adds up over the rules of a tree has its mean from one linear system (Grenander 1976).
 """
 
 import math
@@ -28,7 +29,7 @@ CRITICAL = 1e-12
 """A spectral radius this close to 1 is 1 within rounding."""
 
 DENSE = 300
-"""Symbols that reach one another: up to this many, all their eigenvalues are computed; beyond, Arnoldi's method finds the largest."""
+"""Of so many symbols that reach one another all eigenvalues are computed; of more, the largest by Arnoldi's method."""
 
 MOST_STEPS = 200
 """Newton's steps. They square the error, and halve it where the system is singular at its solution."""
@@ -40,7 +41,8 @@ class BranchingStatistics:
 
     radius: the spectral radius of the mean matrix; distance: 1 - radius, 0 at criticality, negative beyond.
     total_mass: P(a derivation from the start symbol ends). endless: the symbols from which one may go on forever.
-    expected_length, length_sd: of the words of a sentence. expected_rules: rules in a tree. derivation_entropy: H(tree), nats.
+    expected_length, length_sd: of the words of a sentence. expected_rules: rules in a tree. derivation_entropy:
+    H(tree), nats.
     """
 
     radius: float
@@ -59,9 +61,11 @@ class BranchingStatistics:
 def branching_statistics(grammar: Grammar) -> BranchingStatistics:
     """The closed forms of `grammar` in float64. Rules that are named twice count as one rule.
 
+    Near criticality the systems are ill-conditioned: relative errors are about 1e-16 / |1 - radius|.
+
     With n_A the words in a rule of A, averaged over its rules, and h_A the entropy of its rules:
-    E length = (I - M)^-1 n,  H(tree) = (I - M)^-1 h,  E rules = (I - M)^-1 1,  Var length = (I - M)^-1 v, where v_A is the
-    variance, over the rules of A, of the expected length of what they rewrite to.
+    E length = (I - M)^-1 n,  H(tree) = (I - M)^-1 h,  E rules = (I - M)^-1 1,  Var length = (I - M)^-1 v, where v_A is
+    the variance, over the rules of A, of the expected length of what they rewrite to.
     """
     rules = _Productions(grammar)
     mean = rules.mean_matrix()
@@ -180,7 +184,7 @@ class QuadraticSystem:
                 step, certificate = splu(slope).solve(np.stack([gap[free], np.ones(len(free))], 1)).T
             except RuntimeError:
                 return None
-            # (I - J) y = 1 has a positive y just where the spectral radius of J is below 1: below the least solution it is.
+            # (I - J) y = 1 has a positive y just where J has a spectral radius below 1, as below the least solution.
             if not np.isfinite(step).all() or (ones is None and not (certificate > 0).all()):
                 return None
             x[free] += np.maximum(step, 0.0)

@@ -1,4 +1,4 @@
-"""Causal networks as languages: a network that predicts the next token, restricted to V of its tokens and to one length.
+"""Causal networks as languages: a predictor of the next token, restricted to V of its tokens and to one length.
 
     p(x) = prod_t softmax(logits after bos, x_1 .. x_{t-1} of the kept tokens / temperature)[x_t]
 
@@ -36,10 +36,10 @@ MAX_FILLINGS = 2**20
 class CausalLM(Language):
     """A Hugging Face causal network over sentences of `length` of its tokens.
 
-    model: a directory, or an id of the Hugging Face hub. The words are the tokens token_ids, in that order; or the `words`
-    most frequent tokens by token_counts (token id -> count); or without counts the `words` lowest ids, which stand for
-    frequency as `Pretrained.frequent_tokens` says. dtype: float32 or float64, in which the network computes; softmax and
-    sums are float64 always. sha256: of the network that it must be, where given.
+    model: a directory, or an id of the Hugging Face hub. The words are the tokens token_ids, in that order; or the
+    `words` most frequent tokens by token_counts (token id -> count); or without counts the `words` lowest ids, which
+    stand for frequency as `Pretrained.frequent_tokens` says. dtype: float32 or float64, in which the network computes;
+    softmax and sums are float64 always. sha256: of the network that it must be, where given.
 
     Cost a sentence, in positions that the network reads: T for `log_prob`, `sample` and `next_word`; t + V (T - t) for
     `conditional_at` with word t = 1 .. T hidden; the sum of that over all t, about V T^2 / 2, for `conditional`. Each
@@ -49,6 +49,7 @@ class CausalLM(Language):
     repeat or are no tokens, a length it cannot read, and a temperature that is not positive.
     """
 
+    positions_share_passes = False
     suffix = ".yaml"
     tasks: Mapping[str, Task] = MappingProxyType({})
 
@@ -85,7 +86,7 @@ class CausalLM(Language):
         self.reader = NextWord(pretrained, self.token_ids, temperature)
 
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log p(x) [n] in nats; -inf for a sentence of another length. Raises InputError for a token that is no word."""
+        """log p(x) [n] in nats; -inf for another length. Raises InputError for a token that is no word."""
         tokens, lengths, _ = self.checked(tokens, lengths, None)
         out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
         for rows, length in self.chunks(lengths):
@@ -174,7 +175,7 @@ class CausalLM(Language):
         return path + self.suffix
 
     def fingerprint(self) -> str:
-        """SHA-256 of what `save` writes and of the words, but for where the network is: a copy elsewhere is the same."""
+        """SHA-256 of what `save` writes and of the words, not of where the network is: a copy elsewhere is the same."""
         content = {**self._definition(), "words": self.words}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -193,7 +194,7 @@ class CausalLM(Language):
     def _sentences(
         self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `checked`, with word 0 at the hidden positions; raises InputError for a length that no sentence has, too."""
+        """As `checked`, with word 0 at hidden positions; raises InputError for a length that no sentence has, too."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         wrong = (lengths != self.max_length).nonzero()[:, 0]
         if len(wrong):
@@ -202,12 +203,12 @@ class CausalLM(Language):
 
     def _check_fillings(self, unknown: Tensor) -> None:
         """Raises InputError where a sentence with this many unknown words [n] has too many fillings."""
-        row = int(unknown.argmax()) if len(unknown) else 0
-        if len(unknown) and self.vocab_size ** int(unknown[row]) > MAX_FILLINGS:
-            raise InputError(
-                f"sentence {row}: {int(unknown[row])} unknown words have {self.vocab_size}^{int(unknown[row])} fillings, "
-                f"which the network would score one by one, expected at most {MAX_FILLINGS:,}; hide fewer words"
-            )
+        for row, number in enumerate(unknown.tolist()):
+            if self.vocab_size**number > MAX_FILLINGS:
+                raise InputError(
+                    f"sentence {row}: {number} unknown words have {self.vocab_size}^{number} fillings for the network "
+                    f"to score one by one, expected at most {MAX_FILLINGS:,}; hide fewer words"
+                )
 
 
 def _patterns(hidden: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
@@ -226,8 +227,8 @@ def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
         if word is None or token_id in seen:
             problem = f"is no token of {pretrained.model}" if word is None else "occurs twice"
             raise InputError(
-                f"token_ids: {token_id!r} {problem}, expected different numbers from 0 to {len(pretrained.tokens) - 1}; "
-                "correct it"
+                f"token_ids: {token_id!r} {problem}, "
+                f"expected different numbers from 0 to {len(pretrained.tokens) - 1}; correct it"
             )
         seen.add(token_id)
         words.append(word)

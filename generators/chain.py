@@ -1,4 +1,4 @@
-"""The hidden chain of an HMM: where it ends up, how fast it mixes, how uncertain its states are. All exact, nothing sampled."""
+"""The hidden chain of an HMM, exactly: where it ends up, how fast it mixes, how uncertain its states are."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ class ClosedClass:
 
     states: counted from 1, as tasks count them. weight: P(the chain ends up here), from the initial probabilities.
     stationary: pi with pi = pi P, one number a state. entropy_rate: sum_k pi_k H(P[k]), nats a step.
-    second_eigenvalue: the second largest |eigenvalue| of P, at which rate the start is forgotten; 1 for a periodic class.
+    second_eigenvalue: the second largest |eigenvalue| of P, at which rate the start is forgotten; 1 for a periodic
+    class.
     """
 
     states: tuple[int, ...]
@@ -35,7 +36,8 @@ class ChainStatistics:
 
     entropy_rate: nats a step in the long run, each class by its weight. path_entropy: H(z_1 .. z_T), nats.
     occupancy [states]: the mean over the T positions of P(z_t = k). effective_states: exp of its entropy.
-    emission_entropy: H(x_t | z_t), the entropy of an emission row averaged by the occupancy, nats; least_, greatest_: over rows.
+    emission_entropy: H(x_t | z_t), the entropy of an emission row averaged by the occupancy, nats; least_, greatest_:
+    over rows.
     """
 
     states: int

@@ -3,17 +3,14 @@
 Every pass takes leaf_scores [n, T, leaf symbols] in float64 and answers in numpy arrays.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-import torch
 from numba import njit
 
 from .chart_plan import Plan
 from .inside_kernel import Space, clear, inside_cell, inside_leaf, make_space, place
 from .lanes import ALIVE, DEAD, LANES
 from .outside_kernel import EVERYWHERE, outside_cell, outside_leaf
+from .parallel import in_parallel
 
 LOG_2 = float(np.log(2.0))
 
@@ -59,17 +56,6 @@ def next_leaves(
 def hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(beta [slots], exponents [widths + 1]) where every word is hidden, leaf_scores [leaf symbols]; the plan has one start."""
     return _hidden_chart(plan, leaf_scores)
-
-
-def in_parallel(run: Callable[..., None], n: int, *arguments: object) -> None:
-    """run(*arguments, begin, end) over the rows 0 .. n - 1, cut between threads at whole groups of lanes."""
-    threads = max(1, min(torch.get_num_threads(), -(-n // LANES)))
-    share = -(-n // (threads * LANES)) * LANES
-    if threads == 1:
-        return run(*arguments, 0, n)
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(run, *arguments, at, min(at + share, n)) for at in range(0, n, share)]:
-            done.result()
 
 
 @njit(cache=True, nogil=True)

@@ -79,12 +79,12 @@ class Corpus:
     # ---- what is there
 
     def language_problem(self) -> str | None:
-        """ "missing", "damaged", or None where the language's file is what the manifest says."""
+        """What is wrong with the language's file, "missing" or "damaged"; None where it is what the manifest says."""
         content = self.language_file.read_bytes() if self.language_file.exists() else None
         return _problem(content, self.manifest["language_sha256"])
 
     def problem(self, number: int) -> str | None:
-        """ "missing", "damaged", or None where a shard is there with the bytes that the manifest says."""
+        """What is wrong with a shard, "missing" or "damaged"; None where it has the bytes that the manifest says."""
         if number >= len(self.shards):
             return "missing"
         return _problem(self.storage.read(number), self.shards[number]["sha256"])
@@ -164,6 +164,8 @@ def open_corpus(folder: Path) -> Corpus:
         for key, kind in KINDS.items():
             if not isinstance(manifest[key], kind):
                 raise TypeError(f"{key} is {manifest[key]!r}")
+        if min(manifest["sentences"], manifest["shard_sentences"]) < 1:
+            raise ValueError(f"{manifest['sentences']} sentences in shards of {manifest['shard_sentences']}")
         corpus = Corpus(folder, manifest)
         for number, entry in enumerate(corpus.shards):
             known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
@@ -171,7 +173,7 @@ def open_corpus(folder: Path) -> Corpus:
                 raise ValueError(f"shard {number} is {entry!r}")
         if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
             raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
-    except (ValueError, LookupError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise InputError(
             f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it right, or generate the corpus in "
             "another directory"

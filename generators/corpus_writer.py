@@ -48,9 +48,10 @@ def write_corpus(
     """Writes `sentences` sentences, yielding the number of them on disk after each shard.
 
     source: what the manifest says of where the language comes from. With engine "local", `workers` processes make the
-    shards (1: this one; None: as many as pay off); with "ray", that many tasks at a time of an existing Ray cluster.
-    The bytes are the same whoever makes them and however often they were interrupted: an unfinished corpus is gone on
-    with, a finished one left as it is. shard_sentences: in each shard but the last.
+    shards (1: this one; None: as many as pay off; a script that asks for several does so below `if __name__ ==
+    "__main__"`); with "ray", that many tasks at a time of an existing Ray cluster. The bytes are the same whoever makes
+    them and however often they were interrupted: an unfinished corpus is gone on with, a finished one left as it is.
+    shard_sentences: in each shard but the last.
 
     Raises InputError, before anything is written, for numbers below 1, a format or engine that does not exist or does
     not fit, and where out holds something else or another corpus; InputError too where engine "ray" finds no Ray or no
@@ -76,6 +77,7 @@ def write_corpus(
 
 
 def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
+    """Puts the language and the shards there that are not, yielding the sentences on disk after each shard."""
     for leftover in corpus.folder.glob(".*.partial"):
         leftover.unlink()
     if corpus.language_problem():

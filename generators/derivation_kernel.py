@@ -15,8 +15,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from .chart_passes import in_parallel
 from .grammar import Rules
+from .parallel import in_parallel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Probabilistic grammars as rules: read, checked, binarised and written; notation.py knows how they are written down."""
+"""Probabilistic grammars as rules: checked, binarised, read and written (the syntax is that of notation.py)."""
 
 import math
 from collections import defaultdict
@@ -28,7 +28,7 @@ class Grammar:
         return list(dict.fromkeys([self.start, *(production.lhs() for production in self.productions)]))
 
     def to_text(self) -> str:
-        """NLTK's notation, a rule a line, every bit of the probabilities kept. Raises InputError for unwritable names."""
+        """NLTK's notation, a rule a line, no bit of the probabilities lost. Raises InputError for unwritable names."""
         lines = [f"%start {written(self.start)}"]
         for production in self.productions:
             right = " ".join(map(written, production.rhs()))
@@ -37,7 +37,7 @@ class Grammar:
 
 
 def read_text(text: str) -> Grammar:
-    """A grammar in NLTK's notation or in the plain form `probability lhs -> rhs` (see notation.py), told apart by the text.
+    """A grammar in NLTK's notation or in the plain form `probability lhs -> rhs`; its first rule tells which.
 
     Raises InputError for a line that is no rule, and as `check` does.
     """

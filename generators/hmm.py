@@ -18,17 +18,15 @@ from torch import Tensor
 from ..errors import InputError
 from .categorical import Categorical
 from .forward_backward import forward, forward_backward
+from .forward_backward_kernel import compiled_conditionals, compiled_forward_backward
 from .hmm_tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
-from .latent import LatentLanguage
+from .latent import LatentLanguage, room_for
 from .sentences import Sentences
 from .stochastic import stochastic_rows
 from .tasks import Task, checked_positions
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
-
-CACHE = 2**20
-"""Bytes of evidence that one forward-backward pass takes on a CPU, so that its steps find them in cache."""
 
 DEFAULT_LENGTH = 16
 """Words in a sentence where nothing else is said (Liu et al. 2022, appendix A.2)."""
@@ -140,12 +138,49 @@ class HMM(LatentLanguage):
         return forward(initial, blocks, leaf_scores)[0]
 
     def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-        """By forward-backward, in the precision of leaf_scores [n, T, K]."""
+        """By forward-backward, compiled on a CPU, in the precision of leaf_scores [n, T, K]."""
+        if not leaf_scores.is_cuda:
+            return compiled_forward_backward(self.initial, self.blocks, leaf_scores)
         initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
-        size = max(1, CACHE // (leaf_scores[0].numel() * leaf_scores.element_size()))
-        size = size if self.device.type == "cpu" else len(leaf_scores)
-        parts = [forward_backward(initial, blocks, part) for part in leaf_scores.split(size)]
-        return torch.cat([log_z for log_z, _ in parts]), torch.cat([margins for _, margins in parts])
+        return forward_backward(initial, blocks, leaf_scores)
+
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        if self.device.type != "cpu":
+            return super().conditional(tokens, lengths, hidden, dtype)
+        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+        rows = torch.arange(len(tokens))
+        for length in lengths.unique().tolist():
+            self.check_length(length, rows[lengths == length])
+        words = tokens[:, : self.max_length].masked_fill(hidden[:, : self.max_length], self.vocab_size)
+        out = room_for((*words.shape, self.vocab_size), dtype, self.device)
+        chain = (self.initial, self.blocks, self._emission_blocks)
+        log_z = compiled_conditionals(*chain, words, out)
+        unsure = ~log_z.isfinite()
+        if dtype != torch.float64 and bool(unsure.any()):
+            # What a shorter number cannot hold is not yet impossible.
+            exact = torch.empty(int(unsure.sum()), *out.shape[1:], dtype=torch.float64)
+            log_z[unsure] = compiled_conditionals(*chain, words[unsure], exact)
+            out[unsure] = exact.to(dtype)
+        self.check_possible(log_z, rows)
+        self.check_representable(log_z.isnan(), rows)
+        beyond = tokens.shape[1] - words.shape[1]
+        return torch.nn.functional.pad(out, (0, 0, 0, beyond)) if beyond else out
+
+    @cached_property
+    def _emission_blocks(self) -> Tensor:
+        """emission as [B, K/B, V/B] where it is block-diagonal like the chain, else as it is."""
+        count = len(self.blocks)
+        if count == 1 or self.vocab_size % count:
+            return self.emission
+        size, share = self.num_states // count, self.vocab_size // count
+        parts = [self.emission[b * size : (b + 1) * size, b * share : (b + 1) * share] for b in range(count)]
+        return torch.stack(parts) if torch.equal(torch.block_diag(*parts), self.emission) else self.emission
 
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths = self.checked_beginnings(tokens, lengths)

@@ -2,10 +2,10 @@
 
     p(A -> rhs) = count(A -> rhs) / count(A)        (nltk.induce_pcfg; the maximum-likelihood estimate)
 
-Such a grammar is consistent, and its expected number of words is the mean number of words of the trees (Chi and Geman 1998; Chi
-1999). Binarisation by nltk's chomsky_normal_form: NP -> DT JJ NN becomes NP -> DT NP|<JJ-NN>, NP|<JJ-NN> -> JJ NN; the names keep
-`horizontal_markov` of the siblings to come, all unless given, and `vertical_markov` ancestors (NP^<S>; Johnson 1998, Klein and
-Manning 2003).
+Such a grammar is consistent, and its expected number of words is the mean number of words of the trees (Chi and Geman
+1998; Chi 1999). Binarisation by nltk's chomsky_normal_form: NP -> DT JJ NN becomes NP -> DT NP|<JJ-NN>, NP|<JJ-NN> ->
+JJ NN; the names keep `horizontal_markov` of the siblings to come, all unless given, and `vertical_markov` ancestors
+(NP^<S>; Johnson 1998, Klein and Manning 2003).
 """
 
 import warnings
@@ -31,13 +31,12 @@ TOP = "TOP"
 class Reading:
     """How trees become rules.
 
-    Args:
-        horizontal_markov: siblings that a binarised symbol's name remembers; all unless given.
-        vertical_markov: ancestors that a symbol's name remembers.
-        min_count: words rarer than this become UNK.
-        strip_functions: cut function tags and indices from labels, NP-SBJ-1 to NP.
-        collapse_unary: join chains of unary rules above the tags into one symbol, S+VP.
-        keep_empty: keep traces and other elements tagged -NONE- as if they were words.
+    horizontal_markov: how many of the siblings to come a binarised symbol's name keeps, all unless given;
+    vertical_markov: how many ancestors a symbol's name keeps. min_count: words rarer than this become UNK.
+    strip_functions: labels are cut to the category, NP-SBJ-1 to NP. collapse_unary: chains of unary rules above the
+    tags become one symbol, S+VP. keep_empty: traces and other elements tagged -NONE- stay, as if they were words.
+
+    Raises InputError for a negative number of siblings or ancestors, and a count below 1.
     """
 
     horizontal_markov: int | None = None
@@ -58,9 +57,9 @@ class Reading:
 def induce(trees: Iterable[nltk.Tree], reading: Reading = Reading()) -> Grammar:
     """The grammar of the trees, which are left as they are.
 
-    The start symbol is the root's label where all trees share it, else a fresh symbol, TOP, above them; a root without a label
-    becomes that symbol. Trees without a word are left out, with a warning. Raises InputError where none is left, and for one
-    too wide or deep to binarise.
+    The start symbol is the root's label where all trees share it, else a fresh symbol, TOP, above them; a root without
+    a label becomes that symbol. Trees without a word are left out, with a warning. Raises InputError where none is
+    left, and for one too wide or deep to binarise.
     """
     given = [tree.copy(deep=True) if reading.keep_empty else without_empty(tree) for tree in trees]
     kept = [without_functions(tree) if reading.strip_functions else tree for tree in given if tree is not None]

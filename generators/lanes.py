@@ -1,7 +1,7 @@
-"""Arithmetic on eight sentences at once: vector instructions for the compiled kernels.
+"""Arithmetic on several sentences at once: vector instructions for the compiled kernels.
 
-A kernel keeps what it knows of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector. numba
-alone would have to prove for every loop over eight entries that its arrays do not overlap, and mostly fails to; a type for the
+A kernel keeps what it knows of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector; in
+float32 there are sixteen. numba alone would have to prove for every loop over eight entries that its arrays do not overlap, and mostly fails to; a type for the
 vector says it outright, and keeps it in a register. LLVM splits the vectors where a machine's are shorter.
 """
 
@@ -12,8 +12,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
-LANES = 8
-"""Sentences that a kernel works on together."""
+WIDTH = 64
+"""Bytes of a vector."""
+
+LANES = WIDTH // 8
+"""Sentences that a kernel works on together in float64."""
 
 DEAD = -(2**40)
 """The exponent of a number that is zero; whatever is below ALIVE is such a one."""
@@ -25,61 +28,64 @@ FUSED = ("contract",)
 
 
 class Vector(types.Type):
-    """Eight float64 numbers, one a sentence."""
+    """Numbers of one kind, one a sentence."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Vector")
+    def __init__(self, number: types.Float) -> None:
+        self.number, self.lanes = number, 8 * WIDTH // number.bitwidth
+        super().__init__(name=f"Vector({number})")
 
-
-VECTOR = Vector()
-REGISTER = ir.VectorType(ir.DoubleType(), LANES)
+    @property
+    def register(self) -> ir.VectorType:
+        kind = ir.DoubleType() if self.number == types.float64 else ir.FloatType()
+        return ir.VectorType(kind, self.lanes)
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, REGISTER)
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, kind.register)
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    start = builder.mul(index, ir.Constant(ir.IntType(64), LANES))
-    return builder.bitcast(builder.gep(data, [start]), REGISTER.as_pointer())
+    vector, data = Vector(kind.dtype), context.make_array(kind)(context, builder, array).data
+    start = builder.mul(index, ir.Constant(ir.IntType(64), vector.lanes))
+    return builder.bitcast(builder.gep(data, [start]), vector.register.as_pointer())
 
 
 @intrinsic
 def load(typing: Any, array: Any, i: Any) -> Any:
-    """array[8 i .. 8 i + 7]"""
+    """The i-th vector of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=8)
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=4)
 
-    return VECTOR(array, types.int64), generate
+    return Vector(array.dtype)(array, types.int64), generate
 
 
 @intrinsic
 def store(typing: Any, array: Any, i: Any, x: Any) -> Any:
-    """array[8 i .. 8 i + 7] = x"""
+    """The i-th vector of an array becomes x."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], pointer, align=8)
+        builder.store(arguments[2], pointer, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, VECTOR), generate
+    return types.void(array, types.int64, x), generate
 
 
 @intrinsic
 def spread(typing: Any, p: Any) -> Any:
-    """The vector of eight times p."""
+    """The vector that is p everywhere."""
+    vector = Vector(p)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        undefined = ir.Constant(REGISTER, ir.Undefined)
+        undefined = ir.Constant(vector.register, ir.Undefined)
         single = builder.insert_element(undefined, arguments[0], ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
         return builder.shuffle_vector(single, undefined, zeros)
 
-    return VECTOR(types.float64), generate
+    return vector(p), generate
 
 
 @intrinsic
@@ -89,7 +95,7 @@ def times(typing: Any, x: Any, y: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fmul(*arguments)
 
-    return VECTOR(VECTOR, VECTOR), generate
+    return x(x, y), generate
 
 
 @intrinsic
@@ -100,7 +106,7 @@ def times_plus(typing: Any, x: Any, y: Any, z: Any) -> Any:
         x, y, z = arguments
         return builder.fadd(builder.fmul(x, y, flags=FUSED), z, flags=FUSED)
 
-    return VECTOR(VECTOR, VECTOR, VECTOR), generate
+    return x(x, y, z), generate
 
 
 @intrinsic
@@ -111,7 +117,7 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
         x, y = arguments
         return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
-    return VECTOR(VECTOR, VECTOR), generate
+    return x(x, y), generate
 
 
 @njit(cache=True, nogil=True)

@@ -38,6 +38,8 @@ class Language(ABC):
     length_log_prob: Tensor
     tasks: "Mapping[str, Task]"
     suffix: str
+    positions_share_passes = True
+    """Whether the conditionals at all positions cost about what they cost at one."""
 
     @property
     def vocab_size(self) -> int:
@@ -132,16 +134,19 @@ class Language(ABC):
     ) -> Estimate:
         """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
 
-        n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly.
+        n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly, unless
+        positions_share_passes is False: then the position is drawn.
         on_sentences(k) is called when k more sentences are done.
         Raises InputError for an unknown masking, and for one that hides nothing here.
         """
         sums, counts = [], []
-        for begin in range(0, num_sentences, SAMPLE_CHUNK):
-            size = min(SAMPLE_CHUNK, num_sentences - begin)
+        chunk = max(1, min(SAMPLE_CHUNK, MEMORY_BUDGET // (4 * self.max_length * self.vocab_size)))
+        chunk = chunk if self.positions_share_passes else 1
+        for begin in range(0, num_sentences, chunk):
+            size = min(chunk, num_sentences - begin)
             sentences = self.sample(size, generator, latents=False)
             tokens, lengths = sentences.tokens, sentences.lengths
-            if masking == "one":
+            if masking == "one" and self.positions_share_passes:
                 # Leaving out the word at t is hiding it, so one pass over the whole sentence serves every position.
                 entropy = torch.special.entr(self.conditional(tokens, lengths)).sum(-1)
                 sums.append(entropy.sum(1) / lengths)

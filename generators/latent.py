@@ -13,11 +13,15 @@ at all positions and for all words.
 from abc import abstractmethod
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .language import Language
+from .language import MEMORY_BUDGET, Language
+
+CACHED = 2**21
+"""Numbers that a pass on a CPU holds at a time (16 MiB): beyond that, new memory costs more than the arithmetic."""
 
 
 class LatentLanguage(Language):
@@ -69,7 +73,7 @@ class LatentLanguage(Language):
         dtype: torch.dtype = torch.float64,
     ) -> Tensor:
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        out = torch.empty((*tokens.shape, self.vocab_size), dtype=dtype, device=self.device)
+        out = room_for((*tokens.shape, self.vocab_size), dtype, self.device)
         for rows, margins in self._margins(tokens, lengths, hidden, dtype):
             torch.matmul(margins, self.emission.to(dtype), out=out[rows])
         return out
@@ -88,16 +92,25 @@ class LatentLanguage(Language):
     ) -> Iterator[tuple[slice, Tensor]]:
         """(rows, m [rows, T, leaf states]) with m @ emission the conditionals, within the memory budget; 0 beyond the end."""
         n, longest = tokens.shape
-        size = self.chunk_size(longest)
-        for begin in range(0, n, size):
-            rows = slice(begin, min(begin + size, n))
-            shape = (rows.stop - begin, longest, len(self.emission))
-            out = torch.zeros(shape, dtype=dtype, device=self.device)
-            for some, length in self.chunks(lengths[rows]):
-                self.check_length(length, some + begin)
-                words, unseen = tokens[rows][some, :length], hidden[rows][some, :length]
-                out[some, :length] = self._normalised_margins(words, unseen, dtype, some + begin)
+        for rows in _slices(n, self.cached_size(longest)):
+            some, words, unseen = lengths[rows], tokens[rows], hidden[rows]
+            first = torch.arange(rows.start, rows.stop, device=self.device)
+            if bool((some == longest).all()):
+                self.check_length(longest, first)
+                yield rows, self._normalised_margins(words, unseen, dtype, first)
+                continue
+            out = torch.zeros(len(some), longest, len(self.emission), dtype=dtype, device=self.device)
+            for length in some.unique().tolist():
+                here = (some == length).nonzero()[:, 0]
+                self.check_length(length, first[here])
+                margins = self._normalised_margins(words[here, :length], unseen[here, :length], dtype, first[here])
+                out[here, :length] = margins
             yield rows, out
+
+    def cached_size(self, length: int) -> int:
+        """How many sentences one pass takes so that its arrays are used again, not made anew: less than fit in memory."""
+        budget = CACHED if self.device.type == "cpu" else MEMORY_BUDGET
+        return max(1, budget // self.floats_per_sentence(length))
 
     def _normalised_margins(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype, rows: Tensor) -> Tensor:
         log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden, dtype))
@@ -106,13 +119,8 @@ class LatentLanguage(Language):
             log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden))
         self.check_possible(log_z, rows)
         total = margins @ self.emission.sum(1).to(margins.dtype)
-        beyond = ~(total.isfinite() & (total > 0)).all(1)
-        if bool(beyond.any()):
-            row = int(rows[beyond.nonzero()[0, 0]])
-            raise InputError(
-                f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
-            )
-        return margins / total[..., None]
+        self.check_representable(~(total.isfinite() & (total > 0)).all(1), rows)
+        return margins.div_(total[..., None]).to(dtype)
 
     def leaf_scores(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """e [n, T, leaf states]: emission[:, word] at a visible position, the sum over all words at a hidden one."""
@@ -134,3 +142,23 @@ class LatentLanguage(Language):
             raise InputError(
                 f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
             )
+
+    def check_representable(self, beyond: Tensor, rows: Tensor) -> None:
+        """Raises InputError, naming the sentence, where float64 lost what its conditionals are made from."""
+        if bool(beyond.any()):
+            row = int(rows[beyond.nonzero()[0, 0]])
+            raise InputError(
+                f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
+            )
+
+
+def room_for(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An empty tensor. On a CPU numpy makes it: it asks the system for large pages, which are filled faster."""
+    if device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+        return torch.empty(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.empty(shape, np.float64 if dtype == torch.float64 else np.float32))
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    for begin in range(0, n, size):
+        yield slice(begin, min(begin + size, n))

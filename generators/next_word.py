@@ -1,6 +1,6 @@
-"""The next word by a causal network whose output layer is cut down to some of its tokens, and whole fillings scored by it.
+"""The next word by a causal network whose output layer is cut down to some of its tokens, and fillings scored by it.
 
-A text is read left to right with a key-value cache, so that texts that begin alike share what was read of their beginning.
+A text is read left to right with a key-value cache: texts that begin alike share what was read of their beginning.
 """
 
 import copy
@@ -32,7 +32,7 @@ class NextWord:
 
     @torch.no_grad()
     def read(self, ids: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
-        """Reads s more ids [n, s] of n texts: (log p(the word after each) [n, s, V] float64, the cache that holds all so far).
+        """Reads s more ids [n, s] of n texts: (log p(the word after each) [n, s, V] float64, the cache of all so far).
 
         cache: what the call before gave, None at the start of a text. Raises InputError where a logit is not finite.
         """
@@ -46,7 +46,7 @@ class NextWord:
         return logits.log_softmax(-1), out.past_key_values
 
     def draw(self, uniform: Tensor) -> Tensor:
-        """Words [n, T] from numbers [n, T] in [0, 1), one word after the other, by inverting the cumulative sum of p."""
+        """Words [n, T] from numbers [n, T] in [0, 1), one word after the other, by inverting cumulative sums of p."""
         ids, words, cache = torch.full_like(uniform[:, :1], self.bos, dtype=torch.long), [], None
         for target in uniform.T:
             log_next, cache = self.read(ids, cache)
@@ -102,11 +102,11 @@ class NextWord:
 
 
 def _cut_down(head: nn.Linear, token_ids: Tensor) -> nn.Linear:
-    kept = nn.Linear(head.in_features, len(token_ids), head.bias is not None, dtype=head.weight.dtype)
-    kept.weight.data = head.weight[token_ids]
+    kept = nn.Linear(head.in_features, len(token_ids), head.bias is not None, device="meta")
+    kept.weight = nn.Parameter(head.weight[token_ids], requires_grad=False)
     if head.bias is not None:
-        kept.bias.data = head.bias[token_ids]
-    return kept.requires_grad_(False)
+        kept.bias = nn.Parameter(head.bias[token_ids], requires_grad=False)
+    return kept
 
 
 def _branched(cache: Any, rows: Tensor) -> Any:

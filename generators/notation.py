@@ -4,12 +4,12 @@ NLTK's:     NP -> Det N [0.7] | 'she' [0.3]      words are quoted, alternatives 
 plain:      0.7 NP -> Det N                      one rule a line (Johnson's inside-outside code); also  0.7 NP --> Det N
             0.3 NP -> she                        a symbol that never stands on a left-hand side is a word, quoted or not
 
-Both know whole-line comments (#), blank lines and `%start S`; without it the first left-hand side is the start. The first rule
-decides which of the two a text is in.
+Both know whole-line comments (#), blank lines and `%start S`; without it the first left-hand side is the start. The
+first rule decides which of the two a text is in.
 
-A name in NLTK's notation may hold any character but blanks: a backslash stands before those that mean something else, ' and "
-and # and % and | and [ and ] and the backslash itself. So the treebank's tags ADVP|PRT and # are written ADVP\\|PRT and \\#.
-What nltk's binarisation makes, such as NP|<DT-NN>, needs none.
+A name in NLTK's notation may hold any character but blanks: a backslash stands before those that mean something else, '
+and " and # and % and | and [ and ] and the backslash itself. So the treebank's tags ADVP|PRT and # are written
+ADVP\\|PRT and \\#. What nltk's binarisation makes, such as NP|<DT-NN>, needs none.
 """
 
 import math
@@ -105,7 +105,8 @@ def _plain_rule(line: str, number: int) -> tuple[float, str, list[str]]:
         p = math.nan
     if match is None or math.isnan(p):
         raise InputError(
-            f"line {number}: {line.strip()}: expected a probability and a rule such as {PLAIN_EXAMPLE}, as in the first rule"
+            f"line {number}: {line.strip()}: expected a probability and a rule such as {PLAIN_EXAMPLE}, "
+            "as the first rule has them"
         )
     right = match["right"].split()
     if "|" in right or re.fullmatch(r"\[[\d.]*\]", right[-1] if right else ""):

@@ -1,4 +1,4 @@
-"""Causal networks in Hugging Face's format: found, checked and read, from safetensors alone and without running their code."""
+"""Causal networks in Hugging Face's format: found, checked and read, from safetensors alone; no code of theirs runs."""
 
 import hashlib
 import warnings
@@ -26,10 +26,10 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 class Pretrained:
     """A causal network as it was read, in eval mode and without gradients.
 
-    model: its absolute directory, or its id. tokens [num_tokens]: the tokenizer's string of each token id, None for an id
-    that the tokenizer does not know; the ids themselves where there is no tokenizer. special: ids that are no words. bos:
-    the id every text begins with. max_positions: how many tokens the network can read, None where it sets no limit.
-    sha256: of config.json and of all parameters, as read.
+    model: its absolute directory, or its id. tokens [num_tokens]: the tokenizer's string of each token id, None for an
+    id that the tokenizer does not know; the ids themselves where there is no tokenizer. special: ids that are no words.
+    bos: the id every text begins with. max_positions: how many tokens the network can read, None where it sets no
+    limit. sha256: of config.json and of all parameters, as read.
     """
 
     model: str
@@ -69,12 +69,12 @@ class Pretrained:
 
 
 def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
-    """The network in a local directory, or of an id of the Hugging Face hub, taken from the hub's cache here or else fetched.
+    """The network in a local directory, or of an id of the Hugging Face hub: from the hub's cache here, else fetched.
 
     dtype: float32 or float64, in which the network computes, whatever its files hold.
 
-    Raises InputError where transformers is not installed, the network cannot be had or is damaged, and where it is not a
-    causal network with a key-value cache and a token that begins every text.
+    Raises InputError where transformers is not installed, the network cannot be had or is damaged, and where it is not
+    a causal network with a key-value cache and a token that begins every text.
     """
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)

@@ -179,16 +179,10 @@ def _flat(sentences: Sentences, end: int) -> bytes:
 
 
 def read_tokens(content: bytes, format: str, end: int) -> Ragged:
-    """The words of a shard's sentences, without what ends or pads them.
-
-    Raises ValueError for what is no such shard.
-    """
+    """The words of a shard's sentences, without what ends or pads them."""
     if format == "bin":
         tokens = np.frombuffer(content, TOKEN)
         ends = np.flatnonzero(tokens == end)
         return tokens[tokens != end], np.diff(ends, prepend=-1) - 1
-    try:
-        lists = pq.read_table(pa.BufferReader(content), columns=["tokens"])["tokens"].combine_chunks()
-    except (pa.ArrowException, KeyError) as error:
-        raise ValueError(str(error)) from None
+    lists = pq.read_table(pa.BufferReader(content), columns=["tokens"])["tokens"].combine_chunks()
     return lists.flatten().to_numpy(), lists.value_lengths().to_numpy()

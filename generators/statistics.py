@@ -7,7 +7,8 @@ A tree of the language is drawn by first drawing its length T and then a tree of
 and the mean over the trees of w words of anything that adds up over their rules follows from the widths alone:
 
     D_w(A) = E[sum of costs; A yields w words]
-           = sum_{A -> B} p (cost b_w(B) + D_w(B)) + sum_{A -> B C} p sum_k (cost b_k(B) b_{w-k}(C) + D_k(B) b_{w-k}(C) + b_k(B) D_{w-k}(C))
+           = sum_{A -> B} p (cost b_w(B) + D_w(B))
+           + sum_{A -> B C} p sum_k (cost b_k(B) b_{w-k}(C) + D_k(B) b_{w-k}(C) + b_k(B) D_{w-k}(C))
 
 with b_w(A) = P(A yields w words): the expectation semiring (Eisner 2002; Li and Eisner 2009), O(max_length^2 rules).
 """
@@ -91,7 +92,7 @@ def _kind(right: tuple[object, ...]) -> str:
 
 
 def log_yields(language: PCFG) -> Vector:
-    """log P(A yields w words) [max_length + 1, symbols], by w and A, before the language is cut; -inf where it cannot."""
+    """log P(A yields w words), by w and A [max_length + 1, symbols], before the cut; -inf where it cannot."""
     share, log_scale = language.tables.yields()
     with np.errstate(divide="ignore"):
         return np.log(share) + log_scale[:, None]

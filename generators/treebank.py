@@ -22,10 +22,10 @@ UNLABELLED = ""
 
 
 def read_trees(source: Path) -> Iterator[nltk.Tree]:
-    """The trees of a file, or of the files of a directory; the outer brackets without a label go where they hold one tree.
+    """The trees of a file, or of the files of a directory. Outer brackets without a label go where they hold one tree.
 
-    Raises InputError, naming file, tree and line, for brackets that do not match, words outside of brackets, and a bracket
-    without a label or without anything in it; and where there is nothing to read.
+    Raises InputError, naming file, tree and line, for brackets that do not match, words outside of brackets, and a
+    bracket without a label or without anything in it; and where there is nothing to read.
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES and path.is_file())
@@ -96,6 +96,6 @@ def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
 
 
 def without_functions(tree: nltk.Tree) -> nltk.Tree:
-    """The tree with the category alone in each label: NP for NP-SBJ-1 and NP=2. Labels that begin with - stay (-LRB-)."""
+    """The tree with categories alone as labels: NP for NP-SBJ-1 and NP=2. What begins with - stays (-LRB-)."""
     children = [child if isinstance(child, str) else without_functions(child) for child in tree]
     return nltk.Tree(re.sub(r"(?<=.)[-=].*", "", tree.label()) if tree.label()[:1] != "-" else tree.label(), children)

@@ -92,7 +92,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
 
 
 def bracketed(tree: nltk.Tree) -> str:
-    """The tree as treebanks write it, on one line: (S (NP she) (VP ran)); brackets in names and words are -LRB- and -RRB-."""
+    """The tree as treebanks write it: (S (NP she) (VP ran)), on one line; brackets in names and words as -LRB-."""
     out: list[str] = []
     todo: list[nltk.Tree | str | None] = [tree]
     while todo:

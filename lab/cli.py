@@ -13,7 +13,6 @@ from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
 from ..errors import DivergedError, InputError, WorkerError, unknown
-from ..generators.induce import Reading
 from ..train import TrainConfig
 from . import commands
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
@@ -119,7 +118,7 @@ def _floor(parser: Parser) -> None:
 
 
 def _show(parser: Parser) -> None:
-    """Show what a language is like: sentences with their trees or states, exact statistics, the floor, and the tasks."""
+    """Show what a language is like: sentences with their trees or states, exact statistics, the floor, the tasks."""
     _language(parser)
     parser.add_argument("--sentences", type=int, default=3, help="how many to print")
     parser.add_argument("--samples", type=int, default=10_000, help="sampled sentences that the estimates are over")
@@ -138,7 +137,13 @@ def _induce(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=str, required=True, help="the grammar's file, grammar.pcfg; replaced if it is there"
     )
-    parser.add_class_arguments(Reading, as_group=False)
+    siblings = "siblings to come that a binarised symbol's name keeps; all unless given"
+    parser.add_argument("--horizontal_markov", type=int | None, default=None, help=siblings)
+    parser.add_argument("--vertical_markov", type=int, default=0, help="ancestors that a symbol's name keeps")
+    parser.add_argument("--min_count", type=int, default=1, help="words rarer than this become UNK")
+    parser.add_argument("--strip_functions", action="store_true", help="cut labels to the category: NP-SBJ-1 to NP")
+    parser.add_argument("--collapse_unary", action="store_true", help="join chains of unary rules to one symbol: S+VP")
+    parser.add_argument("--keep_empty", action="store_true", help="keep traces (-NONE-) as if they were words")
 
 
 def _train(parser: Parser) -> None:

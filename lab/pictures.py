@@ -63,7 +63,8 @@ def save_png(figure: Figure, path: Path) -> None:
 def picture(language: Language, sentences: Sentences) -> Figure:
     """The first of the sentences, drawn. Raises InputError for a language without trees or states."""
     raise InputError(
-        f"--png: a {type(language).__name__} has neither trees nor hidden states, expected a grammar or an HMM; leave it out"
+        f"--png: a {type(language).__name__} has neither trees nor hidden states, expected a grammar or an HMM; "
+        "leave it out"
     )
 
 
@@ -81,7 +82,7 @@ def _(language: HMM, sentences: Sentences) -> Figure:
 
 @dataclass
 class _Node:
-    """A symbol or word of a picture: where its text stands (points), what is below it, and the width that all of it needs."""
+    """A symbol or word in a picture: what is below it, the width that all of it needs, and where it stands (points)."""
 
     text: str
     depth: int
@@ -93,8 +94,8 @@ class _Node:
 def draw_tree(tree: nltk.Tree) -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
-    Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge leads down
-    by one level, and to a word from there straight down.
+    Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge
+    leads down by one level, and to a word from there straight down.
     """
     nodes = _laid_out(tree)
     depth = max(node.depth for node in nodes)
@@ -126,7 +127,7 @@ def draw_tree(tree: nltk.Tree) -> Figure:
 
 
 def _laid_out(tree: nltk.Tree) -> list[_Node]:
-    """All nodes with their places, parents before children; without recursion, since trees may be as deep as sentences are long."""
+    """All nodes with their places, parents before children; without recursion: trees may be deep."""
     root = _Node(tree.label(), 0)
     nodes, todo = [], [(root, tree)]
     while todo:
@@ -139,7 +140,7 @@ def _laid_out(tree: nltk.Tree) -> list[_Node]:
             todo += reversed(list(zip(node.children, part, strict=True)))
     for node in reversed(nodes):
         below = sum(child.width for child in node.children)
-        literal = node.text.replace("$", r"\$")
+        literal = node.text.replace("$", r"\$") or "-"
         node.width = max(below, TextPath((0, 0), literal, prop=FONT).get_extents().width + GAP)
     root.x = root.width / 2
     for node in nodes:
@@ -153,8 +154,8 @@ def _laid_out(tree: nltk.Tree) -> list[_Node]:
 def draw_states(words: list[str], states: list[int], posterior: np.ndarray) -> Figure:
     """p(z_t = k | all words) [T, K] as shades, the sampled states [T] as a line over them, the words below.
 
-    States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out that are
-    nowhere likelier than UNLIKELY and were not sampled.
+    States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out
+    that are nowhere likelier than UNLIKELY and were not sampled.
     """
     kept = np.arange(posterior.shape[1])
     if len(kept) > FEW_STATES:

@@ -38,8 +38,8 @@ def describe(
 ) -> Description:
     """Everything `satlab show` prints, as what JSON can hold: null stands for what is infinite.
 
-    sentences: sampled with their latents; the first `shown` of them are in it. Estimates are value, stderr and n, over as many
-    sentences; entropies in nats. on_sentences(k) is called when the floor of k more sentences is done.
+    sentences: sampled with their latents; the first `shown` of them are in it. Estimates are value, stderr and n, over
+    as many sentences; entropies in nats. on_sentences(k) is called when the floor of k more sentences is done.
     """
     samples, first = len(sentences), sentences[:shown]
     lengths = language.length_log_prob.exp().tolist()

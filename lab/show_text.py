@@ -15,6 +15,9 @@ COLUMNS = 118
 MOST_LENGTHS = 8
 """Rows of the table of lengths; where there are more lengths, neighbours share a row."""
 
+MOST_SENTENCE_LINES = 4
+"""Of the words of one sentence; longer ones are cut."""
+
 MOST_TREE_LINES = 24
 """Of all drawn trees together; the trees beyond are written in brackets."""
 
@@ -56,7 +59,11 @@ def _sentences(sentences: list[Description]) -> Iterator[str]:
             yield from _two_lines(sentence["words"], sentence["states"])
             yield log_p
         else:
-            yield from textwrap.wrap(f"{' '.join(sentence['words'])}    {log_p}", COLUMNS, subsequent_indent="  ")
+            lines = textwrap.wrap(" ".join(sentence["words"]), COLUMNS, break_on_hyphens=False) or [""]
+            yield from lines[:MOST_SENTENCE_LINES]
+            if len(lines) > MOST_SENTENCE_LINES:
+                yield f"  ... {len(sentence['words'])} words"
+            yield log_p
         if "tree" in sentence:
             lines = _drawn(sentence["tree"], room) or _in_brackets(sentence["tree"])
             room -= len(lines)
@@ -67,7 +74,9 @@ def _two_lines(words: list[str], states: list[int]) -> Iterator[str]:
     """The words, and below each its state."""
     widths = [max(len(word), len(str(state))) for word, state in zip(words, states, strict=True)]
     begin = 0
-    while begin < len(words):
+    for _ in range(MOST_SENTENCE_LINES):
+        if begin == len(words):
+            return
         end, used = begin + 1, widths[begin]
         while end < len(words) and used + 1 + widths[end] <= COLUMNS - 8:
             used += 1 + widths[end]
@@ -76,6 +85,8 @@ def _two_lines(words: list[str], states: list[int]) -> Iterator[str]:
         yield "words   " + " ".join(f"{word:>{w}}" for word, w in zip(words[here], widths[here], strict=True))
         yield "states  " + " ".join(f"{state:>{w}}" for state, w in zip(states[here], widths[here], strict=True))
         begin = end
+    if begin < len(words):
+        yield f"... {len(words) - begin} more words"
 
 
 def _drawn(bracketed: str, room: int) -> list[str]:
@@ -83,9 +94,13 @@ def _drawn(bracketed: str, room: int) -> list[str]:
     if _depth(bracketed) > min(MOST_DRAWN_DEPTH, room):
         return []
     tree, stream = nltk.Tree.fromstring(bracketed), io.StringIO()
-    if len(tree.leaves()) > MOST_DRAWN_WORDS:
+    words = tree.leaves()
+    if len(words) > MOST_DRAWN_WORDS:
         return []
-    tree.pretty_print(stream=stream)
+    # With words as leaves nltk would draw those beside symbols before what lies below the symbols.
+    for position, place in enumerate(tree.treepositions("leaves")):
+        tree[place] = position
+    tree.pretty_print(sentence=words, stream=stream)
     lines = stream.getvalue().rstrip().split("\n")
     return lines if len(lines) <= room and max(map(len, lines)) <= COLUMNS else []
 
@@ -153,7 +168,8 @@ def _chain(chain: Description) -> Iterator[str]:
     yield row("states; blocks; closed classes", f"{chain['states']:,}; {blocks:,}; {len(classes):,}")
     if chain["transient"]:
         yield row("transient states", number(chain["transient"]))
-    yield f"{'closed class':<{LABEL}}{'P(ends here)':>12}{'2nd |eigenvalue|':>18}{'entropy rate':>14}  most frequent state"
+    columns = f"{'P(ends here)':>12}{'2nd |eigenvalue|':>18}{'entropy rate':>14}  most frequent state"
+    yield f"{'closed class':<{LABEL}}{columns}"
     for part in classes[:MOST_CLASSES]:
         few = ", ".join(map(str, part["states"][:5])) + (
             f", ... {part['states'][-1]}" if len(part["states"]) > 5 else ""
@@ -183,11 +199,11 @@ def _tasks(tasks: list[Description], more: int) -> Iterator[str]:
     if not tasks:
         return
     width = max(12, *(len(task["name"]) + 2 for task in tasks))
-    yield f"{'task':<{width}}{'classes':>7}{'majority class':>20}{'Bayes accuracy':>20}  most frequent classes"
+    yield f"{'task':<{width}}{'classes':>7}{'majority class':>20}{'Bayes accuracy':>24}  most frequent classes"
     for task in tasks:
         shares = ", ".join(f"{name} {share:.3f}" for name, share in task["shares"].items())
-        numbers = f"{task['num_classes']:>7}{estimate(task['majority']):>20}{estimate(task['bayes']):>20}"
-        yield f"{task['name']:<{width}}{numbers}  {textwrap.shorten(shares, 56, placeholder=' ...')}"
+        numbers = f"{task['num_classes']:>7}{estimate(task['majority']):>20}{estimate(task['bayes']):>24}"
+        yield f"{task['name']:<{width}}{numbers}  {textwrap.shorten(shares, 52, placeholder=' ...')}"
     if more:
         yield f"... and {more} more tasks"
 

@@ -127,7 +127,7 @@ def test_hundreds_of_words_against_logs(length):
     log_z = float(language.log_prob(tokens)[0] + language.log_normaliser(length))
     assert log_z == pytest.approx(expected, rel=1e-9)
     conditional = language.conditional(tokens)[0, length // 3]
-    variants = [words[: length // 3] + [word] + words[length // 3 + 1 :] for word in language.words]
+    variants = [[*words[: length // 3], word, *words[length // 3 + 1 :]] for word in language.words]
     logs = torch.tensor([log_inside_cnf(rules, grammar.start(), variant) for variant in variants], dtype=torch.float64)
     torch.testing.assert_close(conditional, logs.softmax(0), rtol=1e-9, atol=1e-14)
 

@@ -194,6 +194,7 @@ SPOILT = {
     "rows of a shard": lambda m: json.dumps(m | {"shards": [m["shards"][0] | {"rows": 9}, *m["shards"][1:]]}),
     "shards of no sentences": lambda m: json.dumps(m | {"shard_sentences": 0}),
     "a file elsewhere": lambda m: json.dumps(m | {"shards": [m["shards"][0] | {"file": "../x"}, *m["shards"][1:]]}),
+    "no sentences": lambda m: json.dumps(m | {"sentences": 0, "shards": []}),
     "another format": lambda m: json.dumps(m | {"format": "csv"}),
     "no seed": lambda m: json.dumps({key: value for key, value in m.items() if key != "seed"}),
 }

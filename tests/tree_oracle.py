@@ -1,9 +1,13 @@
 """All derivation trees of a small grammar, enumerated from its productions; nothing is shared with satlab's charts."""
 
 import functools
+import itertools
 import math
 
 from nltk.grammar import Nonterminal
+from random_languages import all_pcfgs
+
+from satlab.generators.grammar import read_text
 
 
 class Trees:
@@ -17,10 +21,14 @@ class Trees:
         for production in productions:
             key = (production.lhs(), production.rhs())
             rules[key] = rules.get(key, 0.0) + production.prob()
-        self.rules = rules
+        self.rules, self.known = rules, {}
 
-    @functools.cache
     def of(self, symbol, width):
+        if (symbol, width) not in self.known:
+            self.known[symbol, width] = self._of(symbol, width)
+        return self.known[symbol, width]
+
+    def _of(self, symbol, width):
         if not isinstance(symbol, Nonterminal):
             return {symbol: 1.0} if width == 1 else {}
         out = {}
@@ -30,7 +38,6 @@ class Trees:
                     out[str(symbol), *children] = p * q
         return out
 
-    @functools.cache
     def forests(self, rhs, width):
         if len(rhs) == 1:
             return {(tree,): p for tree, p in self.of(rhs[0], width).items()}
@@ -64,3 +71,23 @@ def as_tuple(tree):
 def entropy(probabilities):
     total = math.fsum(probabilities)
     return -math.fsum(p / total * math.log(p / total) for p in probabilities if p > 0)
+
+
+def cyclic(text):
+    """Whether unary rules lead from a symbol back to itself."""
+    productions = read_text(text).productions
+    links = {(r.lhs(), r.rhs()[0]) for r in productions if len(r.rhs()) == 1 and not isinstance(r.rhs()[0], str)}
+    for _ in range(5):
+        links |= {(a, d) for (a, b), (c, d) in itertools.product(links, links) if b == c}
+    return any(a == b for a, b in links)
+
+
+@functools.cache
+def acyclic():
+    """{name: (text, max_length)}, without unary cycles and short enough to list all trees."""
+    return {name: (text, 3 if name == "random-5" else 4) for name, (text, _) in all_pcfgs().items() if not cyclic(text)}
+
+
+def trees_of(text, max_length):
+    grammar = read_text(text)
+    return Trees(grammar.productions).up_to(grammar.start, max_length)

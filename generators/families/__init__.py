@@ -13,7 +13,20 @@ from ..hmm import DEFAULT_LENGTH, HMM
 from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
-from . import brackets, causal, dyck, ginc, layered, random_hmm, wei2021_hmm, wei2021_memory_hmm
+from . import (
+    brackets,
+    causal,
+    cfg3,
+    dyck,
+    ginc,
+    hierarchy,
+    layered,
+    random_hmm,
+    random_pcfg,
+    uniform_cfg,
+    wei2021_hmm,
+    wei2021_memory_hmm,
+)
 from .lengths import length_weights
 
 
@@ -58,6 +71,10 @@ FAMILIES: dict[str, Callable[..., Language]] = {
     "pcfg": _pcfg,
     "random-hmm": random_hmm.build,
     "layered-pcfg": layered.build,
+    "random-pcfg": random_pcfg.build,
+    "random-hierarchy": hierarchy.build,
+    "uniform-cfg": uniform_cfg.build,
+    "cfg3": cfg3.build,
     "causal": causal.build,
     "wei2021-hmm": wei2021_hmm.build,
     "wei2021-memory-hmm": wei2021_memory_hmm.build,

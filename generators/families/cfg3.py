@@ -1,16 +1,108 @@
-"""Deep synthetic grammars as in Allen-Zhu and Li, *Physics of Language Models: Part 1* (2023, A.1): levels of a few symbols.
-
-Every rule leads from one level to the next, all rules of a symbol are equally likely, and the last level's give words. With
-rules of two or three symbols and six levels of them, sentences have hundreds of words, and are ambiguous.
-"""
+"""Random members of the family cfg3 of Allen-Zhu and Li, *Physics of Language Models: Part 1* (2023, A.1)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..grammar import check
 from ..language import Language
 from ..pcfg import PCFG
+from .lengths import length_weights
+from .uniform_cfg import uniform_cfg
+
+MOST_SYMBOLS = 1000
+MOST_WORDS_IN_A_SENTENCE = 2**11
+ATTEMPTS = 10_000
+
+
+def cfg3(
+    levels: Sequence[int],
+    words: int,
+    degrees: Sequence[int],
+    rule_lengths: Sequence[int],
+    generator: torch.Generator,
+    max_length: int | None = None,
+    lengths: Mapping[int, float] | None = None,
+) -> PCFG:
+    """A random grammar of levels: rules lead to the next level, those of the last to words; all of a symbol are alike.
+
+    levels: symbols a level, the first 1, the start. A symbol's number of rules is uniform among `degrees`, a rule's
+    number of symbols uniform among `rule_lengths`, its symbols uniform. All right-hand sides of a level are different
+    and use everything below: they are drawn again until this is so. Each rule of a symbol is equally likely. The
+    published members have levels (1, 3, 3, 3, 3, 3), 3 words, rules of 2 or 3 symbols, and 2 (cfg3b, cfg3i), 2 or 3
+    (cfg3h), 3 (cfg3g), 3 or 4 (cfg3f) rules a symbol; cfg3b repeats no symbol in a rule, which is not asked for here.
+
+    Tasks and errors: those of `uniform_cfg`; InputError too where the numbers do not fit together.
+    """
+    _check(levels, words, degrees, rule_lengths)
+    names = [["S"], *([f"L{depth}_{i + 1}" for i in range(size)] for depth, size in enumerate(levels[1:], start=2))]
+    names.append([str(word + 1) for word in range(words)])
+    rules = {}
+    for symbols, below in pairwise(names):
+        rules.update(_level(symbols, below, degrees, rule_lengths, generator))
+    return uniform_cfg(rules, max_length, lengths)
+
+
+def _level(
+    symbols: Sequence[str],
+    below: Sequence[str],
+    degrees: Sequence[int],
+    rule_lengths: Sequence[int],
+    generator: torch.Generator,
+) -> dict[str, list[tuple[str, ...]]]:
+    def one_of(choices: Sequence[int]) -> int:
+        return choices[int(torch.randint(len(choices), (), generator=generator))]
+
+    for _ in range(ATTEMPTS):
+        rules = {}
+        for symbol in symbols:
+            sizes = [one_of(rule_lengths) for _ in range(one_of(degrees))]
+            drawn = [torch.randint(len(below), (size,), generator=generator).tolist() for size in sizes]
+            rules[symbol] = [tuple(below[i] for i in right) for right in drawn]
+        sides = [right for right_sides in rules.values() for right in right_sides]
+        if len(set(sides)) == len(sides) and {part for right in sides for part in right} == set(below):
+            return rules
+    raise InputError(
+        f"{len(symbols)} symbols over {len(below)} below: no draw had different rules that use all of them; change "
+        "degrees or levels"
+    )
+
+
+def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengths: Sequence[int]) -> None:
+    for name, numbers in (("levels", levels), ("degrees", degrees), ("rule_lengths", rule_lengths)):
+        if not numbers or not all(type(number) is int and number >= 1 for number in numbers):
+            raise InputError(f"{name} is {list(numbers)}, expected whole numbers of at least 1; correct it")
+    if levels[0] != 1:
+        raise InputError(
+            f"levels is {list(levels)}, expected 1, the start, and then the sizes of the levels below; correct it"
+        )
+    if words < 1 or max(*levels, *degrees, words) > MOST_SYMBOLS:
+        raise InputError(
+            f"levels {list(levels)}, degrees {list(degrees)}, {words} words: expected 1 to {MOST_SYMBOLS} of each; "
+            "correct them"
+        )
+    if max(rule_lengths) ** min(len(levels), 12) > MOST_WORDS_IN_A_SENTENCE:
+        raise InputError(
+            f"rules of {max(rule_lengths)} symbols at {len(levels)} levels: expected sentences of at most "
+            f"{MOST_WORDS_IN_A_SENTENCE} words; take fewer levels or shorter rules"
+        )
+
+
+def build(
+    *,
+    levels: list | None = None,
+    words: int = 3,
+    degrees: list | None = None,
+    rule_lengths: list | None = None,
+    max_length: int | None = None,
+    lengths: dict | None = None,
+    seed: int = 0,
+) -> Language:
+    """The family cfg3: of the published size, and of the degrees of cfg3f, unless other numbers are given."""
+    generator = random_stream(seed, "language")
+    sizes = levels if levels is not None else [1, 3, 3, 3, 3, 3]
+    numbers = degrees if degrees is not None else [3, 4]
+    widths = rule_lengths if rule_lengths is not None else [2, 3]
+    return cfg3(sizes, words, numbers, widths, generator, max_length, length_weights(lengths))

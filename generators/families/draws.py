@@ -28,7 +28,10 @@ def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Ge
 
 
 def zipf_weights(columns: int, exponent: float) -> Tensor:
-    """[columns]: rank^-exponent / sum over ranks, for ranks 1, 2, ... (Zipf 1949). Raises InputError unless 0 <= exponent < inf."""
+    """[columns] float64: rank^-exponent / sum over all ranks, for the ranks 1, 2, ... (Zipf 1949).
+
+    Raises InputError unless 0 <= exponent < inf.
+    """
     if not 0 <= exponent < math.inf:
         raise InputError(f"zipf is {exponent}, expected an exponent of at least 0; correct it")
     return (-exponent * torch.arange(1, columns + 1, dtype=torch.float64).log()).softmax(0)
@@ -37,8 +40,9 @@ def zipf_weights(columns: int, exponent: float) -> Tensor:
 def tempered(rows: Tensor, temperature: float) -> Tensor:
     """p^(1/temperature), renormalised, for each row of probabilities [R, C]; zeros stay zeros.
 
-    1 changes no bit, 0 would leave the likeliest entry alone, infinity make all that are possible alike. Raises InputError for a temperature that is
-    not positive and finite.
+    At 1 no bit changes; towards 0 the likeliest entry takes all, towards infinity all possible entries become alike.
+
+    Raises InputError for a temperature that is not positive and finite.
     """
     if not 0 < temperature < math.inf:
         raise InputError(f"temperature is {temperature}, expected a positive number; correct it")
@@ -58,9 +62,11 @@ def emissions(
 ) -> Tensor:
     """Random probabilities of words [rows, columns] float64, a row for each symbol or state.
 
-    Dirichlet(concentration); or, where zipf is given, p(word of rank r) proportional to r^-zipf, each row with a ranking of its own, uniform among all.
-    Either is then `tempered`. The draws do not depend on the temperature, so at one seed every entry is a continuous
-    function of it. Raises InputError as `dirichlet`, `zipf_weights` and `tempered` do.
+    Dirichlet(concentration); or, where zipf is given, p(word of rank r) proportional to r^-zipf, each row with its own
+    ranking, uniform among all. Either is then `tempered`. The draws do not depend on the temperature, so at one seed
+    every entry is a continuous function of it.
+
+    Raises InputError as `dirichlet`, `zipf_weights` and `tempered` do, and for a table that is too large.
     """
     if zipf is None:
         return tempered(dirichlet(rows, columns, concentration, generator), temperature)
@@ -111,5 +117,5 @@ def check_size(rows: int, columns: int) -> None:
     """Raises InputError for a table of more than 2^27 entries."""
     if rows * columns > LARGEST_TABLE:
         raise InputError(
-            f"a random table of {rows} x {columns} probabilities: expected at most {LARGEST_TABLE} entries; ask for fewer"
+            f"a random table of {rows} x {columns} probabilities, expected at most {LARGEST_TABLE}: ask for fewer"
         )

@@ -1,7 +1,7 @@
 """The random hierarchy model (Cagnetta, Petrini, Tomasini, Favero and Wyart 2024): a hierarchy of synonyms.
 
-A class is written as one of m tuples of s features, each of those as one of m tuples of features one level below, and so on for L
-levels, down to s^L words. All tuples of a level are different, so the words determine the class.
+A class is written as one of m tuples of s features, each of these as one of m tuples of features one level below, and
+so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from .draws import distinct, zipf_weights
 
 MOST_RULES = 2**18
 MOST_WORDS_IN_A_SENTENCE = 2**12
-ATTEMPTS = 1000
+ATTEMPTS = 10_000
 
 
 def random_hierarchy(
@@ -36,9 +36,9 @@ def random_hierarchy(
 
     classes = n_c, features = v (symbols of every level below the classes, and words), synonyms = m rules a symbol,
     tuple_size = s symbols a rule, depth = L; sentences have s^L words. The rules of a level are different s-tuples,
-    uniform among all such choices in which every feature below is used; v m <= v^s. A symbol's k-th rule has probability
-    proportional to k^-zipf (zipf = 0 is the 2024 model; Cagnetta, Kang and Wyart 2025 take 1 + a at one level), at zipf_levels alone
-    where given, and other levels are uniform.
+    uniform among all such choices in which every feature below is used: m <= v^(s-1), and at equality every string is
+    equally likely. A symbol's k-th rule has a probability proportional to k^-zipf at zipf_levels (all, unless given),
+    1/m elsewhere: zipf = 0 is the model of 2024, and Cagnetta, Kang and Wyart 2025 take zipf = 1 + a at one level.
 
     Tasks: `class`, the root's class, a function of the words; `level-l`, the feature over the first s^l words.
 
@@ -87,19 +87,21 @@ def _check(
             raise InputError(f"{name} is {value}, expected at least 1; correct it")
     if tuple_size < 2:
         raise InputError(f"tuple_size is {tuple_size}, expected at least 2; correct it")
-    if tuple_size > MOST_WORDS_IN_A_SENTENCE or tuple_size**min(depth, 13) > MOST_WORDS_IN_A_SENTENCE:
+    if tuple_size > MOST_WORDS_IN_A_SENTENCE or tuple_size ** min(depth, 13) > MOST_WORDS_IN_A_SENTENCE:
         raise InputError(
-            f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; take fewer levels or shorter tuples"
+            f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; take fewer levels "
+            "or shorter tuples"
         )
     most, tuples = max(classes, features if depth > 1 else 1), features**tuple_size
     if most * synonyms > min(tuples, MOST_RULES) or tuples >= 2**62:
         raise InputError(
-            f"{most} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, for as many different "
-            f"tuples of {tuple_size} out of {features} features there are (less than 2^62); take fewer synonyms"
+            f"{most} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, out of "
+            f"less than 2^62 tuples of {tuple_size} of {features} features; take fewer synonyms"
         )
     if min(classes, features if depth > 1 else classes) * synonyms * tuple_size < features:
         raise InputError(
-            f"{min(classes, features)} symbols with {synonyms} rules of {tuple_size} cannot use {features} features: give more synonyms"
+            f"{classes} classes and {synonyms} rules of {tuple_size} a symbol cannot use {features} features: "
+            "give more synonyms"
         )
     for level in zipf_levels or ():
         if type(level) is not int or not 1 <= level <= depth:

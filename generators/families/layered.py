@@ -35,10 +35,11 @@ def layered_pcfg(
     """A random grammar S -> L1 (uniform), L1 -> L2 L2, L2 -> L3 L3, ...; symbols of the last layer emit words.
 
     layers: symbols a layer, top to bottom. rules: random pairs of the next layer for each symbol of a layer, Dirichlet
-    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), with the probabilities of
-    `draws.emissions`: Dirichlet(emission_concentration), or Zipf, and tempered. exit_probability (low, high): below the first layer a symbol
-    emits one word of its own with a probability uniform in this range, so that lengths vary. Without it, all sentences
-    have 2^(layers - 1) words. lengths: length -> weight, where other frequencies of the lengths are wanted (see `PCFG`).
+    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), with the
+    probabilities of `draws.emissions`: Dirichlet(emission_concentration), or Zipf, and tempered. exit_probability
+    (low, high): below the first layer a symbol emits one word of its own with a probability uniform in this range, so
+    that lengths vary. Without it, all sentences have 2^(layers - 1) words. lengths: length -> weight, where other
+    frequencies of the lengths are wanted (see `PCFG`).
 
     Tasks: A, B and C choose among the symbols of the layer that spans the whole sentence, 4 words and 2 words; where
     lengths vary, B and C choose among all symbols below the first layer.
@@ -144,7 +145,7 @@ def build(
     lengths: dict | None = None,
     seed: int = 0,
 ) -> Language:
-    """The family layered-pcfg: `layered_pcfg` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    """The family layered-pcfg. zipf, where given, replaces emission_concentration, target_floor temperature."""
     exits = None
     if exit_probability is not None:
         if len(exit_probability) != 2 or not all(isinstance(p, (int, float)) for p in exit_probability):

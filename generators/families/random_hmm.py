@@ -28,8 +28,9 @@ def random_hmm(
     """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.1).
 
     Rows of the transition are Dirichlet within their block. Rows of the emission are those of `draws.emissions`,
-    Dirichlet(emission_concentration) or Zipf, and tempered, over the block's own share of the words (block-diagonal too), or over all words with
-    shared_words=True. The start is uniform. task_positions: which hidden states are tasks, counted from 1 (see `HMM`).
+    Dirichlet(emission_concentration) or Zipf, and tempered, over the block's own share of the words (block-diagonal
+    too), or over all words with shared_words=True. The start is uniform. task_positions: which hidden states are tasks,
+    counted from 1 (see `HMM`).
 
     Raises InputError where blocks do not divide the states (and the words, unless they are shared).
     """
@@ -60,7 +61,7 @@ def build(
     task_positions: list | None = None,
     seed: int = 0,
 ) -> Language:
-    """The family random-hmm: `random_hmm` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    """The family random-hmm. zipf, where given, replaces emission_concentration, target_floor temperature."""
     concentrations = (transition_concentration, emission_concentration)
 
     def at(t: float) -> HMM:

@@ -1,6 +1,6 @@
 """Random grammars in Chomsky normal form, without layers: A -> B C and A -> word."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -36,12 +36,14 @@ def random_pcfg(
     """A random grammar over `symbols` nonterminals, the start S among them, cut at max_length words.
 
     rules: different rules A -> B C in all. The first of them lead from what S reaches to two new symbols each, so that
-    everything is reached; the others are uniform among all triples. A symbol's binary rules have probability
-    binary_mass together, shared out by Dirichlet(rule_concentration); a symbol without any only emits words. So a node has 2 binary_mass
-    children on average: trees die out below 1/2 and may grow for ever above it, which the cut makes harmless.
+    everything is reached; the others are uniform among all triples. A symbol's binary rules have the probability
+    binary_mass together, shared out by Dirichlet(rule_concentration); a symbol without any only emits words. So a node
+    has 2 binary_mass children on average: below 1/2 trees die out, above it they may grow for ever, and the cut is
+    exact for either.
 
-    words_per_symbol: how many of the words a symbol emits (all, unless given), with the probabilities of `draws.emissions`. lengths: length ->
-    weight, where other frequencies of the lengths are wanted (see `PCFG`).
+    words_per_symbol: how many of the words a symbol emits (all, unless given), with the probabilities of
+    `draws.emissions`; every symbol emits some, so that all can end. lengths: length -> weight, where other frequencies
+    of the lengths are wanted (see `PCFG`).
 
     Raises InputError where the numbers do not fit together.
     """
@@ -84,11 +86,14 @@ def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
 
 def _check(symbols: int, rules: int, words: int, words_per_symbol: int | None, binary_mass: float) -> None:
     if not 1 <= symbols <= MOST_SYMBOLS or words < 1:
-        raise InputError(f"{symbols} symbols, {words} words: expected 1 to {MOST_SYMBOLS} symbols and at least 1 word; correct them")
+        raise InputError(
+            f"{symbols} symbols, {words} words: expected 1 to {MOST_SYMBOLS} symbols and at least 1 word; correct them"
+        )
     most = min(symbols**3, MOST_RULES)
     if not symbols // 2 <= rules <= most or rules < 1:
         raise InputError(
-            f"rules is {rules}, expected {max(symbols // 2, 1)} to {most}, so that {symbols} symbols can be reached by different rules"
+            f"rules is {rules}, expected {max(symbols // 2, 1)} to {most}, for {symbols} symbols to be reached by "
+            "different rules; correct it"
         )
     if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
         raise InputError(
@@ -114,7 +119,7 @@ def build(
     lengths: dict | None = None,
     seed: int = 0,
 ) -> Language:
-    """The family random-pcfg: `random_pcfg` from the seed; target_floor takes the place of temperature, zipf that of emission_concentration."""
+    """The family random-pcfg. zipf, where given, replaces emission_concentration, target_floor temperature."""
     rows = (binary_mass, rule_concentration, emission_concentration, words_per_symbol, zipf)
     wanted = length_weights(lengths)
 

@@ -17,11 +17,13 @@ SENTENCES = 2000
 MOST_HALVINGS = 30
 
 
-def at_target_floor(build: Callable[[float], Language], target: float | None, temperature: float, seed: int) -> Language:
-    """The language build(t) whose loss floor, as measured with one hidden word, is `target` nats; build(temperature) without a target.
+def at_target_floor(
+    build: Callable[[float], Language], target: float | None, temperature: float, seed: int
+) -> Language:
+    """The language build(t) whose loss floor, one word hidden, is `target` nats; build(temperature) without a target.
 
-    Bisection on log t. Every measurement takes the same random numbers, so the floor is a continuous function of t; the
-    true floor is within TOLERANCE + the measurement's standard error of the target.
+    Bisection on log t. Every measurement takes the same random numbers, which makes the floor an almost continuous
+    function of t: the true floor is within TOLERANCE + the measurement's standard error of the target.
 
     Raises InputError, saying what can be reached, for a target that no temperature from LOWEST to HIGHEST reaches.
     """
@@ -35,8 +37,8 @@ def at_target_floor(build: Callable[[float], Language], target: float | None, te
     below, above = excess(build(LOWEST)), excess(build(HIGHEST))
     if not below - TOLERANCE <= 0 <= above + TOLERANCE:
         raise InputError(
-            f"target_floor is {target:g}, expected {below + target:.3f} to {above + target:.3f} nats, the floors of this "
-            f"language at temperatures {LOWEST:g} to {HIGHEST:g}; change it or the number of words"
+            f"target_floor is {target:g}, expected {below + target:.3f} to {above + target:.3f} nats, the floors of "
+            f"this language at temperatures {LOWEST:g} to {HIGHEST:g}; change it or the number of words"
         )
     for _ in range(MOST_HALVINGS):
         middle = (low + high) / 2
@@ -46,5 +48,6 @@ def at_target_floor(build: Callable[[float], Language], target: float | None, te
             return language
         low, high = (middle, high) if distance < 0 else (low, middle)
     raise InputError(
-        f"target_floor is {target:g}, but the floor jumps past it at temperature {math.exp(middle):.4g}; change it or the seed"
+        f"target_floor is {target:g}, but the floor jumps past it at temperature {math.exp(middle):.4g}; change either "
+        "it or the seed"
     )

@@ -1,0 +1,62 @@
+"""How the cost of all conditionals of a sentence grows with its length and with the grammar: measured, drawn, and fitted."""
+
+import csv
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from satlab.generators import load_language
+from satlab.randomness import random_stream
+
+LENGTHS = (4, 8, 16, 32, 64, 128)
+RULES = (125, 250, 500, 1000, 2000)
+REPEATS = 5
+
+
+def milliseconds(symbols: int, rules: int, length: int) -> tuple[float, float]:
+    """(mean, standard error over repeats) of the time a sentence takes, sentences in groups large enough to time."""
+    family = {"family": "random-pcfg", "symbols": symbols, "rules": rules, "words": 200}
+    language = load_language(family | {"max_length": length, "lengths": {length: 1}})
+    tokens = language.sample(64, random_stream(1, "corpus"), latents=False).tokens
+    language.conditional(tokens[:16])
+    times = []
+    for _ in range(REPEATS):
+        begin, done = time.perf_counter(), 0
+        while time.perf_counter() - begin < 0.5:
+            language.conditional(tokens)
+            done += len(tokens)
+        times.append(1e3 * (time.perf_counter() - begin) / done)
+    return float(np.mean(times)), float(np.std(times, ddof=1) / np.sqrt(REPEATS))
+
+
+def draw_growth(out: Path) -> None:
+    """growth.csv and growth.png in the directory."""
+    rows = []
+    by_length = [(length, *milliseconds(50, 500, length)) for length in LENGTHS]
+    by_rules = [(rules, *milliseconds(50, rules, 16)) for rules in RULES]
+    rows += [{"symbols": 50, "rules": 500, "length": x, "ms": ms, "stderr": error} for x, ms, error in by_length]
+    rows += [{"symbols": 50, "rules": x, "length": 16, "ms": ms, "stderr": error} for x, ms, error in by_rules]
+    with (out / "growth.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for axis, points, label in ((axes[0], by_length, "words in a sentence"), (axes[1], by_rules, "binary rules")):
+        x, ms, error = map(np.array, zip(*points, strict=True))
+        slope, level = np.polyfit(np.log(x[-3:]), np.log(ms[-3:]), 1)
+        axis.errorbar(x, ms, yerr=error, fmt="o-", ms=4, label="measured")
+        axis.plot(x, np.exp(level) * x**slope, "k:", label=f"slope {slope:.2f} (last three)")
+        axis.set(xscale="log", yscale="log", xlabel=label, ylabel="ms a sentence")
+        axis.set_xticks(x, [f"{value:g}" for value in x])
+        axis.minorticks_off()
+        axis.grid(alpha=0.25)
+        axis.legend(frameon=False)
+    axes[0].set_title("50 symbols, 500 rules", fontsize=9)
+    axes[1].set_title("50 symbols, 16 words", fontsize=9)
+    figure.suptitle("Exact conditionals at every position, float64", fontsize=10)
+    figure.savefig(out / "growth.png", dpi=150)

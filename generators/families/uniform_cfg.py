@@ -1,0 +1,123 @@
+"""Context-free grammars whose rules are written down without probabilities: all rules of a symbol are equally likely.
+
+Where every rule leads from one level of symbols to the next, as in Allen-Zhu and Li 2023 (*Physics of Language Models:
+Part 1*), levels have tasks.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from nltk.grammar import Nonterminal, ProbabilisticProduction
+
+from ...errors import InputError
+from ..grammar import Grammar, check
+from ..language import Language
+from ..pcfg import PCFG
+from ..tasks import Span
+from .lengths import length_weights
+
+RightSides = Sequence[tuple[str, ...]]
+
+LEAST_SHARE = 0.1
+"""A level has a task where some width is at least this likely for its first constituent."""
+
+
+def uniform_cfg(
+    rules: Mapping[str, RightSides], max_length: int | None = None, lengths: Mapping[int, float] | None = None
+) -> PCFG:
+    """The language of a grammar in which each rule of a symbol has probability 1 / (the number of the symbol's rules).
+
+    rules: symbol -> right-hand sides; the first symbol is the start, what is no key is a word. max_length and lengths
+    as for `PCFG`.
+
+    Tasks, where the grammar has levels (all ways from the start to a symbol are of the same length): `level-l`, l = 2
+    for the symbols in the start's rules, and so on: which symbol of the level, if any, the first w words are, w the
+    likeliest width of the level's first constituent. A level without a width of a probability of LEAST_SHARE or more
+    has none. Without levels, the tasks of `PCFG`.
+
+    Raises InputError for an empty or repeated right-hand side, and as `PCFG` does.
+    """
+    productions = []
+    for symbol, right_sides in rules.items():
+        if not right_sides or not all(right_sides) or len(set(right_sides)) != len(right_sides):
+            raise InputError(
+                f"the rules of {symbol} are {[' '.join(right) for right in right_sides]}, expected different ones, "
+                "none empty; correct them"
+            )
+        for right in right_sides:
+            parts = tuple(Nonterminal(part) if part in rules else part for part in right)
+            productions.append(ProbabilisticProduction(Nonterminal(symbol), parts, prob=1 / len(right_sides)))
+    start = next(iter(rules), None)
+    if start is None:
+        raise InputError("the grammar has no rules, expected symbol: its right-hand sides; give some")
+    grammar = check(Nonterminal(start), productions)
+    return PCFG(grammar, max_length, _level_spans(grammar), lengths)
+
+
+def _level_spans(grammar: Grammar) -> dict[str, Span] | None:
+    """The tasks of the levels; None where the grammar has no levels."""
+    levels = _levels(grammar)
+    if levels is None:
+        return None
+    by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
+    for production in grammar.productions:
+        by_symbol[production.lhs()].append(production)
+    yields = {}
+    for symbol in sorted(by_symbol, key=lambda symbol: -levels[symbol]):
+        yields[symbol] = _mixture([(rule.prob(), _side_by_side(rule.rhs(), yields)) for rule in by_symbol[symbol]])
+    spans, first = {}, {grammar.start: 1.0}
+    for level in range(2, max(levels.values()) + 1):
+        below: dict[Nonterminal, float] = defaultdict(float)
+        for symbol, p in first.items():
+            for rule in by_symbol[symbol]:
+                if isinstance(rule.rhs()[0], Nonterminal):
+                    below[rule.rhs()[0]] += p * rule.prob()
+        first = below
+        widths = _mixture([(p, yields[symbol]) for symbol, p in first.items()])
+        if widths.max(initial=0.0) >= LEAST_SHARE:
+            symbols = tuple(str(symbol) for symbol in grammar.nonterminals if levels[symbol] == level)
+            spans[f"level-{level}"] = Span(int(widths.argmax()), symbols)
+    return spans
+
+
+def _levels(grammar: Grammar) -> dict[Nonterminal, int] | None:
+    """symbol -> 1 + its distance from the start; None where two ways to a symbol differ in length."""
+    levels = {grammar.start: 1}
+    rules = defaultdict(list)
+    for production in grammar.productions:
+        rules[production.lhs()].append(production.rhs())
+    todo = [grammar.start]
+    for symbol in todo:
+        for part in {part for right in rules[symbol] for part in right if isinstance(part, Nonterminal)}:
+            if part not in levels:
+                levels[part] = levels[symbol] + 1
+                todo.append(part)
+            elif levels[part] != levels[symbol] + 1:
+                return None
+    return levels
+
+
+def _side_by_side(right: Sequence[object], yields: Mapping[Nonterminal, np.ndarray]) -> np.ndarray:
+    """p(width) of a right-hand side, from those of its symbols."""
+    total = np.ones(1)
+    for part in right:
+        total = np.convolve(total, yields[part] if isinstance(part, Nonterminal) else np.array([0.0, 1.0]))
+    return total
+
+
+def _mixture(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
+    total = np.zeros(max((len(widths) for _, widths in parts), default=1))
+    for p, widths in parts:
+        total[: len(widths)] += p * widths
+    return total
+
+
+def build(*, rules: dict, max_length: int | None = None, lengths: dict | None = None) -> Language:
+    """The family uniform-cfg: `uniform_cfg`, a symbol's right-hand sides in one text, separated by |."""
+    sides = {}
+    for symbol, text in rules.items():
+        if isinstance(text, bool) or not isinstance(text, (str, int)):
+            raise InputError(f"rules: {symbol} has {text!r}, expected right-hand sides such as: A B | C; correct it")
+        sides[str(symbol)] = [tuple(right.split()) for right in str(text).split("|")]
+    return uniform_cfg(sides, max_length, length_weights(lengths))

@@ -1,0 +1,232 @@
+"""The forward-backward algorithm as compiled code; the recursions are those of `forward_backward`.
+
+One vector holds as many sentences as it has room for, eight in float64 and sixteen in float32. Every step is rescaled so that its
+largest number is 1. Matrices [B, k, m] hold the blocks of the chain with their columns padded by zeros to
+m, a multiple of COLUMNS; so are the states.
+"""
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from .lanes import WIDTH, larger, load, spread, store, times, times_plus
+from .parallel import in_parallel
+
+COLUMNS = 8
+"""Sums that a multiplication keeps in registers."""
+
+
+def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """(log Z [n] float64, m [n, T, K]) with m_t proportional to d Z / d e_t, in the precision of leaf_scores [n, T, K]."""
+    log_z, margins = torch.empty(len(leaf_scores), dtype=torch.float64), torch.empty_like(leaf_scores)
+    chain = _padded_chain(initial, blocks, leaf_scores.dtype)
+    scores = leaf_scores.contiguous().numpy()
+    in_parallel(_margins, len(leaf_scores), *chain, scores, log_z.numpy(), margins.numpy())
+    return log_z, margins
+
+
+def compiled_conditionals(initial: Tensor, blocks: Tensor, emission: Tensor, words: Tensor, out: Tensor) -> Tensor:
+    """log Z [n] float64; out [n, T, V] becomes p(x_t | the other words), in its own precision.
+
+    emission [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain; words [n, T], V where the word is hidden.
+    Where log Z is -inf, `out` is of no account; where it is nan, `out` is beyond the precision.
+    """
+    kind, log_z = out.dtype, torch.empty(len(words), dtype=torch.float64)
+    start, onward, backward = _padded_chain(initial, blocks, kind)
+    count, size, _ = blocks.shape
+    rows = emission if emission.dim() == 3 else _pad_states(emission.T, count, size).T[None]
+    shares = torch.nn.functional.pad(rows, (0, -rows.shape[2] % COLUMNS)).to(kind).contiguous()
+    dense = torch.block_diag(*emission) if emission.dim() == 3 else emission
+    seen = torch.cat([dense.T, dense.sum(1)[None]])
+    scores = _pad_states(seen, count, size).to(kind).contiguous()
+    arrays = (start, onward, backward, shares.numpy(), rows.shape[2], scores.numpy(), words.contiguous().numpy())
+    in_parallel(_conditionals, len(words), *arrays, log_z.numpy(), out.numpy())
+    return log_z
+
+
+def _padded_chain(initial: Tensor, blocks: Tensor, kind: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    count, size, _ = blocks.shape
+    padding = (0, -size % COLUMNS)
+    start = _pad_states(initial[None], count, size)[0]
+    both = [torch.nn.functional.pad(matrix, padding) for matrix in (blocks, blocks.transpose(1, 2))]
+    onward, backward = (matrix.to(kind).contiguous().numpy() for matrix in both)
+    return start.to(kind).numpy(), onward, backward
+
+
+def _pad_states(rows: Tensor, count: int, size: int) -> Tensor:
+    """[r, count * size] -> [r, count * (size padded to COLUMNS)]"""
+    return torch.nn.functional.pad(rows.reshape(len(rows), count, size), (0, -size % COLUMNS)).flatten(1)
+
+
+@njit(cache=True, nogil=True)
+def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.ndarray) -> None:
+    """out[to + j] = sum_i x[at + i] matrices[b, i, j] for the rows i and columns j of each block b; x has padded rows."""
+    count, rows, columns = matrices.shape
+    stride = rows + -rows % COLUMNS
+    zero = spread(matrices[0, 0, 0] - matrices[0, 0, 0])
+    for b in range(count):
+        for j in range(0, columns, COLUMNS):
+            s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
+            for i in range(rows):
+                value = load(x, at + b * stride + i)
+                s0 = times_plus(value, spread(matrices[b, i, j]), s0)
+                s1 = times_plus(value, spread(matrices[b, i, j + 1]), s1)
+                s2 = times_plus(value, spread(matrices[b, i, j + 2]), s2)
+                s3 = times_plus(value, spread(matrices[b, i, j + 3]), s3)
+                s4 = times_plus(value, spread(matrices[b, i, j + 4]), s4)
+                s5 = times_plus(value, spread(matrices[b, i, j + 5]), s5)
+                s6 = times_plus(value, spread(matrices[b, i, j + 6]), s6)
+                s7 = times_plus(value, spread(matrices[b, i, j + 7]), s7)
+            here = to + b * columns + j
+            store(out, here, s0)
+            store(out, here + 1, s1)
+            store(out, here + 2, s2)
+            store(out, here + 3, s3)
+            store(out, here + 4, s4)
+            store(out, here + 5, s5)
+            store(out, here + 6, s6)
+            store(out, here + 7, s7)
+
+
+@njit(cache=True, nogil=True)
+def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
+    """Multiplies each lane by a factor, kept in `factor`, that brings its largest number to about 1; a lane of zeros by 1."""
+    top = load(values, 0)
+    for i in range(1, count):
+        top = larger(load(values, i), top)
+    store(factor, 0, top)
+    most = 2.0**1023 if values.itemsize == 8 else 2.0**127
+    for lane in range(len(factor)):
+        factor[lane] = min(1 / factor[lane], most) if factor[lane] > 0 else 1
+    by = load(factor, 0)
+    for i in range(count):
+        store(values, i, times(load(values, i), by))
+
+
+@njit(cache=True, nogil=True)
+def _forward_backward(
+    start: np.ndarray,
+    onward: np.ndarray,
+    backward: np.ndarray,
+    scores: np.ndarray,
+    margins: np.ndarray,
+    log_z: np.ndarray,
+) -> None:
+    """margins [T * states, lanes] and log_z [lanes] from scores [T * states, lanes]."""
+    padded, lanes = len(start), len(log_z)
+    length = len(scores) // (padded * lanes)
+    joint, back, factor = (
+        np.empty(padded * lanes, scores.dtype),
+        np.empty(padded * lanes, scores.dtype),
+        np.empty(lanes, scores.dtype),
+    )
+    for state in range(padded):
+        store(margins, state, spread(start[state]))
+    log_z[:] = 0.0
+    for t in range(length):
+        for state in range(padded):
+            here = t * padded + state
+            store(joint, state, times(load(margins, here), load(scores, here)))
+        _rescale(joint, padded, factor)
+        for lane in range(lanes):
+            log_z[lane] -= np.log(np.float64(factor[lane]))
+        if t + 1 < length:
+            _multiply(margins, (t + 1) * padded, joint, 0, onward)
+    for lane in range(lanes):
+        total = 0.0
+        for state in range(padded):
+            total += joint[state * lanes + lane]
+        log_z[lane] += np.log(total) if total > 0 else -np.inf
+    for t in range(length - 2, -1, -1):
+        for state in range(padded):
+            value = load(scores, (t + 1) * padded + state)
+            store(joint, state, times(value, load(back, state)) if t + 2 < length else value)
+        _rescale(joint, padded, factor)
+        _multiply(back, 0, joint, 0, backward)
+        for state in range(padded):
+            here = t * padded + state
+            store(margins, here, times(load(margins, here), load(back, state)))
+
+
+@njit(cache=True, nogil=True)
+def _margins(
+    start: np.ndarray,
+    onward: np.ndarray,
+    backward: np.ndarray,
+    leaf_scores: np.ndarray,
+    log_z: np.ndarray,
+    out: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    _, length, states = leaf_scores.shape
+    size, block, lanes = onward.shape[1], onward.shape[2], WIDTH // leaf_scores.itemsize
+    scores = np.zeros(length * len(start) * lanes, leaf_scores.dtype)
+    margins, logs = np.empty_like(scores), np.empty(lanes)
+    for first in range(begin, end, lanes):
+        for t in range(length):
+            for lane in range(lanes):
+                row = min(first + lane, end - 1)
+                for state in range(states):
+                    place = t * len(start) + state // size * block + state % size
+                    scores[place * lanes + lane] = leaf_scores[row, t, state]
+        _forward_backward(start, onward, backward, scores, margins, logs)
+        log_z[first : min(first + lanes, end)] = logs[: end - first]
+        for t in range(length):
+            for lane in range(min(lanes, end - first)):
+                for state in range(states):
+                    place = t * len(start) + state // size * block + state % size
+                    out[first + lane, t, state] = margins[place * lanes + lane]
+
+
+@njit(cache=True, nogil=True)
+def _conditionals(
+    start: np.ndarray,
+    onward: np.ndarray,
+    backward: np.ndarray,
+    emission: np.ndarray,
+    share: int,
+    word_scores: np.ndarray,
+    words: np.ndarray,
+    log_z: np.ndarray,
+    out: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    length, padded, lanes = words.shape[1], len(start), WIDTH // out.itemsize
+    scores = np.empty(length * padded * lanes, out.dtype)
+    margins, logs = np.empty_like(scores), np.empty(lanes)
+    joint = np.empty(emission.shape[0] * emission.shape[2] * lanes, out.dtype)
+    total = np.empty(lanes, out.dtype)
+    for first in range(begin, end, lanes):
+        for t in range(length):
+            for lane in range(lanes):
+                source = word_scores[words[min(first + lane, end - 1), t]]
+                for state in range(padded):
+                    scores[(t * padded + state) * lanes + lane] = source[state]
+        _forward_backward(start, onward, backward, scores, margins, logs)
+        log_z[first : min(first + lanes, end)] = logs[: end - first]
+        for t in range(length):
+            _emit(joint, margins, t * padded, emission, total)
+            for lane in range(min(lanes, end - first)):
+                if total[lane] == 0 and log_z[first + lane] > -np.inf:
+                    log_z[first + lane] = np.nan
+                place = out[first + lane, t]
+                for block in range(emission.shape[0]):
+                    for word in range(share):
+                        value = joint[(block * emission.shape[2] + word) * lanes + lane]
+                        place[block * share + word] = value * total[lane]
+
+
+@njit(cache=True, nogil=True)
+def _emit(joint: np.ndarray, margins: np.ndarray, at: int, emission: np.ndarray, inverse: np.ndarray) -> None:
+    """joint[v] = sum_k margins[at + k] emission[k, v], and one over its sum over v."""
+    _multiply(joint, 0, margins, at, emission)
+    total = load(joint, 0)
+    one = spread(np.ones_like(inverse)[0])
+    for word in range(1, len(joint) // len(inverse)):
+        total = times_plus(load(joint, word), one, total)
+    store(inverse, 0, total)
+    for lane in range(len(inverse)):
+        inverse[lane] = 1 / inverse[lane] if 0 < inverse[lane] < np.inf else 0

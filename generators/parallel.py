@@ -1,0 +1,29 @@
+"""Compiled passes on as many threads as torch has."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+from .lanes import WIDTH
+
+GROUP = WIDTH // 4
+"""Sentences that no cut between threads may part: the most that a kernel works on together."""
+
+
+def in_parallel(run: Callable[..., None], n: int, *arguments: object) -> None:
+    """run(*arguments, begin, end) over the rows 0 .. n - 1, cut between threads at whole groups."""
+    threads = max(1, min(torch.get_num_threads(), -(-n // GROUP)))
+    share = -(-n // (threads * GROUP)) * GROUP
+    if threads == 1:
+        return run(*arguments, 0, n)
+    for done in [_pool(os.getpid()).submit(run, *arguments, at, min(at + share, n)) for at in range(0, n, share)]:
+        done.result()
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of this process: one that it was forked from has its own."""
+    return ThreadPoolExecutor(os.cpu_count())

@@ -1,0 +1,61 @@
+"""The statistics of hidden chains, against all their paths, closed forms and dense matrices."""
+
+import math
+
+import numpy as np
+import pytest
+from oracles import HmmOracle, dense
+from random_languages import random_hmm_arrays
+from tree_oracle import entropy
+
+from satlab.generators import HMM
+from satlab.generators.chain import chain_statistics, stationary
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chains_by_all_their_paths(seed):
+    initial, transition, emission, length = random_hmm_arrays(seed)
+    language, oracle = HMM(initial, transition, emission, length), HmmOracle(initial, transition, emission, length)
+    found = chain_statistics(language)
+    occupancy = [oracle.prior[(oracle.paths == k)[:, t]].sum() for k in range(oracle.states) for t in range(length)]
+    occupancy = np.reshape(occupancy, (oracle.states, length)).mean(1)
+    assert found.occupancy == pytest.approx(occupancy.tolist(), abs=1e-12)
+    assert found.effective_states == pytest.approx(math.exp(entropy(occupancy.tolist())), rel=1e-12)
+    assert found.path_entropy == pytest.approx(entropy(oracle.prior.tolist()), abs=1e-12)
+    rows = [entropy(row) for row in np.asarray(emission).tolist()]
+    assert found.emission_entropy == pytest.approx(float(occupancy @ rows), abs=1e-12)
+    assert (found.least_emission_entropy, found.greatest_emission_entropy) == pytest.approx((min(rows), max(rows)))
+    assert math.fsum(part.weight for part in found.classes) == pytest.approx(1, abs=1e-12)
+    far = np.asarray(initial) @ np.mean([np.linalg.matrix_power(dense(transition), n) for n in range(4000, 4060)], 0)
+    long_run = np.zeros(oracle.states)
+    for part in found.classes:
+        long_run[np.array(part.states) - 1] = part.weight * np.array(part.stationary)
+    assert long_run.tolist() == pytest.approx(far.tolist(), abs=1e-9)
+
+
+def test_a_chain_with_two_classes_and_states_that_are_left():
+    """State 1 leads to the class {2, 3} with 3/4 and to 4 with 1/4; |lambda_2| of {2, 3} is |1 - 0.3 - 0.6|."""
+    transition = [[0.2, 0.6, 0, 0.2], [0, 0.7, 0.3, 0], [0, 0.6, 0.4, 0], [0, 0, 0, 1]]
+    found = chain_statistics(HMM([1, 0, 0, 0], transition, np.eye(4), 5))
+    assert (found.states, found.blocks, found.transient, len(found.classes)) == (4, 1, 1, 2)
+    first, second = found.classes
+    assert (first.states, second.states) == ((2, 3), (4,))
+    assert (first.weight, second.weight) == pytest.approx((0.75, 0.25), abs=1e-14)
+    assert first.stationary == pytest.approx((2 / 3, 1 / 3), abs=1e-14)
+    assert first.second_eigenvalue == pytest.approx(0.1, abs=1e-12)
+    assert (second.second_eigenvalue, second.entropy_rate) == (0, 0)
+    rate = 2 / 3 * entropy([0.7, 0.3]) + 1 / 3 * entropy([0.6, 0.4])
+    assert found.entropy_rate == pytest.approx(0.75 * rate, abs=1e-14)
+
+
+def test_a_periodic_chain_never_forgets_its_start():
+    (only,) = chain_statistics(HMM([1, 0], [[0, 1], [1, 0]], np.eye(2), 4)).classes
+    assert only.second_eigenvalue == pytest.approx(1)
+    assert only.stationary == pytest.approx((0.5, 0.5))
+
+
+def test_stationary_keeps_its_relative_accuracy_for_rare_states():
+    p = 1e-13
+    exact = np.array([1, p / 0.5, (p / 0.5) ** 2])
+    transition = np.array([[1 - p, p, 0], [0.5, 0.5 - p, p], [0, 0.5, 0.5]])
+    assert stationary(transition) == pytest.approx(exact / exact.sum(), rel=1e-12)

@@ -1,0 +1,125 @@
+"""Shards made by a Ray cluster: the same bytes, also where one of its workers is killed."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from satlab.generators import load_language
+from satlab.generators.corpus_writer import write_corpus
+from satlab.lab import cli
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
+GENERATE = ["generate", "demo-hmm", "--seed", "3", "--engine", "ray"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def error_of(capsys, tmp_path, *options):
+    assert cli.run([*GENERATE, "--sentences", "20", "--out", str(tmp_path / "c"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    return error
+
+
+def test_without_ray_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    error = error_of(capsys, tmp_path)
+    assert "Ray is not installed, expected the extra `ray`; pip install 'saturation-lab[ray]'" in error
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
+def test_without_a_cluster_one_line_says_how_to_start_one(tmp_path, capsys, monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    error = error_of(capsys, tmp_path)
+    assert f"engine 'ray': no cluster at '{address}'" in error
+    assert "start one with `ray start --head`" in error
+
+
+def environments(folder):
+    """{process id: its environment} of the processes that carry this cluster's mark."""
+    mark, found = f"SATLAB_CLUSTER={folder}".encode(), {}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes().split(b"\0"):
+                found[int(path.parent.name)] = path.parent.joinpath("cmdline").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    """(the environment in which a command finds it, its directory) of a cluster of two processors that only this machine sees."""
+    folder, port = tmp_path_factory.mktemp("ray"), free_port()
+    environment = os.environ | {
+        "SATLAB_CLUSTER": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what makes Ray listen to 127.0.0.1 alone
+    }
+    options = ["--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+    options += ["--disable-usage-stats", "--object-store-memory=100000000", f"--temp-dir={folder}", "--block"]
+    head = subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", *options],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while not any(b"raylet" in command for command in environments(folder).values()):
+            assert head.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, folder
+    finally:
+        head.terminate()
+        head.wait(30)
+        for process in environments(folder):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@needs_ray
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs Linux's /proc")
+@pytest.mark.parametrize("format", ["parquet", "bin"])
+def test_a_cluster_makes_the_same_bytes_also_where_a_worker_is_killed(cluster, tmp_path, format):
+    environment, folder = cluster
+    sentences, size = 150_000, 5_000
+    options = ["--sentences", str(sentences), "--shard-sentences", str(size), "--format", format]
+    command = [sys.executable, "-m", "satlab", *GENERATE, *options, "--out", str(tmp_path / "c")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    killed = set()
+    deadline = time.monotonic() + 120
+    while not killed:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        for worker, line in environments(folder).items():
+            if line.startswith(b"ray::_call") and not killed:
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (0, b"")
+    list(
+        write_corpus(
+            load_language("demo-hmm"), "demo-hmm", sentences, tmp_path / "here", 3, False, format, shard_sentences=size
+        )
+    )
+    assert contents(tmp_path / "c") == contents(tmp_path / "here")
