@@ -87,12 +87,13 @@ class Plan(NamedTuple):
 def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np.ndarray:
     """[max_length + 1, N] bool: which symbols can yield w words at all; emits [leaves]: which leaf symbols have a word."""
     feasible = np.zeros((max_length + 1, rules.num_symbols), dtype=bool)
-    reaches: np.ndarray = np.asarray(rules.closure > 0)
+    reaches = rules.closure > 0
     feasible[1] = reaches[:, rules.leaves[emits]].any(1)
     for width in range(2, max_length + 1):
-        ways = (feasible[1:width][:, rules.left] & feasible[1:width][::-1][:, rules.right]).any(0)
+        ways: np.ndarray = feasible[1:width][:, rules.left] & feasible[1:width][::-1][:, rules.right]
+        possible: np.ndarray = np.any(ways, axis=0)
         made = np.zeros(rules.num_symbols, dtype=bool)
-        made[rules.rule_parent[ways[rules.rule_pair]]] = True
+        made[rules.rule_parent[possible[rules.rule_pair]]] = True
         feasible[width] = reaches[:, made].any(1)
     return feasible
 
@@ -100,7 +101,7 @@ def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np
 def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """[length + 1, N] bool: which symbols may span w words within what is wanted, roots [length + 1, N]; top down."""
     useful = roots.copy()
-    reaches: np.ndarray = np.asarray(rules.closure > 0)
+    reaches = rules.closure > 0
     for width in range(len(roots) - 1, 0, -1):
         useful[width] = reaches[useful[width]].any(0)
         pairs = np.zeros(len(rules.left), dtype=bool)

@@ -184,10 +184,11 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
 def _typed(key: str, value: Any, annotation: Any) -> Any:
     """The value, if it is of the annotated type; a number written as text in YAML (1e-3) is read as one."""
     kinds = annotation.__args__ if hasattr(annotation, "__args__") else (annotation,)
+    given = value
     if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:
             value = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             value = math.nan
     valid = (
         isinstance(value, kinds)
@@ -196,5 +197,5 @@ def _typed(key: str, value: Any, annotation: Any) -> Any:
     )
     if not valid:
         names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
-        raise InputError(f"key '{key}' is {value!r}, expected {names}; correct it")
+        raise InputError(f"key '{key}' is {given!r}, expected {names}; correct it")
     return value

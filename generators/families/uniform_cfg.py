@@ -63,7 +63,7 @@ def _level_spans(grammar: Grammar) -> dict[str, Span] | None:
     by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
     for production in grammar.productions:
         by_symbol[production.lhs()].append(production)
-    yields = {}
+    yields: dict[Nonterminal, np.ndarray] = {}
     for symbol in sorted(by_symbol, key=lambda symbol: -levels[symbol]):
         yields[symbol] = _mixture([(rule.prob(), _side_by_side(rule.rhs(), yields)) for rule in by_symbol[symbol]])
     spans, first = {}, {grammar.start: 1.0}

@@ -1,0 +1,129 @@
+"""PCFGs with wanted lengths, p(x) = weight(T) p(x | T), against the enumeration of all strings reweighted by length."""
+
+import math
+
+import nltk
+import pytest
+import torch
+from helpers import assert_frequencies, conditional_table, encode, generator, word_tuples
+from oracles import Enumeration, PcfgOracle
+from random_languages import NAMED_PCFGS
+
+from satlab.errors import InputError
+from satlab.generators import PCFG, load_language
+from satlab.generators.grammar import read_text
+
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+WANTED = {
+    "beyond-criticality": {1: 0.5, 3: 2.0, 6: 0.25},
+    "unary-cycle": {2: 1, 4: 3, 5: 0},
+    "long-rules": {3: 1.0, 4: 0.125, 5: 5.0},
+    "gaps-in-length": {1: 1e-6, 4: 1.0, 5: 1e-3},
+    "no-unary-rule": {4: 7.0},
+}
+"""name of a grammar -> length -> weight, with a weight of zero, one length alone, and very unequal ones."""
+
+
+def reweighted(enumeration, lengths):
+    """p(x) weight(T) / p(T), normalised, by going through the list of strings."""
+    mass = [0.0] * (enumeration.max_length + 1)
+    for string, p in enumeration.probabilities.items():
+        mass[len(string)] += p
+    strings = enumeration.probabilities.items()
+    return Enumeration({s: p * lengths.get(len(s), 0.0) / mass[len(s)] for s, p in strings}, enumeration.max_length)
+
+
+@pytest.fixture(scope="module", params=WANTED)
+def pair(request):
+    """(language, the same by enumeration, the enumeration without wanted lengths)."""
+    text, max_length = NAMED_PCFGS[request.param]
+    plain = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
+    lengths = WANTED[request.param]
+    return PCFG(read_text(text), max_length, lengths=lengths), reweighted(plain, lengths), plain
+
+
+def test_log_prob(pair):
+    language, enumeration, plain = pair
+    strings = sorted(plain.probabilities)
+    log_prob = language.log_prob(*encode(language, strings))
+    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
+    torch.testing.assert_close(log_prob, expected, **EXACT)
+    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-10)
+
+
+def test_length_log_prob(pair):
+    language, enumeration, _ = pair
+    expected = torch.tensor(enumeration.length_log_prob(), dtype=torch.float64)
+    torch.testing.assert_close(language.length_log_prob, expected, **EXACT)
+
+
+def test_conditional(pair):
+    """The length is given, so how likely it was plays no part."""
+    language, enumeration, _ = pair
+    strings = sorted(enumeration.probabilities)[:40]
+    tokens, lengths = encode(language, strings)
+    hidden = torch.rand(tokens.shape, generator=generator(1)) < 0.4
+    hidden &= torch.arange(tokens.shape[1]) < lengths[:, None]
+    expected = conditional_table(language, enumeration, strings, hidden)
+    torch.testing.assert_close(language.conditional(tokens, lengths, hidden), expected, **EXACT)
+
+
+def test_samples(pair):
+    language, enumeration, _ = pair
+    sentences = language.sample(20_000, generator(2))
+    assert_frequencies(word_tuples(language, sentences), enumeration.probabilities)
+    shares = {length: math.exp(p) for length, p in enumerate(enumeration.length_log_prob()) if p > -math.inf}
+    counts = sentences.lengths.bincount().tolist()
+    assert {length for length, count in enumerate(counts) if count} <= set(shares)
+    for length, share in shares.items():
+        assert abs(counts[length] - 20_000 * share) <= 4.5 * math.sqrt(20_000 * share * (1 - share)) + 1e-9
+
+
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.3"])
+def test_loss_floor(pair, masking):
+    language, enumeration, _ = pair
+    exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
+    estimate = language.loss_floor(4000, generator(3), masking)
+    assert abs(estimate.value - exact) <= 4 * estimate.stderr + 1e-12
+
+
+def test_a_saved_language_comes_back_bit_for_bit(pair, tmp_path):
+    language, _, _ = pair
+    back = load_language(language.save(str(tmp_path / "wanted")))
+    assert torch.equal(back.length_log_prob, language.length_log_prob)
+    assert back.lengths == language.lengths
+    assert back.fingerprint() == language.fingerprint()
+
+
+def test_only_the_ratio_of_the_weights_counts():
+    text, max_length = NAMED_PCFGS["long-rules"]
+    one, ten = (PCFG(read_text(text), max_length, lengths={3: w, 4: 3 * w}) for w in (1.0, 10.0))
+    torch.testing.assert_close(one.length_log_prob, ten.length_log_prob, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "match"),
+    [
+        ({5: 1.0, 2: 1.0}, r"lengths: no sentence has 2 words, expected some of \[3, 4, 5\]"),
+        ({7: 1.0}, "no sentence has 7 words"),
+        ({0: 1.0}, "no sentence has 0 words"),
+        ({-3: 1.0}, "no sentence has -3 words"),
+        ({3: -1.0}, "the weight of 3 is -1.0"),
+        ({3: math.inf}, "the weight of 3 is inf"),
+        ({3: math.nan}, "the weight of 3 is nan"),
+        ({3: 0.0, 4: 0}, "every weight is 0"),
+        ({}, "every weight is 0"),
+        ({"3": 1.0}, "'3': 1.0, expected a whole number"),
+        ({3: "much"}, "3: 'much', expected a whole number: its weight"),
+        ({3: True}, "3: True"),
+        ({3.5: 1.0}, "3.5: 1.0"),
+        ({3: [1]}, r"3: \[1\]"),
+    ],
+)
+def test_what_is_refused(lengths, match):
+    grammar = "S -> A 'x' B A [0.5] | A B A [0.5]\nA -> 'a' [0.5] | 'x' [0.5]\nB -> 'a' [0.4] | A A [0.6]"
+    assert PCFG.from_string(grammar, 6).length_log_prob.isfinite().nonzero()[:, 0].tolist() == [3, 4, 5]
+    with pytest.raises(InputError, match=match) as raised:
+        load_language({"family": "pcfg", "grammar": grammar, "max_length": 6, "lengths": lengths})
+    assert "\n" not in str(raised.value)
