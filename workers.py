@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from .errors import WorkerError
@@ -36,32 +38,56 @@ def cores() -> int:
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Freshly started processes with one thread each.
 
-    Where the block ends with an exception, nobody waits for what they are doing; where this process dies, however that
-    happens, so do they.
+    Where the block ends with an exception, they end in the middle of what they are doing; so they do where this process
+    dies, however that happens.
     """
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+    context = multiprocessing.get_context("spawn")
+    watched, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _begin, (watched,))
     try:
+        _start(pool, workers)
         yield pool
         pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
     finally:
+        held.close()
+        pool.shutdown(cancel_futures=True)
+        watched.close()
         for name, value in before.items():
             del os.environ[name]
             if value is not None:
                 os.environ[name] = value
 
 
-def _begin(parent: int) -> None:
-    # Ctrl-C reaches the whole group; the parent says what there is to say.
+def _start(pool: ProcessPoolExecutor, workers: int) -> None:
+    """Starts the processes, deaf to Ctrl-C until `_begin`: an import that it interrupts would say so at length."""
+    with _deaf():
+        for _ in range(workers):
+            pool.submit(int)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C waits until the block has ended; processes that it starts go on waiting."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(watched: Connection) -> None:
+    # Ctrl-C reaches this process too; the one that started it says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        watched.poll(None)  # until its other end is closed, by that process or by its death
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

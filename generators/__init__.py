@@ -1,7 +1,11 @@
 """Languages with known truth: exact probabilities, samples, tasks and corpora."""
 
+from .families.cfg3 import cfg3
+from .families.hierarchy import random_hierarchy
 from .families.layered import layered_pcfg
 from .families.random_hmm import random_hmm
+from .families.random_pcfg import random_pcfg
+from .families.uniform_cfg import uniform_cfg
 from .hmm import HMM
 from .language import Language
 from .load import load_language, preset_names
@@ -16,8 +20,12 @@ __all__ = [
     "Sentences",
     "Span",
     "Task",
+    "cfg3",
     "layered_pcfg",
     "load_language",
     "preset_names",
+    "random_hierarchy",
     "random_hmm",
+    "random_pcfg",
+    "uniform_cfg",
 ]

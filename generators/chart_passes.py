@@ -4,13 +4,16 @@ Every pass takes leaf_scores [n, T, leaf symbols] in float64 and answers in nump
 """
 
 import numpy as np
-from numba import njit
 
 from .chart_plan import Plan
+from .compiled import compiled, compiled_pass
 from .inside_kernel import Space, clear, inside_cell, inside_leaf, make_space, place
 from .lanes import ALIVE, DEAD, LANES
 from .outside_kernel import EVERYWHERE, outside_cell, outside_leaf
 from .parallel import in_parallel
+
+TILE = 4
+"""Ends of spans that are worked on together."""
 
 LOG_2 = float(np.log(2.0))
 
@@ -58,7 +61,7 @@ def hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.nd
     return _hidden_chart(plan, leaf_scores)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _load(leaf_scores: np.ndarray, first: int, end: int, position: int, out: np.ndarray) -> None:
     """out [leaf symbols * 8] = the scores at one position of the sentences first .. first + 7, the last one repeated."""
     for lane in range(LANES):
@@ -67,18 +70,31 @@ def _load(leaf_scores: np.ndarray, first: int, end: int, position: int, out: np.
             out[leaf * LANES + lane] = leaf_scores[row, position, leaf]
 
 
-@njit(cache=True, nogil=True)
-def _grow(plan: Plan, space: Space, leaf_scores: np.ndarray, first: int, end: int) -> None:
+@compiled_pass
+def _grow(plan: Plan, space: Space, leaf_scores: np.ndarray, first: int, last: int) -> None:
     scores = np.empty(leaf_scores.shape[2] * LANES)
     for start in range(plan.length):
-        _load(leaf_scores, first, end, start, scores)
+        _load(leaf_scores, first, last, start, scores)
         inside_leaf(plan, space, start, scores)
-    for width in range(2, plan.length + 1):
-        for start in range(plan.length - width + 1 if plan.slots[width] else 0):
-            inside_cell(plan, space, width, start)
+    for begin in range(2, plan.length + 1, TILE):
+        # The spans with one start, or with these few ends, are read over and over: in this order they stay in cache.
+        for start in range(min(begin + TILE, plan.length + 1) - 3, -1, -1):
+            for end in range(max(begin, start + 2), min(begin + TILE, plan.length + 1)):
+                if plan.slots[end - start]:
+                    inside_cell(plan, space, end - start, start)
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _hand_down_all(plan: Plan, space: Space) -> None:
+    """alpha of every span, in the order of `_grow` turned round."""
+    for begin in range((plan.length - 2) // TILE * TILE + 2, 1, -TILE):
+        for start in range(min(begin + TILE, plan.length + 1) - 2):
+            for end in range(min(begin + TILE, plan.length + 1) - 1, max(begin, start + 2) - 1, -1):
+                if plan.slots[end - start]:
+                    outside_cell(plan, space, end - start, start, EVERYWHERE)
+
+
+@compiled_pass
 def _inside(plan: Plan, leaf_scores: np.ndarray, out: np.ndarray, begin: int, end: int) -> None:
     space = make_space(plan, False)
     cell, top = place(plan, plan.length, 0)
@@ -93,7 +109,7 @@ def _inside(plan: Plan, leaf_scores: np.ndarray, out: np.ndarray, begin: int, en
                     out[first + lane, symbol] = np.log(value) + space.beta_exponent[cell, lane] * LOG_2
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _inside_outside(
     plan: Plan,
     leaf_scores: np.ndarray,
@@ -120,9 +136,7 @@ def _inside_outside(
         for lane in range(rows):
             value = space.beta[root + lane]
             log_z[first + lane] = np.log(value) + space.beta_exponent[top_cell, lane] * LOG_2 if value > 0 else -np.inf
-        for width in range(length, 1, -1):
-            for start in range(length - width + 1 if plan.slots[width] else 0):
-                outside_cell(plan, space, width, start, EVERYWHERE)
+        _hand_down_all(plan, space)
         for start in range(length):
             outside_leaf(plan, space, start, exponents)
             for lane in range(rows):
@@ -131,7 +145,7 @@ def _inside_outside(
                     margins[first + lane, start, leaf] = space.symbols[plan.leaf[leaf] * LANES + lane]
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     space = make_space(plan, False)
     inside_leaf(plan, space, 0, np.repeat(leaf_scores, LANES))
@@ -140,7 +154,7 @@ def _hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.n
     return space.beta[::LANES].copy(), space.beta_exponent[:, 0].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hide_all(plan: Plan, space: Space, beta: np.ndarray, exponents: np.ndarray) -> None:
     """Every span as it is where all words are hidden: alike at all starts."""
     first = 0
@@ -154,7 +168,7 @@ def _hide_all(plan: Plan, space: Space, beta: np.ndarray, exponents: np.ndarray)
         first += count
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _next_leaves(
     plan: Plan,
     hidden_beta: np.ndarray,
@@ -192,7 +206,7 @@ def _next_leaves(
                         margins[first + lane, t, leaf] = space.symbols[plan.leaf[leaf] * LANES + lane]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reveal(plan: Plan, space: Space, position: int, scores: np.ndarray) -> None:
     """The word at a position becomes visible: the spans that hold it are summed again."""
     inside_leaf(plan, space, position, scores)
@@ -202,7 +216,7 @@ def _reveal(plan: Plan, space: Space, position: int, scores: np.ndarray) -> None
                 inside_cell(plan, space, width, start)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write_end(
     plan: Plan, space: Space, t: int, mantissas: np.ndarray, weight_exponents: np.ndarray, log_end: np.ndarray
 ) -> None:
@@ -216,7 +230,7 @@ def _write_end(
             log_end[lane, t] = np.log(value) + (space.beta_exponent[cell, lane] + weight_exponents[t]) * LOG_2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _seed(plan: Plan, space: Space, position: int, mantissas: np.ndarray, weight_exponents: np.ndarray) -> None:
     """alpha of the spans that hold a position: the weight of each length at a whole sentence, nothing elsewhere."""
     for width in range(1, plan.length + 1):

@@ -49,7 +49,8 @@ class Plan(NamedTuple):
     list of pairs. A list goes by blocks of pairs, and within by runs of pairs with the same left child: block b of list l has
     the runs block_from[list_from[l] + b] .. block_from[list_from[l] + b + 1], each with run_left, the child's slot, and its pairs
     in run_from[run] .. run_from[run + 1]: code is the pair's number at that width and its right child's slot.
-    kind [length + 1]: which rules and which closure a width uses, in rule_from[kind] .. and closure_from[kind] ...
+    kind [length + 1]: which rules and which closure a width uses, in rule_from[kind] .. and closure_from[kind] ... The rules stand
+    there twice, by parent for the way up (rule_) and by pair for the way down (down_).
     root_slot [length + 1]: the start symbol's slot, -1 where it is not kept.
     """
 
@@ -74,6 +75,9 @@ class Plan(NamedTuple):
     rule_pair: np.ndarray
     rule_parent: np.ndarray
     rule_p: np.ndarray
+    down_pair: np.ndarray
+    down_parent: np.ndarray
+    down_p: np.ndarray
     closure_from: np.ndarray
     closure_slot: np.ndarray
     closure_symbol: np.ndarray
@@ -152,6 +156,9 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
         rule_pair=_joined([table.rule_pair for table in tables]),
         rule_parent=_joined([table.rule_parent for table in tables]),
         rule_p=_joined([table.rule_p for table in tables], np.float64),
+        down_pair=_joined([np.sort(table.rule_pair) for table in tables]),
+        down_parent=_joined([table.rule_parent[np.argsort(table.rule_pair, kind="stable")] for table in tables]),
+        down_p=_joined([table.rule_p[np.argsort(table.rule_pair, kind="stable")] for table in tables], np.float64),
         closure_from=_offsets([len(table.slot) for table in tables]),
         closure_slot=_joined([table.slot for table in tables]),
         closure_symbol=_joined([table.symbol for table in tables]),

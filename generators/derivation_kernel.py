@@ -12,15 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from .compiled import compiled, compiled_pass
+from .counter_random import draw_key, find, uniform
 from .grammar import Rules
 from .parallel import in_parallel
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-"""Constants of SplitMix64 (Steele, Lea, Flood 2014)."""
 
 
 class Options(NamedTuple):
@@ -92,7 +89,7 @@ def draw_sentences(
     options: Options, num_sentences: int, pad: int, generator: torch.Generator, with_nodes: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """(tokens [n, max_length], lengths [n], nodes [n, most nodes, 3] or None): see `PCFG.sample`."""
-    key = torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator).numpy().view(np.uint64)
+    key = draw_key(generator)
     tokens = np.full((num_sentences, len(options.lengths) - 1), pad)
     lengths, counts = np.empty(num_sentences, np.int64), np.empty(num_sentences, np.int64)
     no_nodes = np.empty((0, 0, 3), np.int64)
@@ -105,35 +102,10 @@ def draw_sentences(
     return torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(nodes)
 
 
-@njit(cache=True, nogil=True)
-def _mixed(x: np.uint64) -> np.uint64:
-    x = (x ^ (x >> np.uint64(30))) * FIRST
-    x = (x ^ (x >> np.uint64(27))) * SECOND
-    return x ^ (x >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True)
-def _uniform(key: np.ndarray, row: int, draw: int) -> float:
-    """A number in [0, 1), a function of the key [2], the row and the number of the draw."""
-    counter = (np.uint64(row) << np.uint64(32)) | np.uint64(draw)
-    bits = _mixed(_mixed(key[0] + counter * GOLDEN) ^ key[1])
-    return np.float64(bits >> np.uint64(11)) * 2.0**-53
-
-
-@njit(cache=True, nogil=True)
-def _find(cumulative: np.ndarray, uniform: float) -> int:
-    """The first entry whose cumulative weight exceeds uniform times the total; never one of weight zero."""
-    target = uniform * cumulative[-1]
-    entry = np.searchsorted(cumulative, target, side="right")
-    while entry >= len(cumulative) or (entry > 0 and cumulative[entry] == cumulative[entry - 1]):
-        entry -= 1
-    return entry
-
-
-@njit(cache=True, nogil=True)
-def _choose(options: Options, symbol: int, width: int, uniform: float) -> tuple[int, int, int]:
+@compiled
+def _choose(options: Options, symbol: int, width: int, share: float) -> tuple[int, int, int]:
     """(left child or only child, right child, split): split 0 for a unary rule, -1 for a word."""
-    worth, left = options.worth, uniform * options.worth[width, symbol]
+    worth, left = options.worth, share * options.worth[width, symbol]
     chosen = (-1, -1, -2)
     if width == 1 and options.emits[symbol] > 0.0:
         chosen = (symbol, symbol, -1)
@@ -160,7 +132,7 @@ def _choose(options: Options, symbol: int, width: int, uniform: float) -> tuple[
     return chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _draw(
     options: Options,
     key: np.ndarray,
@@ -173,7 +145,7 @@ def _draw(
 ) -> None:
     stack = np.empty((tokens.shape[1] + 1, 3), np.int64)
     for row in range(begin, end):
-        lengths[row] = _find(options.lengths, _uniform(key, row, 0))
+        lengths[row] = find(options.lengths, uniform(key, row, 0))
         stack[0] = (0, lengths[row], 0)
         waiting, draw, visited = 1, 1, 0
         while waiting:
@@ -182,10 +154,10 @@ def _draw(
             if len(nodes):
                 nodes[row, visited] = (start, width, symbol)
             visited += 1
-            first, second, split = _choose(options, symbol, width, _uniform(key, row, draw))
+            first, second, split = _choose(options, symbol, width, uniform(key, row, draw))
             draw += 1
             if split == -1:
-                tokens[row, start] = _find(options.cumulative[options.leaf_row[symbol]], _uniform(key, row, draw))
+                tokens[row, start] = find(options.cumulative[options.leaf_row[symbol]], uniform(key, row, draw))
                 draw += 1
             elif split == 0:
                 stack[waiting] = (start, width, first)

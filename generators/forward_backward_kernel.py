@@ -7,10 +7,10 @@ m, a multiple of COLUMNS; so are the states.
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from .lanes import WIDTH, larger, load, spread, store, times, times_plus
+from .compiled import compiled, compiled_pass
+from .lanes import WIDTH, larger, load, plus, spread, store, times, times_plus
 from .parallel import in_parallel
 
 COLUMNS = 8
@@ -59,7 +59,7 @@ def _pad_states(rows: Tensor, count: int, size: int) -> Tensor:
     return torch.nn.functional.pad(rows.reshape(len(rows), count, size), (0, -size % COLUMNS)).flatten(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.ndarray) -> None:
     """out[to + j] = sum_i x[at + i] matrices[b, i, j] for the rows i and columns j of each block b; x has padded rows."""
     count, rows, columns = matrices.shape
@@ -89,7 +89,7 @@ def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.nda
             store(out, here + 7, s7)
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
     """Multiplies each lane by a factor, kept in `factor`, that brings its largest number to about 1; a lane of zeros by 1."""
     top = load(values, 0)
@@ -104,7 +104,7 @@ def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
         store(values, i, times(load(values, i), by))
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _forward_backward(
     start: np.ndarray,
     onward: np.ndarray,
@@ -149,7 +149,7 @@ def _forward_backward(
             store(margins, here, times(load(margins, here), load(back, state)))
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _margins(
     start: np.ndarray,
     onward: np.ndarray,
@@ -180,7 +180,7 @@ def _margins(
                     out[first + lane, t, state] = margins[place * lanes + lane]
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def _conditionals(
     start: np.ndarray,
     onward: np.ndarray,
@@ -219,14 +219,13 @@ def _conditionals(
                         place[block * share + word] = value * total[lane]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _emit(joint: np.ndarray, margins: np.ndarray, at: int, emission: np.ndarray, inverse: np.ndarray) -> None:
     """joint[v] = sum_k margins[at + k] emission[k, v], and one over its sum over v."""
     _multiply(joint, 0, margins, at, emission)
     total = load(joint, 0)
-    one = spread(np.ones_like(inverse)[0])
     for word in range(1, len(joint) // len(inverse)):
-        total = times_plus(load(joint, word), one, total)
+        total = plus(load(joint, word), total)
     store(inverse, 0, total)
     for lane in range(len(inverse)):
         inverse[lane] = 1 / inverse[lane] if 0 < inverse[lane] < np.inf else 0

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .categorical import Categorical
+from .chain_kernel import draw_chains
 from .forward_backward import forward, forward_backward
 from .forward_backward_kernel import compiled_conditionals, compiled_forward_backward
 from .hmm_tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
@@ -217,6 +218,16 @@ class HMM(LatentLanguage):
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
         """num_sentences sentences; latents["states"] [n, T], the hidden states counted from 0."""
+        if self.device.type == "cpu":
+            chain = (self.initial, self.blocks, self.emission)
+            path, tokens = draw_chains(*chain, num_sentences, self.max_length, generator)
+        else:
+            path, tokens = self.draw_by_table(num_sentences, generator)
+        lengths = torch.full((num_sentences,), self.max_length, device=self.device)
+        return Sentences(tokens, lengths, {"states": path} if latents else {})
+
+    def draw_by_table(self, num_sentences: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(states [n, T], tokens [n, T]) on any device, all sentences step by step."""
         initial, transition, emission = self._tables
         size = self.blocks.shape[1]
         state = initial.draw(torch.zeros(num_sentences, dtype=torch.long, device=self.device), generator)
@@ -225,9 +236,7 @@ class HMM(LatentLanguage):
             state = state // size * size + transition.draw_column(state, generator)
             states.append(state)
         path = torch.stack(states, 1)
-        tokens = emission.draw_column(path.flatten(), generator).reshape(path.shape)
-        lengths = torch.full((num_sentences,), self.max_length, device=self.device)
-        return Sentences(tokens, lengths, {"states": path} if latents else {})
+        return path, emission.draw_column(path.flatten(), generator).reshape(path.shape)
 
     @classmethod
     def from_hmmlearn(cls, model: "CategoricalHMM", length: int, words: Sequence[str] | None = None) -> "HMM":

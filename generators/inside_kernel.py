@@ -9,15 +9,16 @@ then hides nothing.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from .chart_plan import BLOCK, CHILD_BITS, Plan
+from .compiled import compiled, compiled_pass
 from .lanes import (
     ALIVE,
     DEAD,
     LANES,
     load,
     normalise,
+    plus,
     powers_of_two,
     scale_into,
     spread,
@@ -50,7 +51,7 @@ class Space(NamedTuple):
     other: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled_pass
 def make_space(plan: Plan, with_outside: bool) -> Space:
     slots, cells, widest = plan.first_slot[-1], plan.first_cell[-1], plan.widest
     outside_slots = slots if with_outside else 0
@@ -71,20 +72,20 @@ def make_space(plan: Plan, with_outside: bool) -> Space:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def place(plan: Plan, width: int, start: int) -> tuple[int, int]:
     """(cell, first slot) of a span."""
     start *= plan.step
     return plan.first_cell[width] + start, plan.first_slot[width] + start * plan.slots[width]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear(values: np.ndarray, exponents: np.ndarray, first: int, count: int) -> None:
     values[first * LANES : (first + count) * LANES] = 0.0
     exponents[:] = DEAD
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def merge(space: Space, values: np.ndarray, exponents: np.ndarray, first: int, count: int) -> None:
     """Adds fresh * 2^fresh_exponent to values * 2^exponents."""
     for lane in range(LANES):
@@ -99,7 +100,7 @@ def merge(space: Space, values: np.ndarray, exponents: np.ndarray, first: int, c
         store(values, first + slot, times_plus(load(space.fresh, slot), new, times(load(values, first + slot), old)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> None:
     """out[A] += sum_B U[A, B] symbols[B] for the kept symbols A."""
     for i in range(plan.closure_from[kind], plan.closure_from[kind + 1]):
@@ -107,21 +108,20 @@ def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> N
         store(out, at, times_plus(p, load(space.symbols, plan.closure_symbol[i]), load(out, at)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def inside_leaf(plan: Plan, space: Space, start: int, scores: np.ndarray) -> None:
     """beta of one word from the scores [leaf symbols * 8] of its leaf symbols."""
     cell, first = place(plan, 1, start)
     clear(space.beta, space.beta_exponent[cell], first, plan.slots[1])
     space.symbols[:] = 0.0
     for leaf in range(len(plan.leaf)):
-        at = plan.leaf[leaf] * LANES
-        space.symbols[at : at + LANES] = scores[leaf * LANES : (leaf + 1) * LANES]
+        store(space.symbols, plan.leaf[leaf], load(scores, leaf))
     close(plan, plan.kind[1], space, space.beta, first)
     space.beta_exponent[cell, :] = 0
     normalise(space.beta, first, plan.slots[1], space.beta_exponent[cell], space.factor)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
     """beta of a span of two words or more from those of the spans within it."""
     cell, first = place(plan, width, start)
@@ -134,7 +134,7 @@ def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
         merge(space, space.beta, space.beta_exponent[cell], first, count)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
     """Whether all splits of a span that may count are of about one size."""
     highest, lowest = space.factor, space.other
@@ -153,7 +153,7 @@ def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
     return together
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, end: int) -> None:
     """fresh, fresh_exponent = the part of a span's beta that comes from the splits begin .. end - 1."""
     kind, top = plan.kind[width], space.fresh_exponent
@@ -177,27 +177,41 @@ def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, en
         for split in range(begin, end):
             k = plan.split_left[split]
             _form_pairs(plan, space, split, block, room_of(plan, k), place(plan, width - k, start + k)[1])
-    space.symbols[:] = 0.0
-    for i in range(plan.rule_from[kind], plan.rule_from[kind + 1]):
-        at, p = plan.rule_parent[i], spread(plan.rule_p[i])
-        store(space.symbols, at, times_plus(p, load(space.pairs, plan.rule_pair[i]), load(space.symbols, at)))
+    _apply_rules(plan, kind, space)
     space.fresh[: plan.slots[width] * LANES] = 0.0
     close(plan, kind, space, space.fresh, 0)
     normalise(space.fresh, 0, plan.slots[width], top, space.factor)
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _apply_rules(plan: Plan, kind: int, space: Space) -> None:
+    """symbols[A] = sum_{B C} p(A -> B C) pairs[B C]; the rules of a parent stand together."""
+    space.symbols[:] = 0.0
+    at, end = plan.rule_from[kind], plan.rule_from[kind + 1]
+    while at < end:
+        parent, even, odd = plan.rule_parent[at], spread(0.0), spread(0.0)
+        while at + 1 < end and plan.rule_parent[at + 1] == parent:
+            even = times_plus(spread(plan.rule_p[at]), load(space.pairs, plan.rule_pair[at]), even)
+            odd = times_plus(spread(plan.rule_p[at + 1]), load(space.pairs, plan.rule_pair[at + 1]), odd)
+            at += 2
+        if at < end and plan.rule_parent[at] == parent:
+            even = times_plus(spread(plan.rule_p[at]), load(space.pairs, plan.rule_pair[at]), even)
+            at += 1
+        store(space.symbols, parent, plus(odd, even))
+
+
+@compiled
 def blocks(plan: Plan, kind: int) -> int:
     return (plan.num_pairs[kind] + BLOCK - 1) // BLOCK
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def room_of(plan: Plan, k: int) -> int:
     """Where scaled_left and scaled_right keep the split after k words."""
     return (k - 1) * plan.widest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _form_pairs(plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int) -> None:
     """pairs[B C] += left[B] right[C] for the pairs of a block, left from scaled_left, right from beta."""
     at = plan.list_from[plan.split_list[split]] + block

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, models, register_model
+
+from .compiled import compiled
 
 WIDTH = 64
 """Bytes of a vector."""
@@ -99,6 +101,16 @@ def times(typing: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
+def plus(typing: Any, x: Any, y: Any) -> Any:
+    """x + y"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments)
+
+    return x(x, y), generate
+
+
+@intrinsic
 def times_plus(typing: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z"""
 
@@ -120,7 +132,7 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
     return x(x, y), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def powers_of_two(exponents: np.ndarray) -> None:
     """exponents [8] -> 2^exponents, exactly and in place; 0 below 2^-1022."""
     bits = exponents.view(np.int64)
@@ -128,7 +140,7 @@ def powers_of_two(exponents: np.ndarray) -> None:
         bits[lane] = np.int64(max(min(exponents[lane], 1023.0) + 1023.0, 0.0)) << 52
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scale_into(out: np.ndarray, at: int, values: np.ndarray, first: int, count: int, factor: np.ndarray) -> None:
     """out[at + i] = values[first + i] * factor for i < count"""
     by = load(factor, 0)
@@ -136,7 +148,7 @@ def scale_into(out: np.ndarray, at: int, values: np.ndarray, first: int, count: 
         store(out, at + i, times(load(values, first + i), by))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def normalise(values: np.ndarray, first: int, count: int, exponents: np.ndarray, factor: np.ndarray) -> None:
     """Brings the largest of values[first .. first + count - 1] into [1/2, 1) in each lane by a power of two.
 

@@ -1,9 +1,9 @@
 """The outside pass as compiled code: alpha of each span handed down to the spans within it; see `inside_kernel`."""
 
 import numpy as np
-from numba import njit
 
 from .chart_plan import CHILD_BITS, Plan
+from .compiled import compiled
 from .inside_kernel import CHILD, SLACK, Space, blocks, merge, place, room_of
 from .lanes import ALIVE, DEAD, LANES, load, normalise, powers_of_two, scale_into, spread, store, times_plus
 
@@ -11,7 +11,7 @@ EVERYWHERE = -1
 """Instead of a position: the outside scores of all spans are wanted, not only of those around one position."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _open(plan: Plan, kind: int, space: Space, first: int) -> None:
     """symbols[B] = sum_A alpha[A] U[A, B]"""
     space.symbols[:] = 0.0
@@ -21,7 +21,7 @@ def _open(plan: Plan, kind: int, space: Space, first: int) -> None:
         store(space.symbols, at, times_plus(p, alpha, load(space.symbols, at)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -> None:
     """Hands the alpha of a span down to the spans within it: to all, or to those that hold the position `focus`."""
     cell, first = place(plan, width, start)
@@ -30,10 +30,13 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
     if exponents.max() <= ALIVE:
         return
     _open(plan, kind, space, first)
-    space.pairs[: plan.num_pairs[kind] * LANES] = 0.0
-    for i in range(plan.rule_from[kind], plan.rule_from[kind + 1]):
-        at, p = plan.rule_pair[i], spread(plan.rule_p[i])
-        store(space.pairs, at, times_plus(p, load(space.symbols, plan.rule_parent[i]), load(space.pairs, at)))
+    at, last = plan.rule_from[kind], plan.rule_from[kind + 1]
+    while at < last:
+        pair, total = plan.down_pair[at], spread(0.0)
+        while at < last and plan.down_pair[at] == pair:
+            total = times_plus(spread(plan.down_p[at]), load(space.symbols, plan.down_parent[at]), total)
+            at += 1
+        store(space.pairs, pair, total)
     begin, end = plan.split_from[width], plan.split_from[width + 1]
     for split in range(begin, end):
         k = plan.split_left[split]
@@ -53,7 +56,7 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
                 _give_right(plan, space, split, block, space.alpha, right_first, room_of(plan, k))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _offer(
     plan: Plan,
     space: Space,
@@ -99,7 +102,7 @@ def _offer(
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
     """out[B] += sum_C pairs[B C] right[C] for the pairs of a block, right from scaled_right."""
     at = plan.list_from[plan.split_list[split]] + block
@@ -111,7 +114,7 @@ def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray
         store(out, first + plan.run_left[run], total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
     """out[C] += sum_B pairs[B C] left[B] for the pairs of a block, left from scaled_left."""
     at = plan.list_from[plan.split_list[split]] + block
@@ -122,7 +125,7 @@ def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarra
             store(out, to, times_plus(load(space.pairs, plan.code[i] >> CHILD_BITS), left, load(out, to)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _give_both(
     plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int, room: int
 ) -> None:  # fmt: skip
@@ -138,10 +141,11 @@ def _give_both(
         store(space.alpha, left_first + plan.run_left[run], total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def outside_leaf(plan: Plan, space: Space, start: int, exponents: np.ndarray) -> None:
     """symbols[B] * 2^exponents = the outside score of leaf symbol B at one word, before its unary rules."""
     cell, first = place(plan, 1, start)
     normalise(space.alpha, first, plan.slots[1], space.alpha_exponent[cell], space.factor)
     _open(plan, plan.kind[1], space, first)
-    exponents[:] = space.alpha_exponent[cell]
+    for lane in range(LANES):
+        exponents[lane] = space.alpha_exponent[cell, lane]

@@ -265,7 +265,4 @@ def main() -> None:
     status = run(sys.argv[1:])
     if sys.stdout is not None:
         sys.stdout.flush()
-    if status == 130:
-        # Worker processes may still be in the middle of a cell; nothing of theirs is half-written.
-        os._exit(status)
     sys.exit(status)

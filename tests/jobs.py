@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from satlab.errors import InputError
 
@@ -18,3 +19,9 @@ def squared_or_killed(folder, k):
 
 def process_and_threads(k):
     return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+def asleep(folder, k):
+    """Says that it has begun, and goes on for longer than anyone waits."""
+    (folder / f"begun-{k}").touch()
+    time.sleep(300)

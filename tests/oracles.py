@@ -28,6 +28,13 @@ class Enumeration:
             mass[len(string)] += p
         return [math.log(p) if p > 0 else -math.inf for p in mass]
 
+    def with_lengths(self, weights):
+        """The same strings of each length, p(x) = p(x | T) weights[T] / sum of weights."""
+        own = self.length_log_prob()
+        strings = self.probabilities.items()
+        mass = {string: p * weights.get(len(string), 0) / math.exp(own[len(string)]) for string, p in strings}
+        return Enumeration(mass, self.max_length)
+
     def conditional(self, string, hidden, position):
         """{word: p(word at position | the visible words elsewhere, the length)}, by summing over all strings."""
         weights = defaultdict(float)

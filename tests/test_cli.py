@@ -43,7 +43,7 @@ ROW = {
     "seconds",
     "satlab",
 }
-COMMANDS = ["generate", "verify", "floor", "train", "evaluate", "probe", "flatness", "study", "plot"]
+COMMANDS = ["generate", "verify", "show", "induce", "floor", "train", "evaluate", "probe", "flatness", "study", "plot"]
 
 
 def strict(text):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,6 +101,37 @@ def gone(group, patience=20.0):
             return True
         time.sleep(0.05)
     return False
+
+
+ASLEEP = """
+import pathlib, sys
+from functools import partial
+sys.path.append(sys.argv[1])
+from jobs import asleep
+from satlab.workers import in_order
+if __name__ == "__main__":
+    try:
+        list(in_order(partial(asleep, pathlib.Path(sys.argv[2])), [(k,) for k in range(9)], 2))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_process_they_work_for(tmp_path, how):
+    (tmp_path / "asleep.py").write_text(ASLEEP)
+    command = [sys.executable, str(tmp_path / "asleep.py"), str(Path(__file__).parent), str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    while len(list(tmp_path.glob("begun-*"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    if how is signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.kill()
+    said = process.communicate(timeout=30)[1]
+    assert said == b"interrupted\n" or how is signal.SIGKILL
+    assert gone(process.pid)
 
 
 SLOW = """

@@ -1,4 +1,4 @@
-"""Random layered grammars, grammars in Chomsky normal form and chains: their structure, exactness and floors."""
+"""Families of languages: all of them exact; structure and floors of layered grammars, normal forms and chains."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import conditional_table, encode, generator
 from nltk.grammar import Nonterminal
-from oracles import Enumeration, HmmOracle, PcfgOracle
+from oracles import HmmOracle, PcfgOracle
 
 from satlab.errors import InputError
 from satlab.generators import load_language
@@ -20,6 +20,8 @@ EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 LAYERED = {"family": "layered-pcfg", "layers": [2, 2, 2], "rules": [2, 2], "words": 3, "seed": 1}
 CNF = {"family": "random-pcfg", "symbols": 3, "rules": 7, "words": 3, "max_length": 5, "seed": 1}
+HIERARCHY = {"family": "random-hierarchy", "classes": 3, "features": 3, "synonyms": 2, "depth": 2, "seed": 1}
+CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 5}
 CHAIN = {"family": "random-hmm", "states": 4, "blocks": 2, "words": 4, "length": 4, "seed": 1}
 
 SMALL = {
@@ -31,6 +33,17 @@ SMALL = {
     "cnf-lengths": CNF | {"lengths": {1: 1, 3: 2.5, 5: 4}, "words_per_symbol": 2},
     "cnf-zipf": CNF | {"zipf": 0.7, "binary_mass": 0.7},
     "cnf-tempered": CNF | {"temperature": 2.5, "binary_mass": 0.9},
+    "hierarchy": HIERARCHY,
+    "hierarchy-zipf": HIERARCHY | {"zipf": 1.4, "zipf_levels": [1]},
+    "hierarchy-triples": HIERARCHY | {"tuple_size": 3, "synonyms": 3, "features": 2, "classes": 2},
+    "hierarchy-flat": HIERARCHY | {"depth": 1, "classes": 4},
+    "cfg3": CFG3,
+    "cfg3-lengths": CFG3 | {"max_length": 6, "lengths": {2: 1, 5: 2.5}},
+    "uniform": {
+        "family": "uniform-cfg",
+        "rules": {"S": "A S | B | x", "A": "x B | y", "B": "y | A A"},
+        "max_length": 4,
+    },
     "hmm": CHAIN,
     "hmm-zipf": CHAIN | {"zipf": 1.0, "shared_words": True},
     "hmm-tempered": CHAIN | {"temperature": 0.3},
@@ -54,12 +67,6 @@ def rules_of(language):
     return binary, lexical
 
 
-def reweighted(enumeration, lengths):
-    mass = [math.fsum(p for s, p in enumeration.probabilities.items() if len(s) == n) for n in range(20)]
-    strings = enumeration.probabilities.items()
-    return Enumeration({s: p * lengths.get(len(s), 0) / mass[len(s)] for s, p in strings}, enumeration.max_length)
-
-
 @pytest.fixture(scope="module", params=SMALL)
 def pair(request):
     """(language, enumeration of all its strings)."""
@@ -69,7 +76,7 @@ def pair(request):
         oracle = HmmOracle(language.initial, language.blocks, language.emission, language.max_length)
         return language, oracle.enumeration()
     enumeration = PcfgOracle(language.to_nltk()).enumeration(language.max_length)
-    return language, reweighted(enumeration, content["lengths"]) if "lengths" in content else enumeration
+    return language, enumeration.with_lengths(content["lengths"]) if "lengths" in content else enumeration
 
 
 def test_log_prob_is_that_of_all_strings(pair):
@@ -253,6 +260,8 @@ def test_a_target_out_of_reach(target):
         (LAYERED | {"lengths": {"four": 1}}, "'four': 1, expected a whole number"),
         (LAYERED | {"lengths": [4]}, "key 'lengths' is"),
         (LAYERED | {"words": 10**12}, "2 x 1000000000000 probabilities"),
+        (LAYERED | {"layers": [2, 10**9], "rules": [2]}, "2 layers of up to 1000000000 symbols"),
+        (LAYERED | {"layers": [2] * 40, "rules": [2] * 39}, "40 layers of up to 2 symbols"),
         (LAYERED | {"exit_probability": [0.2]}, "exit_probability"),
         (LAYERED | {"rule_concentration": -2}, "concentration -2.0"),
         (LAYERED | {"zpif": 1}, "unknown key of family layered-pcfg 'zpif': did you mean 'zipf'"),
@@ -270,7 +279,8 @@ def test_a_target_out_of_reach(target):
         (CNF | {"lengths": {6: 1}}, "no sentence has 6 words"),
         (CNF | {"seed": "one"}, "key 'seed' is 'one'"),
         (CHAIN | {"temperature": -0.1}, "temperature is -0.1"),
-        (CHAIN | {"states": 10**6, "blocks": 1}, "1000000 x 1000000 probabilities"),
+        (CHAIN | {"states": 10**5, "blocks": 1}, "100000 x 100000 probabilities"),
+        (CHAIN | {"states": 10**6, "blocks": 10**6, "words": 10**6}, "1000000 x 1000000 probabilities"),
         (CHAIN | {"target_floor": 3}, "target_floor is 3, expected"),
     ],
 )

@@ -6,7 +6,7 @@ import nltk
 import pytest
 import torch
 from helpers import assert_frequencies, conditional_table, encode, generator, word_tuples
-from oracles import Enumeration, PcfgOracle
+from oracles import PcfgOracle
 from random_languages import NAMED_PCFGS
 
 from satlab.errors import InputError
@@ -25,22 +25,13 @@ WANTED = {
 """name of a grammar -> length -> weight, with a weight of zero, one length alone, and very unequal ones."""
 
 
-def reweighted(enumeration, lengths):
-    """p(x) weight(T) / p(T), normalised, by going through the list of strings."""
-    mass = [0.0] * (enumeration.max_length + 1)
-    for string, p in enumeration.probabilities.items():
-        mass[len(string)] += p
-    strings = enumeration.probabilities.items()
-    return Enumeration({s: p * lengths.get(len(s), 0.0) / mass[len(s)] for s, p in strings}, enumeration.max_length)
-
-
 @pytest.fixture(scope="module", params=WANTED)
 def pair(request):
     """(language, the same by enumeration, the enumeration without wanted lengths)."""
     text, max_length = NAMED_PCFGS[request.param]
     plain = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
     lengths = WANTED[request.param]
-    return PCFG(read_text(text), max_length, lengths=lengths), reweighted(plain, lengths), plain
+    return PCFG(read_text(text), max_length, lengths=lengths), plain.with_lengths(lengths), plain
 
 
 def test_log_prob(pair):

@@ -1,5 +1,6 @@
 """Sampled sentences and trees of PCFGs against exact probabilities."""
 
+import itertools
 import math
 
 import nltk
@@ -7,9 +8,9 @@ import pytest
 import torch
 from helpers import assert_frequencies, generator, word_tuples
 from oracles import PcfgOracle
-from random_languages import NAMED_PCFGS, all_pcfgs
+from random_languages import NAMED_PCFGS, all_pcfgs, random_hmm_arrays
 
-from satlab.generators import PCFG, Sentences
+from satlab.generators import HMM, PCFG, Sentences
 
 TREE_GRAMMAR = """
 S -> A [0.25] | B A [0.375] | A 'x' B [0.375]
@@ -129,3 +130,22 @@ def test_a_grammar_that_almost_never_ends_is_cut_at_its_length():
     for length, p in exact.items():
         assert float(language.length_log_prob[length]) == pytest.approx(math.log(p), abs=1e-10)
     assert_frequencies(language.sample(40_000, generator(9)).lengths.tolist(), exact)
+
+
+def test_hmm_paths_by_table_and_compiled():
+    """State paths and words of both samplers against the probabilities of all paths."""
+    initial, transition, emission, _ = random_hmm_arrays(8)
+    language = HMM(initial, transition, emission, 3)
+    chain, start, words = language.transition, language.initial, language.emission
+    exact = {}
+    for path in itertools.product(range(len(start)), repeat=3):
+        prior = float(start[path[0]] * chain[path[0], path[1]] * chain[path[1], path[2]])
+        for string in itertools.product(range(language.vocab_size), repeat=3):
+            exact[path, string] = prior * math.prod(float(words[z, x]) for z, x in zip(path, string, strict=True))
+    sentences = language.sample(40_000, generator(3))
+    for states, tokens in (
+        (sentences.latents["states"], sentences.tokens),
+        language.draw_by_table(40_000, generator(4)),
+    ):
+        drawn = list(zip(map(tuple, states.tolist()), map(tuple, tokens.tolist()), strict=True))
+        assert_frequencies(drawn, exact)

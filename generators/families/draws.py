@@ -114,6 +114,7 @@ def permutation_mixture(size: int, permutations: int, temperature: float, genera
 
 
 def check_size(rows: int, columns: int) -> None:
+    """Raises InputError where rows x columns entries are more than LARGEST_TABLE."""
     """Raises InputError for a table of more than 2^27 entries."""
     if rows * columns > LARGEST_TABLE:
         raise InputError(

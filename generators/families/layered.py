@@ -17,6 +17,8 @@ from .lengths import length_weights
 from .target_floor import at_target_floor
 
 ATTEMPTS = 10_000
+MOST_LAYERS, MOST_SYMBOLS = 13, 2**12
+"""Sentences of at most 2^12 words; symbols, and rules, of a layer."""
 
 
 def layered_pcfg(
@@ -98,6 +100,11 @@ def _check(
         raise InputError(
             f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
         )
+    if len(layers) > MOST_LAYERS or max(*layers, *rules) > MOST_SYMBOLS:
+        raise InputError(
+            f"{len(layers)} layers of up to {max(layers)} symbols with up to {max(rules)} rules: expected at most "
+            f"{MOST_LAYERS} layers and {MOST_SYMBOLS} of each; ask for fewer"
+        )
     if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
         raise InputError(
             f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
@@ -113,7 +120,8 @@ def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> 
             f"{count} rules for {symbols} symbols into {below}: expected to reach each, at most {below**2}"
         )
     for _ in range(ATTEMPTS):
-        drawn: Tensor = torch.stack([torch.randperm(below**2, generator=generator)[:count] for _ in range(symbols)])
+        rows = [torch.randperm(below**2, generator=generator)[:count].clone() for _ in range(symbols)]
+        drawn: Tensor = torch.stack(rows)
         if len(torch.cat([drawn // below, drawn % below]).unique()) == below:
             return [[(pair // below, pair % below) for pair in row] for row in drawn.tolist()]
     raise InputError(f"{count} rules for {symbols} symbols leave some of {below} unreached: give more rules")

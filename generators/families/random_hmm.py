@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm import DEFAULT_LENGTH, HMM
 from ..language import Language
-from .draws import dirichlet, emissions
+from .draws import check_size, dirichlet, emissions
 from .target_floor import at_target_floor
 
 
@@ -38,6 +38,7 @@ def random_hmm(
         raise InputError(f"{states} states, {words} words, length {length}: expected at least 1 of each; correct them")
     if blocks < 1 or states % blocks or (words % blocks and not shared_words):
         raise InputError(f"{blocks} blocks for {states} states and {words} words: expected a divisor of both")
+    check_size(states, words)
     size, share = states // blocks, words if shared_words else words // blocks
     transition = dirichlet(states, size, transition_concentration, generator).reshape(blocks, size, size)
     rows = emissions(states, share, generator, emission_concentration, zipf, temperature)
