@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint smoke clean
+.PHONY: demo test test-slow lint smoke bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/done
@@ -24,6 +24,10 @@ lint: $(VENV)/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/done
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
+	$(BIN)/python benchmarks/languages.py
 
 $(VENV)/done: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

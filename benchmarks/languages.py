@@ -1,6 +1,6 @@
 """Speed of the languages beside their peers, in one run: a table, a JSON file, and how the cost grows as CSV and PNG.
 
-    python benchmarks/languages.py [--rounds 5] [--device cpu] [--out benchmarks/results]
+    python benchmarks/languages.py [--rounds 5] [--device cpu] [--out results/benchmarks]
 
 Every figure is a rate in units a second, its mean over the rounds with the standard error; ratios are taken round by round. All cores
 are used by both sides, as torch uses them, except where a peer can use only one.
@@ -85,7 +85,9 @@ def pcfg_cases(language: PCFG, unlayered: PCFG, treebank: PCFG) -> Iterator[Case
     tokens = sample(language, 20_000)
     first = torch.zeros_like(tokens, dtype=torch.bool)
     first[:, 0] = True
-    yield Case("layered grammar, one position", "sentences", counted(20_000, language.conditional_at, tokens, None, first))
+    yield Case(
+        "layered grammar, one position", "sentences", counted(20_000, language.conditional_at, tokens, None, first)
+    )
     yield Case("layered grammar, log p", "sentences", counted(20_000, language.log_prob, tokens))
     yield Case("layered grammar, next words", "sentences", counted(2000, language.next_word, tokens[:2000]))
     yield Case(
@@ -178,14 +180,20 @@ def cases(device: str, folder: Path) -> Iterator[Case]:
 
 def machine(device: str) -> dict[str, Any]:
     chip = platform.processor() if device == "cpu" else torch.cuda.get_device_name()
-    return {"device": device, "chip": chip, "threads": torch.get_num_threads(), "torch": torch.__version__, "numpy": np.__version__}
+    return {
+        "device": device,
+        "chip": chip,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     given = parser.parse_args()
     # torch-struct is of 2021 and warns about what has changed since.
     warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ from helpers import assert_frequencies, generator
 
 from satlab.errors import InputError
 from satlab.generators.families import draws
-from satlab.generators.families.draws import dirichlet, distinct, emissions, tempered, zipf_weights
+from satlab.generators.families.draws import covers, dirichlet, distinct, emissions, tempered, zipf_weights
 
 EXACT = {"rtol": 1e-12, "atol": 0}
 
@@ -65,6 +65,16 @@ def test_distinct_numbers(monkeypatch, shuffled):
     many = distinct(700, 10**15, random)
     assert len(many.unique()) == 700
     assert int(many.max()) > 2**48
+
+
+def test_when_all_kinds_can_be_expected():
+    """Against the share of samples that hold every kind: one in 10,000 is where hope ends."""
+    assert covers(1, 1)
+    assert not covers(7, 8)
+    for slots, kinds in ((16, 8), (60, 40)):
+        drawn = torch.randint(kinds, (20_000, slots), generator=generator(6))
+        share = sum(len(set(row)) == kinds for row in drawn.tolist()) / 20_000
+        assert covers(slots, kinds) == (share > 1e-4)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
 from ..pcfg import PCFG
+from .draws import covers
 from .lengths import length_weights
 from .uniform_cfg import uniform_cfg
 
-MOST_SYMBOLS = 1000
+MOST_RULES = 10_000
 MOST_WORDS_IN_A_SENTENCE = 2**11
-ATTEMPTS = 10_000
+ATTEMPTS = 1000
 
 
 def cfg3(
@@ -26,11 +27,11 @@ def cfg3(
     max_length: int | None = None,
     lengths: Mapping[int, float] | None = None,
 ) -> PCFG:
-    """A random grammar of levels: rules lead to the next level, those of the last to words; all of a symbol are alike.
+    """A random grammar of levels: rules lead to the next level, those of the last to words.
 
     levels: symbols a level, the first 1, the start. A symbol's number of rules is uniform among `degrees`, a rule's
-    number of symbols uniform among `rule_lengths`, its symbols uniform. All right-hand sides of a level are different
-    and use everything below: they are drawn again until this is so. Each rule of a symbol is equally likely. The
+    number of symbols uniform among `rule_lengths`, its symbols uniform; a right-hand side that the level already has is
+    drawn again, and the whole level until it uses everything below. All rules of a symbol are equally likely. The
     published members have levels (1, 3, 3, 3, 3, 3), 3 words, rules of 2 or 3 symbols, and 2 (cfg3b, cfg3i), 2 or 3
     (cfg3h), 3 (cfg3g), 3 or 4 (cfg3f) rules a symbol; cfg3b repeats no symbol in a rule, which is not asked for here.
 
@@ -55,18 +56,19 @@ def _level(
     def one_of(choices: Sequence[int]) -> int:
         return choices[int(torch.randint(len(choices), (), generator=generator))]
 
-    for _ in range(ATTEMPTS):
-        rules = {}
+    slots = len(symbols) * max(degrees) * max(rule_lengths)
+    for _ in range(ATTEMPTS if covers(slots, len(below)) else 0):
+        sides: dict[tuple[str, ...], str] = {}
         for symbol in symbols:
-            sizes = [one_of(rule_lengths) for _ in range(one_of(degrees))]
-            drawn = [torch.randint(len(below), (size,), generator=generator).tolist() for size in sizes]
-            rules[symbol] = [tuple(below[i] for i in right) for right in drawn]
-        sides = [right for right_sides in rules.values() for right in right_sides]
-        if len(set(sides)) == len(sides) and {part for right in sides for part in right} == set(below):
-            return rules
+            wanted = len(sides) + one_of(degrees)
+            while len(sides) < wanted:
+                drawn = torch.randint(len(below), (one_of(rule_lengths),), generator=generator).tolist()
+                sides.setdefault(tuple(below[i] for i in drawn), symbol)
+        if {part for right in sides for part in right} == set(below):
+            return {symbol: [right for right, owner in sides.items() if owner == symbol] for symbol in symbols}
     raise InputError(
-        f"{len(symbols)} symbols over {len(below)} below: no draw had different rules that use all of them; change "
-        "degrees or levels"
+        f"{len(symbols)} symbols with {list(degrees)} rules of {list(rule_lengths)} leave some of {len(below)} below "
+        "unused: give more rules"
     )
 
 
@@ -78,11 +80,18 @@ def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengt
         raise InputError(
             f"levels is {list(levels)}, expected 1, the start, and then the sizes of the levels below; correct it"
         )
-    if words < 1 or max(*levels, *degrees, words) > MOST_SYMBOLS:
+    if words < 1 or max(levels) * max(degrees) > MOST_RULES or words > MOST_RULES:
         raise InputError(
-            f"levels {list(levels)}, degrees {list(degrees)}, {words} words: expected 1 to {MOST_SYMBOLS} of each; "
-            "correct them"
+            f"levels of up to {max(levels)} symbols, up to {max(degrees)} rules each, {words} words: expected at least "
+            f"1 word, at most {MOST_RULES} words and {MOST_RULES} rules a level; correct them"
         )
+    for size, below in pairwise([*levels, words]):
+        possible = sum(below ** min(length, 12) for length in set(rule_lengths))
+        if size * max(degrees) > possible:
+            raise InputError(
+                f"{size} symbols with up to {max(degrees)} rules of {list(rule_lengths)} over {below} below: expected "
+                f"at most {possible} different rules; take fewer"
+            )
     if max(rule_lengths) ** min(len(levels), 12) > MOST_WORDS_IN_A_SENTENCE:
         raise InputError(
             f"rules of {max(rule_lengths)} symbols at {len(levels)} levels: expected sentences of at most "

@@ -113,6 +113,14 @@ def permutation_mixture(size: int, permutations: int, temperature: float, genera
     return mixture
 
 
+def covers(slots: int, kinds: int) -> bool:
+    """Whether so many uniform draws have a fair chance, 1 in 10,000, to come upon every one of the kinds.
+
+    The number of kinds that are missed is about Poisson, of mean kinds (1 - 1/kinds)^slots.
+    """
+    return slots >= kinds and (kinds == 1 or kinds * math.exp(slots * math.log1p(-1 / kinds)) < -math.log(1e-4))
+
+
 def check_size(rows: int, columns: int) -> None:
     """Raises InputError where rows x columns entries are more than LARGEST_TABLE."""
     """Raises InputError for a table of more than 2^27 entries."""

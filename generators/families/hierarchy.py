@@ -15,7 +15,7 @@ from ..grammar import check
 from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
-from .draws import distinct, zipf_weights
+from .draws import covers, distinct, zipf_weights
 
 MOST_RULES = 2**18
 MOST_WORDS_IN_A_SENTENCE = 2**12
@@ -67,7 +67,7 @@ def random_hierarchy(
 def _tuples(symbols: int, synonyms: int, features: int, size: int, generator: torch.Generator) -> list[list[list[int]]]:
     """Tuples of features [symbols, synonyms, size], all different, drawn again until every feature is used."""
     powers = features ** torch.arange(size)
-    for _ in range(ATTEMPTS):
+    for _ in range(ATTEMPTS if covers(symbols * synonyms * size, features) else 0):
         codes = distinct(symbols * synonyms, features**size, generator)
         tuples = codes[:, None] // powers % features
         if len(tuples.unique()) == features:
@@ -92,16 +92,11 @@ def _check(
             f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; take fewer levels "
             "or shorter tuples"
         )
-    most, tuples = max(classes, features if depth > 1 else 1), features**tuple_size
-    if most * synonyms > min(tuples, MOST_RULES) or tuples >= 2**62:
+    symbols, tuples = (max(classes, features) if depth > 1 else classes), features**tuple_size
+    if symbols * synonyms > min(tuples, MOST_RULES) or tuples >= 2**62:
         raise InputError(
-            f"{most} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, out of "
+            f"{symbols} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, out of "
             f"less than 2^62 tuples of {tuple_size} of {features} features; take fewer synonyms"
-        )
-    if min(classes, features if depth > 1 else classes) * synonyms * tuple_size < features:
-        raise InputError(
-            f"{classes} classes and {synonyms} rules of {tuple_size} a symbol cannot use {features} features: "
-            "give more synonyms"
         )
     for level in zipf_levels or ():
         if type(level) is not int or not 1 <= level <= depth:

@@ -12,12 +12,12 @@ from ..grammar import check
 from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
-from .draws import dirichlet, emissions
+from .draws import covers, dirichlet, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
 
 ATTEMPTS = 10_000
-MOST_LAYERS, MOST_SYMBOLS = 13, 2**12
+MOST_LAYERS, MOST_SYMBOLS = 13, 2**10
 """Sentences of at most 2^12 words; symbols, and rules, of a layer."""
 
 
@@ -119,7 +119,7 @@ def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> 
         raise InputError(
             f"{count} rules for {symbols} symbols into {below}: expected to reach each, at most {below**2}"
         )
-    for _ in range(ATTEMPTS):
+    for _ in range(ATTEMPTS if covers(2 * symbols * count, below) else 0):
         rows = [torch.randperm(below**2, generator=generator)[:count].clone() for _ in range(symbols)]
         drawn: Tensor = torch.stack(rows)
         if len(torch.cat([drawn // below, drawn % below]).unique()) == below:

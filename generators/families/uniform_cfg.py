@@ -4,6 +4,7 @@ Where every rule leads from one level of symbols to the next, as in Allen-Zhu an
 Part 1*), levels have tasks.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,7 @@ import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
-from ..grammar import Grammar, check
+from ..grammar import Grammar, check, yield_lengths
 from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
@@ -21,6 +22,8 @@ RightSides = Sequence[tuple[str, ...]]
 
 LEAST_SHARE = 0.1
 """A level has a task where some width is at least this likely for its first constituent."""
+
+MOST_WORDS_IN_A_SENTENCE = 2**12
 
 
 def uniform_cfg(
@@ -33,10 +36,11 @@ def uniform_cfg(
 
     Tasks, where the grammar has levels (all ways from the start to a symbol are of the same length): `level-l`, l = 2
     for the symbols in the start's rules, and so on: which symbol of the level, if any, the first w words are, w the
-    likeliest width of the level's first constituent. A level without a width of a probability of LEAST_SHARE or more
-    has none. Without levels, the tasks of `PCFG`.
+    likeliest width of the level's first constituent in the uncut grammar. A level without a width of a probability of
+    LEAST_SHARE or more has none. Without levels, the tasks of `PCFG`.
 
-    Raises InputError for an empty or repeated right-hand side, and as `PCFG` does.
+    Raises InputError for an empty or repeated right-hand side, for sentences of more than MOST_WORDS_IN_A_SENTENCE
+    words, and as `PCFG` does.
     """
     productions = []
     for symbol, right_sides in rules.items():
@@ -52,6 +56,11 @@ def uniform_cfg(
     if start is None:
         raise InputError("the grammar has no rules, expected symbol: its right-hand sides; give some")
     grammar = check(Nonterminal(start), productions)
+    longest = yield_lengths(grammar)[1][grammar.start] if max_length is None else max_length
+    if MOST_WORDS_IN_A_SENTENCE < longest < math.inf:
+        raise InputError(
+            f"sentences of up to {longest:g} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; give such a max_length"
+        )
     return PCFG(grammar, max_length, _level_spans(grammar), lengths)
 
 
@@ -102,7 +111,8 @@ def _side_by_side(right: Sequence[object], yields: Mapping[Nonterminal, np.ndarr
     """p(width) of a right-hand side, from those of its symbols."""
     total = np.ones(1)
     for part in right:
-        total = np.convolve(total, yields[part] if isinstance(part, Nonterminal) else np.array([0.0, 1.0]))
+        widths = yields[part] if isinstance(part, Nonterminal) else np.array([0.0, 1.0])
+        total = np.convolve(total, widths)[: MOST_WORDS_IN_A_SENTENCE + 1]
     return total
 
 
