@@ -25,8 +25,12 @@ START_UP = 4.0
 ATTEMPTS = 3
 """How often in a row a job's worker may die before the job is given up."""
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""What the numerical libraries read when a process starts."""
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""What the numerical libraries of a worker read when it starts."""
+
+if sys.platform == "linux":
+    # The C library keeps 64 MiB between one job and the next: to give them back and ask again costs a shard 7 % more time.
+    ENVIRONMENT["MALLOC_TOP_PAD_"] = str(2**26)
 
 
 def cores() -> int:
@@ -41,8 +45,8 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     Where the block ends with an exception, they end in the middle of what they are doing; so they do where this process
     dies, however that happens.
     """
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     context = multiprocessing.get_context("spawn")
     watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _begin, (watched,))

@@ -8,7 +8,10 @@ are used by both sides, as torch uses them, except where a peer can use only one
 
 import argparse
 import json
+import multiprocessing
 import platform
+import resource
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -149,13 +152,15 @@ def sampler_cases(layered: PCFG, blocks: HMM, seeds: Iterator[int]) -> Iterator[
 
 
 def corpus_cases(language: Language, folder: Path, seeds: Iterator[int]) -> Iterator[Case]:
-    sentences = 40 * 16_384
+    # Enough that two processes, each of which first imports torch, are worth starting.
+    sentences = 240 * 16_384
 
     def written(workers: int) -> Callable[[], int]:
         def work() -> int:
             seed = next(seeds)
             for _ in write_corpus(language, "liu2022-hmm", sentences, folder / str(seed), seed, workers=workers):
                 pass
+            shutil.rmtree(folder / str(seed))
             return sentences * language.max_length
 
         return work
@@ -176,6 +181,14 @@ def cases(device: str, folder: Path) -> Iterator[Case]:
     yield from hmm_cases(load_language(DENSE_HMM), blocks, load_language(WEI))
     yield from sampler_cases(layered, blocks, seeds)
     yield from corpus_cases(blocks, folder, seeds)
+
+
+def peak_megabytes(source: dict[str, Any], n: int) -> tuple[float, float]:
+    """Resident memory of a process before, and at most while, it computes all conditionals of n sentences."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    language = load_language(source)
+    language.conditional(sample(language, n))
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -204,6 +217,9 @@ def main() -> None:
             rows.append(measure(case, given.rounds, given.device))
             print(table(rows[-1:]).splitlines()[1] if len(rows) > 1 else table(rows), flush=True)
     content = {"machine": machine(given.device), "rows": rows}
+    if given.device == "cpu":
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            content["memory_mb_1000_symbols"] = pool.apply(peak_megabytes, (TREEBANK, 32))
     (given.out / f"languages-{given.device}.json").write_text(json.dumps(content, indent=1) + "\n")
     if given.device == "cpu":
         draw_growth(given.out)

@@ -1,7 +1,7 @@
 """Probabilistic grammars as rules: checked, binarised, read and written (the syntax is that of notation.py)."""
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -139,6 +139,7 @@ def binarise(grammar: Grammar) -> Rules:
     keys: dict[object, int] = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
     names = [str(symbol) for symbol in grammar.nonterminals]
     words: dict[str, int] = {}
+    waiting: deque[tuple[int, tuple[object, ...], float]] = deque()
     rules = Rules((), len(names), (), [], [], [])
 
     def word(text: str) -> int:
@@ -151,7 +152,7 @@ def binarise(grammar: Grammar) -> Rules:
             return keys[key]
         keys[key] = number = len(names)
         names.append(" ".join(str(s) if isinstance(s, Nonterminal) else repr(s) for s in part))
-        expand(number, part, 1.0)
+        waiting.append((number, part, 1.0))
         return number
 
     def expand(parent: int, right: tuple[object, ...], p: float) -> None:
@@ -163,5 +164,7 @@ def binarise(grammar: Grammar) -> Rules:
             rules.lexical.append((parent, word(str(right[0])), p))
 
     for production in grammar.productions:
-        expand(keys[production.lhs()], tuple(production.rhs()), production.prob())
+        waiting.append((keys[production.lhs()], tuple(production.rhs()), production.prob()))
+        while waiting:
+            expand(*waiting.popleft())
     return Rules(tuple(names), rules.num_original, tuple(words), rules.unary, rules.binary, rules.lexical)

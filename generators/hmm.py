@@ -29,6 +29,8 @@ from .tasks import Task, checked_positions
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
 
+MOST_WORDS = 10**7
+
 DEFAULT_LENGTH = 16
 """Words in a sentence where nothing else is said (Liu et al. 2022, appendix A.2)."""
 
@@ -44,7 +46,7 @@ class HMM(LatentLanguage):
     "posterior" reads.
 
     Rows that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for rows that do not sum to
-    one, entries that are no probabilities, shapes that do not fit, a length below 1 and tasks that do not fit the chain.
+    one, entries that are no probabilities, shapes that do not fit, a length below 1 or above MOST_WORDS and tasks that do not fit the chain.
     """
 
     def __init__(
@@ -78,8 +80,8 @@ class HMM(LatentLanguage):
                 f"initial has {states} states, transition {len(rows)}, emission {len(self.emission)}: "
                 "expected the same number; correct the shapes"
             )
-        if length < 1:
-            raise InputError(f"length {length}: expected at least 1 word; give a larger length")
+        if not 1 <= length <= MOST_WORDS:
+            raise InputError(f"length {length}: expected 1 to {MOST_WORDS} words; give another length")
         self.words = tuple(words) if words is not None else tuple(str(v) for v in range(self.emission.shape[1]))
         if len(self.words) != self.emission.shape[1] or len(set(self.words)) != len(self.words):
             raise InputError(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 DEFAULT_MAX_LENGTH = 32
 """Where a grammar has sentences of any length and nothing else is said (Liu et al. 2022, A.1)."""
 
+MOST_WORDS = 4096
+"""The longest sentence of a grammar: its chart has about 8 million spans."""
+
 MOST_UNARY_STEPS = 1000
 """How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
 
@@ -41,7 +44,7 @@ class PCFG(LatentLanguage):
     A is the whole sentence, B its first 4 words, C its first 2, unless given. lengths: length -> weight replaces the
     grammar's own distribution of lengths, p(x) = weight(T) p(x | T), exactly.
 
-    Raises InputError where a symbol can never finish within max_length, and for a wanted length that no sentence has.
+    Raises InputError for a max_length above MOST_WORDS, where a symbol can never finish within max_length, and for a wanted length that no sentence has.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class PCFG(LatentLanguage):
         if max_length is None:
             longest = greatest[grammar.start]
             max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
+        if not 1 <= max_length <= MOST_WORDS:
+            raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose a smaller one")
         for symbol, length in least.items():
             if length == torch.inf:
                 raise InputError(

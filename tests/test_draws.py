@@ -71,7 +71,8 @@ def test_when_all_kinds_can_be_expected():
     """Against the share of samples that hold every kind: one in 10,000 is where hope ends."""
     assert covers(1, 1)
     assert not covers(7, 8)
-    for slots, kinds in ((16, 8), (60, 40)):
+    assert not covers(100, 60)
+    for slots, kinds in ((16, 8), (80, 40)):
         drawn = torch.randint(kinds, (20_000, slots), generator=generator(6))
         share = sum(len(set(row)) == kinds for row in drawn.tolist()) / 20_000
         assert covers(slots, kinds) == (share > 1e-4)

@@ -21,7 +21,7 @@ EXACT = {"rtol": 1e-10, "atol": 1e-10}
 LAYERED = {"family": "layered-pcfg", "layers": [2, 2, 2], "rules": [2, 2], "words": 3, "seed": 1}
 CNF = {"family": "random-pcfg", "symbols": 3, "rules": 7, "words": 3, "max_length": 5, "seed": 1}
 HIERARCHY = {"family": "random-hierarchy", "classes": 3, "features": 3, "synonyms": 2, "depth": 2, "seed": 1}
-CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 5}
+CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 9}
 CHAIN = {"family": "random-hmm", "states": 4, "blocks": 2, "words": 4, "length": 4, "seed": 1}
 
 SMALL = {
@@ -276,6 +276,7 @@ def test_a_target_out_of_reach(target):
         (CNF | {"binary_mass": 0}, "binary_mass is 0.0, expected a probability between 0 and 1"),
         (CNF | {"binary_mass": 1}, "binary_mass is 1.0"),
         (CNF | {"max_length": 0}, "max_length = 0"),
+        (CNF | {"max_length": 10**9}, "max_length is 1000000000, expected at most 4096"),
         (CNF | {"lengths": {6: 1}}, "no sentence has 6 words"),
         (CNF | {"seed": "one"}, "key 'seed' is 'one'"),
         (CHAIN | {"temperature": -0.1}, "temperature is -0.1"),

@@ -16,7 +16,7 @@ from satlab.generators import load_language
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 RHM = {"family": "random-hierarchy", "classes": 3, "features": 3, "synonyms": 2, "tuple_size": 2, "depth": 2, "seed": 1}
-CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 5}
+CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 9}
 
 UNIFORM = {"family": "uniform-cfg", "rules": {"S": "A S | B | x", "A": "x B | y", "B": "y | A A"}, "max_length": 4}
 

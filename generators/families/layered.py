@@ -17,7 +17,7 @@ from .lengths import length_weights
 from .target_floor import at_target_floor
 
 ATTEMPTS = 10_000
-MOST_LAYERS, MOST_SYMBOLS = 13, 2**10
+MOST_LAYERS, MOST_SYMBOLS = 13, 2**9
 """Sentences of at most 2^12 words; symbols, and rules, of a layer."""
 
 

@@ -18,6 +18,8 @@ from .target_floor import at_target_floor
 MOST_SYMBOLS, MOST_RULES = 2**13, 2**20
 """Closures of the unary rules are dense tables of symbols by symbols."""
 
+MOST_WORDS_IN_A_SENTENCE = 2**12
+
 
 def random_pcfg(
     symbols: int,
@@ -47,7 +49,7 @@ def random_pcfg(
 
     Raises InputError where the numbers do not fit together.
     """
-    _check(symbols, rules, words, words_per_symbol, binary_mass)
+    _check(symbols, rules, words, words_per_symbol, max_length, binary_mass)
     names = [Nonterminal("S"), *(Nonterminal(f"N{i}") for i in range(1, symbols))]
     share = words if words_per_symbol is None else words_per_symbol
     triples = _triples(symbols, rules, generator)
@@ -84,7 +86,9 @@ def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
     return torch.stack([codes // symbols**2, codes // symbols % symbols, codes % symbols], 1)
 
 
-def _check(symbols: int, rules: int, words: int, words_per_symbol: int | None, binary_mass: float) -> None:
+def _check(
+    symbols: int, rules: int, words: int, words_per_symbol: int | None, max_length: int, binary_mass: float
+) -> None:
     if not 1 <= symbols <= MOST_SYMBOLS or words < 1:
         raise InputError(
             f"{symbols} symbols, {words} words: expected 1 to {MOST_SYMBOLS} symbols and at least 1 word; correct them"
@@ -99,6 +103,8 @@ def _check(symbols: int, rules: int, words: int, words_per_symbol: int | None, b
         raise InputError(
             f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
         )
+    if max_length > MOST_WORDS_IN_A_SENTENCE:
+        raise InputError(f"max_length is {max_length}, expected at most {MOST_WORDS_IN_A_SENTENCE}; cut it earlier")
     if not 0 < binary_mass < 1:
         raise InputError(f"binary_mass is {binary_mass}, expected a probability between 0 and 1; correct it")
 
