@@ -11,7 +11,6 @@ DIR/train.bin               uint16 tokens, each sentence followed by the token t
 
 import hashlib
 import json
-import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -23,10 +22,14 @@ from ..disk import write_atomic
 from ..errors import InputError
 from ..workers import in_order
 from .language import Language
+from .load import LANGUAGE_FILES
 from .shard import Ragged, Recipe, make_shard, read_tokens, shard_content
 from .storage import STORAGE, Entry
 
 MANIFEST = "manifest.json"
+
+MOST_SHARDS = 10**6
+"""Shards that a corpus may have."""
 
 KINDS = {
     "versions": dict,
@@ -55,7 +58,7 @@ class Corpus:
 
     def __len__(self) -> int:
         """The number of shards, also of those that are still to be made."""
-        return math.ceil(self.manifest["sentences"] / self.manifest["shard_sentences"])
+        return -(-int(self.manifest["sentences"]) // int(self.manifest["shard_sentences"]))
 
     def rows(self, number: int) -> int:
         """The sentences of a shard."""
@@ -166,6 +169,10 @@ def open_corpus(folder: Path) -> Corpus:
                 raise TypeError(f"{key} is {manifest[key]!r}")
         if min(manifest["sentences"], manifest["shard_sentences"]) < 1:
             raise ValueError(f"{manifest['sentences']} sentences in shards of {manifest['shard_sentences']}")
+        if manifest["language_file"] not in LANGUAGE_FILES:
+            raise ValueError(f"language_file is {manifest['language_file']!r}")
+        if manifest["sentences"] > MOST_SHARDS * manifest["shard_sentences"]:
+            raise ValueError(f"more than {MOST_SHARDS} shards")
         corpus = Corpus(folder, manifest)
         for number, entry in enumerate(corpus.shards):
             known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
@@ -173,9 +180,9 @@ def open_corpus(folder: Path) -> Corpus:
                 raise ValueError(f"shard {number} is {entry!r}")
         if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
             raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it right, or generate the corpus in "
-            "another directory"
+            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; generate the corpus again in another "
+            "directory"
         ) from None
     return corpus

@@ -13,7 +13,7 @@ import numpy as np
 from ..cluster import connection
 from ..disk import only_writer, write_atomic
 from ..errors import InputError, unknown
-from .corpus import MANIFEST, Corpus, open_corpus, sha256
+from .corpus import MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corpus, sha256
 from .language import Language
 from .shard import FORMATS, check_versions, versions
 
@@ -68,6 +68,11 @@ def write_corpus(
         saved = Path(language.save(f"{folder}/language")).read_bytes()
     asked = {"seed": seed, "sentences": sentences, "truth": truth, "format": format}
     manifest = _manifest(language, source, sha256(saved), asked, shard_sentences)
+    if sentences > MOST_SHARDS * manifest["shard_sentences"]:
+        raise InputError(
+            f"{sentences} sentences: expected at most {MOST_SHARDS} shards of {manifest['shard_sentences']}; "
+            "give fewer, or a larger --shard-sentences"
+        )
     _found_or_new(out, manifest)
     with connection() if engine == "ray" else nullcontext():
         out.mkdir(parents=True, exist_ok=True)
@@ -78,8 +83,11 @@ def write_corpus(
 
 def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
     """Puts the language and the shards there that are not, yielding the sentences on disk after each shard."""
-    for leftover in corpus.folder.glob(".*.partial"):
-        leftover.unlink()
+    for name in (MANIFEST, "language.*", "shard-*", "train.bin"):
+        for leftover in corpus.folder.glob(f".{name}.partial"):
+            leftover.unlink()
+    if not is_corpus(corpus.folder):
+        corpus.save(complete=False)
     if corpus.language_problem():
         write_atomic(corpus.language_file, saved)
         corpus.manifest |= {"language_sha256": sha256(saved), "complete": False}
@@ -155,12 +163,12 @@ def _manifest(
 
 def _found_or_new(out: Path, manifest: dict[str, Any]) -> Corpus:
     """The corpus that is there already, if it is this one, or a new one where there is nothing yet."""
-    # An interruption before the first shard leaves no more than the language and half-written files.
-    if not out.exists() or (out.is_dir() and all(p.name.startswith((".", "language.")) for p in out.iterdir())):
+    # The manifest comes first, so what is begun is known by it.
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {f".{MANIFEST}.partial"}):
         return Corpus(out, manifest)
     try:
         known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise InputError(
             f"{out} holds something else, expected a new or empty directory; choose another --out"
         ) from None

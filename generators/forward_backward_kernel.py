@@ -221,11 +221,13 @@ def _conditionals(
 
 @compiled
 def _emit(joint: np.ndarray, margins: np.ndarray, at: int, emission: np.ndarray, inverse: np.ndarray) -> None:
-    """joint[v] = sum_k margins[at + k] emission[k, v], and one over its sum over v."""
+    """joint[v] = sum_k margins[at + k] emission[k, v], and one over its sum over v; 0 where that is lost."""
     _multiply(joint, 0, margins, at, emission)
     total = load(joint, 0)
     for word in range(1, len(joint) // len(inverse)):
         total = plus(load(joint, word), total)
     store(inverse, 0, total)
+    # Below this the parts of the sum have lost digits.
+    least = 2.0**-960 if inverse.itemsize == 8 else 2.0**-100
     for lane in range(len(inverse)):
-        inverse[lane] = 1 / inverse[lane] if 0 < inverse[lane] < np.inf else 0
+        inverse[lane] = 1 / inverse[lane] if least <= inverse[lane] < np.inf else 0

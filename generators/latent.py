@@ -114,13 +114,20 @@ class LatentLanguage(Language):
 
     def _normalised_margins(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype, rows: Tensor) -> Tensor:
         log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden, dtype))
-        if dtype != torch.float64 and bool((log_z == -torch.inf).any()):
+        total, lost = self._totals(margins)
+        if dtype != torch.float64 and bool((lost | (log_z == -torch.inf)).any()):
             # What a shorter number cannot hold is not yet impossible.
             log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden))
+            total, lost = self._totals(margins)
         self.check_possible(log_z, rows)
-        total = margins @ self.emission.sum(1).to(margins.dtype)
-        self.check_representable(~(total.isfinite() & (total > 0)).all(1), rows)
+        self.check_representable(lost, rows)
         return margins.div_(total[..., None]).to(dtype)
+
+    def _totals(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        """(sum over the words [n, T], which sentences [n] have one so small that digits are lost)."""
+        total = margins @ self.emission.sum(1).to(margins.dtype)
+        least = 2.0**-960 if margins.dtype == torch.float64 else 2.0**-100
+        return total, ~(total.isfinite() & (total >= least)).all(1)
 
     def leaf_scores(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """e [n, T, leaf states]: emission[:, word] at a visible position, the sum over all words at a hidden one."""
@@ -148,13 +155,15 @@ class LatentLanguage(Language):
         if bool(beyond.any()):
             row = int(rows[beyond.nonzero()[0, 0]])
             raise InputError(
-                f"sentence {row} is beyond float64: one of its words has a probability below 1e-308; hide it"
+                f"sentence {row} is beyond float64: a word, or what is said of a state, has a probability below 1e-289; hide a word"
             )
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """An empty tensor. On a CPU numpy makes it: it asks the system for large pages, which are filled faster."""
-    if device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype is {dtype}, expected torch.float64 or torch.float32; choose one of them")
+    if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.from_numpy(np.empty(shape, np.float64 if dtype == torch.float64 else np.float32))
 

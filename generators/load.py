@@ -18,6 +18,9 @@ from .hmm_tasks import Readout
 from .language import Language
 from .pcfg import PCFG
 
+LANGUAGE_FILES = ("language.yaml", "language.npz")
+"""What a language is called in the directory of a corpus."""
+
 PRESETS = Path(__file__).parent / "presets"
 
 NPZ_ARRAYS = (
@@ -53,9 +56,10 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
             raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
     if str(source) in preset_names():
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
-    for language in path.glob("language.*"):
-        if (path / "manifest.json").is_file():
+    for language in (path / name for name in LANGUAGE_FILES):
+        if language.is_file() and (path / "manifest.json").is_file():
             return load_language(language, max_length)
+    for language in path.glob("language.*"):
         raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
@@ -69,7 +73,7 @@ def _read_pcfg(path: Path, max_length: int | None) -> Language:
 def _read_yaml(path: Path, max_length: int | None) -> Language:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"not YAML: {error}") from None
     if not isinstance(content, Mapping):
         raise InputError("expected a mapping with the key 'family' or 'preset'")

@@ -52,6 +52,8 @@ def parse(text: str) -> tuple[Nonterminal, list[ProbabilisticProduction]]:
 def written(symbol: object) -> str:
     """A symbol or word as NLTK's notation has it. Raises InputError for a name with blanks, a word with both quotes."""
     text = str(symbol)
+    if not text.isprintable():
+        raise InputError(f"{text!r} holds a character that is not printable: rename it")
     if isinstance(symbol, Nonterminal):
         if text and not re.search(r"\s", text):
             plain = SYMBOL.fullmatch(text) and "\\" not in text

@@ -98,6 +98,8 @@ def _offer(
         else:
             _give_right(plan, space, split, block, space.fresh, 0, room_of(plan, k))
     normalise(space.fresh, 0, plan.slots[child[0]], given, space.factor)
+    # What was handed down before may have been zero, at any scale.
+    normalise(space.alpha, first, plan.slots[child[0]], mine, space.factor)
     merge(space, space.alpha, mine, first, plan.slots[child[0]])
     return False
 

@@ -140,7 +140,7 @@ class PCFG(LatentLanguage):
         hidden = self.tables.hidden_chart(plan)
         out = torch.zeros(n, longest + 1, self.vocab_size + 1, dtype=torch.float64)
         for rows in torch.arange(n).split(self.chunk_size(self.max_length)):
-            scores = emission.T[tokens[rows].cpu().clamp(max=self.vocab_size - 1)].contiguous().numpy()
+            scores = emission.T[tokens[rows].cpu().clamp(0, self.vocab_size - 1)].contiguous().numpy()
             read = lengths[rows].cpu().numpy()
             log_end, margins, log_scale = map(torch.from_numpy, next_leaves(plan, hidden, scores, read, weights))
             words = margins @ emission
@@ -249,8 +249,9 @@ class PCFG(LatentLanguage):
             if not 0 <= weight < torch.inf:
                 raise InputError(f"lengths: the weight of {length} is {weight}, expected a number >= 0; correct it")
             weights[length] = weight
-        if not weights.sum() > 0:
+        if not weights.max() > 0:
             raise InputError("lengths: every weight is 0, expected at least one above; correct them")
+        weights = weights / weights.max()
         return (weights / weights.sum()).log()
 
     def _published_spans(self) -> dict[str, Span]:

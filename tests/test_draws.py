@@ -81,7 +81,7 @@ def test_when_all_kinds_can_be_expected():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: dirichlet(2, 2, 0.0, generator()), "concentration 0.0: expected a positive number"),
+        (lambda: dirichlet(2, 2, 0.0, generator()), "concentration 0.0: expected a number above 0"),
         (lambda: dirichlet(2, 2, math.inf, generator()), "concentration inf"),
         (lambda: dirichlet(2, 2, math.nan, generator()), "concentration nan"),
         (lambda: dirichlet(10**6, 10**6, 1.0, generator()), "1000000 x 1000000 probabilities"),

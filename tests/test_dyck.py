@@ -183,7 +183,7 @@ def test_save_and_load(tmp_path, keys):
         ({"kinds": 0, "max_length": 4}, "kinds is 0"),
         ({"kinds": 1, "max_length": 5}, "max_length is 5, expected an even number"),
         ({"kinds": 1, "max_length": 0}, "max_length is 0"),
-        ({"kinds": 1, "max_length": 4, "max_depth": 0}, "max_depth 0: expected at least 1"),
+        ({"kinds": 1, "max_length": 4, "max_depth": 0}, "max_depth 0, max_length 4: expected"),
         ({"kinds": 1, "max_length": 4, "continuation": 0}, "continuation is 0.0, expected a probability"),
         ({"kinds": 1, "max_length": 4, "continuation": 1.0}, "continuation is 1.0"),
         ({"kinds": 1, "max_length": 4, "continuation": float("nan")}, "'continuation' is nan"),

@@ -275,7 +275,7 @@ def test_a_target_out_of_reach(target):
         (CNF | {"words_per_symbol": 4}, "words_per_symbol is 4, expected 1 to 3"),
         (CNF | {"binary_mass": 0}, "binary_mass is 0.0, expected a probability between 0 and 1"),
         (CNF | {"binary_mass": 1}, "binary_mass is 1.0"),
-        (CNF | {"max_length": 0}, "max_length = 0"),
+        (CNF | {"max_length": 0}, "max_length is 0"),
         (CNF | {"max_length": 10**9}, "max_length is 1000000000, expected at most 4096"),
         (CNF | {"lengths": {6: 1}}, "no sentence has 6 words"),
         (CNF | {"seed": "one"}, "key 'seed' is 'one'"),

@@ -212,3 +212,55 @@ def test_a_word_as_unlikely_as_float64_can_say():
     expected = torch.tensor([1.0, 1e-310], dtype=torch.float64).expand(2, 3, 2)
     torch.testing.assert_close(language.conditional(tokens), expected, rtol=1e-9, atol=0)
     torch.testing.assert_close(language.posterior(tokens), torch.ones(2, 3, 1, dtype=torch.float64))
+
+
+def _two_phases(first, second):
+    """A chain of two blocks over one vocabulary, and a text whose beginning speaks for one of them, its end for the other."""
+    emission = [[0.95, 0.03, 0.02], [0.05, 0.15, 0.8]]
+    language = HMM([0.3, 0.7], np.ones((2, 1, 1)), emission, first + second + 1)
+    return language, torch.tensor([[0] * first + [1] + [2] * second])
+
+
+@pytest.mark.parametrize(("first", "second"), [(31, 25), (35, 28), (60, 50), (200, 160)])
+def test_evidence_that_changes_sides(first, second):
+    """What float32 cannot hold is computed in float64: neither a wrong number nor an error."""
+    language, tokens = _two_phases(first, second)
+    exact = _log_forward_backward(language, tokens[0].numpy())[1]
+    everywhere = torch.ones_like(tokens, dtype=torch.bool)
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        conditional = language.conditional(tokens, dtype=dtype)[0]
+        torch.testing.assert_close(conditional.double(), torch.from_numpy(exact), rtol=tolerance, atol=1e-12)
+        hidden = everywhere & (torch.arange(tokens.shape[1]) == first)
+        at_one = language.conditional_at(tokens, None, hidden, dtype=dtype)[0]
+        torch.testing.assert_close(at_one.double(), torch.from_numpy(exact)[first], rtol=tolerance, atol=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second"), [(253, 202), (400, 400)])
+def test_evidence_beyond_float64_is_refused(first, second):
+    language, tokens = _two_phases(first, second)
+    hidden = torch.arange(tokens.shape[1])[None] == first
+    for compute in (
+        lambda: language.conditional(tokens),
+        lambda: language.conditional_at(tokens, None, hidden),
+        lambda: language.conditional(tokens, dtype=torch.float32),
+    ):
+        with pytest.raises(InputError, match="sentence 0 is beyond float64"):
+            compute()
+
+
+def test_a_likely_part_that_is_zero_hides_no_unlikely_one():
+    """The outside score of x comes from D Z, which is zero here at a high scale, and from T1 far below it."""
+    tiny = f"{1e-200:.210f}"
+    language = PCFG.from_string(f"""S -> X T1 [0.25] | D Z [0.5] | T2 K [0.25]
+T1 -> 'q' 'q' [1.0]
+D -> X Y [1.0]
+X -> 'x' [1.0]
+K -> 'k' [1.0]
+Y -> 'y' [{tiny}] | 'u' [1.0]
+Z -> 'z' [{tiny}] | 'v' [1.0]
+T2 -> Y2 Z2 [1.0]
+Y2 -> 'y' [1.0]
+Z2 -> 'z' [1.0]""")
+    tokens, _ = encode(language, [("x", "y", "z")])
+    conditional = language.conditional(tokens)[0]
+    assert float(conditional[0, language.words.index("x")]) == 1.0

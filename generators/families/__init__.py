@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..grammar import read_text
-from ..hmm import DEFAULT_LENGTH, HMM
+from ..hmm import DEFAULT_LENGTH, HMM, MOST_WORDS
 from ..language import Language
 from ..pcfg import PCFG
 from ..tasks import Span
@@ -39,8 +39,13 @@ def _hmm(
     words: list | None = None,
     task_positions: list | None = None,
 ) -> Language:
+    if words is not None and not all(type(word) in (str, int) for word in words):
+        raise InputError("words: expected a list of strings; put what is none into quotes")
+    names = None if words is None else [str(word) for word in words]
+    if length > MOST_WORDS:
+        raise InputError(f"length {length}: expected at most {MOST_WORDS} words; give another length")
     try:
-        return HMM(initial, transition, emission, length, words, task_positions)
+        return HMM(initial, transition, emission, length, names, task_positions)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
@@ -55,7 +60,9 @@ def _pcfg(
         spans = {}
         for name, task in tasks.items():
             if not _is_span(task):
-                raise InputError(f"task {name}: expected words (a number, or null for all) and symbols (a list)")
+                raise InputError(
+                    f"task {name}: expected words (a number, or null for all) and symbols (different ones)"
+                )
             spans[str(name)] = Span(task["words"], tuple(map(str, task["symbols"])))
     return PCFG(read_text(grammar), max_length, spans, length_weights(lengths))
 
@@ -63,7 +70,10 @@ def _pcfg(
 def _is_span(task: Any) -> bool:
     if not isinstance(task, Mapping) or set(task) != {"words", "symbols"} or not isinstance(task["symbols"], list):
         return False
-    return task["words"] is None or (isinstance(task["words"], int) and task["words"] > 0)
+    symbols = [str(symbol) for symbol in task["symbols"]]
+    if not symbols or len(set(symbols)) < len(symbols):
+        return False
+    return task["words"] is None or (type(task["words"]) is int and task["words"] > 0)
 
 
 FAMILIES: dict[str, Callable[..., Language]] = {

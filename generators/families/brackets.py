@@ -33,8 +33,8 @@ class BalancedBrackets(Language):
     words = ("(", ")")
 
     def __init__(self, length: int, task_positions: Sequence[int] | None = None) -> None:
-        if length < 2 or length % 2:
-            raise InputError(f"length is {length}, expected an even number, at least 2; change it")
+        if not 2 <= length <= 10**6 or length % 2:
+            raise InputError(f"length is {length}, expected an even number from 2 to 1,000,000; change it")
         self.max_length, self.half = length, length // 2
         self.length_log_prob = torch.full((length + 1,), -torch.inf, dtype=torch.float64)
         self.length_log_prob[length] = 0.0

@@ -18,10 +18,10 @@ LARGEST_SHUFFLE = 2**20
 def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Generator) -> Tensor:
     """rows independent draws [rows, columns] from the symmetric Dirichlet distribution, float64, from CPU randomness.
 
-    Raises InputError for a concentration that is not positive and for a table that is too large.
+    Raises InputError for a concentration that is not between 0 and 1e9 and for a table that is too large.
     """
-    if not 0 < concentration < math.inf:
-        raise InputError(f"Dirichlet concentration {concentration}: expected a positive number; correct it")
+    if not 0 < concentration <= 1e9:
+        raise InputError(f"Dirichlet concentration {concentration}: expected a number above 0, at most 1e9; correct it")
     check_size(rows, columns)
     source = np.random.Generator(np.random.PCG64(int(torch.randint(2**62, (), generator=generator))))
     return torch.from_numpy(source.dirichlet([concentration] * columns, size=rows))
@@ -123,7 +123,6 @@ def covers(slots: int, kinds: int) -> bool:
 
 def check_size(rows: int, columns: int) -> None:
     """Raises InputError where rows x columns entries are more than LARGEST_TABLE."""
-    """Raises InputError for a table of more than 2^27 entries."""
     if rows * columns > LARGEST_TABLE:
         raise InputError(
             f"a random table of {rows} x {columns} probabilities, expected at most {LARGEST_TABLE}: ask for fewer"

@@ -30,7 +30,7 @@ from ...errors import InputError
 from ..bracket_tasks import OpenBrackets, default_prefixes
 from ..grammar import Grammar, check
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg import MOST_WORDS, PCFG
 from ..tasks import Task, checked_positions
 from .lengths import length_weights
 
@@ -58,8 +58,11 @@ class Dyck(PCFG):
         lengths: Mapping[int, float] | None = None,
         task_positions: Sequence[int] | None = None,
     ) -> None:
-        if kinds < 1 or (max_depth is not None and max_depth < 1):
-            raise InputError(f"kinds is {kinds}, max_depth {max_depth}: expected at least 1 of each; correct them")
+        if not 1 <= kinds <= 10_000 or (max_depth is not None and max_depth < 1) or max_length > MOST_WORDS:
+            raise InputError(
+                f"kinds is {kinds}, max_depth {max_depth}, max_length {max_length}: expected 1 to 10,000 kinds, a depth of at "
+                f"least 1 and at most {MOST_WORDS} words; correct them"
+            )
         if max_length < 2 or max_length % 2:
             raise InputError(f"max_length is {max_length}, expected an even number, at least 2; change it")
         if not LEAST_CONTINUATION <= continuation <= 1 - LEAST_CONTINUATION:

@@ -94,7 +94,7 @@ def _check(
     words_per_symbol: int | None,
     exit_probability: tuple[float, float] | None,
 ) -> None:
-    if not all(isinstance(number, int) for number in (*layers, *rules)):
+    if not all(type(number) is int for number in (*layers, *rules)):
         raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of whole numbers; correct them")
     if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
         raise InputError(
