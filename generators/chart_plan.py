@@ -11,7 +11,7 @@ import numpy as np
 
 from .grammar import Rules
 
-BLOCK = 384
+BLOCK = 512
 """Pairs whose sums stay in the first-level cache while the splits of a span go by."""
 
 CHILD_BITS = 32
@@ -226,10 +226,16 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
     for num_pairs, number, left, right in lists:
         block = number // BLOCK
         begins = np.flatnonzero(np.diff(block * (left.max(initial=0) + 1) + left, prepend=-1))
-        block_from.append(runs + np.searchsorted(block[begins], np.arange(-(-num_pairs // BLOCK) + 1)))
-        run_left.append(left[begins])
-        run_from.append(entries + begins)
-        codes.append((number << CHILD_BITS) | right)
+        sizes = np.diff(begins, append=len(number))
+        # Runs of one length follow one another: the processor then foresees where they end.
+        order = np.lexsort((sizes, block[begins]))
+        ends = sizes[order].cumsum()
+        within = np.arange(len(number)) - np.repeat(ends - sizes[order], sizes[order])
+        moved = np.repeat(begins[order], sizes[order]) + within
+        block_from.append(runs + np.searchsorted(block[begins][order], np.arange(-(-num_pairs // BLOCK) + 1)))
+        run_left.append(left[begins][order])
+        run_from.append(entries + ends - sizes[order])
+        codes.append((number[moved] << CHILD_BITS) | right[moved])
         runs, entries = runs + len(begins), entries + len(number)
     return _Lists(
         np.array([len(number) for _, number, _, _ in lists], dtype=np.int64),

@@ -20,8 +20,8 @@ from torch import Tensor
 from ..errors import InputError
 from .language import MEMORY_BUDGET, Language
 
-CACHED = 2**21
-"""Numbers that a pass on a CPU holds at a time (16 MiB): beyond that, new memory costs more than the arithmetic."""
+CACHED = 2**24
+"""Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, and no more new memory than that."""
 
 
 class LatentLanguage(Language):

@@ -44,6 +44,9 @@ class PCFG(LatentLanguage):
     A is the whole sentence, B its first 4 words, C its first 2, unless given. lengths: length -> weight replaces the
     grammar's own distribution of lengths, p(x) = weight(T) p(x | T), exactly.
 
+    Scores are exact to rounding as long as no rule has a probability below about 1e-100: within a span, what is 1e290 times
+    less likely than the best may be lost.
+
     Raises InputError for a max_length above MOST_WORDS, where a symbol can never finish within max_length, and for a wanted length that no sentence has.
     """
 
