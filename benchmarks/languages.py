@@ -153,7 +153,7 @@ def sampler_cases(layered: PCFG, blocks: HMM, seeds: Iterator[int]) -> Iterator[
 
 def corpus_cases(language: Language, folder: Path, seeds: Iterator[int]) -> Iterator[Case]:
     # Enough that two processes, each of which first imports torch, are worth starting.
-    sentences = 240 * 16_384
+    sentences = 160 * 16_384
 
     def written(workers: int) -> Callable[[], int]:
         def work() -> int:
@@ -165,7 +165,7 @@ def corpus_cases(language: Language, folder: Path, seeds: Iterator[int]) -> Iter
 
         return work
 
-    yield Case("liu2022-hmm to disk, 2 workers", "words", written(2), "1 worker", written(1))
+    yield Case("liu2022-hmm to disk, 2 workers", "words", written(2), "1 worker", written(1), most_rounds=2)
 
 
 def cases(device: str, folder: Path) -> Iterator[Case]:

@@ -15,13 +15,14 @@ Work = Callable[[], int]
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: `ours` against `peer` (none where nothing of the kind exists), in units a second."""
+    """One comparison: `ours` against `peer` (none where nothing of the kind exists), in units a second; long ones in few rounds."""
 
     name: str
     unit: str
     ours: Work
     peer_name: str = ""
     peer: Work | None = None
+    most_rounds: int = 1000
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:
@@ -41,6 +42,7 @@ def measure(case: Case, rounds: int, device: str = "cpu") -> dict[str, Any]:
 
     Both sides run once before the first round that counts.
     """
+    rounds = min(rounds, case.most_rounds)
     sides = [case.ours] if case.peer is None else [case.ours, case.peer]
     rates = [[rate(work, device) for work in sides] for _ in range(rounds + 1)][1:]
     ours, error = mean_and_error([pair[0] for pair in rates])

@@ -58,7 +58,8 @@ class Corpus:
 
     def __len__(self) -> int:
         """The number of shards, also of those that are still to be made."""
-        return -(-int(self.manifest["sentences"]) // int(self.manifest["shard_sentences"]))
+        size: int = self.manifest["shard_sentences"]
+        return (int(self.manifest["sentences"]) + size - 1) // size
 
     def rows(self, number: int) -> int:
         """The sentences of a shard."""

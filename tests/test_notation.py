@@ -169,7 +169,7 @@ def test_names_that_need_no_backslash_get_none():
     "symbol", [Nonterminal("a b"), Nonterminal(""), Nonterminal("A "), "both ' and \"", "two\nlines"]
 )
 def test_what_cannot_be_written_is_refused(symbol):
-    with pytest.raises(InputError, match="cannot be written in NLTK's notation|not printable"):
+    with pytest.raises(InputError, match=r"cannot be written in NLTK's notation|not printable"):
         written(symbol)
 
 
