@@ -42,8 +42,7 @@ def cores() -> int:
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Freshly started processes with one thread each.
 
-    Where the block ends with an exception, they end in the middle of what they are doing; so they do where this process
-    dies, however that happens.
+    They end where the block ends, or this process dies, however that happens: at once, in the middle of what they do.
     """
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
@@ -53,7 +52,6 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         _start(pool, workers)
         yield pool
-        pool.shutdown()
     finally:
         held.close()
         pool.shutdown(cancel_futures=True)

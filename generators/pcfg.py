@@ -62,7 +62,7 @@ class PCFG(LatentLanguage):
             longest = greatest[grammar.start]
             max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
         if not 1 <= max_length <= MOST_WORDS:
-            raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose a smaller one")
+            raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose another")
         for symbol, length in least.items():
             if length == torch.inf:
                 raise InputError(
