@@ -80,10 +80,10 @@ def test_an_error_in_a_worker_is_the_callers():
 
 def test_processes_are_started_only_where_that_pays(monkeypatch):
     jobs = [(k,) for k in range(8)]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert {process for process, _ in workers.in_order(process_and_threads, jobs)} == {os.getpid()}
     monkeypatch.setattr(workers, "START_UP", 0.0)
     monkeypatch.setattr(workers, "cores", lambda: 2)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = set(workers.in_order(process_and_threads, jobs))
     assert os.getpid() not in {process for process, _ in found}
     assert {threads for _, threads in found} == {"1"}
