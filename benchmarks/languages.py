@@ -95,7 +95,7 @@ def pcfg_cases(language: PCFG, unlayered: PCFG, treebank: PCFG) -> Iterator[Case
     yield Case("layered grammar, next words", "sentences", counted(2000, language.next_word, tokens[:2000]))
     yield Case(
         "50 symbols, 1,000 rules, length 32", "sentences", conditionals(unlayered, 1000),
-        "dense inside, autograd", dense_inside(unlayered, 100),
+        "dense inside, autograd", dense_inside(unlayered, 40),
     )  # fmt: skip
     yield Case("1,000 symbols, 20,000 rules, length 40", "sentences", conditionals(treebank, 32))
 
