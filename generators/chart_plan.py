@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .grammar import Rules
+from .lanes import LANES
 
-BLOCK = 512
+BLOCK = 256
 """Pairs whose sums stay in the first-level cache while the splits of a span go by."""
 
 CHILD_BITS = 32
-"""A pair's number and its right slot are read as one integer, number << CHILD_BITS | slot."""
+"""A pair's number and its right slot are read as one integer, (number << CHILD_BITS | slot) * LANES."""
 
 
 class RuleTables(NamedTuple):
@@ -46,7 +47,7 @@ class Plan(NamedTuple):
 
     slots [length + 1]: how many a width has, `widest` at most. first_slot, first_cell: where a width's spans begin; step: between neighbouring starts,
     0 where all starts are alike. Splits of a width w lie in split_from[w] .. split_from[w + 1]: the left width and which
-    list of pairs. A list goes by blocks of pairs, and within by runs of pairs with the same left child: block b of list l has
+    list of pairs; alike_ahead counts the splits from one on that share its list. A list goes by blocks of pairs, and within by runs of pairs with the same left child: block b of list l has
     the runs block_from[list_from[l] + b] .. block_from[list_from[l] + b + 1], each with run_left, the child's slot, and its pairs
     in run_from[run] .. run_from[run + 1]: code is the pair's number at that width and its right child's slot.
     kind [length + 1]: which rules and which closure a width uses, in rule_from[kind] .. and closure_from[kind] ... The rules stand
@@ -64,6 +65,7 @@ class Plan(NamedTuple):
     split_from: np.ndarray
     split_left: np.ndarray
     split_list: np.ndarray
+    alike_ahead: np.ndarray
     list_from: np.ndarray
     block_from: np.ndarray
     run_left: np.ndarray
@@ -133,7 +135,7 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
     lists = _runs([_pair_list(rules, tables[up].pairs, numbers[left], numbers[right]) for up, left, right in triples])
     alive = lists.sizes[which] > 0
     removed = np.concatenate([[0], np.cumsum(~alive)])
-    slots = kept.sum(1)
+    slots, split_from, split_list = kept.sum(1), split_from - removed[split_from], which[alive]
     return Plan(
         length=length,
         step=0 if alike else 1,
@@ -142,9 +144,10 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
         first_slot=_begins(starts * slots),
         first_cell=_begins(starts),
         root_slot=np.where(kept[:, 0], numbers[kind, 0], -1),
-        split_from=split_from - removed[split_from],
+        split_from=split_from,
         split_left=left_width[alive],
-        split_list=which[alive],
+        split_list=split_list,
+        alike_ahead=_alike_ahead(split_from, split_list),
         list_from=lists.list_from,
         block_from=lists.block_from,
         run_left=lists.run_left,
@@ -171,12 +174,27 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
 
 
 def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first split of each width, left width of each split, key of each split: the kinds of parent, left and right)."""
+    """(first split of each width, left width of each split, key of each split: the kinds of parent, left and right).
+
+    The splits of a width go by their keys, so that those with one list of pairs are neighbours.
+    """
     widths = [np.arange(1, max(width, 1)) for width in range(len(kept))]
     left = np.concatenate(widths)
     parent = np.repeat(np.arange(len(kept)), [len(some) for some in widths])
     keys = np.ravel_multi_index((kind[parent], kind[left], kind[parent - left]), (kinds,) * 3)
-    return _offsets([len(some) for some in widths]), left, keys
+    order = np.lexsort((keys, parent))
+    return _offsets([len(some) for some in widths]), left[order], keys[order]
+
+
+def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
+    """How many splits of one width, from each on, have its list of pairs."""
+    ahead = np.ones(len(split_list), dtype=np.int64)
+    first = np.zeros(len(split_list) + 1, dtype=bool)
+    first[split_from] = True
+    for split in range(len(split_list) - 2, -1, -1):
+        if not first[split + 1] and split_list[split + 1] == split_list[split]:
+            ahead[split] += ahead[split + 1]
+    return ahead
 
 
 class _KindTables(NamedTuple):
@@ -235,7 +253,7 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
         block_from.append(runs + np.searchsorted(block[begins][order], np.arange(-(-num_pairs // BLOCK) + 1)))
         run_left.append(left[begins][order])
         run_from.append(entries + ends - sizes[order])
-        codes.append((number[moved] << CHILD_BITS) | right[moved])
+        codes.append(((number[moved] << CHILD_BITS) | right[moved]) * LANES)
         runs, entries = runs + len(begins), entries + len(number)
     return _Lists(
         np.array([len(number) for _, number, _, _ in lists], dtype=np.int64),

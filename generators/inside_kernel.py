@@ -16,19 +16,26 @@ from .lanes import (
     ALIVE,
     DEAD,
     LANES,
+    Vector,
     load,
+    load_near,
     normalise,
+    number_at,
     plus,
     powers_of_two,
     scale_into,
     spread,
     store,
+    store_near,
     times,
     times_plus,
 )
 
 SLACK = 256
 """Powers of two by which the parts of one sum may differ before they are looked at one by one."""
+
+TOGETHER = 4
+"""Splits with one list of pairs that are worked on together."""
 
 CHILD = (1 << CHILD_BITS) - 1
 
@@ -174,9 +181,15 @@ def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, en
         scale_into(space.scaled_left, room_of(plan, k), space.beta, left_first, plan.slots[k], space.factor)
     space.pairs[: plan.num_pairs[kind] * LANES] = 0.0
     for block in range(blocks(plan, kind)):
-        for split in range(begin, end):
-            k = plan.split_left[split]
-            _form_pairs(plan, space, split, block, room_of(plan, k), place(plan, width - k, start + k)[1])
+        split = begin
+        while split < end:
+            if min(plan.alike_ahead[split], end - split) >= TOGETHER:
+                _form_pairs_of_four(plan, space, split, block, width, start)
+                split += TOGETHER
+            else:
+                k = plan.split_left[split]
+                _form_pairs(plan, space, split, block, room_of(plan, k), place(plan, width - k, start + k)[1])
+                split += 1
     _apply_rules(plan, kind, space)
     space.fresh[: plan.slots[width] * LANES] = 0.0
     close(plan, kind, space, space.fresh, 0)
@@ -189,15 +202,20 @@ def _apply_rules(plan: Plan, kind: int, space: Space) -> None:
     space.symbols[:] = 0.0
     at, end = plan.rule_from[kind], plan.rule_from[kind + 1]
     while at < end:
-        parent, even, odd = plan.rule_parent[at], spread(0.0), spread(0.0)
-        while at + 1 < end and plan.rule_parent[at + 1] == parent:
-            even = times_plus(spread(plan.rule_p[at]), load(space.pairs, plan.rule_pair[at]), even)
-            odd = times_plus(spread(plan.rule_p[at + 1]), load(space.pairs, plan.rule_pair[at + 1]), odd)
+        parent, even, odd = number_at(plan.rule_parent, at), spread(0.0), spread(0.0)
+        while at + 1 < end and number_at(plan.rule_parent, at + 1) == parent:
+            even = _add_rule(plan, space, at, even)
+            odd = _add_rule(plan, space, at + 1, odd)
             at += 2
-        if at < end and plan.rule_parent[at] == parent:
-            even = times_plus(spread(plan.rule_p[at]), load(space.pairs, plan.rule_pair[at]), even)
+        if at < end and number_at(plan.rule_parent, at) == parent:
+            even = _add_rule(plan, space, at, even)
             at += 1
         store(space.symbols, parent, plus(odd, even))
+
+
+@compiled
+def _add_rule(plan: Plan, space: Space, at: int, total: Vector) -> Vector:
+    return times_plus(spread(number_at(plan.rule_p, at)), load(space.pairs, number_at(plan.rule_pair, at)), total)
 
 
 @compiled
@@ -212,11 +230,45 @@ def room_of(plan: Plan, k: int) -> int:
 
 
 @compiled
+def _form_pairs_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
+    """`_form_pairs` for four splits with one list: a sum in the making is read and written once for all."""
+    k0, k1, k2, k3 = four(plan.split_left, split)
+    left0, left1, left2, left3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)
+    right0, right1 = place(plan, width - k0, start + k0)[1], place(plan, width - k1, start + k1)[1]
+    right2, right3 = place(plan, width - k2, start + k2)[1], place(plan, width - k3, start + k3)[1]
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        slot = plan.run_left[run]
+        a, b = load(space.scaled_left, left0 + slot), load(space.scaled_left, left1 + slot)
+        c, d = load(space.scaled_left, left2 + slot), load(space.scaled_left, left3 + slot)
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            pair, right = pair_of(plan, i)
+            total = times_plus(a, load_near(space.beta, right0, right), load_near(space.pairs, 0, pair))
+            other = times(b, load_near(space.beta, right1, right))
+            total = times_plus(c, load_near(space.beta, right2, right), total)
+            other = times_plus(d, load_near(space.beta, right3, right), other)
+            store_near(space.pairs, 0, pair, plus(total, other))
+
+
+@compiled
+def four(numbers: np.ndarray, first: int) -> tuple[int, int, int, int]:
+    return numbers[first], numbers[first + 1], numbers[first + 2], numbers[first + 3]
+
+
+@compiled
+def pair_of(plan: Plan, i: int) -> tuple[int, int]:
+    """Where a pair and its right child lie among the numbers of a width's pairs and of a span."""
+    code = number_at(plan.code, i)
+    return code >> CHILD_BITS, code & CHILD
+
+
+@compiled
 def _form_pairs(plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int) -> None:
     """pairs[B C] += left[B] right[C] for the pairs of a block, left from scaled_left, right from beta."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, left_first + plan.run_left[run])
         for i in range(plan.run_from[run], plan.run_from[run + 1]):
-            pair, right = plan.code[i] >> CHILD_BITS, load(space.beta, right_first + (plan.code[i] & CHILD))
-            store(space.pairs, pair, times_plus(left, right, load(space.pairs, pair)))
+            pair, right = pair_of(plan, i)
+            total = times_plus(left, load_near(space.beta, right_first, right), load_near(space.pairs, 0, pair))
+            store_near(space.pairs, 0, pair, total)

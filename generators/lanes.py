@@ -48,10 +48,13 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, kind.register)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, offset: Any = None) -> Any:
     vector, data = Vector(kind.dtype), context.make_array(kind)(context, builder, array).data
-    start = builder.mul(index, ir.Constant(ir.IntType(64), vector.lanes))
-    return builder.bitcast(builder.gep(data, [start]), vector.register.as_pointer())
+    place = builder.gep(data, [builder.mul(index, ir.Constant(ir.IntType(64), vector.lanes))])
+    if offset is not None:
+        # The place before does not change within a loop, so that what is left is one instruction.
+        place = builder.gep(place, [offset])
+    return builder.bitcast(place, vector.register.as_pointer())
 
 
 @intrinsic
@@ -74,6 +77,38 @@ def store(typing: Any, array: Any, i: Any, x: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.int64, x), generate
+
+
+@intrinsic
+def load_near(typing: Any, array: Any, first: Any, offset: Any) -> Any:
+    """The vector that begins `offset` numbers after the first-th of an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=4)
+
+    return Vector(array.dtype)(array, types.int64, types.int64), generate
+
+
+@intrinsic
+def store_near(typing: Any, array: Any, first: Any, offset: Any, x: Any) -> Any:
+    """The vector that begins `offset` numbers after the first-th of an array becomes x."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[3], _pointer(context, builder, signature.args[0], *arguments[:3]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, x), generate
+
+
+@intrinsic
+def number_at(typing: Any, array: Any, i: Any) -> Any:
+    """array[i] for i >= 0, without asking whether i counts from the end."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return array.dtype(array, types.int64), generate
 
 
 @intrinsic

@@ -2,10 +2,24 @@
 
 import numpy as np
 
-from .chart_plan import CHILD_BITS, Plan
+from .chart_plan import Plan
 from .compiled import compiled
-from .inside_kernel import CHILD, SLACK, Space, blocks, merge, place, room_of
-from .lanes import ALIVE, DEAD, LANES, load, normalise, powers_of_two, scale_into, spread, store, times_plus
+from .inside_kernel import SLACK, TOGETHER, Space, blocks, four, merge, pair_of, place, room_of
+from .lanes import (
+    ALIVE,
+    DEAD,
+    LANES,
+    load,
+    load_near,
+    normalise,
+    number_at,
+    powers_of_two,
+    scale_into,
+    spread,
+    store,
+    store_near,
+    times_plus,
+)
 
 EVERYWHERE = -1
 """Instead of a position: the outside scores of all spans are wanted, not only of those around one position."""
@@ -32,9 +46,10 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
     _open(plan, kind, space, first)
     at, last = plan.rule_from[kind], plan.rule_from[kind + 1]
     while at < last:
-        pair, total = plan.down_pair[at], spread(0.0)
-        while at < last and plan.down_pair[at] == pair:
-            total = times_plus(spread(plan.down_p[at]), load(space.symbols, plan.down_parent[at]), total)
+        pair, total = number_at(plan.down_pair, at), spread(0.0)
+        while at < last and number_at(plan.down_pair, at) == pair:
+            alpha = load(space.symbols, number_at(plan.down_parent, at))
+            total = times_plus(spread(number_at(plan.down_p, at)), alpha, total)
             at += 1
         store(space.pairs, pair, total)
     begin, end = plan.split_from[width], plan.split_from[width + 1]
@@ -45,7 +60,12 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
         space.wanted[k - 1, 0] = for_left and _offer(plan, space, exponents, split, left, right, space.scaled_right, k)
         space.wanted[k - 1, 1] = for_right and _offer(plan, space, exponents, split, right, left, space.scaled_left, k)
     for block in range(blocks(plan, kind)):
-        for split in range(begin, end):
+        split = begin
+        while split < end:
+            if min(plan.alike_ahead[split], end - split) >= TOGETHER and _all_wanted(plan, space, split):
+                _give_both_of_four(plan, space, split, block, width, start)
+                split += TOGETHER
+                continue
             k = plan.split_left[split]
             left_first, right_first = place(plan, k, start)[1], place(plan, width - k, start + k)[1]
             if space.wanted[k - 1, 0] and space.wanted[k - 1, 1]:
@@ -54,6 +74,17 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
                 _give_left(plan, space, split, block, space.alpha, left_first, room_of(plan, k))
             elif space.wanted[k - 1, 1]:
                 _give_right(plan, space, split, block, space.alpha, right_first, room_of(plan, k))
+            split += 1
+
+
+@compiled
+def _all_wanted(plan: Plan, space: Space, split: int) -> bool:
+    """Whether each of the next splits still gives to both sides."""
+    wanted = True
+    for i in range(split, split + TOGETHER):
+        k = plan.split_left[i]
+        wanted &= space.wanted[k - 1, 0] and space.wanted[k - 1, 1]
+    return wanted
 
 
 @compiled
@@ -111,8 +142,8 @@ def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         total = load(out, first + plan.run_left[run])
         for i in range(plan.run_from[run], plan.run_from[run + 1]):
-            right = load(space.scaled_right, room + (plan.code[i] & CHILD))
-            total = times_plus(load(space.pairs, plan.code[i] >> CHILD_BITS), right, total)
+            pair, right = pair_of(plan, i)
+            total = times_plus(load_near(space.pairs, 0, pair), load_near(space.scaled_right, room, right), total)
         store(out, first + plan.run_left[run], total)
 
 
@@ -123,8 +154,9 @@ def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarra
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, room + plan.run_left[run])
         for i in range(plan.run_from[run], plan.run_from[run + 1]):
-            to = first + (plan.code[i] & CHILD)
-            store(out, to, times_plus(load(space.pairs, plan.code[i] >> CHILD_BITS), left, load(out, to)))
+            pair, right = pair_of(plan, i)
+            total = times_plus(load_near(space.pairs, 0, pair), left, load_near(out, first, right))
+            store_near(out, first, right, total)
 
 
 @compiled
@@ -137,10 +169,47 @@ def _give_both(
         left = load(space.scaled_left, room + plan.run_left[run])
         total = load(space.alpha, left_first + plan.run_left[run])
         for i in range(plan.run_from[run], plan.run_from[run + 1]):
-            pair, child = load(space.pairs, plan.code[i] >> CHILD_BITS), plan.code[i] & CHILD
-            total = times_plus(pair, load(space.scaled_right, room + child), total)
-            store(space.alpha, right_first + child, times_plus(pair, left, load(space.alpha, right_first + child)))
+            pair_at, right = pair_of(plan, i)
+            pair = load_near(space.pairs, 0, pair_at)
+            total = times_plus(pair, load_near(space.scaled_right, room, right), total)
+            store_near(
+                space.alpha, right_first, right, times_plus(pair, left, load_near(space.alpha, right_first, right))
+            )
         store(space.alpha, left_first + plan.run_left[run], total)
+
+
+@compiled
+def _give_both_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
+    """`_give_both` for four splits with one list: each pair is read once for all."""
+    alpha, siblings = space.alpha, space.scaled_right
+    k0, k1, k2, k3 = four(plan.split_left, split)
+    room0, room1, room2, room3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)
+    left0, left1 = place(plan, k0, start)[1], place(plan, k1, start)[1]
+    left2, left3 = place(plan, k2, start)[1], place(plan, k3, start)[1]
+    right0, right1 = place(plan, width - k0, start + k0)[1], place(plan, width - k1, start + k1)[1]
+    right2, right3 = place(plan, width - k2, start + k2)[1], place(plan, width - k3, start + k3)[1]
+    at = plan.list_from[plan.split_list[split]] + block
+    for run in range(plan.block_from[at], plan.block_from[at + 1]):
+        slot = plan.run_left[run]
+        a, b = load(space.scaled_left, room0 + slot), load(space.scaled_left, room1 + slot)
+        c, d = load(space.scaled_left, room2 + slot), load(space.scaled_left, room3 + slot)
+        total0, total1 = load(alpha, left0 + slot), load(alpha, left1 + slot)
+        total2, total3 = load(alpha, left2 + slot), load(alpha, left3 + slot)
+        for i in range(plan.run_from[run], plan.run_from[run + 1]):
+            pair_at, right = pair_of(plan, i)
+            pair = load_near(space.pairs, 0, pair_at)
+            total0 = times_plus(pair, load_near(siblings, room0, right), total0)
+            store_near(alpha, right0, right, times_plus(pair, a, load_near(alpha, right0, right)))
+            total1 = times_plus(pair, load_near(siblings, room1, right), total1)
+            store_near(alpha, right1, right, times_plus(pair, b, load_near(alpha, right1, right)))
+            total2 = times_plus(pair, load_near(siblings, room2, right), total2)
+            store_near(alpha, right2, right, times_plus(pair, c, load_near(alpha, right2, right)))
+            total3 = times_plus(pair, load_near(siblings, room3, right), total3)
+            store_near(alpha, right3, right, times_plus(pair, d, load_near(alpha, right3, right)))
+        store(alpha, left0 + slot, total0)
+        store(alpha, left1 + slot, total1)
+        store(alpha, left2 + slot, total2)
+        store(alpha, left3 + slot, total3)
 
 
 @compiled
