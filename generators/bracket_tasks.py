@@ -1,4 +1,4 @@
-"""How many brackets are open after some words: the task of the bracket languages (Liu et al. 2022, section 6)."""
+"""How many brackets are open after some words: the tasks of the bracket languages (Liu et al. 2022, section 6)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..estimate import Estimate
+from .language import Language
 from .sentences import Sentences
 from .tasks import Task
 
@@ -42,3 +43,22 @@ class OpenBrackets(Task):
 
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         return Estimate(1.0, 0.0, num_sentences)
+
+
+class Mismatches(OpenBrackets):
+    """g(x), the number of ( (word 0) minus the number of ) (word 1), at T brackets drawn uniformly and independently.
+
+        P(g(x) = 2 k - T) = C(T, k) / 2^T,   k = 0 .. T
+
+    The downstream task and distribution of Liu et al. 2022, section 6, equation 2; they fit g by least squares, here
+    each value is a class. x is balanced where g(x) = 0; every other input is impossible in the language.
+    """
+
+    own_inputs = True
+
+    def __init__(self, name: str, length: int) -> None:
+        super().__init__(name, length, [True, False], range(-length, length + 1, 2))
+
+    def inputs(self, language: Language, num_sentences: int, generator: torch.Generator) -> Sentences:
+        tokens = torch.randint(2, (num_sentences, self.words), generator=generator, device=language.device)
+        return Sentences(tokens, torch.full((num_sentences,), self.words, device=language.device))

@@ -18,6 +18,7 @@ from ..estimate import Estimate
 from .sentences import Sentences
 
 if TYPE_CHECKING:
+    from .language import Language
     from .pcfg import PCFG
 
 NONE = "none"
@@ -48,6 +49,12 @@ class Task(ABC):
 
     name: str
     classes: tuple[str, ...]
+    own_inputs = False
+    """Whether `inputs` are no sample of the language: its conditionals and its corpora then say nothing of this task."""
+
+    def inputs(self, language: "Language", num_sentences: int, generator: torch.Generator) -> Sentences:
+        """num_sentences independent sentences for probes to learn and be tested on: the language's, unless own_inputs."""
+        return language.sample(num_sentences, generator)
 
     @abstractmethod
     def labels(self, sentences: Sentences) -> Tensor:
@@ -55,7 +62,7 @@ class Task(ABC):
 
     @abstractmethod
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
-        """The accuracy of the best classifier that reads the words, by exact posteriors over sampled sentences."""
+        """The accuracy of the best classifier that reads the words, by exact posteriors over sampled inputs."""
 
 
 @dataclass(frozen=True)

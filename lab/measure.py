@@ -32,6 +32,8 @@ Row = dict[str, Any]
 BASELINES = ("majority", "lookup", "bayes")
 """Probe methods that belong to the language and its task, not to a model."""
 
+NO_LOOKUP = "the language's conditionals are not defined at this task's own inputs"
+
 
 def find_task(language: Language, name: str) -> Task:
     """The task by its name. Raises InputError, naming the nearest."""
@@ -109,7 +111,8 @@ def measure_probe(run: Run, task_name: str, config: ProbeConfig, step: int | Non
 def measure_baselines(language: Language, task_name: str, config: ProbeConfig, file: Path) -> Iterator[Row]:
     """What stands beside every probe of a task: majority class, a probe on the look-up table, the Bayes optimum.
 
-    The rows are kept in the file; they belong to the language and have no step.
+    The rows are kept in the file; they belong to the language and have no step. A task with inputs of its own has no
+    look-up table: instead comes a row of value null that says so under the key skipped, and is not kept.
     """
     task, samples = find_task(language, task_name), {k: v for k, v in asdict(config).items() if k != "l2"}
     tasks = random_stream(config.seed, "tasks", device=language.device)
@@ -121,6 +124,10 @@ def measure_baselines(language: Language, task_name: str, config: ProbeConfig, f
     for method in BASELINES:
         key: Row = {"model": None, "parameters": None, "seed": None, "step": None}
         key |= {"what": "probe", "method": method, "task": task_name, "settings": _settings(config)}
+        if method == "lookup" and task.own_inputs:
+            nothing = {"value": None, "stderr": None, "n": 0, "unit": "accuracy", "skipped": NO_LOOKUP}
+            yield key | nothing | {"seconds": 0.0, "satlab": __version__}
+            continue
 
         def take(method: str = method) -> list[Row]:
             return [_values(sources[method]()) | {"unit": "accuracy"}]

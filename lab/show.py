@@ -65,7 +65,7 @@ def describe(
     floor = language.loss_floor(samples, random_stream(seed, "floor", device=language.device), "one", on_sentences)
     found["floor"] = floor
     found["tasks"] = [
-        _task(task, sentences, samples, random_stream(seed, "tasks", i, device=language.device))
+        _task(task, language, sentences, random_stream(seed, "tasks", i, device=language.device))
         for i, task in enumerate(list(language.tasks.values())[:MOST_TASKS])
     ]
     found["more_tasks"] = max(0, len(language.tasks) - MOST_TASKS)
@@ -123,8 +123,10 @@ def _(language: HMM, sentences: Sentences) -> list[Description]:
     return [{"states": states} for states in (sentences.latents["states"] + 1).tolist()]
 
 
-def _task(task: Task, sentences: Sentences, samples: int, generator: torch.Generator) -> Description:
-    """The shares of the classes among the sentences, and the best accuracy of anyone who reads the words."""
+def _task(task: Task, language: Language, sentences: Sentences, generator: torch.Generator) -> Description:
+    """The shares of the classes among the task's inputs, and the best accuracy of anyone who reads the words."""
+    if task.own_inputs:
+        sentences = task.inputs(language, len(sentences), generator)
     labels = task.labels(sentences)
     shares = torch.bincount(labels, minlength=len(task.classes)).double() / len(sentences)
     order = shares.argsort(descending=True, stable=True)[:MOST_CLASSES].tolist()
@@ -132,7 +134,7 @@ def _task(task: Task, sentences: Sentences, samples: int, generator: torch.Gener
         "name": task.name,
         "num_classes": len(task.classes),
         "majority": Estimate.from_samples((labels == shares.argmax()).double()),
-        "bayes": task.bayes_accuracy(samples, generator),
+        "bayes": task.bayes_accuracy(len(sentences), generator),
         "shares": {task.classes[c]: float(shares[c]) for c in order if shares[c] > 0},
     }
 

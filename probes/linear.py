@@ -28,15 +28,15 @@ def linear_probe(
 
         min_W  mean_i -log softmax(W h(x_i) + b)[label_i] + l2 / 2 ||W||^2
 
-    Each of `seeds` repeats draws its own training and test sentences, the same ones for every model; value and stderr
-    are over the repeats, n = seeds. Liu et al. 2022 (section 3) train the same layer by AdamW.
+    Each of `seeds` repeats draws its own training and test sentences, `task.inputs`, the same ones for every model;
+    value and stderr are over the repeats, n = seeds. Liu et al. 2022 (section 3) train the same layer by AdamW.
 
-    Raises InputError where a number is not positive.
+    Raises InputError where a number is not positive, and for the look-up table at inputs the language cannot produce.
     """
     _check(train_sentences, test_sentences, seeds, l2)
     accuracies = [
         _fit(model, train, test, task, l2)
-        for train, test in _samples(language, train_sentences, test_sentences, seeds, seed)
+        for train, test in _samples(language, task, train_sentences, test_sentences, seeds, seed)
     ]
     return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
 
@@ -53,17 +53,17 @@ def majority_class(
     _check(train_sentences, test_sentences, seeds, 1.0)
     accuracies = [
         (task.labels(test) == task.labels(train).mode().values).double().mean().item()
-        for train, test in _samples(language, train_sentences, test_sentences, seeds, seed)
+        for train, test in _samples(language, task, train_sentences, test_sentences, seeds, seed)
     ]
     return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
 
 
 def _samples(
-    language: Language, train_sentences: int, test_sentences: int, seeds: int, seed: int
+    language: Language, task: Task, train_sentences: int, test_sentences: int, seeds: int, seed: int
 ) -> Iterator[tuple[Sentences, Sentences]]:
     for repeat in range(seeds):
         generator = random_stream(seed, "probe", repeat, device=language.device)
-        sentences = language.sample(train_sentences + test_sentences, generator)
+        sentences = task.inputs(language, train_sentences + test_sentences, generator)
         yield sentences[:train_sentences], sentences[train_sentences:]
 
 

@@ -1,7 +1,9 @@
 """Balanced brackets (Liu et al. 2022, section 6) against the enumeration of all strings of brackets."""
 
 import itertools
+import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +13,10 @@ from oracles import Enumeration
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
+from satlab.lab.config import ProbeConfig
+from satlab.lab.measure import measure_baselines
+from satlab.lab.show import describe
+from satlab.probes import majority_class
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 LENGTHS = [2, 4, 8]
@@ -138,9 +144,83 @@ def test_difference_tasks(words):
     assert (estimate.value, estimate.stderr, estimate.n) == (1.0, 0.0, 10)
 
 
+def mismatches(string):
+    return string.count("(") - string.count(")")
+
+
+def test_mismatches_of_all_strings(pair):
+    """g of every string of brackets, balanced or not, by counting characters."""
+    language, _ = pair
+    task, strings = language.tasks["mismatches"], all_strings(language.max_length)
+    labels = task.labels(Sentences(*encode(language, strings)))
+    assert [int(task.classes[label]) for label in labels.tolist()] == list(map(mismatches, strings))
+    assert sorted(set(map(mismatches, strings))) == list(map(int, task.classes))
+    estimate = task.bayes_accuracy(10, generator())
+    assert (estimate.value, estimate.stderr, estimate.n) == (1.0, 0.0, 10)
+
+
+def test_inputs_of_mismatches_are_uniform_over_all_strings():
+    language = load_language({"family": "brackets", "length": 6})
+    task = language.tasks["mismatches"]
+    inputs = task.inputs(language, 40_000, generator(3))
+    assert task.own_inputs
+    assert inputs.tokens.dtype == torch.int64
+    assert inputs.lengths.tolist() == [6] * 40_000
+    assert_frequencies(word_tuples(language, inputs), dict.fromkeys(all_strings(6), 2.0**-6))
+    again = task.inputs(language, 40_000, generator(3))
+    assert torch.equal(inputs.tokens, again.tokens)
+
+
+def most_frequent(length):
+    """The share of the most frequent g among all strings, by counting."""
+    return max(Counter(map(mismatches, all_strings(length))).values()) / 2**length
+
+
+def test_majority_class_of_mismatches_is_over_its_own_inputs():
+    """C(4, 2) / 2^4 = 3/8 of the inputs have as many of both; of the language's sentences all have."""
+    language = load_language({"family": "brackets", "length": 4})
+    assert most_frequent(4) == 3 / 8
+    found = majority_class(language, language.tasks["mismatches"], 2000, 4000, 5)
+    assert found.stderr < 0.02
+    assert abs(found.value - most_frequent(4)) < 4 * math.sqrt(3 / 8 * 5 / 8 / 20_000)
+
+
+def test_show_describes_mismatches_over_its_own_inputs():
+    language = load_language({"family": "brackets", "length": 6})
+    found = describe(language, "brackets", language.sample(4000, generator(4)), 1, 0)
+    task = {task["name"]: task for task in found["tasks"]}["mismatches"]
+    counts = Counter(map(mismatches, all_strings(6)))
+    for name, share in task["shares"].items():
+        p = counts[int(name)] / 64
+        assert abs(share - p) < 4.5 * math.sqrt(p * (1 - p) / 4000)
+    assert set(task["shares"]) >= {"0", "2", "-2"}
+    assert task["bayes"] == {"value": 1.0, "stderr": 0.0, "n": 4000}
+
+
+def test_baselines_of_mismatches_have_no_look_up_table(tmp_path):
+    """A row says so and is not kept, however often they are asked for; the other tasks have theirs."""
+    language, file = load_language({"family": "brackets", "length": 4}), tmp_path / "results.jsonl"
+    config = ProbeConfig(train_sentences=400, test_sentences=2000, seeds=2)
+    rows = list(measure_baselines(language, "mismatches", config, file))
+    assert [(row["method"], row["n"]) for row in rows] == [("majority", 2), ("lookup", 0), ("bayes", 2000)]
+    assert rows[0]["value"] == pytest.approx(most_frequent(4), abs=4 * math.sqrt(3 / 8 * 5 / 8 / 4000))
+    assert (rows[1]["value"], rows[1]["stderr"]) == (None, None)
+    assert rows[1]["skipped"] == "the language's conditionals are not defined at this task's own inputs"
+    assert set(rows[1]) == {*rows[0], "skipped"}
+    assert rows[2]["value"] == 1.0
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert kept == [rows[0], rows[2]]
+    assert list(measure_baselines(language, "mismatches", config, file)) == rows
+    others = list(measure_baselines(language, "difference-2", config, file))
+    assert [row["method"] for row in others] == ["majority", "lookup", "bayes"]
+    assert others[1]["value"] > 0.99
+
+
 def test_default_tasks():
-    assert list(load_language("brackets").tasks) == ["difference-4", "difference-8", "difference-12"]
-    assert list(load_language({"family": "brackets", "length": 2}).tasks) == ["difference-1"]
+    names = ["mismatches", "difference-4", "difference-8", "difference-12"]
+    assert list(load_language("brackets").tasks) == names
+    assert list(load_language({"family": "brackets", "length": 2}).tasks) == ["mismatches", "difference-1"]
+    assert list(load_language({"family": "brackets", "length": 2, "task_positions": []}).tasks) == ["mismatches"]
 
 
 @pytest.mark.parametrize("positions", [None, [], [5, 1]])

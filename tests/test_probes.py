@@ -1,7 +1,5 @@
 """Frozen features, the linear probe over its repeats, and the majority class."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,26 +7,13 @@ from networks import NETWORKS, demo_hmm, gap, grammar_language, padded_sentences
 from scipy.optimize import minimize
 
 from satlab.errors import InputError
-from satlab.generators import Sentences
+from satlab.estimate import Estimate
+from satlab.generators import Sentences, Task, load_language
 from satlab.models import build_model
 from satlab.models.interface import MaskedLM
 from satlab.probes import concatenated_features, features, linear_probe, majority_class
 
 FEW = {"train_sentences": 300, "test_sentences": 200, "seeds": 3}
-
-
-class Recorder:
-    """The language, with every sample that is drawn from it kept."""
-
-    def __init__(self, language):
-        self.language, self.drawn = language, []
-
-    def __getattr__(self, name):
-        return getattr(self.language, name)
-
-    def sample(self, *arguments, **options):
-        self.drawn.append(self.language.sample(*arguments, **options))
-        return self.drawn[-1]
 
 
 class OneHot(MaskedLM):
@@ -47,13 +32,38 @@ class OneHot(MaskedLM):
         return features
 
 
-def task(name, classes, label):
-    return SimpleNamespace(name=name, classes=tuple(map(str, range(classes))), labels=label)
+class Labelled(Task):
+    """label(sentences) in so many classes."""
+
+    def __init__(self, classes, label):
+        self.classes, self.label = tuple(map(str, range(classes))), label
+
+    def labels(self, sentences):
+        return self.label(sentences)
+
+    def bayes_accuracy(self, num_sentences, generator):
+        return Estimate(1.0, 0.0, num_sentences)
 
 
-FIRST_WORD = task("first", 10, lambda s: s.tokens[:, 0])
-PARITY = task("parity", 2, lambda s: (s.tokens[:, 0] + s.tokens[:, 3]) % 2)
-ALWAYS_2 = task("constant", 4, lambda s: torch.full_like(s.lengths, 2))
+class Elsewhere(Labelled):
+    """Ten words at random for a sentence, of which the first two are 7 or 8; what is drawn is kept."""
+
+    own_inputs = True
+
+    def __init__(self, classes, label):
+        super().__init__(classes, label)
+        self.drawn = []
+
+    def inputs(self, language, num_sentences, generator):
+        tokens = torch.randint(language.vocab_size, (num_sentences, 8), generator=generator)
+        tokens[:, :2] = 7 + torch.randint(2, (num_sentences, 2), generator=generator)
+        self.drawn.append(Sentences(tokens, torch.full((num_sentences,), 8)))
+        return self.drawn[-1]
+
+
+FIRST_WORD = Labelled(10, lambda s: s.tokens[:, 0])
+PARITY = Labelled(2, lambda s: (s.tokens[:, 0] + s.tokens[:, 3]) % 2)
+ALWAYS_2 = Labelled(4, lambda s: torch.full_like(s.lengths, 2))
 
 
 # ---- features
@@ -97,13 +107,13 @@ def test_features_of_a_network_with_dropout_are_those_without():
 # ---- the probe
 
 
-def test_all_models_are_probed_on_the_same_sentences():
+def test_all_models_are_probed_on_the_same_sentences(record):
     drawn = []
     for name in ("lookup", "bert-1x16", "lstm-1x16"):
-        language = Recorder(demo_hmm())
+        language = record(demo_hmm())
         linear_probe(build_model(name, language.language), language, FIRST_WORD, 40, 30, 2, seed=3)
         drawn.append(torch.cat([s.tokens for s in language.drawn]))
-    language = Recorder(demo_hmm())
+    language = record(demo_hmm())
     majority_class(language, FIRST_WORD, 40, 30, 2, seed=3)
     drawn.append(torch.cat([s.tokens for s in language.drawn]))
     assert all(torch.equal(drawn[0], other) for other in drawn[1:])
@@ -162,8 +172,8 @@ def scipys_accuracy(x, labels, x_test, labels_test, classes, l2):
     return np.mean((x_test @ table[:, :-1].T + table[:, -1]).argmax(1) == labels_test.numpy())
 
 
-def test_value_and_stderr_are_over_the_repeats():
-    recorder = Recorder(demo_hmm())
+def test_value_and_stderr_are_over_the_repeats(record):
+    recorder = record(demo_hmm())
     state, model = recorder.tasks["state-3"], OneHot(recorder)
     found = linear_probe(model, recorder, state, 250, 150, 4, l2=1e-2)
     accuracies = []
@@ -176,8 +186,8 @@ def test_value_and_stderr_are_over_the_repeats():
     assert found.n == 4
 
 
-def test_majority_is_the_training_sets_most_frequent_label():
-    recorder = Recorder(demo_hmm())
+def test_majority_is_the_training_sets_most_frequent_label(record):
+    recorder = record(demo_hmm())
     found = majority_class(recorder, FIRST_WORD, 60, 500, 5)
     accuracies = []
     for sentences in recorder.drawn:
@@ -186,6 +196,32 @@ def test_majority_is_the_training_sets_most_frequent_label():
     assert len(recorder.drawn) == 5
     assert found.value == pytest.approx(np.mean(accuracies), abs=1e-12)
     assert found.stderr == pytest.approx(np.std(accuracies, ddof=1) / 5**0.5, abs=1e-12)
+
+
+def test_a_task_with_inputs_of_its_own_is_probed_on_them_alone(record):
+    """Both repeats of the majority class by counting, and the probe on the same draws; the language draws nothing."""
+    recorder, task = record(demo_hmm()), Elsewhere(10, lambda s: s.tokens[:, 0])
+    majority = majority_class(recorder, task, 300, 500, 2)
+    shares = []
+    for sentences in task.drawn:
+        first = sentences.tokens[:, 0].numpy()
+        shares.append(np.mean(first[300:] == np.bincount(first[:300]).argmax()))
+    assert majority.value == pytest.approx(np.mean(shares), abs=1e-12)
+    assert linear_probe(OneHot(recorder), recorder, task, 300, 500, 2).value > 0.99
+    assert [len(sentences) for sentences in task.drawn] == [800] * 4
+    assert all(torch.equal(task.drawn[i].tokens, task.drawn[i + 2].tokens) for i in range(2))
+    assert not torch.equal(task.drawn[0].tokens, task.drawn[1].tokens)
+    assert recorder.drawn == []
+
+
+def test_mismatches_are_read_off_the_words_and_not_off_the_look_up_table():
+    """The number of mismatches is a sum over words; the language's conditionals are not defined at most inputs."""
+    language = load_language({"family": "brackets", "length": 6})
+    task = language.tasks["mismatches"]
+    assert linear_probe(OneHot(language), language, task, 2000, 1000, 2).value > 0.99
+    with pytest.raises(InputError, match="impossible in this language") as error:
+        linear_probe(build_model("lookup", language), language, task, 50, 50, 1)
+    assert "\n" not in str(error.value)
 
 
 def test_one_repeat_has_no_standard_error():

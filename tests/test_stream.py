@@ -16,20 +16,6 @@ from satlab.generators.stream import Stream, evaluation_set, mask_sentences
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 
 
-class Recorder:
-    """The language, with every sample that is drawn from it kept."""
-
-    def __init__(self, language):
-        self.language, self.drawn = language, []
-
-    def __getattr__(self, name):
-        return getattr(self.language, name)
-
-    def sample(self, *arguments, **options):
-        self.drawn.append(self.language.sample(*arguments, **options))
-        return self.drawn[-1]
-
-
 def same(one, other):
     return all(torch.equal(getattr(one, f), getattr(other, f)) for f in ("inputs", "rows", "positions", "targets"))
 
@@ -73,8 +59,8 @@ def test_batches_leave_the_global_random_state_alone():
 
 @pytest.mark.parametrize("masking", MASKINGS)
 @pytest.mark.parametrize("make", [demo_hmm, grammar_language])
-def test_targets_are_the_hidden_words_and_nothing_else_changes(make, masking):
-    language = Recorder(make())
+def test_targets_are_the_hidden_words_and_nothing_else_changes(make, masking, record):
+    language = record(make())
     for step in range(1, 6):
         batch = Stream(language, 32, 3, masking).batch(step)
         check_masked(batch, language.drawn[-1], language)
@@ -90,15 +76,15 @@ def test_one_hides_one_word_a_sentence_uniformly():
 
 
 @pytest.mark.parametrize(("masking", "rate"), [("bernoulli", 0.15), ("bernoulli:0.4", 0.4), ("bernoulli:1", 1.0)])
-def test_bernoulli_hides_every_word_with_its_rate(masking, rate):
-    language = Recorder(grammar_language())
+def test_bernoulli_hides_every_word_with_its_rate(masking, rate, record):
+    language = record(grammar_language())
     batch = Stream(language, 4000, 1, masking).batch(1)
     words = int(language.drawn[-1].lengths.sum())
     assert abs(len(batch.rows) - rate * words) <= 4.5 * math.sqrt(words * rate * (1 - rate))
 
 
-def test_mask_sentences_accepts_hiding_nothing_and_everything():
-    language = Recorder(grammar_language())
+def test_mask_sentences_accepts_hiding_nothing_and_everything(record):
+    language = record(grammar_language())
     Stream(language, 6, 0).batch(1)
     sentences = language.drawn[-1]
     nothing = torch.zeros_like(sentences.tokens, dtype=torch.bool)
@@ -110,8 +96,8 @@ def test_mask_sentences_accepts_hiding_nothing_and_everything():
 
 
 @pytest.mark.parametrize("masking", MASKINGS)
-def test_truth_is_the_languages_conditional_at_the_hidden_position(masking):
-    language = Recorder(grammar_language())
+def test_truth_is_the_languages_conditional_at_the_hidden_position(masking, record):
+    language = record(grammar_language())
     held_out = evaluation_set(language, 48, 2, masking)
     sentences, batch = language.drawn[-1], held_out.batch
     for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
@@ -125,8 +111,8 @@ def test_truth_is_the_languages_conditional_at_the_hidden_position(masking):
 
 
 @pytest.mark.parametrize("masking", MASKINGS)
-def test_truth_is_what_listing_all_sentences_gives(masking):
-    language = Recorder(grammar_language())
+def test_truth_is_what_listing_all_sentences_gives(masking, record):
+    language = record(grammar_language())
     enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH)
     held_out = evaluation_set(language, 40, 5, masking)
     sentences, batch = language.drawn[-1], held_out.batch
@@ -136,8 +122,8 @@ def test_truth_is_what_listing_all_sentences_gives(masking):
     assert held_out.truth.dtype == torch.float64
 
 
-def test_truth_does_not_depend_on_the_hidden_words():
-    language = Recorder(demo_hmm())
+def test_truth_does_not_depend_on_the_hidden_words(record):
+    language = record(demo_hmm())
     held_out = evaluation_set(language, 32, 0, "bernoulli:0.5")
     tokens, hidden = language.drawn[-1].tokens.clone(), held_out.batch.inputs == language.mask_id
     tokens[hidden] = 3
@@ -145,8 +131,8 @@ def test_truth_does_not_depend_on_the_hidden_words():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_held_out_sentences_are_none_that_training_draws(seed):
-    language = Recorder(demo_hmm())
+def test_held_out_sentences_are_none_that_training_draws(seed, record):
+    language = record(demo_hmm())
     evaluation_set(language, 64, seed)
     held_out = language.drawn[-1].tokens
     for step in range(60):

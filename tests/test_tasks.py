@@ -142,6 +142,17 @@ def test_tasks_of_a_layered_grammar():
         assert float(task.posterior(sentences)[:, -1].max()) < 1e-10
 
 
+@pytest.mark.parametrize("name", ["demo-hmm", "demo-pcfg", "dyck-2"])
+def test_inputs_of_a_task_are_the_languages_sentences(name):
+    language = load_language(name)
+    expected = language.sample(20, generator(7))
+    for task in language.tasks.values():
+        found = task.inputs(language, 20, generator(7))
+        assert not task.own_inputs
+        assert torch.equal(found.tokens, expected.tokens)
+        assert torch.equal(task.labels(found), task.labels(expected))
+
+
 def test_unknown_symbol_in_a_task():
     with pytest.raises(InputError, match="unknown nonterminal 'AA': did you mean 'A'"):
         PCFG(read_text(CHAINS), 5, {"A": Span(None, ("AA",))})

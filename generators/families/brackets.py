@@ -17,7 +17,7 @@ import yaml
 from torch import Tensor
 
 from ...errors import InputError
-from ..bracket_tasks import OpenBrackets, default_prefixes
+from ..bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 from ..language import Language
 from ..sentences import Sentences
 from ..tasks import Task, checked_positions
@@ -103,9 +103,13 @@ class BalancedBrackets(Language):
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """difference-L: the number of ( minus the number of ) among the first L words (the paper's g, of a prefix)."""
+        """mismatches: the paper's g, the number of ( minus the number of ), at independent uniform brackets.
+
+        difference-L: the same number among the first L words of the language's own sentences.
+        """
         prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
-        return {f"difference-{words}": self._difference(words) for words in prefixes}
+        differences = {f"difference-{words}": self._difference(words) for words in prefixes}
+        return {"mismatches": Mismatches("mismatches", self.max_length)} | differences
 
     def _difference(self, words: int) -> Task:
         most = min(words, self.max_length - words)
