@@ -12,8 +12,8 @@ import numpy as np
 from .grammar import Rules
 from .lanes import LANES
 
-BLOCK = 256
-"""Pairs whose sums stay in the first-level cache while the splits of a span go by."""
+BLOCK = 1024
+"""Pairs whose sums stay in cache while the splits of a span go by."""
 
 CHILD_BITS = 32
 """A pair's number and its right slot are read as one integer, (number << CHILD_BITS | slot) * LANES."""
