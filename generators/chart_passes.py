@@ -8,7 +8,7 @@ import numpy as np
 from .chart_plan import Plan
 from .compiled import compiled, compiled_pass
 from .inside_kernel import Space, clear, inside_cell, inside_leaf, make_space, place
-from .lanes import ALIVE, DEAD, LANES
+from .lanes import ALIVE, DEAD, LANES, vectors
 from .outside_kernel import EVERYWHERE, outside_cell, outside_leaf
 from .parallel import in_parallel
 
@@ -72,7 +72,7 @@ def _load(leaf_scores: np.ndarray, first: int, end: int, position: int, out: np.
 
 @compiled_pass
 def _grow(plan: Plan, space: Space, leaf_scores: np.ndarray, first: int, last: int) -> None:
-    scores = np.empty(leaf_scores.shape[2] * LANES)
+    scores = vectors(leaf_scores.shape[2], leaf_scores)
     for start in range(plan.length):
         _load(leaf_scores, first, last, start, scores)
         inside_leaf(plan, space, start, scores)
@@ -184,7 +184,7 @@ def _next_leaves(
     end: int,
 ) -> None:
     space = make_space(plan, True)
-    scores = np.empty(leaf_scores.shape[2] * LANES)
+    scores = vectors(leaf_scores.shape[2], leaf_scores)
     exponents = np.empty(LANES, np.int64)
     for first in range(begin, end, LANES):
         rows = min(LANES, end - first)

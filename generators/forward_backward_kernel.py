@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .compiled import compiled, compiled_pass
-from .lanes import WIDTH, larger, load, plus, spread, store, times, times_plus
+from .lanes import WIDTH, larger, load, number_at, plus, spread, store, times, times_plus, vectors
 from .parallel import in_parallel
 
 COLUMNS = 8
@@ -69,15 +69,15 @@ def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.nda
         for j in range(0, columns, COLUMNS):
             s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
             for i in range(rows):
-                value = load(x, at + b * stride + i)
-                s0 = times_plus(value, spread(matrices[b, i, j]), s0)
-                s1 = times_plus(value, spread(matrices[b, i, j + 1]), s1)
-                s2 = times_plus(value, spread(matrices[b, i, j + 2]), s2)
-                s3 = times_plus(value, spread(matrices[b, i, j + 3]), s3)
-                s4 = times_plus(value, spread(matrices[b, i, j + 4]), s4)
-                s5 = times_plus(value, spread(matrices[b, i, j + 5]), s5)
-                s6 = times_plus(value, spread(matrices[b, i, j + 6]), s6)
-                s7 = times_plus(value, spread(matrices[b, i, j + 7]), s7)
+                value, entry = load(x, at + b * stride + i), (b * rows + i) * columns + j
+                s0 = times_plus(value, spread(number_at(matrices, entry)), s0)
+                s1 = times_plus(value, spread(number_at(matrices, entry + 1)), s1)
+                s2 = times_plus(value, spread(number_at(matrices, entry + 2)), s2)
+                s3 = times_plus(value, spread(number_at(matrices, entry + 3)), s3)
+                s4 = times_plus(value, spread(number_at(matrices, entry + 4)), s4)
+                s5 = times_plus(value, spread(number_at(matrices, entry + 5)), s5)
+                s6 = times_plus(value, spread(number_at(matrices, entry + 6)), s6)
+                s7 = times_plus(value, spread(number_at(matrices, entry + 7)), s7)
             here = to + b * columns + j
             store(out, here, s0)
             store(out, here + 1, s1)
@@ -116,11 +116,7 @@ def _forward_backward(
     """margins [T * states, lanes] and log_z [lanes] from scores [T * states, lanes]."""
     padded, lanes = len(start), len(log_z)
     length = len(scores) // (padded * lanes)
-    joint, back, factor = (
-        np.empty(padded * lanes, scores.dtype),
-        np.empty(padded * lanes, scores.dtype),
-        np.empty(lanes, scores.dtype),
-    )
+    joint, back, factor = vectors(padded, scores), vectors(padded, scores), vectors(1, scores)
     for state in range(padded):
         store(margins, state, spread(start[state]))
     log_z[:] = 0.0
@@ -162,8 +158,8 @@ def _margins(
 ) -> None:
     _, length, states = leaf_scores.shape
     size, block, lanes = onward.shape[1], onward.shape[2], WIDTH // leaf_scores.itemsize
-    scores = np.zeros(length * len(start) * lanes, leaf_scores.dtype)
-    margins, logs = np.empty_like(scores), np.empty(lanes)
+    scores, margins = vectors(length * len(start), leaf_scores), vectors(length * len(start), leaf_scores)
+    logs = np.empty(lanes)
     for first in range(begin, end, lanes):
         for t in range(length):
             for lane in range(lanes):
@@ -195,10 +191,8 @@ def _conditionals(
     end: int,
 ) -> None:
     length, padded, lanes = words.shape[1], len(start), WIDTH // out.itemsize
-    scores = np.empty(length * padded * lanes, out.dtype)
-    margins, logs = np.empty_like(scores), np.empty(lanes)
-    joint = np.empty(emission.shape[0] * emission.shape[2] * lanes, out.dtype)
-    total = np.empty(lanes, out.dtype)
+    scores, margins, logs = vectors(length * padded, out), vectors(length * padded, out), np.empty(lanes)
+    joint, total = vectors(emission.shape[0] * emission.shape[2], out), vectors(1, out)
     for first in range(begin, end, lanes):
         for t in range(length):
             for lane in range(lanes):

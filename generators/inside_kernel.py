@@ -29,6 +29,7 @@ from .lanes import (
     store_near,
     times,
     times_plus,
+    vectors,
 )
 
 SLACK = 256
@@ -63,16 +64,16 @@ def make_space(plan: Plan, with_outside: bool) -> Space:
     slots, cells, widest = plan.first_slot[-1], plan.first_cell[-1], plan.widest
     outside_slots = slots if with_outside else 0
     return Space(
-        np.zeros(slots * LANES),
+        vectors(slots, plan.rule_p),
         np.full((cells, LANES), DEAD),
-        np.zeros(outside_slots * LANES),
+        vectors(outside_slots, plan.rule_p),
         np.full((cells, LANES), DEAD),
-        np.zeros(plan.num_pairs.max() * LANES),
-        np.zeros(plan.num_symbols * LANES),
-        np.zeros(widest * LANES),
+        vectors(plan.num_pairs.max(), plan.rule_p),
+        vectors(plan.num_symbols, plan.rule_p),
+        vectors(widest, plan.rule_p),
         np.full(LANES, DEAD),
-        np.zeros(plan.length * widest * LANES),
-        np.zeros(plan.length * widest * LANES),
+        vectors(plan.length * widest, plan.rule_p),
+        vectors(plan.length * widest, plan.rule_p),
         np.zeros((plan.length, 2), np.bool_),
         np.ones(LANES),
         np.ones(LANES),

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .compiled import compiled
+from .compiled import compiled, compiled_pass
 
 WIDTH = 64
 """Bytes of a vector."""
@@ -102,7 +102,7 @@ def store_near(typing: Any, array: Any, first: Any, offset: Any, x: Any) -> Any:
 
 @intrinsic
 def number_at(typing: Any, array: Any, i: Any) -> Any:
-    """array[i] for i >= 0, without asking whether i counts from the end."""
+    """The i-th number of an array of any shape, i >= 0: nothing asks whether i counts from the end."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -165,6 +165,14 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
     return x(x, y), generate
+
+
+@compiled_pass
+def vectors(count: int, like: np.ndarray) -> np.ndarray:
+    """count vectors of zeros, numbers as in `like`; they begin where a line of the cache does, so that none lies across two."""
+    raw = np.zeros((count + 1) * (WIDTH // like.itemsize), like.dtype)
+    first = (-raw.ctypes.data % WIDTH) // like.itemsize
+    return raw[first : first + count * (WIDTH // like.itemsize)]
 
 
 @compiled
