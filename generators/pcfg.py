@@ -5,7 +5,7 @@
 Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisner 2016).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,14 @@ import yaml
 from torch import Tensor
 
 from ..errors import InputError, unknown
-from .chart import Charts, InsideTables, closure
+from .chart import InsideTables
 from .chart_passes import next_leaves
 from .derivation_sampler import DerivationSampler
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
 from .language import MEMORY_BUDGET
-from .latent import LatentLanguage
 from .log_partition import START, LogPartition, leaf_margins, prefix_scores
+from .mixed_lengths import MixedLengths
+from .prefix import prefix_factors, walks_to
 from .sentences import Sentences
 from .tasks import InsideArgmax, Span, Task, TreeSymbol
 
@@ -37,7 +38,7 @@ MOST_UNARY_STEPS = 1000
 """How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
 
 
-class PCFG(LatentLanguage):
+class PCFG(MixedLengths):
     """The language of a checked grammar, over sentences of at most max_length words.
 
     max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
@@ -135,7 +136,7 @@ class PCFG(LatentLanguage):
         return here if self.device.type == "cpu" else here + self.tables.floats_per_sentence(length)
 
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """See `Language`: exact under the bound on the length. It is computed on the CPU; O(T) inside passes a sentence."""
+        """See `Language`: exact under the bound on the length, by one inside and one outside pass, on the CPU."""
         tokens, lengths = self.checked_beginnings(tokens, lengths)
         n, longest = tokens.shape
         emission, plan = self.emission.cpu(), self.tables.beginnings_plan()
@@ -172,6 +173,15 @@ class PCFG(LatentLanguage):
             out[rows] = prefix_scores(self.tables, scores)
         return out
 
+    def chart_work(self) -> float:
+        """The mean over sentences of how many products of two symbols' scores one inside pass forms."""
+        able, left, right = self.tables.feasible, self.tables.left, self.tables.right
+        at_width = torch.zeros_like(self.length_log_prob)
+        for width in range(2, self.max_length + 1):
+            at_width[width] = (able[1:width][:, left] & able[1:width].flip(0)[:, right]).sum()
+        # A sentence of T words has T - w + 1 spans of w words.
+        return float(self.length_log_prob.exp() @ at_width.cumsum(0).cumsum(0))
+
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
         """p(a node of the tree spans words t .. t+w-1 and its topmost symbol is A | the visible words).
 
@@ -181,39 +191,38 @@ class PCFG(LatentLanguage):
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         n, longest = tokens.shape
         out = torch.zeros(n, longest, longest, len(self.symbols), dtype=torch.float64, device=self.device)
-        for rows, length, spans in self._spans(tokens, lengths, hidden):
-            for width, beta, alpha in spans:
-                out[rows, : length - width + 1, width - 1] = alpha * beta
-        return out
-
-    def prefix_posterior(self, tokens: Tensor, lengths: Tensor, widths: Tensor, symbols: Tensor) -> Tensor:
-        """p(the topmost of `symbols` over the first `widths` words is c | the words) [n, len(symbols)].
-
-        From the outside score of what enters the span, through unary rules that pass none of the symbols, to c:
-        alpha (I - D R)^-1, where D keeps the symbols that are not asked for.
-        """
-        tokens, lengths, hidden = self.checked(tokens, lengths, None)
-        others = torch.ones(len(self.symbols), dtype=torch.float64, device=self.device)
-        others[symbols] = 0
-        walks = closure(others[:, None] * self.tables.unary)[:, symbols]
-        out = torch.zeros(len(tokens), len(symbols), dtype=torch.float64, device=self.device)
-        for rows, _, spans in self._spans(tokens, lengths, hidden):
-            for width, beta, alpha in spans:
-                here = widths[rows] == width
-                out[rows[here]] = (alpha[here, 0] @ walks) * beta[here, 0][:, symbols]
-        return out
-
-    def _spans(
-        self, tokens: Tensor, lengths: Tensor, hidden: Tensor
-    ) -> Iterator[tuple[Tensor, int, Iterator[tuple[int, Tensor, Tensor]]]]:
-        """(rows, length, spans) where spans are (width, beta, alpha / Z) [n, starts, symbols], scaled so that they multiply."""
         for some, length, all_scores in self.evidence(tokens, lengths, hidden):
             size = max(1, MEMORY_BUDGET // self.tables.floats_per_sentence(length))
             for rows, scores in zip(some.split(size), all_scores.split(size), strict=True):
-                charts = self.tables.inside(scores)
-                log_z = charts.log_prefix(length, START)[:, 0]
+                inside = self.tables.inside(scores)
+                log_z = inside.log_prefix(length, START)[:, 0]
                 self.check_possible(log_z, rows)
-                yield rows, length, _posterior_factors(charts, self.tables.outside(charts, length), log_z)
+                outside = self.tables.outside(inside, length)
+                for width, (beta, beta_scale) in inside.items():
+                    alpha, alpha_scale = outside[width]
+                    scaled = alpha * (alpha_scale + beta_scale - log_z[:, None]).exp()[..., None]
+                    out[rows, : length - width + 1, width - 1] = scaled * beta
+        return out
+
+    def prefix_posteriors(
+        self, tokens: Tensor, lengths: Tensor, asked: Sequence[tuple[Tensor, Tensor]]
+    ) -> list[Tensor]:  # fmt: skip
+        """p(the topmost of `symbols` [m] over the first `widths` [n] words is c | the words), for each pair asked.
+
+        A pair is (widths, symbols) and gives [n, m] float64, all from one chart a sentence: the outside score of what
+        enters the span, through unary rules that pass none of the symbols, to c. Raises as `conditional`.
+        """
+        tokens, lengths, hidden = self.checked(tokens, lengths, None)
+        self.check_lengths(lengths)
+        widths = torch.stack([width for width, _ in asked], 1)
+        out = [torch.zeros(len(tokens), len(symbols), dtype=torch.float64, device=self.device) for _, symbols in asked]
+        walks = [walks_to(self.tables, symbols) for _, symbols in asked]
+        for rows, scores, of in self.side_by_side(tokens, lengths, hidden):
+            log_z, alpha, beta = prefix_factors(self.tables, scores, of, widths[rows])
+            self.check_possible(log_z, rows)
+            for i, (_, symbols) in enumerate(asked):
+                out[i][rows] = (alpha[:, i] @ walks[i]) * beta[:, i][:, symbols]
+        return out
 
     # ---- samples and tasks
 
@@ -283,9 +292,3 @@ class PCFG(LatentLanguage):
         with open(path + self.suffix, "w", encoding="utf-8") as file:
             file.write(f"{head}grammar: |\n{body}")
         return path + self.suffix
-
-
-def _posterior_factors(inside: Charts, outside: Charts, log_z: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    for width, (beta, beta_scale) in inside.items():
-        alpha, alpha_scale = outside[width]
-        yield width, beta, alpha * (alpha_scale + beta_scale - log_z[:, None]).exp()[..., None]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..estimate import Estimate
 from .sentences import Sentences
 
@@ -50,10 +50,10 @@ class Task(ABC):
     name: str
     classes: tuple[str, ...]
     own_inputs = False
-    """Whether `inputs` are no sample of the language: its conditionals and its corpora then say nothing of this task."""
+    """Whether `inputs` are no sample of the language: its conditionals and corpora then say nothing of this task."""
 
     def inputs(self, language: "Language", num_sentences: int, generator: torch.Generator) -> Sentences:
-        """num_sentences independent sentences for probes to learn and be tested on: the language's, unless own_inputs."""
+        """num_sentences independent sentences for probes to learn and be tested on: the language's, or own_inputs."""
         return language.sample(num_sentences, generator)
 
     @abstractmethod
@@ -122,11 +122,39 @@ class TreeSymbol(_SpanTask):
 
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         sentences = self.language.sample(num_sentences, generator, latents=False)
-        posterior = self.posterior(sentences)
-        return Estimate.from_samples(posterior.amax(1))
+        return Estimate.from_samples(self.posterior(sentences).amax(1))
 
     def posterior(self, sentences: Sentences) -> Tensor:
         """p(label = c | the words) [n, classes] float64."""
-        widths = self.span.width(sentences.lengths)
-        over = self.language.prefix_posterior(sentences.tokens, sentences.lengths, widths, self.symbols)
-        return torch.cat([over, (1 - over.sum(1, keepdim=True)).clamp(min=0)], 1)
+        return tree_posteriors([self], sentences)[0]
+
+
+def tree_posteriors(tasks: Sequence[TreeSymbol], sentences: Sentences) -> list[Tensor]:
+    """p(label = c | the words) [n, classes] float64 of each task of one language, from one chart a sentence."""
+    if not tasks:
+        return []
+    asked = [(task.span.width(sentences.lengths), task.symbols) for task in tasks]
+    over = tasks[0].language.prefix_posteriors(sentences.tokens, sentences.lengths, asked)
+    return [torch.cat([p, (1 - p.sum(1, keepdim=True)).clamp(min=0)], 1) for p in over]
+
+
+def bayes_accuracies(
+    tasks: Sequence[Task], sentences: Sentences, generators: Sequence[torch.Generator]
+) -> list[Estimate]:  # fmt: skip
+    """E max_c p(c | x) of tasks of one language, over as many sentences as are given.
+
+    Those that ask for symbols in the tree share the given sentences and their charts; each other one draws its own.
+    """
+    trees = [task for task in tasks if isinstance(task, TreeSymbol)]
+    best = iter([Estimate.from_samples(p.amax(1)) for p in tree_posteriors(trees, sentences)])
+    return [
+        next(best) if isinstance(task, TreeSymbol) else task.bayes_accuracy(len(sentences), generator)
+        for task, generator in zip(tasks, generators, strict=True)
+    ]
+
+
+def find_task(language: "Language", name: str) -> Task:
+    """The language's task of this name. Raises InputError, naming the nearest."""
+    if name not in language.tasks:
+        raise unknown("task", name, language.tasks)
+    return language.tasks[name]

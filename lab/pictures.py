@@ -1,7 +1,8 @@
 """Pictures of one sentence: its derivation tree, or its hidden states over the exact posterior."""
 
 import io
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import nltk
-import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Polygon
 from matplotlib.textpath import TextPath
 
 from ..disk import write_atomic
 from ..errors import InputError
 from ..generators import HMM, PCFG, Language, Sentences
 from ..generators.trees import nltk_trees
+from .state_picture import draw_states
 
 FONT = FontProperties(family="DejaVu Sans", size=11)
 GAP = 12.0
@@ -33,12 +36,15 @@ DPI = 150
 MOST_PIXELS = 32_000
 """Of a side; longer sentences are drawn with fewer dots an inch."""
 
-FEW_STATES = 12
-UNLIKELY = 0.01
+MOST_LEAVES = 60
+"""Of a tree; a larger one is cut at the greatest depth that has no more."""
+
+MOST_POINTS = 2200
+"""In the width of a tree that is cut."""
 
 EDGE: dict[str, Any] = {"color": "0.55", "linewidth": 1.0, "zorder": 1, "solid_joinstyle": "round"}
+OUTLINE: dict[str, Any] = {"edgecolor": "0.55", "linewidth": 1.0, "zorder": 1, "joinstyle": "round"}
 WORD = "#1f4e8c"
-PATH = "#c8451b"
 
 
 def check_png(path: Path) -> None:
@@ -82,11 +88,16 @@ def _(language: HMM, sentences: Sentences) -> Figure:
 
 @dataclass
 class _Node:
-    """A symbol or word in a picture: what is below it, the width that all of it needs, and where it stands (points)."""
+    """A symbol or word in a picture: what is below it, the width that all of it needs, and where it stands (points).
+
+    words: how many there are below. cut: it stands for so many words.
+    """
 
     text: str
     depth: int
     children: list["_Node"] = field(default_factory=list)
+    words: int = 1
+    cut: bool = False
     width: float = 0.0
     x: float = 0.0
 
@@ -95,41 +106,53 @@ def draw_tree(tree: nltk.Tree) -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
     Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge
-    leads down by one level, and to a word from there straight down.
+    leads down by one level, and to a word from there straight down. Of a tree of more than MOST_LEAVES words the top is
+    drawn, with a triangle and a number for the words below a symbol; the title says so.
     """
-    nodes = _laid_out(tree)
+    nodes, title = _nodes(tree), ""
+    if nodes[0].words > MOST_LEAVES:
+        title = f"the top of a tree over {nodes[0].words:,} words; a triangle stands for as many words as it says"
+        nodes = _top(nodes)
+    else:
+        _lay_out(nodes)
     depth = max(node.depth for node in nodes)
     bottom = MARGIN + 6
     y = {level: bottom + LEVEL * (depth - level) for level in range(depth + 1)}
-    width, height = nodes[0].width + 2 * MARGIN, y[0] + MARGIN + 6
-    figure = plt.figure(figsize=(max(width, 100) / 72, height / 72))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(-MARGIN, max(width, 100) - MARGIN), ylim=(0, height))
+    width = max(100, max(nodes[0].width, _text_width(title)) + 2 * MARGIN)
+    height = y[0] + MARGIN + 6 + (LEVEL if title else 0)
+    figure = plt.figure(figsize=(width / 72, height / 72))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-MARGIN, width - MARGIN), ylim=(0, height))
     axes.axis("off")
     for node in nodes:
         for child in node.children:
-            foot = y[child.depth] if child.children else bottom
-            axes.plot([node.x, child.x, child.x], [y[node.depth], y[child.depth], foot], **EDGE)
+            _lead(axes, node, child, y, y[child.depth] if child.children else bottom)
     for node in nodes:
-        color, at = ("black", y[node.depth]) if node.children else (WORD, bottom)
-        box = {"boxstyle": "square,pad=0.18", "facecolor": "white", "edgecolor": "none"}
-        axes.text(
-            node.x,
-            at,
-            node.text,
-            ha="center",
-            va="center",
-            color=color,
-            fontproperties=FONT,
-            bbox=box,
-            parse_math=False,
-        )
+        _write(axes, node.x, y[node.depth] if node.children else bottom, node.text, "black" if node.children else WORD)
+    if title:
+        axes.text(0, height - MARGIN, title, ha="left", va="top", fontproperties=FONT)
     return figure
 
 
-def _laid_out(tree: nltk.Tree) -> list[_Node]:
-    """All nodes with their places, parents before children; without recursion: trees may be deep."""
-    root = _Node(tree.label(), 0)
-    nodes, todo = [], [(root, tree)]
+def _lead(axes: Axes, node: _Node, child: _Node, y: dict[int, float], foot: float) -> None:
+    """The edge from a node to its child, or the triangle over the words below."""
+    if child.cut:
+        half, base = (child.width - GAP / 2) / 2, foot + 9
+        corners = [(node.x, y[node.depth]), (child.x - half, base), (child.x + half, base)]
+        axes.add_patch(Polygon(corners, facecolor="0.93", **OUTLINE))
+    else:
+        axes.plot([node.x, child.x, child.x], [y[node.depth], y[child.depth], foot], **EDGE)
+
+
+def _write(axes: Axes, x: float, y: float, text: str, color: str) -> None:
+    box = {"boxstyle": "square,pad=0.18", "facecolor": "white", "edgecolor": "none"}
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "fontproperties": FONT, "bbox": box}
+    axes.text(x, y, text, color=color, parse_math=False, **middle)
+
+
+def _nodes(tree: nltk.Tree) -> list[_Node]:
+    """All nodes, parents before children; without recursion: trees may be deep."""
+    nodes: list[_Node] = []
+    todo = [(_Node(tree.label(), 0), tree)]
     while todo:
         node, part = todo.pop()
         nodes.append(node)
@@ -139,48 +162,50 @@ def _laid_out(tree: nltk.Tree) -> list[_Node]:
             ]
             todo += reversed(list(zip(node.children, part, strict=True)))
     for node in reversed(nodes):
+        node.words = sum(child.words for child in node.children) if node.children else 1
+    return nodes
+
+
+def _top(nodes: list[_Node]) -> list[_Node]:
+    """The nodes down to the greatest depth that fits, laid out, each of that depth with one below for all its words."""
+    leaves = Counter(node.depth for node in nodes if not node.children)
+    inner = Counter(node.depth for node in nodes if node.children)
+    for depth in range(max(inner), -1, -1):
+        if depth == 0 or sum(leaves[level] for level in range(depth + 1)) + inner[depth] <= MOST_LEAVES:
+            top = _down_to(depth, nodes)
+            if depth == 0 or top[0].width <= MOST_POINTS:
+                break
+    return top
+
+
+def _down_to(depth: int, nodes: list[_Node]) -> list[_Node]:
+    copies = {id(node): replace(node) for node in nodes if node.depth <= depth}
+    kept = list(copies.values())
+    for node in copies.values():
+        if node.depth < depth:
+            node.children = [copies[id(child)] for child in node.children]
+        elif node.children:
+            alone = len(node.children) == 1 and not node.children[0].children
+            word = replace(node.children[0]) if alone else _Node(f"{node.words:,}", depth + 1, cut=True)
+            node.children = [word]
+            kept.append(word)
+    _lay_out(kept)
+    return kept
+
+
+def _lay_out(nodes: list[_Node]) -> None:
+    """Sets the nodes' widths and places."""
+    for node in reversed(nodes):
         below = sum(child.width for child in node.children)
-        literal = node.text.replace("$", r"\$") or "-"
-        node.width = max(below, TextPath((0, 0), literal, prop=FONT).get_extents().width + GAP)
-    root.x = root.width / 2
+        node.width = max(below, _text_width(node.text) + GAP)
+    nodes[0].x = nodes[0].width / 2
     for node in nodes:
         left = node.x - sum(child.width for child in node.children) / 2
         for child in node.children:
             child.x = left + child.width / 2
             left += child.width
-    return nodes
 
 
-def draw_states(words: list[str], states: list[int], posterior: np.ndarray) -> Figure:
-    """p(z_t = k | all words) [T, K] as shades, the sampled states [T] as a line over them, the words below.
-
-    States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out
-    that are nowhere likelier than UNLIKELY and were not sampled.
-    """
-    kept = np.arange(posterior.shape[1])
-    if len(kept) > FEW_STATES:
-        kept = np.union1d(np.flatnonzero(posterior.max(0) > UNLIKELY), states)
-    length, number = len(words), len(kept)
-    needed = 0.1 * max(len(word) for word in words) + 0.14
-    cell, turned = min(max(0.34, needed), 0.8), needed > 0.8
-    row = max(0.1, min(0.34, 7.0 / number))
-    size = (cell * length + 1.6, row * number + 1.2)
-    figure = plt.figure(figsize=size)
-    axes = figure.add_axes((0.6 / size[0], 0.7 / size[1], cell * length / size[0], row * number / size[1]))
-    shades = axes.imshow(posterior[:, kept].T, aspect="auto", cmap="Greys", vmin=0, interpolation="nearest")
-    line = axes.plot(range(length), np.searchsorted(kept, states), color=PATH, linewidth=1.4, marker="o", markersize=4)
-    axes.set_xticks(range(length), words, fontsize=9, rotation=90 if turned else 0, parse_math=False)
-    step = 1 if row > 0.15 else 2
-    axes.set_yticks(range(0, number, step), [str(k + 1) for k in kept[::step]], fontsize=9)
-    left_out = posterior.shape[1] - number
-    axes.set_ylabel("hidden state" + (f" ({left_out} others below {UNLIKELY})" if left_out else ""), fontsize=9)
-    axes.set_xticks(np.arange(length + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="0.85", linewidth=0.5)
-    axes.tick_params(which="both", length=0)
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1}
-    axes.legend(line, ["as sampled"], frameon=False, fontsize=9, **place)
-    side = figure.add_axes((1 - 0.85 / size[0], 0.7 / size[1], 0.14 / size[0], min(1.6, row * number) / size[1]))
-    figure.colorbar(shades, cax=side).set_label("p(state | words)", fontsize=9)
-    side.tick_params(labelsize=8)
-    return figure
+def _text_width(text: str) -> float:
+    literal = text.replace("$", r"\$") or "-"
+    return float(TextPath((0, 0), literal, prop=FONT).get_extents().width)

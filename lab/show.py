@@ -16,16 +16,35 @@ from ..generators import HMM, PCFG, Language, Sentences, Task
 from ..generators.ambiguity import ambiguity
 from ..generators.chain import chain_statistics
 from ..generators.statistics import grammar_statistics
+from ..generators.tasks import bayes_accuracies
 from ..generators.trees import bracketed, nltk_trees
 from ..randomness import random_stream
 
 Description = dict[str, Any]
+
+MOST_SAMPLES, LEAST_SAMPLES = 10_000, 20
+"""Sampled sentences where nothing else is said."""
+
+MOST_WORK = 1e9
+"""Of the charts of so many samples, in `PCFG.chart_work`: about 20 seconds on one core for all that is shown."""
 
 MOST_TASKS = 6
 """Tasks that are measured; a language may have one for each position."""
 
 MOST_CLASSES = 5
 """Classes of a task that are named, the most frequent first."""
+
+
+@singledispatch
+def default_samples(language: Language) -> int:
+    """How many sentences to sample where nothing else is said."""
+    return MOST_SAMPLES
+
+
+@default_samples.register
+def _(language: PCFG) -> int:
+    """MOST_SAMPLES, or fewer as long as their charts take more than MOST_WORK; at least LEAST_SAMPLES."""
+    return min(MOST_SAMPLES, max(LEAST_SAMPLES, int(MOST_WORK / max(1.0, language.chart_work()))))
 
 
 def describe(
@@ -50,6 +69,7 @@ def describe(
         "max_length": language.max_length,
         "words": language.vocab_size,
         "seed": seed,
+        "samples": samples,
         "sentences": _sentences(language, first),
         "expected_length": mean,
         "length_sd": math.sqrt(math.fsum((length - mean) ** 2 * p for length, p in enumerate(lengths))),
@@ -64,10 +84,7 @@ def describe(
     found["perplexity"] = Estimate(perplexity, perplexity * entropy.stderr / mean, entropy.n)
     floor = language.loss_floor(samples, random_stream(seed, "floor", device=language.device), "one", on_sentences)
     found["floor"] = floor
-    found["tasks"] = [
-        _task(task, language, sentences, random_stream(seed, "tasks", i, device=language.device))
-        for i, task in enumerate(list(language.tasks.values())[:MOST_TASKS])
-    ]
+    found["tasks"] = _tasks(language, sentences, seed)
     found["more_tasks"] = max(0, len(language.tasks) - MOST_TASKS)
     described: Description = _json(found)
     return described
@@ -123,8 +140,16 @@ def _(language: HMM, sentences: Sentences) -> list[Description]:
     return [{"states": states} for states in (sentences.latents["states"] + 1).tolist()]
 
 
-def _task(task: Task, language: Language, sentences: Sentences, generator: torch.Generator) -> Description:
-    """The shares of the classes among the task's inputs, and the best accuracy of anyone who reads the words."""
+def _tasks(language: Language, sentences: Sentences, seed: int) -> list[Description]:
+    tasks = list(language.tasks.values())[:MOST_TASKS]
+    streams = [random_stream(seed, "tasks", i, device=language.device) for i in range(len(tasks))]
+    balances = [_balance(*each, sentences, language) for each in zip(tasks, streams, strict=True)]
+    best = bayes_accuracies(tasks, sentences, streams)
+    return [balance | {"bayes": bayes} for balance, bayes in zip(balances, best, strict=True)]
+
+
+def _balance(task: Task, generator: torch.Generator, sentences: Sentences, language: Language) -> Description:
+    """The shares of a task's classes among its inputs."""
     if task.own_inputs:
         sentences = task.inputs(language, len(sentences), generator)
     labels = task.labels(sentences)
@@ -134,7 +159,6 @@ def _task(task: Task, language: Language, sentences: Sentences, generator: torch
         "name": task.name,
         "num_classes": len(task.classes),
         "majority": Estimate.from_samples((labels == shares.argmax()).double()),
-        "bayes": task.bayes_accuracy(len(sentences), generator),
         "shares": {task.classes[c]: float(shares[c]) for c in order if shares[c] > 0},
     }
 

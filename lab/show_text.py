@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nltk
@@ -31,6 +31,10 @@ MOST_CLASSES = 4
 
 LABEL = 34
 
+ELLIPSIS = " ..."
+GAP = "  "
+"""Between neighbouring columns."""
+
 
 def as_text(found: Description) -> str:
     """What `describe` has found, section after section."""
@@ -43,7 +47,7 @@ def as_text(found: Description) -> str:
         ("Tasks", _tasks(found["tasks"], found["more_tasks"])),
     ]
     head = f"{found['language']}: {found['kind']}, {found['words']:,} words, sentences of at most {found['max_length']}"
-    lines = [head]
+    lines = [head, f"what has a standard error (+-) is from {found['samples']:,} sampled sentences"]
     for title, body in sections:
         content = list(body)
         if content:
@@ -168,15 +172,18 @@ def _chain(chain: Description) -> Iterator[str]:
     yield row("states; blocks; closed classes", f"{chain['states']:,}; {blocks:,}; {len(classes):,}")
     if chain["transient"]:
         yield row("transient states", number(chain["transient"]))
-    columns = f"{'P(ends here)':>12}{'2nd |eigenvalue|':>18}{'entropy rate':>14}  most frequent state"
-    yield f"{'closed class':<{LABEL}}{columns}"
+    table: list[tuple[str, ...]] = [
+        ("closed class", "P(ends here)", "2nd |eigenvalue|", "entropy rate", "most frequent state")
+    ]
     for part in classes[:MOST_CLASSES]:
         few = ", ".join(map(str, part["states"][:5])) + (
             f", ... {part['states'][-1]}" if len(part["states"]) > 5 else ""
         )
         peak = max(range(len(part["states"])), key=part["stationary"].__getitem__)
-        numbers = f"{part['weight']:>12.4f}{part['second_eigenvalue']:>18.4f}{part['entropy_rate']:>14.4f}"
-        yield f"  {few:<{LABEL - 2}}{numbers}  {part['states'][peak]}, {number(part['stationary'][peak])} of the time"
+        numbers = (f"{part[key]:.4f}" for key in ("weight", "second_eigenvalue", "entropy_rate"))
+        often = f"{part['states'][peak]}, {number(part['stationary'][peak])} of the time"
+        table.append((f"  {few:<{LABEL - 4}}", *numbers, often))
+    yield from aligned(table)
     if len(classes) > MOST_CLASSES:
         yield f"  ... and {len(classes) - MOST_CLASSES} more"
     yield row("entropy rate", f"{number(chain['entropy_rate'])} nats a step")
@@ -198,18 +205,32 @@ def _words(found: Description) -> Iterator[str]:
 def _tasks(tasks: list[Description], more: int) -> Iterator[str]:
     if not tasks:
         return
-    width = max(12, *(len(task["name"]) + 2 for task in tasks))
-    yield f"{'task':<{width}}{'classes':>7}{'majority class':>20}{'Bayes accuracy':>24}  most frequent classes"
+    table = [("task", "classes", "majority class", "Bayes accuracy", "most frequent classes")]
     for task in tasks:
         shares = ", ".join(f"{name} {share:.3f}" for name, share in task["shares"].items())
-        numbers = f"{task['num_classes']:>7}{estimate(task['majority']):>20}{estimate(task['bayes']):>24}"
-        yield f"{task['name']:<{width}}{numbers}  {textwrap.shorten(shares, 52, placeholder=' ...')}"
+        best = estimate(task["majority"]), estimate(task["bayes"])
+        table.append((task["name"], str(task["num_classes"]), *best, shares))
+    yield from aligned(table)
     if more:
         yield f"... and {more} more tasks"
 
 
 def row(label: str, value: str) -> str:
-    return f"{label:<{LABEL}}{value}"
+    return f"{label:<{LABEL - len(GAP)}}{GAP}{value}"
+
+
+def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows with their columns below one another: text at the left of the first and last, numbers at the right.
+
+    The last column is cut where the line is too long.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+    room = max(len(ELLIPSIS), COLUMNS - sum(widths) - len(GAP) * len(widths))
+    lines = []
+    for first, *numbers, last in table:
+        cells = [f"{first:<{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(numbers, widths[1:], strict=True))]
+        lines.append(GAP.join([*cells, textwrap.shorten(last, room, placeholder=ELLIPSIS)]))
+    return lines
 
 
 def number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from random_languages import NAMED_PCFGS, all_pcfgs
 from satlab.generators import PCFG, layered_pcfg, load_language
 from satlab.generators.chart_passes import inside, inside_outside
 from satlab.generators.log_partition import START
+from satlab.generators.prefix import factors_by_tensors, prefix_factors
 
 EXACT = {"rtol": 1e-11, "atol": 0}
 
@@ -88,6 +89,65 @@ def test_prefix_scores_of_all_symbols():
     torch.testing.assert_close(ours, language.tables.inside(scores).log_prefix(7), **EXACT)
 
 
+def mixed_evidence(language, n, seed):
+    """(scores, lengths): random evidence with hard zeros for sentences of all possible lengths, in no order."""
+    lengths = torch.tensor(possible_lengths(language))
+    lengths = lengths[torch.randint(len(lengths), (n,), generator=generator(seed))]
+    shape = (n, int(lengths.max()), len(language.emission))
+    scores = torch.rand(shape, generator=generator(seed), dtype=torch.float64)
+    scores *= torch.rand(shape, generator=generator(seed + 1)) > 0.1
+    scores[torch.arange(shape[1]) >= lengths[:, None]] = 0
+    return scores, lengths
+
+
+@pytest.mark.parametrize("name", all_pcfgs())
+def test_sentences_of_different_lengths_side_by_side(name):
+    """Each is what it is alone, by tensors: 21 sentences fill three groups, in each of which lengths differ."""
+    language = PCFG.from_string(*all_pcfgs()[name])
+    scores, lengths = mixed_evidence(language, 21, 3)
+    plan = language.tables.beginnings_plan()
+    log_z, margins, log_scale = map(torch.from_numpy, inside_outside(plan, scores.numpy(), lengths.numpy()))
+    tops = torch.from_numpy(inside(plan, scores.numpy(), lengths.numpy()))[:, 0]
+    for row, length in enumerate(lengths.tolist()):
+        expected_z, expected = by_tensors(language, scores[row : row + 1, :length])
+        torch.testing.assert_close(log_z[row], expected_z[0], **EXACT)
+        torch.testing.assert_close(tops[row], expected_z[0], **EXACT)
+        if log_z[row] > -torch.inf:
+            share = margins[row] * (log_scale[row] - log_z[row]).exp()[:, None]
+            torch.testing.assert_close(share[:length], expected[0], rtol=1e-11, atol=1e-300)
+        assert not margins[row, length:].any()
+
+
+def assert_prefix_factors(language, scores, lengths, widths):
+    """The posteriors alpha * beta, and what each symbol is offered where it could be."""
+    expected_z, expected_alpha, expected_beta = factors_by_tensors(language.tables, scores, lengths, widths)
+    log_z, alpha, beta = prefix_factors(language.tables, scores, lengths, widths)
+    torch.testing.assert_close(log_z, expected_z, **EXACT)
+    possible = log_z > -torch.inf
+    expected = (expected_alpha * expected_beta)[possible]
+    torch.testing.assert_close((alpha * beta)[possible], expected, rtol=1e-10, atol=1e-300)
+    assert float(expected.max()) > 0.01
+
+
+@pytest.mark.parametrize("name", all_pcfgs())
+def test_prefixes_of_different_widths_of_different_lengths(name):
+    """Of each sentence three widths of its own, the same one twice where it is short."""
+    language = PCFG.from_string(*all_pcfgs()[name])
+    scores, lengths = mixed_evidence(language, 21, 5)
+    widths = 1 + (torch.rand(21, 3, generator=generator(1)) * lengths[:, None]).long()
+    widths[:, 0] = lengths
+    assert_prefix_factors(language, scores, lengths, widths)
+
+
+def test_prefixes_of_sentences_of_a_larger_grammar():
+    language = layered()
+    sentences = language.sample(60, generator(7))
+    after = torch.arange(sentences.tokens.shape[1]) >= sentences.lengths[:, None]
+    scores = language.leaf_scores(sentences.tokens, after).masked_fill(after[..., None], 0.0)
+    widths = torch.stack([sentences.lengths, sentences.lengths.clamp(max=4), sentences.lengths // 2], 1)
+    assert_prefix_factors(language, scores, sentences.lengths, widths)
+
+
 def test_log_partition_is_differentiable():
     language = PCFG.from_string(NAMED_PCFGS["unary-cycle"][0], 5)
     scores = torch.rand(3, 4, len(language.emission), generator=generator(0), dtype=torch.float64, requires_grad=True)
@@ -130,6 +190,19 @@ def test_hundreds_of_words_against_logs(length):
     variants = [[*words[: length // 3], word, *words[length // 3 + 1 :]] for word in language.words]
     logs = torch.tensor([log_inside_cnf(rules, grammar.start(), variant) for variant in variants], dtype=torch.float64)
     torch.testing.assert_close(conditional, logs.softmax(0), rtol=1e-9, atol=1e-14)
+
+
+def test_the_next_word_of_hundreds_of_words():
+    """The chain rule over 250 words, each of which one pass over all of them gives, against the probability of the whole."""
+    language = PCFG.from_string(LONG, 250)
+    sentences = PCFG(language.grammar, 250, lengths={240: 0.5, 250: 0.5}).sample(3, generator(2))
+    assert sentences.lengths.unique().tolist() == [240, 250]
+    rows = language.next_word(sentences.tokens, sentences.lengths)
+    following = torch.nn.functional.pad(sentences.tokens, (0, 1), value=language.pad_id)
+    steps = rows.gather(2, following[..., None])[..., 0].log()
+    inside_it = torch.arange(251) <= sentences.lengths[:, None]
+    log_prob = torch.where(inside_it, steps, 0.0).sum(1)
+    torch.testing.assert_close(log_prob, language.log_prob(sentences.tokens, sentences.lengths), rtol=1e-11, atol=0)
 
 
 APART = "S -> A X [0.5] | Y A [0.5]\nA -> A A [0.5] | 'a' [0.5]\nX -> 'x' [{0}] | 'y' [{1}]\nY -> 'y' [{0}] | 'x' [{1}]"

@@ -12,7 +12,7 @@ from oracles import InsideOutside, PcfgOracle
 from random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
-from satlab.generators import PCFG
+from satlab.generators import PCFG, load_language, mixed_lengths
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 STRINGS = 30
@@ -45,6 +45,13 @@ def pair(request):
     return PCFG.from_string(text, max_length), enumeration, strings, hidden
 
 
+@pytest.fixture(params=[math.inf, 0], ids=["by-length", "side-by-side"])
+def order(request, monkeypatch):
+    """Both ways in which sentences of different lengths are worked on."""
+    monkeypatch.setattr(mixed_lengths, "LEAST_GAIN", request.param)
+    return request.param
+
+
 def test_the_languages_cover_the_cases():
     """Among the random grammars are hard zeros, unary cycles and long rules with words in them."""
     grammars = [nltk.PCFG.fromstring(text) for name, (text, _) in all_pcfgs().items() if name.startswith("random")]
@@ -57,6 +64,7 @@ def test_the_languages_cover_the_cases():
     )
 
 
+@pytest.mark.usefixtures("order")
 def test_log_prob_is_that_of_the_original_rules(pair):
     language, enumeration, _, _ = pair
     lengths = range(1, language.max_length + 1)
@@ -74,6 +82,7 @@ def test_length_log_prob(pair):
     assert float(language.log_mass.logsumexp(0)) == pytest.approx(math.log(enumeration.total), abs=1e-10)
 
 
+@pytest.mark.usefixtures("order")
 @pytest.mark.parametrize("hide", ["nothing", "several", "everything"])
 def test_conditional_is_that_of_all_strings(pair, hide):
     language, enumeration, strings, several = pair
@@ -168,6 +177,16 @@ def test_nltk_round_trip_keeps_every_bit(name):
     assert all(rule.prob() > 0 for rule in back.productions())
 
 
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_chart_work(length):
+    """With one pair of children the products are the splits of all spans: T (T^2 - 1) / 6 for T words."""
+    grammar = PCFG.from_string("S -> S S [0.5] | 'a' [0.5]", 9).grammar
+    expected = length * (length**2 - 1) / 6
+    assert PCFG(grammar, 9, lengths={length: 1.0}).chart_work() == pytest.approx(expected, abs=1e-12)
+    both = PCFG(grammar, 9, lengths={length: 0.25, 3: 0.75})
+    assert both.chart_work() == pytest.approx(0.25 * expected + 0.75 * 4)
+
+
 def test_default_max_length():
     """The longest sentence where there is one, else 32."""
     assert PCFG.from_string("S -> A A 'x' [0.5] | 'x' [0.5]\nA -> 'a' 'a' 'a' [1.0]").max_length == 7
@@ -175,6 +194,51 @@ def test_default_max_length():
     assert PCFG.from_string("S -> 'a' S [0.5] | 'a' [0.5]").max_length == 32
 
 
+def test_which_way_sentences_of_different_lengths_go():
+    """Side by side where that halves the groups of eight: 8 sentences of 8 lengths, not 8 of each of two."""
+    language = PCFG.from_string("S -> S S [0.5] | 'a' [0.5]", 32)
+    assert language._mixes(torch.arange(1, 9))
+    assert language._mixes(torch.tensor([1, 2]))
+    assert not language._mixes(torch.tensor([4]))
+    assert not language._mixes(torch.tensor([3] * 8 + [4] * 8))
+    assert not language._mixes(torch.tensor([], dtype=torch.long))
+
+
+def test_both_ways_agree_on_long_sentences(monkeypatch):
+    language = load_language("cfg3b")
+    sentences = language.sample(4, generator(1))
+    found = []
+    for gain in (math.inf, 0):
+        monkeypatch.setattr(mixed_lengths, "LEAST_GAIN", gain)
+        conditional = language.conditional(sentences.tokens, sentences.lengths)
+        found.append((language.log_prob(sentences.tokens, sentences.lengths), conditional))
+    (log_prob, conditional), (expected_log_prob, expected) = found
+    torch.testing.assert_close(log_prob, expected_log_prob, rtol=1e-12, atol=0)
+    torch.testing.assert_close(conditional, expected, **EXACT)
+    assert float(conditional.sum()) == pytest.approx(int(sentences.lengths.sum()))
+
+
+@pytest.mark.usefixtures("order")
+def test_conditionals_in_single_precision():
+    language = load_language("liu2022-pcfg")
+    sentences = language.sample(20, generator(2))
+    exact = language.conditional(sentences.tokens, sentences.lengths)
+    single = language.conditional(sentences.tokens, sentences.lengths, dtype=torch.float32)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.usefixtures("order")
+def test_sentences_that_are_none_name_themselves():
+    language = PCFG.from_string("S -> 'a' S 'b' [0.5] | 'a' 'b' [0.5]", 6)
+    tokens = torch.tensor([[0, 1, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0]])
+    assert language.log_prob(tokens)[2] == -math.inf
+    assert language.log_prob(tokens)[:2].isfinite().all()
+    with pytest.raises(InputError, match="sentence 2 is impossible"):
+        language.conditional(tokens)
+
+
+@pytest.mark.usefixtures("order")
 def test_a_length_no_sentence_has_is_refused():
     """Sentences of 3 or 5 words have probability zero, and no conditional."""
     language = PCFG.from_string("S -> 'a' 'b' [0.5] | S S [0.5]", 4)

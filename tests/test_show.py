@@ -12,10 +12,10 @@ import pytest
 import torch
 from helpers import generator
 
-from satlab.generators import PCFG, Language, load_language
+from satlab.generators import PCFG, Language, load_language, pcfg
 from satlab.generators.chain import chain_statistics
 from satlab.generators.statistics import grammar_statistics
-from satlab.lab import cli, show, show_text
+from satlab.lab import cli, show
 
 TOY = """
 S -> NP VP [1.0]
@@ -27,7 +27,7 @@ N -> 'dog' [0.5] | 'telescope' [0.5]
 P -> 'with' [1.0]
 V -> 'ran' [0.5] | 'saw' [0.5]
 """
-SHARED = ["language", "kind", "max_length", "words", "seed", "sentences", "expected_length", "length_sd"]
+SHARED = ["language", "kind", "max_length", "words", "seed", "samples", "sentences", "expected_length", "length_sd"]
 SHARED += ["length_probability", "sentence_entropy", "perplexity", "floor", "tasks", "more_tasks"]
 
 
@@ -124,6 +124,27 @@ def test_tasks_with_their_balance_and_bayes_accuracy(satlab):
     assert tasks["A"]["bayes"] == {"value": 1.0, "stderr": 0.0, "n": 500}
 
 
+def test_all_tree_tasks_take_one_chart_a_sentence(satlab, monkeypatch):
+    passes, run = [], pcfg.prefix_factors
+    monkeypatch.setattr(pcfg, "prefix_factors", lambda *given: passes.append(given[1].shape[:1]) or run(*given))
+    found = strict(satlab("show cfg3b --samples 24 --json").out)
+    assert passes == [(24,)]
+    tasks = {task["name"]: task for task in found["tasks"]}
+    assert {name for name in tasks if name.startswith("tree-")} == {"tree-level-3", "tree-level-4"}
+    # A string of cfg3b has one tree, so whoever reads all words knows it.
+    assert all(task["bayes"]["value"] == pytest.approx(1, abs=1e-9) for task in tasks.values())
+    assert all(each["n"] == 24 for task in tasks.values() for each in (task["bayes"], task["majority"]))
+
+
+def test_the_number_of_samples_is_shown_and_an_explicit_one_is_obeyed(satlab, monkeypatch):
+    monkeypatch.setattr(show, "MOST_WORK", 30 * load_language("demo-pcfg").chart_work())
+    assert strict(satlab("show demo-pcfg --json").out)["samples"] == 30
+    assert strict(satlab("show demo-pcfg --sentences 40 --json").out)["samples"] == 40
+    found = strict(satlab("show demo-pcfg --samples 55 --json").out)
+    assert found["samples"] == found["floor"]["n"] == 55
+    assert satlab("show demo-pcfg --samples 1234").out.splitlines()[1].endswith("from 1,234 sampled sentences")
+
+
 def test_infinite_is_null_in_json_and_a_word_in_text(satlab):
     uncut = strict(satlab("show beyond.pcfg --max-length 5 --samples 20 --json").out)["grammar"]["uncut"]
     assert (uncut["expected_length"], uncut["length_sd"], uncut["derivation_entropy"]) == (None, None, None)
@@ -140,7 +161,7 @@ def test_text_for_people(satlab):
     lines = out.splitlines()
     assert lines[0] == "toy.pcfg: PCFG, 9 words, sentences of at most 10"
     titles = [line for line in lines if line and not line.startswith(" ")]
-    assert titles[1:] == ["Sentences", "Lengths", "Grammar", "Words", "Tasks"]
+    assert titles[2:] == ["Sentences", "Lengths", "Grammar", "Words", "Tasks"]
     assert max(map(len, lines)) <= 120
     assert len(lines) < 80
     assert "distance from criticality" in out
@@ -214,7 +235,8 @@ def test_a_language_of_another_kind_shows_what_all_share(satlab, monkeypatch):
     assert found["floor"]["value"] == pytest.approx(math.log(2))
     assert set(found["sentences"][0]) == {"words", "log_prob_nats"}
     titles = [line for line in satlab("show coin --samples 10").out.splitlines() if line and line[0] != " "]
-    assert titles == ["coin: Coin, 2 words, sentences of at most 2", "Sentences", "Lengths", "Words"]
+    assert titles[0] == "coin: Coin, 2 words, sentences of at most 2"
+    assert titles[2:] == ["Sentences", "Lengths", "Words"]
     err = satlab("show coin --samples 10 --png x.png", status=2).err
     assert "a Coin has neither trees nor hidden states" in err
 
@@ -254,21 +276,6 @@ def test_bad_input_is_one_line_and_writes_nothing(satlab, tmp_path, line, fragme
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, "infinite"), (1e-17, "0"), (1.0, "1"), (0.123456789, "0.123457"), (-2.5, "-2.5")]
-)
-def test_numbers(value, text):
-    assert show_text.number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "stderr", "text"),
-    [(1.02994, 0.00093, "1.02994 +- 0.00093"), (12.3, 1.4, "12.3 +- 1.4"), (250.2, 31.0, "250 +- 31"), (1.0, 0.0, "1")],
-)
-def test_estimates_have_as_many_digits_as_mean_something(value, stderr, text):
-    assert show_text.estimate({"value": value, "stderr": stderr, "n": 5}) == text
-
-
 @pytest.mark.parametrize("command", ["show", "induce"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -278,9 +285,3 @@ def test_help(command, capsys):
     assert cli.COMMANDS[command][0].__doc__.split(".")[0] in " ".join(text.split())
     for inside in ("typing.", "<class", "Optional[", "[options]"):
         assert inside not in text
-
-
-def test_descriptions_are_pure_functions_of_the_seed():
-    language = load_language("demo-hmm")
-    sentences = language.sample(20, generator(2))
-    assert show.describe(language, "x", sentences, 2, 5) == show.describe(language, "x", sentences, 2, 5)

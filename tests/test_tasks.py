@@ -10,8 +10,9 @@ from oracles import PcfgOracle
 from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
-from satlab.generators import PCFG, Span, load_language
+from satlab.generators import PCFG, Span, load_language, pcfg
 from satlab.generators.grammar import read_text
+from satlab.generators.tasks import bayes_accuracies, tree_posteriors
 
 CHAINS = """
 S -> A [0.25] | B A [0.25] | A B [0.125] | A 'x' B [0.375]
@@ -63,6 +64,37 @@ def test_tree_task_bayes_accuracy(pair, name):
     assert estimate.n == 20_000
     assert exact < 1 - 1e-3
     assert abs(estimate.value - exact) < 4 * estimate.stderr
+
+
+def test_tree_tasks_share_one_pass_over_the_sentences(pair, monkeypatch):
+    """Each task's posterior is that of all trees, as if it were asked alone, for sentences of all lengths at once."""
+    language, oracle = pair
+    passes, run = [], pcfg.prefix_factors
+    monkeypatch.setattr(pcfg, "prefix_factors", lambda *given: passes.append(len(given[1])) or run(*given))
+    strings = sorted(oracle.enumeration(5).probabilities)[::7]
+    sentences = type(language.sample(1, generator()))(*encode(language, strings))
+    tasks = [language.tasks[f"tree-{name}"] for name in SPANS]
+    for name, posterior in zip(SPANS, tree_posteriors(tasks, sentences), strict=True):
+        masses = torch.tensor([_label_masses(oracle, SPANS[name], s) for s in strings], dtype=torch.float64)
+        torch.testing.assert_close(posterior, masses / masses.sum(1, keepdim=True), rtol=1e-10, atol=1e-10)
+    assert passes == [len(strings)]
+    assert tree_posteriors([], sentences) == []
+
+
+@pytest.mark.parametrize("name", ["demo-pcfg", "demo-hmm", "brackets"])
+def test_bayes_accuracies_of_several_tasks(name):
+    """Of trees over the given sentences; of others as `bayes_accuracy` gives them."""
+    language = load_language(name)
+    sentences, tasks = language.sample(50, generator(1)), list(language.tasks.values())[-4:]
+    found = bayes_accuracies(tasks, sentences, [generator(i) for i in range(len(tasks))])
+    for i, (task, estimate) in enumerate(zip(tasks, found, strict=True)):
+        if task.name.startswith("tree-"):
+            best = task.posterior(sentences).amax(1)
+            assert estimate.value == pytest.approx(float(best.mean()), abs=1e-12)
+            assert estimate.stderr == pytest.approx(float(best.std()) / math.sqrt(50), abs=1e-12)
+        else:
+            assert estimate == task.bayes_accuracy(50, generator(i))
+        assert estimate.n == 50
 
 
 @pytest.mark.parametrize("name", SPANS)

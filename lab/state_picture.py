@@ -1,0 +1,118 @@
+"""A picture of the hidden states of one sentence over their exact posterior."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WORDS_A_ROW = 64
+ROW_INCHES = 24.0
+"""The most of the width of a row: with long words it has fewer."""
+
+MOST_ROWS = 12
+FEW_STATES = 12
+UNLIKELY = 0.01
+PATH = "#c8451b"
+
+LEFT, RIGHT, TOP, BETWEEN = 0.6, 1.0, 0.55, 0.4
+"""Inches around the rows and between them."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Inches: of a word's column, of a row's states and of the words below them. rows: which words each has."""
+
+    column: float
+    states: float
+    words: float
+    turned: bool
+    rows: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, words: list[str], states: int) -> "_Layout":
+        needed = 0.1 * max(len(word) for word in words) + 0.14
+        turned = needed > 0.8
+        column = 0.34 if turned else max(0.34, needed)
+        a_row = min(WORDS_A_ROW, int(ROW_INCHES / column))
+        number = -(-len(words) // a_row)
+        if number <= MOST_ROWS:
+            a_row = -(-len(words) // number)
+        begins = range(0, len(words), a_row)[:MOST_ROWS]
+        rows = tuple(slice(begin, min(begin + a_row, len(words))) for begin in begins)
+        return cls(
+            column,
+            states * max(0.1, min(0.34, 7.0 / states)),
+            0.08 * max(map(len, words)) + 0.15 if turned else 0.25,
+            turned,
+            rows,
+        )
+
+    @property
+    def size(self) -> tuple[float, float]:
+        width = self.column * max(row.stop - row.start for row in self.rows)
+        return LEFT + width + RIGHT, TOP + len(self.rows) * (self.states + self.words + BETWEEN)
+
+    def box(self, number: int) -> tuple[float, float, float, float]:
+        """Of a row's states, in parts of the picture."""
+        (width, height), row = self.size, self.rows[number]
+        top = height - TOP - number * (self.states + self.words + BETWEEN)
+        inches = (LEFT, top - self.states, self.column * (row.stop - row.start), self.states)
+        return inches[0] / width, inches[1] / height, inches[2] / width, inches[3] / height
+
+
+def draw_states(words: list[str], states: list[int], posterior: np.ndarray) -> Figure:
+    """p(z_t = k | all words) [T, K] as shades, the sampled states [T] as a line over them, the words below.
+
+    States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out
+    that are nowhere likelier than UNLIKELY and were not sampled. A long sentence goes on in the next row; of one that
+    takes more than MOST_ROWS the beginning is drawn, and said to be that.
+    """
+    kept = np.arange(posterior.shape[1])
+    if len(kept) > FEW_STATES:
+        kept = np.union1d(np.flatnonzero(posterior.max(0) > UNLIKELY), states)
+    layout = _Layout.of(words, len(kept))
+    figure = plt.figure(figsize=layout.size)
+    left_out = posterior.shape[1] - len(kept)
+    for number, row in enumerate(layout.rows):
+        axes = figure.add_axes(layout.box(number))
+        shades = axes.imshow(
+            posterior[row][:, kept].T, aspect="auto", cmap="Greys", vmin=0, vmax=1, interpolation="nearest"
+        )
+        path = np.searchsorted(kept, states[row])
+        line = axes.plot(range(len(path)), path, color=PATH, linewidth=1.4, marker="o", markersize=4)
+        _label(axes, words[row], kept, layout)
+        if len(layout.rows) > 1:
+            axes.set_title(f"words {row.start + 1:,} to {row.stop:,}", loc="left", fontsize=8, pad=3)
+    first = figure.axes[0]
+    first.set_ylabel("hidden state" + (f" ({left_out} others below {UNLIKELY})" if left_out else ""), fontsize=9)
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
+    first.legend(line, ["as sampled"], frameon=False, fontsize=9, **place)
+    if row.stop < len(words):
+        said = f"the first {row.stop:,} of {len(words):,} words"
+        figure.text(LEFT / layout.size[0], 1 - 0.1 / layout.size[1], said, fontsize=9, va="top")
+    _add_scale(figure, shades, layout)
+    return figure
+
+
+def _label(axes: Axes, words: list[str], kept: np.ndarray, layout: _Layout) -> None:
+    """The words below, the states' numbers beside, and a line between each two of either."""
+    length, number = len(words), len(kept)
+    axes.set_xticks(range(length), words, fontsize=9, rotation=90 if layout.turned else 0, parse_math=False)
+    step = 1 if layout.states / number > 0.15 else 2
+    axes.set_yticks(range(0, number, step), [str(k + 1) for k in kept[::step]], fontsize=9)
+    axes.set_xticks(np.arange(length + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="0.85", linewidth=0.5)
+    axes.tick_params(which="both", length=0)
+
+
+def _add_scale(figure: Figure, shades: Any, layout: _Layout) -> None:
+    """The scale of the shades, beside the first row."""
+    (width, height), (_, bottom, _, high) = layout.size, layout.box(0)
+    tall = min(1.6, layout.states)
+    side = figure.add_axes((1 - 0.8 / width, bottom + high - tall / height, 0.14 / width, tall / height))
+    figure.colorbar(shades, cax=side).set_label("p(state | words)", fontsize=9)
+    side.tick_params(labelsize=8)
