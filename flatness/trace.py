@@ -12,9 +12,8 @@ from torch import Tensor
 from ..errors import InputError, unknown
 from ..estimate import Estimate
 from ..generators import Sentences
-from ..generators.masking import hide
-from ..generators.stream import mask_sentences
-from ..models import MaskedLM
+from ..generators.stream import make_batch
+from ..models import MaskedLM, check_masking
 from ..randomness import random_stream
 from .sampled_gradient import block_traces
 
@@ -41,11 +40,11 @@ def hessian_trace(
 ) -> TraceEstimate:
     """Tr(H), H the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters, in nats per unit of parameter squared.
 
-    One context (x, t) a sentence, t hidden at random (or several, where `masking` says so); the standard error takes each
-    of the n sentences as one draw.
+    One context (x, t) a sentence, t hidden at random (or several, where `masking` says so; with "next" every beginning
+    of the sentence, x_t the word after it or the end); the standard error takes each of the n sentences as one draw.
     method "sampled-gradient": see flatness/sampled_gradient.py; it is Tr(H) where f equals the truth.
 
-    Raises InputError for an unknown method, fewer than 2 sentences and fewer than 1 draw.
+    Raises InputError for an unknown method, a masking that is not the model's, fewer than 2 sentences or than 1 draw.
     """
     if method not in METHODS:
         raise unknown("flatness method", method, METHODS)
@@ -53,9 +52,9 @@ def hessian_trace(
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
     if len(sentences) < 2 or draws < 1:
         raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
+    check_masking(model, masking)
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
-    hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
-    batch = mask_sentences(sentences, hidden, model.mask_id)
+    batch = make_batch(sentences, masking, model.vocab_size, generator)
     if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")
     terms = METHODS[method](model, batch, draws, generator)

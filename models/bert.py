@@ -1,8 +1,10 @@
-"""A BERT encoder (Devlin et al. 2019), pre-LN or post-LN, without segment embeddings and without a head transform.
+"""A BERT encoder (Devlin et al. 2019), as published (post-LN) or pre-LN, without segment embeddings.
 
-Pre-LN:   x + Attention(LN x), x + MLP(LN x), a final LN.      Post-LN:   LN(x + Attention x), LN(x + MLP x), LN after the embedding.
+Post-LN:  x = LN(words + positions),  LN(x + Attention x),  LN(x + MLP x),  features = LN(GELU(Linear x));  eps 1e-12.
+Pre-LN:   x = words + positions,  x + Attention(LN x),  x + MLP(LN x),  features = LN x;  eps 1e-5, no head transform.
 
-Where only some positions are asked for, the last layer runs at these alone: nothing else reads its output.
+GELU is the exact one, x Phi(x). Where only some positions are asked for, the last layer runs at these alone: nothing
+else reads its output.
 """
 
 import torch
@@ -10,64 +12,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .interface import MaskedLM, TiedHead
+from .packing import Packing
+from .transformer import Block
+
+POST_LN_EPS = 1e-12
+"""BERT's own (its released code); at pre-LN torch's default 1e-5 stands."""
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention that reads all visible positions and answers at some of them."""
+class HeadTransform(nn.Module):
+    """LN(GELU(Linear x)), what the published BERT puts between its last layer and the tied output."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.dense, self.norm = nn.Linear(width, width), nn.LayerNorm(width, eps)
 
-    def forward(self, asked: Tensor, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
-        """asked [n, S, d] attends to x [n, T, d], visible [n, 1, 1, T]: [n, S, d].
-
-        Where rows [m] are given, asked [m, S, d] attends to the sentences x[rows].
-        """
-        query, key, value = (self._split(part) for part in (self.query(asked), self.key(x), self.value(x)))
-        if rows is not None:
-            key, value, visible = key[rows], value[rows], visible[rows]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
-        answer: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
-        return answer
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int, norm: str, dropout: float) -> None:
-        super().__init__()
-        self.pre = norm == "pre"
-        self.attention = Attention(width, heads)
-        self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, visible: Tensor, rows: Tensor | None = None, at: Tensor | None = None) -> Tensor:
-        """[n, T, d] -> [n, T, d]; or, where (rows, at) [m] are given, only what stands there: [m, 1, d]."""
-        read = self.attention_norm(x) if self.pre else x
-        residual, asked = x, read
-        if rows is not None and at is not None:
-            residual, asked = x[rows, at][:, None], read[rows, at][:, None]
-        x = residual + self.dropout(self.attention(asked, read, visible, rows))
-        if self.pre:
-            return x + self.dropout(self._mlp(self.mlp_norm(x)))
-        x = self.attention_norm(x)
-        out: Tensor = self.mlp_norm(x + self.dropout(self._mlp(x)))
-        return out
-
-    def _mlp(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down(F.gelu(self.up(x)))
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., d] -> [..., d]."""
+        out: Tensor = self.norm(F.gelu(self.dense(x)))
         return out
 
 
 class Bert(MaskedLM):
     """layers blocks of the given width and number of heads, MLP 4 times as wide, learned positions, tied output.
 
-    norm: "pre" or "post".
+    norm: "pre", or "post", the published BERT: its features are what the head transform gives, so that the logits are
+    linear in them.
     """
 
     def __init__(
@@ -84,11 +53,14 @@ class Bert(MaskedLM):
         super().__init__()
         self.name, self.vocab_size, self.max_length, self.feature_size = name, vocab_size, max_length, width
         self.pre = norm == "pre"
+        eps = 1e-5 if self.pre else POST_LN_EPS
         self.words = TiedHead(vocab_size, width)
         self.position = nn.Parameter(torch.zeros(max_length + 1, width))
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, eps)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, norm, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, norm, dropout, eps) for _ in range(layers))
+        if not self.pre:
+            self.transform = HeadTransform(width, eps)
 
     def features(self, tokens: Tensor) -> Tensor:
         x, visible = self._read(tokens)
@@ -98,9 +70,13 @@ class Bert(MaskedLM):
 
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
         x, visible = self._read(tokens)
+        packing, inside = None, tokens != self.pad_id
+        if self.packs and not bool(inside.all()):
+            packing = Packing(inside)
+            x = packing.pack(x)
         for block in self.blocks[:-1]:
-            x = block(x, visible)
-        return self._finish(self.blocks[-1](x, visible, rows, positions)[:, 0])
+            x = block(x, visible, packing)
+        return self._finish(self.blocks[-1].at(x, visible, rows, positions, packing))
 
     def logits(self, features: Tensor) -> Tensor:
         return self.words.predict(features)
@@ -111,5 +87,5 @@ class Bert(MaskedLM):
         return x, (tokens != self.pad_id)[:, None, None, :]
 
     def _finish(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(x) if self.pre else x
+        out: Tensor = self.norm(x) if self.pre else self.transform(x)
         return out

@@ -9,13 +9,16 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..disk import damaged_file
 from ..errors import InputError, unknown
 from ..generators import Language
 from ..randomness import random_stream
 from .bert import Bert
+from .gpt import Gpt
 from .interface import MaskedLM
 from .lookup import LookupTable
 from .lstm import Lstm
+from .lstm_residual import ResidualLstm
 
 HEAD_SIZE = 64
 """Width of an attention head, at every size (Liu et al. 2022, A.3); narrower models have one head."""
@@ -23,25 +26,26 @@ HEAD_SIZE = 64
 INITIAL_DEVIATION = 0.02
 """Standard deviation of the initial weights (Devlin et al. 2019)."""
 
-KINDS = ("bert", "bert-post", "lstm", "lookup")
-NAME = re.compile(r"(?P<kind>bert|bert-post|lstm)-(?P<layers>[1-9]\d*)x(?P<width>[1-9]\d*)")
+KINDS = ("bert", "bert-post", "gpt", "lstm", "lstm-residual", "lookup")
+NAME = re.compile(r"(?P<kind>bert|bert-post|gpt|lstm|lstm-residual)-(?P<layers>[1-9]\d*)x(?P<width>[1-9]\d*)")
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> MaskedLM:
-    """An untrained model for the language: "bert-2x64" (layers x width), "bert-post-2x64", "lstm-1x32", or "lookup".
+    """An untrained model for the language: "bert-2x64" (layers x width), so too bert-post, gpt and the lstms; or "lookup".
 
     Weights are drawn from the seed's stream "init". Raises InputError for a name of no such form.
     """
     if name == "lookup":
         return LookupTable(language)
-    model = _make(name, language.vocab_size, language.max_length, dropout)
+    model = make_model(name, language.vocab_size, language.max_length, dropout)
     initialise(model, random_stream(seed, "init"))
     return model
 
 
-def _make(name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> MaskedLM:
+    """Such a model, its weights torch's own. Raises InputError for a name of no model."""
     match = NAME.fullmatch(name)
     if not match:
         kind = re.sub(r"-?\d.*$", "", name)
@@ -51,7 +55,7 @@ def _make(name: str, vocab_size: int, max_length: int, dropout: float) -> Masked
             raise InputError(f"model '{name}': expected {kind}-LAYERSxWIDTH, for example {kind}-2x64")
         raise unknown("model", kind, KINDS)
     kind, layers, width = match["kind"], int(match["layers"]), int(match["width"])
-    if kind != "lstm" and width > HEAD_SIZE and width % HEAD_SIZE:
+    if not kind.startswith("lstm") and width > HEAD_SIZE and width % HEAD_SIZE:
         nearest = max(1, round(width / HEAD_SIZE)) * HEAD_SIZE
         raise InputError(
             f"model '{name}': heads are {HEAD_SIZE} wide, expected a multiple, for example {kind}-{layers}x{nearest}"
@@ -60,7 +64,11 @@ def _make(name: str, vocab_size: int, max_length: int, dropout: float) -> Masked
     with torch.random.fork_rng(devices=[]):
         if kind == "lstm":
             return Lstm(name, vocab_size, max_length, layers, width, dropout)
+        if kind == "lstm-residual":
+            return ResidualLstm(name, vocab_size, max_length, layers, width, dropout)
         heads, norm = max(1, width // HEAD_SIZE), "post" if kind == "bert-post" else "pre"
+        if kind == "gpt":
+            return Gpt(name, vocab_size, max_length, layers, width, heads, dropout)
         return Bert(name, vocab_size, max_length, layers, width, heads, norm, dropout)
 
 
@@ -79,14 +87,18 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
                 parameter.normal_(0.0, INITIAL_DEVIATION, generator=generator)
 
 
+def dropout_of(model: nn.Module) -> float:
+    """The probability with which the model drops a number in training."""
+    return next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
+
+
 def save_model(model: MaskedLM, folder: Path) -> None:
     """Writes model.json (how to build it) and model.safetensors (its weights) into the folder."""
-    dropout = next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
     description = {
         "name": model.name,
         "vocab_size": model.vocab_size,
         "max_length": model.max_length,
-        "dropout": dropout,
+        "dropout": dropout_of(model),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
     safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
@@ -104,8 +116,12 @@ def load_model(folder: str | Path) -> MaskedLM:
             raise InputError(f"{folder}: no checkpoint here, expected a run or a checkpoint directory; train one first")
         folder = checkpoints[-1].parent
     try:
+        if damaged := damaged_file(folder, (DESCRIPTION, WEIGHTS)):
+            raise ValueError(damaged)
         description = json.loads((folder / DESCRIPTION).read_text())
-        model = _make(description["name"], description["vocab_size"], description["max_length"], description["dropout"])
+        model = make_model(
+            description["name"], description["vocab_size"], description["max_length"], description["dropout"]
+        )
         model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); take another one or train again") from None

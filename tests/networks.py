@@ -6,7 +6,7 @@ from helpers import generator
 from satlab.generators import PCFG, load_language, random_hmm
 from satlab.models import build_model
 
-NETWORKS = ("bert-1x16", "bert-2x16", "bert-post-2x16", "lstm-1x16", "lstm-2x8")
+NETWORKS = ("bert-1x16", "bert-2x16", "bert-post-2x16", "lstm-1x16", "lstm-2x8", "lstm-residual-2x8")
 
 GRAMMAR = "S -> S S [0.25] | 'a' [0.25] | 'b' S 'c' [0.25] | A 'd' [0.25]\nA -> 'a' [0.5] | A 'b' [0.5]"
 GRAMMAR_LENGTH = 7

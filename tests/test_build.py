@@ -14,7 +14,10 @@ from satlab.models import build_model, load_model, save_model
 
 WRONG_NAMES = {
     "brt-2x64": "did you mean 'bert'",
-    "gpt-2x64": "unknown model 'gpt': expected one of: bert, bert-post, lstm, lookup",
+    "gtp-2x64": "did you mean 'gpt'",
+    "xlnet-2x64": "unknown model 'xlnet': expected one of: bert, bert-post, gpt, lstm, lstm-residual, lookup",
+    "gpt": "expected gpt-LAYERSxWIDTH, for example gpt-2x64",
+    "gpt-2x96": "heads are 64 wide, expected a multiple, for example gpt-2x128",
     "bert": "expected bert-LAYERSxWIDTH, for example bert-2x64",
     "bert-post": "expected bert-post-LAYERSxWIDTH, for example bert-post-2x64",
     "lstm-x16": "unknown model",
@@ -38,7 +41,9 @@ def test_a_wrong_name_is_answered_with_a_right_one(name):
         build_model(name, demo_hmm())
 
 
-@pytest.mark.parametrize("name", ["bert-2x100", "bert-post-3x65", "bert-1x0", "lstm-1", "lookup-1x16", "lookup-2"])
+@pytest.mark.parametrize(
+    "name", ["bert-2x100", "bert-post-3x65", "bert-1x0", "gpt-1x65", "lstm-1", "lookup-1x16", "lookup-2"]
+)
 def test_the_name_that_is_offered_can_be_built(name):
     with pytest.raises(InputError) as raised:
         build_model(name, demo_hmm())
@@ -47,7 +52,7 @@ def test_the_name_that_is_offered_can_be_built(name):
     assert build_model(offered[2], demo_hmm()).vocab_size == 10
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, "gpt-2x16"])
 def test_weights_depend_on_the_seed_alone(name):
     language = demo_hmm()
     torch.manual_seed(1)
@@ -59,7 +64,7 @@ def test_weights_depend_on_the_seed_alone(name):
     assert not any(torch.equal(one[k], other[k]) for k in one if one[k].dim() > 1 and "norm" not in k)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "lookup"])
+@pytest.mark.parametrize("name", [*NETWORKS, "gpt-2x16", "lookup"])
 def test_building_leaves_the_global_random_state_alone(name):
     language = demo_hmm()
     before = torch.random.get_rng_state()
@@ -67,7 +72,7 @@ def test_building_leaves_the_global_random_state_alone(name):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("name", ["bert-2x64", "bert-post-2x64", "lstm-2x64"])
+@pytest.mark.parametrize("name", ["bert-2x64", "bert-post-2x64", "gpt-2x64", "lstm-2x64"])
 def test_initial_weights_are_normal_biases_zero_and_norms_one(name):
     model = build_model(name, demo_hmm())
     norms = {n for n, m in model.named_modules() if isinstance(m, nn.LayerNorm)}
@@ -93,7 +98,7 @@ def test_an_untrained_network_predicts_nearly_uniformly(name):
     assert model(tokens).softmax(-1).sub(1 / language.vocab_size).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, "gpt-2x16"])
 def test_saving_and_loading_changes_no_bit(name, tmp_path):
     language = grammar_language()
     model = shaken(name, language, dropout=0.25, dtype=torch.float32)

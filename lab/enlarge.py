@@ -1,0 +1,69 @@
+"""A run's model inside a larger one, as a checkpoint's directory."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..disk import flush
+from ..errors import InputError
+from ..generators.stream import make_batch
+from ..models import MaskedLM, default_masking, load_model, save_model
+from ..models.widen import check_larger, widen
+from ..randomness import random_stream
+from ..train.checkpoint import STATE
+from .measure import chosen_checkpoints
+from .run import Run
+
+
+def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:
+    """Writes the run's model of a step (the last unless given) as one called `name`; what was done, as a row.
+
+    out/ holds model.json, model.safetensors and state.json (with "widened": from what), and appears when all are whole.
+    logit_difference: the greatest one between the two models as stored, computed in float64, over all positions of
+    sampled sentences. Raises InputError, before anything is written, where out holds something, and as `widen` does.
+    """
+    check_larger(run.model, name)
+    at, folder = chosen_checkpoints(run, step)[-1]
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: holds something already, expected a new or empty directory; choose another")
+    small = load_model(folder)
+    wide = widen(small, name, added, run.config.seed)
+    source = {"run": str(run.folder), "model": run.model, "step": at, "added": added}
+    target = out.resolve()
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        save_model(wide, partial)
+        state = {"step": at, "keep": True, "finished": True, "widened": source}
+        (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
+        for file in partial.iterdir():
+            flush(file)
+        flush(partial)
+        sizes = {"parameters": _number(small), "widened_parameters": _number(wide)}
+        difference = logit_difference(run, small.double(), wide.double(), sentences)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return source | {"to": name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
+
+
+@torch.no_grad()
+def logit_difference(run: Run, one: MaskedLM, other: MaskedLM, sentences: int) -> float:
+    """max over sampled sentences, hidden as in training, positions and words of |logit - logit'|; nan where one is."""
+    generator = random_stream(run.config.seed, "measurement")
+    sampled = run.language.sample(sentences, generator, latents=False)
+    masking = run.config.masking or default_masking(run.model)
+    inputs = make_batch(sampled, masking, run.language.vocab_size, generator).inputs
+    parts = []
+    for tokens in torch.split(inputs, 64):
+        gaps = (one(tokens) - other(tokens)).abs()
+        parts.append(gaps[tokens != one.pad_id].max())
+    return float(torch.stack(parts).max())
+
+
+def _number(model: MaskedLM) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,155 @@
+"""The published (post-LN) BERT to and from Hugging Face's BertForMaskedLM: the same weights under other names.
+
+Token ids stay as they are: 0 .. V-1 the words, then padding V, the mask V + 1 and [CLS] V + 2, the last three.
+Padding is masked there by attention_mask = (tokens != pad_token_id). There are no segments: one token type, of zeros.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .bert import POST_LN_EPS, Bert
+from .build import HEAD_SIZE, dropout_of, make_model
+from .interface import SPECIAL_TOKENS, MaskedLM
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
+
+NEVER = float(torch.finfo(torch.float16).min)
+"""Output bias of the special tokens, float16's lowest number: a softmax gives them 0 exactly in every floating type."""
+
+WORDS = "bert.embeddings.word_embeddings.weight"
+POSITIONS = "bert.embeddings.position_embeddings.weight"
+TYPES = "bert.embeddings.token_type_embeddings.weight"
+BIAS = "cls.predictions.bias"
+TIED = {"cls.predictions.decoder.weight": WORDS, "cls.predictions.decoder.bias": BIAS}
+
+OUTSIDE = {
+    "norm": "bert.embeddings.LayerNorm",
+    "transform.dense": "cls.predictions.transform.dense",
+    "transform.norm": "cls.predictions.transform.LayerNorm",
+}
+IN_A_BLOCK = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "mlp_norm": "output.LayerNorm",
+}
+"""Modules with a weight and a bias, as they are called here and there; embeddings and output differ in shape."""
+
+
+def to_hugging_face(model: MaskedLM) -> "BertForMaskedLM":
+    """The network as Hugging Face's: equal logits on the V words, up to rounding, and probability 0 for special tokens.
+
+    It keeps dtype, device and mode; hidden_dropout_prob is the model's dropout, attention_probs_dropout_prob 0.
+    Raises InputError for any model but a post-LN BERT, and where transformers is not installed.
+    """
+    transformers = _transformers()
+    if not isinstance(model, Bert) or model.pre:
+        raise InputError(
+            f"model '{model.name}': Hugging Face's BERT is the published one, post-LN, expected "
+            "bert-post-LAYERSxWIDTH; take such a model"
+        )
+    weights = model.state_dict()
+    some = weights["position"]
+    # Hugging Face's layers fill themselves from the global random state before ours do; it is given back as it was.
+    with torch.random.fork_rng(devices=[]):
+        network = transformers.BertForMaskedLM(transformers.BertConfig(**_config(model))).to(some.device, some.dtype)
+    theirs = {there: weights[here] for here, there in _names(len(model.blocks)).items()}
+    theirs |= {WORDS: weights["words.embedding.weight"], POSITIONS: some, TYPES: torch.zeros_like(some[:1])}
+    theirs[BIAS] = torch.cat([weights["words.bias"], some.new_full((SPECIAL_TOKENS,), NEVER)])
+    network.load_state_dict(theirs | {name: theirs[original] for name, original in TIED.items()})
+    return network.train(model.training)
+
+
+def from_hugging_face(network: "BertForMaskedLM") -> Bert:
+    """The network as a model called bert-post-LAYERSxWIDTH, with the same logits on the V words up to rounding.
+
+    The vector of token type 0 is added to the positions. What the network predicts for special tokens is left out, and
+    so is dropout on attention weights, which Bert has none of.
+    Raises InputError for another architecture, and for a vocabulary that does not end with padding, mask and [CLS].
+    """
+    if not isinstance(network, _transformers().BertForMaskedLM):
+        raise InputError(f"network: a {type(network).__name__}, expected a BertForMaskedLM; load it as one")
+    config, theirs = network.config, network.state_dict()
+    _check(config, theirs)
+    vocab_size = config.vocab_size - SPECIAL_TOKENS
+    layers, positions = config.num_hidden_layers, config.max_position_embeddings
+    name = f"bert-post-{layers}x{config.hidden_size}"
+    model = make_model(name, vocab_size, positions - 1, float(config.hidden_dropout_prob))
+    weights = {here: theirs[there] for here, there in _names(layers).items()}
+    weights |= {"words.embedding.weight": theirs[WORDS], "words.bias": theirs[BIAS][:vocab_size]}
+    weights["position"] = theirs[POSITIONS] + theirs[TYPES][0]
+    model = model.to(theirs[WORDS].device, theirs[WORDS].dtype)
+    model.load_state_dict(weights)
+    if not isinstance(model, Bert):
+        raise TypeError(f"{name} is a {type(model).__name__}")
+    return model.train(network.training)
+
+
+def _config(model: Bert) -> dict[str, Any]:
+    width = model.feature_size
+    return {
+        "vocab_size": model.vocab_size + SPECIAL_TOKENS,
+        "hidden_size": width,
+        "num_hidden_layers": len(model.blocks),
+        "num_attention_heads": max(1, width // HEAD_SIZE),
+        "intermediate_size": 4 * width,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": dropout_of(model),
+        "attention_probs_dropout_prob": 0.0,
+        "max_position_embeddings": model.max_length + 1,
+        "type_vocab_size": 1,
+        "layer_norm_eps": POST_LN_EPS,
+        "pad_token_id": model.pad_id,
+        "mask_token_id": model.mask_id,
+        "cls_token_id": model.cls_id,
+    }
+
+
+def _names(layers: int) -> dict[str, str]:
+    """name of a parameter here -> its name there, of all whose shapes are the same."""
+    modules = dict(OUTSIDE)
+    for i in range(layers):
+        modules |= {f"blocks.{i}.{here}": f"bert.encoder.layer.{i}.{there}" for here, there in IN_A_BLOCK.items()}
+    return {f"{here}.{kind}": f"{there}.{kind}" for here, there in modules.items() for kind in ("weight", "bias")}
+
+
+def _check(config: Any, theirs: dict[str, Tensor]) -> None:
+    """Raises InputError for the first thing in which the network differs from a post-LN Bert."""
+    width, pad_id = config.hidden_size, config.vocab_size - SPECIAL_TOKENS
+    wanted = {
+        "pad_token_id": (pad_id, f"of {config.vocab_size} tokens the last three are padding, mask and [CLS]"),
+        "mask_token_id": (pad_id + 1, "the last three tokens are padding, mask and [CLS]"),
+        "cls_token_id": (pad_id + 2, "the last three tokens are padding, mask and [CLS]"),
+        "hidden_act": ("gelu", "no other activation is built"),
+        "num_attention_heads": (max(1, width // HEAD_SIZE), f"heads are {HEAD_SIZE} wide, in a narrower network one"),
+        "intermediate_size": (4 * width, "the MLP is 4 times as wide as the network"),
+        "layer_norm_eps": (POST_LN_EPS, "no other is built"),
+        "position_embedding_type": ("absolute", "positions are learned vectors"),
+        "is_decoder": (False, "it reads both sides"),
+    }
+    for key, (expected, reason) in wanted.items():
+        given = getattr(config, key, expected)
+        if given != expected:
+            raise InputError(f"network: {key} is {given}, expected {expected} ({reason}); take one that is built so")
+    for name, original in TIED.items():
+        if not torch.equal(theirs[name], theirs[original]):
+            raise InputError(f"network: {name} differs from {original}, expected them tied; take one that is built so")
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            f"Hugging Face's BERT needs the package transformers ({error}); install it with "
+            "pip install 'saturation-lab[hf]'"
+        ) from None
+    return transformers

@@ -1,0 +1,49 @@
+"""Sentences without their padding: the same features, losses and gradients as with it."""
+
+import pytest
+import torch
+from networks import gap, grammar_language, shaken
+
+from satlab.generators.stream import Stream
+from satlab.models.packing import Packing
+from satlab.train import TrainConfig, masked_loss
+from satlab.train.optimizer import make_optimizer
+from satlab.train.step import Stepper
+from satlab.train.world import World
+
+INSIDE = torch.tensor([[True, True, False], [True, True, True], [True, False, False]])
+
+
+def test_packing_keeps_the_words_in_order_and_puts_zeros_at_the_padding():
+    packing, x = Packing(INSIDE), torch.arange(18.0).reshape(3, 3, 2)
+    packed = packing.pack(x)
+    assert torch.equal(packed, x[INSIDE])
+    assert torch.equal(packing.unpack(packed), x * INSIDE[..., None])
+    rows, positions = torch.tensor([2, 0, 1, 1]), torch.tensor([0, 1, 2, 0])
+    assert torch.equal(packed[packing.number(rows, positions)], x[rows, positions])
+
+
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
+@pytest.mark.parametrize("name", ["bert-1x16", "bert-3x16", "bert-post-2x16", "bert-2x128"])
+def test_losses_and_gradients_are_those_with_padding(name, masking):
+    language = grammar_language()
+    model, batch = shaken(name, language), Stream(language, 40, 1, masking).batch(1)
+    assert bool((batch.inputs == model.pad_id).any())
+    found = []
+    for packs in (False, True):
+        model.packs = packs
+        model.zero_grad()
+        masked_loss(model, batch).backward()
+        found.append((model.logits_at(batch.inputs, batch.rows, batch.positions), [p.grad for p in model.parameters()]))
+    assert gap(*(logits for logits, _ in found)) < 1e-12
+    for one, other in zip(*(gradients for _, gradients in found), strict=True):
+        assert gap(one, other) < 1e-12
+
+
+def test_training_on_a_cpu_packs_and_says_so_to_nobody_else():
+    language, config = grammar_language(), TrainConfig(batch_size=8)
+    model = shaken("bert-1x16", language)
+    assert not model.packs
+    stream = Stream(language, config.batch_size, 0)
+    Stepper(model, make_optimizer(model, config), stream, config, None, World())(1)
+    assert model.packs
