@@ -1,8 +1,9 @@
-"""How the cost of all conditionals of a sentence grows with its length and with the grammar: measured, drawn, and fitted."""
+"""How cost grows: measured, drawn and fitted. Here, of all conditionals of a sentence with its length and with the grammar."""
 
 import csv
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -41,22 +42,42 @@ def draw_growth(out: Path) -> None:
     by_rules = [(rules, *milliseconds(50, rules, 16)) for rules in RULES]
     rows += [{"symbols": 50, "rules": 500, "length": x, "ms": ms, "stderr": error} for x, ms, error in by_length]
     rows += [{"symbols": 50, "rules": x, "length": 16, "ms": ms, "stderr": error} for x, ms, error in by_rules]
-    with (out / "growth.csv").open("w", newline="") as file:
+    write_rows(out / "growth.csv", rows)
+    panels = [
+        Panel("50 symbols, 500 rules", "words in a sentence", by_length),
+        Panel("50 symbols, 16 words", "binary rules", by_rules),
+    ]
+    draw_panels(out / "growth.png", "Exact conditionals at every position, float64", "ms a sentence", panels)
+
+
+class Panel(NamedTuple):
+    """points: (x, ms, standard error)."""
+
+    title: str
+    label: str
+    points: list[tuple[float, float, float]]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for axis, points, label in ((axes[0], by_length, "words in a sentence"), (axes[1], by_rules, "binary rules")):
-        x, ms, error = map(np.array, zip(*points, strict=True))
+
+
+def draw_panels(path: Path, title: str, unit: str, panels: list[Panel]) -> None:
+    """Log-log curves with error bars, each with the slope of its last three points."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.2), layout="constrained")
+    for axis, panel in zip(axes, panels, strict=True):
+        x, ms, error = map(np.array, zip(*panel.points, strict=True))
         slope, level = np.polyfit(np.log(x[-3:]), np.log(ms[-3:]), 1)
         axis.errorbar(x, ms, yerr=error, fmt="o-", ms=4, label="measured")
         axis.plot(x, np.exp(level) * x**slope, "k:", label=f"slope {slope:.2f} (last three)")
-        axis.set(xscale="log", yscale="log", xlabel=label, ylabel="ms a sentence")
+        axis.set(xscale="log", yscale="log", xlabel=panel.label, ylabel=unit)
         axis.set_xticks(x, [f"{value:g}" for value in x])
         axis.minorticks_off()
         axis.grid(alpha=0.25)
         axis.legend(frameon=False)
-    axes[0].set_title("50 symbols, 500 rules", fontsize=9)
-    axes[1].set_title("50 symbols, 16 words", fontsize=9)
-    figure.suptitle("Exact conditionals at every position, float64", fontsize=10)
-    figure.savefig(out / "growth.png", dpi=150)
+        axis.set_title(panel.title, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=150)

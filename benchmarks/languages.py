@@ -9,7 +9,6 @@ are used by both sides, as torch uses them, except where a peer can use only one
 import argparse
 import json
 import multiprocessing
-import platform
 import resource
 import shutil
 import tempfile
@@ -18,9 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from growth import draw_growth
+from machine import machine
 from peers import DenseInside, TorchStruct, candidate_by_candidate, recursive_sampler
 from timing import Case, measure, table
 
@@ -189,17 +188,6 @@ def peak_megabytes(source: dict[str, Any], n: int) -> tuple[float, float]:
     language = load_language(source)
     language.conditional(sample(language, n))
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
-def machine(device: str) -> dict[str, Any]:
-    chip = platform.processor() if device == "cpu" else torch.cuda.get_device_name()
-    return {
-        "device": device,
-        "chip": chip,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def main() -> None:
