@@ -13,11 +13,12 @@ smoke: $(VENV)/done
 	rm -rf results/smoke
 	$(BIN)/satlab study studies/smoke.yaml --out results/smoke
 
+# Two processes of one thread each: two threads of one process wait for one another.
 test: $(VENV)/done
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/done
-	$(BIN)/python -m pytest -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(VENV)/done
 	mkdir -p $(VENV)/names && ln -sfn "$(CURDIR)" $(VENV)/names/satlab

@@ -1,10 +1,12 @@
 """Files that are whole or absent, whenever the power goes."""
 
+import errno
+import hashlib
 import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - not a POSIX system: one writer at a time is then up to the user
     fcntl = None  # type: ignore[assignment]
+
+SUMS = "SHA256SUMS"
+"""The file of a folder that holds the digests of the others."""
 
 PATIENCE = 10.0
 """Seconds to wait for a process that writes the same directory and may be about to end."""
@@ -54,18 +59,27 @@ def publish(partial: Path, path: Path) -> None:
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds rows to a JSON-lines file, on the disk when this returns. A half-written last line is cut off first.
 
-    Several processes may append to the same file.
+    Several processes may append to the same file. Where writing fails, as on a full disk, the OSError names the file, and
+    none of the rows is there.
     """
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    with path.open("ab+") as file:
+    left = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode())
+    with path.open("ab+", buffering=0) as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         content = path.read_bytes()
-        if _whole_lines(content) < len(content):
-            file.truncate(_whole_lines(content))
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+        whole = _whole_lines(content)
+        try:
+            if whole < len(content):
+                file.truncate(whole)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except BaseException as error:
+            with suppress(OSError):
+                file.truncate(whole)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)
+            raise
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -87,6 +101,42 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path}, line {number}: damaged, expected a JSON object; remove the line")
         rows.append(row)
     return rows
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """Writes down the digest of every file of the folder, as `sha256sum -c SHA256SUMS` reads it."""
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    (folder / SUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in files))
+
+
+def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
+    """The first of these files that is not as `write_sums` saw it, and how; None where all are, or it saw none."""
+    try:
+        lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return None
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in names:
+        if name not in digests:
+            return f"{SUMS}: damaged, {name} is not in it"
+        try:
+            if sha256(folder / name) != digests[name]:
+                return f"{name}: damaged, its SHA-256 is not that of {SUMS}"
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return f"{name}: missing"
+    return None
+
+
+def check_writable(folder: Path) -> None:
+    """Raises an OSError that names the directory where it is there and nothing can be written into it."""
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise OSError(errno.EACCES, "not writable", str(folder))
 
 
 def _whole_lines(content: bytes) -> int:

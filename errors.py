@@ -19,6 +19,10 @@ class DivergedError(ArithmeticError):
     """Training met a loss that is not a finite number. The last good checkpoint is kept."""
 
 
+class StoppedError(RuntimeError):
+    """Training was asked to stop, and has kept where it was: it goes on from there."""
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
     """The error for a name nobody knows: it offers the nearest valid one, or lists what there is."""
     names = [str(item) for item in valid]

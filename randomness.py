@@ -15,6 +15,7 @@ STREAMS = (
     "batches",
     "epochs",
     "dropout",
+    "adversary",
     "evaluation",
     "measurement",
     "probe",

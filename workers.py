@@ -1,5 +1,6 @@
 """Work done side by side by processes of this machine: each with one thread, and none outlives the one it works for."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -15,22 +16,24 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from .errors import WorkerError
+from .errors import InputError, WorkerError
 
 T = TypeVar("T")
 
-START_UP = 4.0
-"""Seconds of work from which starting processes pays: most of it, they import torch."""
+START_UP = {"fork": 0.2, "spawn": 4.0}
+"""Seconds of work from which starting processes pays: those that are spawned import torch first."""
 
 ATTEMPTS = 3
 """How often in a row a job's worker may die before the job is given up."""
 
+MOST_A_CORE = 8
+"""Processes that may be asked for, for each processor."""
+
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """What the numerical libraries of a worker read when it starts."""
 
-if sys.platform == "linux":
-    # The C library keeps 64 MiB between one job and the next: to give them back and ask again costs a shard 7 % more time.
-    ENVIRONMENT["MALLOC_TOP_PAD_"] = str(2**26)
+TOP_PAD, KEPT = -2, 2**26
+"""How much the C library keeps between one job and the next: to give it back and ask again costs a shard 7 % more."""
 
 
 def cores() -> int:
@@ -38,17 +41,41 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_workers(workers: int) -> None:
+    """Raises InputError for a number of processes below 1, or far above what this machine has use for."""
+    most = MOST_A_CORE * cores()
+    if not 1 <= workers <= most:
+        raise InputError(
+            f"{workers} workers: expected 1 to {most}, {MOST_A_CORE} for each of the {cores()} processors here; give "
+            "another number, or none to use them all"
+        )
+
+
+def start_method() -> str:
+    """fork where that is safe: on Linux, where no other thread of Python's nor a GPU is in the middle of something.
+
+    Such a process begins at once, with all that this one has loaded; one that is spawned loads it first.
+    """
+    torch = sys.modules.get("torch")
+    alone = threading.active_count() == 1 and not (torch and torch.cuda.is_initialized())
+    return "fork" if sys.platform == "linux" and alone else "spawn"
+
+
 @contextmanager
-def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Freshly started processes with one thread each.
+def process_pool(
+    workers: int, task: Callable[..., Any] | None = None, method: str = "spawn"
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes with one thread each, freshly started or forked; task: what `_do` does there.
 
     They end where the block ends, or this process dies, however that happens: at once, in the middle of what they do.
     """
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(method)
     watched, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _begin, (watched,))
+    # What is forked has all that is open here; its end of the pipe would keep it from seeing that this process is gone.
+    given = (watched, held if method == "fork" else None, task)
+    pool = ProcessPoolExecutor(workers, context, _begin, given)
     try:
         _start(pool, workers)
         yield pool
@@ -82,17 +109,35 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(watched: Connection) -> None:
+_task: Callable[..., Any] | None = None
+"""In a worker: what it was started for."""
+
+
+def _begin(watched: Connection, held: Connection | None, task: Callable[..., Any] | None) -> None:
+    global _task
+    _task = task
+    if held is not None:
+        held.close()
     # Ctrl-C reaches this process too; the one that started it says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if "torch" in sys.modules:
+        # The threads of the process that it was forked from are not here.
+        sys.modules["torch"].set_num_threads(1)
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(TOP_PAD, KEPT)
 
     def watch() -> None:
         watched.poll(None)  # until its other end is closed, by that process or by its death
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _do(*job: Any) -> Any:
+    assert _task is not None
+    return _task(*job)
 
 
 def in_order(
@@ -103,17 +148,17 @@ def in_order(
 ) -> Generator[T, None, None]:
     """function(*job) for every job, yielded in their order.
 
-    workers=1 does them in this process, by here(*job) where that is given. workers=None does so too as long as they are
-    seen to take less time than it takes to start processes, and then uses all cores. A job whose worker is killed is
-    done again.
+    here(*job), where given, is the same to this process, and to those that are forked from it. workers=1 does all jobs
+    in this process. workers=None does so too as long as they are seen to take less time than it takes to start
+    processes, and then uses all cores. A job whose worker is killed is done again.
 
     Raises WorkerError where workers die ATTEMPTS times in a row and nothing is finished in between, and whatever
     function raises.
     """
     here = here or function
     if workers is None:
-        done, begin = 0, time.perf_counter()
-        while done < len(jobs) and (time.perf_counter() - begin) / max(1, done) * (len(jobs) - done) < START_UP:
+        done, begin, start_up = 0, time.perf_counter(), START_UP[start_method()]
+        while done < len(jobs) and (time.perf_counter() - begin) / max(1, done) * (len(jobs) - done) < start_up:
             yield here(*jobs[done])
             done += 1
         jobs, workers = jobs[done:], cores()
@@ -123,25 +168,28 @@ def in_order(
         return
     done = attempts = 0
     while done < len(jobs):
+        method = start_method()
         try:
-            for result in _side_by_side(function, jobs[done:], workers):
+            for result in _side_by_side(here if method == "fork" else function, jobs[done:], workers, method):
                 yield result
                 done, attempts = done + 1, 0
         except BrokenProcessPool:
             attempts += 1
             if attempts == ATTEMPTS:
                 raise WorkerError(
-                    f"worker processes were killed {ATTEMPTS} times in a row (out of memory?); what was finished is kept: "
-                    "run the same command again, with fewer --workers"
+                    f"worker processes were killed {ATTEMPTS} times in a row (out of memory?); what was finished is "
+                    "kept: run the same command again, with fewer workers"
                 ) from None
 
 
-def _side_by_side(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[T]:
+def _side_by_side(
+    function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int, method: str
+) -> Iterator[T]:
     """Keeps two jobs a worker under way, and no more: results wait in memory until those before them are taken."""
-    with process_pool(min(workers, len(jobs))) as pool:
+    with process_pool(min(workers, len(jobs)), function, method) as pool:
         upcoming = iter(jobs)
-        waiting: deque[Future[T]] = deque(pool.submit(function, *job) for job in islice(upcoming, 2 * workers))
+        waiting: deque[Future[T]] = deque(pool.submit(_do, *job) for job in islice(upcoming, 2 * workers))
         while waiting:
             result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, *job) for job in islice(upcoming, 1))
+            waiting.extend(pool.submit(_do, *job) for job in islice(upcoming, 1))
             yield result

@@ -1,7 +1,7 @@
-"""The decorators of the compiled kernels: machine code that lets the interpreter go on meanwhile, kept on disk for the next process.
+"""The decorators of the compiled kernels: machine code that lets the interpreter go on, kept for the next process.
 
-numba keeps machine code by the file it was written in, and does not see that a function it calls in another file has changed. So
-the code of one state of the sources has a folder of its own, named by their digest.
+numba keeps machine code by the file it was written in, and does not see that a function it calls in another file has
+changed. So the code of one state of the sources has a folder of its own, named by their digest.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ SOURCES = Path(__file__).parent
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba.njit for the inner functions of a kernel: they make no arrays, so none of their many arguments is counted."""
+    """numba.njit for a kernel's inner functions: they make no arrays, so none of their many arguments is counted."""
     return _compiled(function, _nrt=False)
 
 

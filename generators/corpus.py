@@ -11,7 +11,7 @@ DIR/train.bin               uint16 tokens, each sentence followed by the token t
 
 import hashlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,9 @@ KINDS = {
 }
 """What a manifest holds beside what is there for people alone."""
 
+SIGNED = (*KINDS, "language", "max_length", "classes", "tokens")
+"""What manifest_sha256 is of: all that satlab writes there."""
+
 
 class Corpus:
     """A corpus on disk: its directory, what its manifest says, and where its shards lie."""
@@ -64,7 +67,7 @@ class Corpus:
     def rows(self, number: int) -> int:
         """The sentences of a shard."""
         size: int = self.manifest["shard_sentences"]
-        return min(size, self.manifest["sentences"] - number * size)
+        return min(size, int(self.manifest["sentences"]) - number * size)
 
     @property
     def end(self) -> int:
@@ -91,7 +94,10 @@ class Corpus:
         """What is wrong with a shard, "missing" or "damaged"; None where it has the bytes that the manifest says."""
         if number >= len(self.shards):
             return "missing"
-        return _problem(self.storage.read(number), self.shards[number]["sha256"])
+        content, entry = self.storage.read(number), self.shards[number]
+        if content is not None and len(content) != entry["bytes"]:
+            return "damaged"
+        return _problem(content, entry["sha256"])
 
     def tokens(self, number: int) -> Ragged:
         """A shard's words, one sentence after the other, and the sentences' lengths.
@@ -127,6 +133,9 @@ class Corpus:
         make = partial(make_shard, Recipe(content, suffix, *settings, {} if any_version else self.manifest["versions"]))
         here = make if language is None else partial(shard_content, language, *settings)
         jobs = [(number, self.rows(number)) for number in numbers]
+        if engine == "local" and workers not in (None, 1) and len(jobs) > 1:
+            # What the first sentence ever costs (compiled code, tables) is paid here, once for all processes.
+            here(numbers[0], 1)
         made = on_cluster(make, jobs, workers) if engine == "ray" else in_order(make, jobs, workers, here)
         with closing(made) as contents:
             yield from zip(numbers, contents, strict=True)
@@ -139,12 +148,19 @@ class Corpus:
 
     def save(self, complete: bool) -> None:
         """Writes the manifest."""
-        text = json.dumps({**self.manifest, "shards": self.shards, "complete": complete}, indent=1)
-        write_atomic(self.folder / MANIFEST, text + "\n")
+        self.manifest |= {"shards": self.shards, "complete": complete}
+        self.manifest["manifest_sha256"] = signature(self.manifest)
+        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def signature(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of what satlab writes to a manifest, however it is spaced, and whatever a person adds."""
+    content = {key: manifest[key] for key in SIGNED if key in manifest}
+    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _problem(content: bytes | None, digest: str) -> str | None:
@@ -162,28 +178,40 @@ def open_corpus(folder: Path) -> Corpus:
     """The corpus in a directory, finished or not. Raises InputError where there is none, or its manifest is damaged."""
     path = folder / MANIFEST
     if not path.is_file():
+        if any((folder / name).is_file() for name in LANGUAGE_FILES):
+            raise InputError(
+                f"{path}: missing, expected beside the language; run the satlab generate command of this corpus again, "
+                "which makes it anew"
+            )
         raise InputError(f"{folder}: no corpus here, expected a directory made by satlab generate; check the path")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        for key, kind in KINDS.items():
-            if not isinstance(manifest[key], kind):
-                raise TypeError(f"{key} is {manifest[key]!r}")
-        if min(manifest["sentences"], manifest["shard_sentences"]) < 1:
-            raise ValueError(f"{manifest['sentences']} sentences in shards of {manifest['shard_sentences']}")
-        if manifest["language_file"] not in LANGUAGE_FILES:
-            raise ValueError(f"language_file is {manifest['language_file']!r}")
-        if manifest["sentences"] > MOST_SHARDS * manifest["shard_sentences"]:
-            raise ValueError(f"more than {MOST_SHARDS} shards")
-        corpus = Corpus(folder, manifest)
+        corpus = Corpus(folder, _typed(manifest))
         for number, entry in enumerate(corpus.shards):
             known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
             if known != [corpus.rows(number), corpus.storage.file(number), int, str]:
                 raise ValueError(f"shard {number} is {entry!r}")
         if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
             raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
+        if manifest.get("manifest_sha256", found := signature(manifest)) != found:
+            raise ValueError(f"its content has the SHA-256 {found[:12]}, not its manifest_sha256")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; generate the corpus again in another "
-            "directory"
+            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it back, or remove it and run "
+            "the satlab generate command of this corpus again"
         ) from None
     return corpus
+
+
+def _typed(manifest: Any) -> dict[str, Any]:
+    """The manifest, if its fields make sense each on its own. Raises what `open_corpus` takes for damage."""
+    for key, kind in KINDS.items():
+        if not isinstance(manifest[key], kind):
+            raise TypeError(f"{key} is {manifest[key]!r}")
+    if min(manifest["sentences"], manifest["shard_sentences"]) < 1:
+        raise ValueError(f"{manifest['sentences']} sentences in shards of {manifest['shard_sentences']}")
+    if manifest["language_file"] not in LANGUAGE_FILES:
+        raise ValueError(f"language_file is {manifest['language_file']!r}")
+    if manifest["sentences"] > MOST_SHARDS * manifest["shard_sentences"]:
+        raise ValueError(f"more than {MOST_SHARDS} shards")
+    return dict(manifest)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import connection
+from ..cluster import check_tasks, connection
 from ..disk import only_writer, write_atomic
 from ..errors import InputError, unknown
-from .corpus import MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corpus, sha256
+from ..workers import check_workers
+from .corpus import KINDS, MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corpus, sha256
 from .language import Language
-from .shard import FORMATS, check_versions, versions
+from .shard import FORMATS, check_versions, shard_content, versions
 
 SHARD_SENTENCES = 16_384
 """Sentences in a shard, all but the last, where nothing else is said."""
@@ -28,6 +29,9 @@ ENGINES = ("local", "ray")
 
 MANIFEST_SECONDS = 1.0
 """Between two notes of what is done. A killed process does again what came after the last."""
+
+PARTIAL = (MANIFEST, "language.*", "shard-*", "train.bin")
+"""What an interruption may leave half-written, under a hidden name."""
 
 MAY_DIFFER = ("versions", "language", "language_sha256", "shards", "complete")
 """What the manifests of two corpora of the same bytes need not share."""
@@ -50,18 +54,15 @@ def write_corpus(
     source: what the manifest says of where the language comes from. With engine "local", `workers` processes make the
     shards (1: this one; None: as many as pay off; a script that asks for several does so below `if __name__ ==
     "__main__"`); with "ray", that many tasks at a time of an existing Ray cluster. The bytes are the same whoever makes
-    them and however often they were interrupted: an unfinished corpus is gone on with, a finished one left as it is.
+    them and however often they were interrupted: an unfinished corpus is gone on with, a finished one left as it is,
+    and one whose manifest has gone made again over what is there, if that is of this corpus.
     shard_sentences: in each shard but the last.
 
     Raises InputError, before anything is written, for numbers below 1, a format or engine that does not exist or does
     not fit, and where out holds something else or another corpus; InputError too where engine "ray" finds no Ray or no
     cluster; WorkerError where workers keep dying; OSError where the disk is full.
     """
-    for name, value in (("sentences", sentences), ("workers", workers), ("shard_sentences", shard_sentences)):
-        if value is not None and value < 1:
-            raise InputError(f"{value} {name}: expected at least 1; give a larger number")
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    _check_numbers(sentences, shard_sentences, workers, engine)
     _check_format(format, language, truth)
     language = language if language.device.type == "cpu" else language.to("cpu")
     with tempfile.TemporaryDirectory() as folder:
@@ -71,23 +72,27 @@ def write_corpus(
     if sentences > MOST_SHARDS * manifest["shard_sentences"]:
         raise InputError(
             f"{sentences} sentences: expected at most {MOST_SHARDS} shards of {manifest['shard_sentences']}; "
-            "give fewer, or a larger --shard-sentences"
+            "give fewer, or a larger shard_sentences"
         )
-    _found_or_new(out, manifest)
+    _found_or_new(out, manifest, saved)
     with connection() if engine == "ray" else nullcontext():
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
             # Asked again, since another process may have been writing until now.
-            yield from _write(_found_or_new(out, manifest), saved, workers, engine, language)
+            corpus = _found_or_new(out, manifest, saved)
+            if not is_corpus(out):
+                _check_own(corpus, language)
+            yield from _write(corpus, saved, workers, engine, language)
 
 
 def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
     """Puts the language and the shards there that are not, yielding the sentences on disk after each shard."""
-    for name in (MANIFEST, "language.*", "shard-*", "train.bin"):
-        for leftover in corpus.folder.glob(f".{name}.partial"):
-            leftover.unlink()
+    for leftover in _leftovers(corpus.folder):
+        leftover.unlink()
     if not is_corpus(corpus.folder):
-        corpus.save(complete=False)
+        corpus.storage.begin()
+    if "manifest_sha256" not in corpus.manifest:
+        corpus.save(corpus.manifest["complete"])
     if corpus.language_problem():
         write_atomic(corpus.language_file, saved)
         corpus.manifest |= {"language_sha256": sha256(saved), "complete": False}
@@ -127,15 +132,26 @@ def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, lan
     corpus.save(complete=True)
 
 
+def _check_numbers(sentences: int, shard_sentences: int | None, workers: int | None, engine: str) -> None:
+    for name, value in (("sentences", sentences), ("shard_sentences", shard_sentences)):
+        if value is not None and value < 1:
+            raise InputError(f"{value} {name}: expected at least 1; give a larger number")
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if workers is not None:
+        (check_tasks if engine == "ray" else check_workers)(workers)
+
+
 def _check_format(format: str, language: Language, truth: bool) -> None:
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     if format == "bin" and truth:
-        raise InputError("format 'bin' holds tokens alone, expected no --truth with it; leave it out, or write parquet")
+        raise InputError("format 'bin' holds tokens alone, expected no truth with it; leave it out, or write parquet")
     most = np.iinfo(np.uint16).max
     if format == "bin" and language.vocab_size > most:
         raise InputError(
-            f"format 'bin' holds tokens of 16 bits, expected at most {most} words, not {language.vocab_size}; write parquet"
+            f"format 'bin' holds tokens of 16 bits, expected at most {most} words, not {language.vocab_size}; "
+            "write parquet"
         )
 
 
@@ -161,19 +177,60 @@ def _manifest(
     }
 
 
-def _found_or_new(out: Path, manifest: dict[str, Any]) -> Corpus:
-    """The corpus that is there already, if it is this one, or a new one where there is nothing yet."""
-    # The manifest comes first, so what is begun is known by it.
-    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {f".{MANIFEST}.partial"}):
-        return Corpus(out, manifest)
+def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
+    """The corpus that is there already, if it is this one, or a new one where there is nothing yet.
+
+    It is new too where its manifest has gone, and nothing is there beside files such as it has.
+    """
+    new = Corpus(out, manifest)
+    if not out.exists() or (out.is_dir() and not is_corpus(out) and _nothing_else(new, saved)):
+        return new
     try:
         known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
-        raise InputError(
-            f"{out} holds something else, expected a new or empty directory; choose another --out"
-        ) from None
+        known = {}
+    if not KINDS.keys() <= known.keys():
+        if is_corpus(out) and new.language_problem() is None:
+            open_corpus(out)
+        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another one")
+    there = open_corpus(out)
     for key, value in manifest.items():
         if key not in MAY_DIFFER and known.get(key) != value:
             shown = "another" if isinstance(value, (list, dict)) or key == "fingerprint" else f"{known.get(key)} there"
-            raise InputError(f"{out} holds another corpus ({key}: {shown}), expected this one; choose another --out")
-    return open_corpus(out)
+            raise InputError(
+                f"{out} holds another corpus ({key}: {shown}), expected this one; choose another directory"
+            )
+    return there
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [path for name in PARTIAL for path in folder.glob(f".{name}.partial")]
+
+
+def _nothing_else(corpus: Corpus, saved: bytes) -> bool:
+    """Whether a directory without a manifest holds nothing that this corpus could not have put there."""
+    names = {path.name for path in corpus.folder.iterdir()} - {path.name for path in _leftovers(corpus.folder)}
+    language = corpus.language_file
+    if language.name in names and not (language.is_file() and language.read_bytes() == saved):
+        return False
+    return names <= {language.name, *(path.name for path in _files(corpus))}
+
+
+def _files(corpus: Corpus) -> dict[Path, int]:
+    """The first shard of each file."""
+    return {corpus.storage.place(number): number for number in reversed(range(len(corpus)))}
+
+
+def _check_own(corpus: Corpus, language: Language) -> None:
+    """Raises InputError where the first or the last file of shards that is there is not this corpus's."""
+    given = corpus.manifest
+    there = sorted(number for path, number in _files(corpus).items() if path.exists())
+    for number in sorted({*there[:1], *there[-1:]}):
+        path, rows = corpus.storage.place(number), corpus.rows(number)
+        content = shard_content(language, given["seed"], given["truth"], given["format"], number, rows)
+        with path.open("rb") as file:
+            if not content.startswith(file.read(len(content))):
+                raise InputError(
+                    f"{path}: not shard {number} of this corpus, and {MANIFEST} is missing, expected one or the other; "
+                    "put that back, move the shard away, or choose another directory"
+                )

@@ -1,4 +1,4 @@
-"""Random numbers for compiled samplers: a function of (key, row, number of the draw), so threads do not change what is drawn."""
+"""Random numbers for compiled samplers: a function of (key, row, number of the draw), whatever the threads."""
 
 import numpy as np
 import torch

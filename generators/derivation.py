@@ -1,8 +1,8 @@
 """Drawing derivation trees whose length is bounded, exactly and without rejection.
 
-First the length n with probability p(n), then top-down: a symbol A over w words takes a rule, and a split of its words, with
-probability proportional to  p(A -> B C) beta_k(B) beta_{w-k}(C),  where beta_w(A) = P(A yields w words). So grammars
-near or beyond criticality cost no more than others. All nodes of one depth of all trees are drawn together.
+First the length n with probability p(n), then top-down: a symbol A over w words takes a rule, and a split of its
+words, with probability proportional to  p(A -> B C) beta_k(B) beta_{w-k}(C),  where beta_w(A) = P(A yields w words). So
+grammars near or beyond criticality cost no more than others. All nodes of one depth of all trees are drawn together.
 """
 
 import torch
@@ -50,8 +50,8 @@ class DerivationTable:
     ) -> tuple[Tensor, Tensor]:
         """Trees over lengths [n] words.
 
-        Returns nodes [m, 4] (sentence, start, width, symbol), depth by depth (none unless keep_nodes), and leaves [words, 3] (sentence, position,
-        symbol that emits the word).
+        Returns nodes [m, 4] (sentence, start, width, symbol), depth by depth (none unless keep_nodes), and leaves
+        [words, 3] (sentence, position, symbol that emits the word).
         """
         device = lengths.device
         sentence = torch.arange(len(lengths), device=device)

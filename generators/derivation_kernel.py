@@ -2,7 +2,9 @@
 
 A symbol A over w words takes an option with probability proportional to what it is worth,
 
-    A -> B C, split k:  p(A -> B C) beta_k(B) beta_{w-k}(C)      A -> B:  p(A -> B) beta_w(B)      a word (w = 1):  p(A -> any word)
+    A -> B C, split k:  p(A -> B C) beta_k(B) beta_{w-k}(C)
+    A -> B:             p(A -> B) beta_w(B)
+    a word (w = 1):     p(A -> any word)
 
 with beta_w(A) = P(A yields w words): exact under a bound on the length, at criticality and beyond. Random numbers are a
 function of (key, sentence, number of the draw) alone, so threads do not change what is drawn.
@@ -23,9 +25,9 @@ from .parallel import in_parallel
 class Options(NamedTuple):
     """What each symbol may do: binary rules in binary_from[A] .. binary_from[A + 1], unary rules likewise.
 
-    worth [max_length + 1, N] is beta up to a scale of each width, scale [max_length + 1, max_length + 1] what a split of w words
-    after k has to be multiplied by; shortest and longest [N] are the widths that a symbol
-    yields. emits [N] is the probability of a word; its words are the row leaf_row[A] of cumulative [leaf symbols, V].
+    worth [max_length + 1, N] is beta up to a scale of each width, scale [max_length + 1, max_length + 1] what a split
+    of w words after k has to be multiplied by; shortest and longest [N] are the widths that a symbol yields. emits [N]
+    is the probability of a word; its words are the row leaf_row[A] of cumulative [leaf symbols, V].
     lengths [max_length + 1] is the cumulative distribution of the lengths.
     """
 

@@ -1,4 +1,4 @@
-"""Drawing sentences of a grammar with their trees: compiled on a CPU, by tables without a loop over sentences on a GPU."""
+"""Drawing sentences of a grammar with their trees: compiled on a CPU, by tables, all sentences at once, on a GPU."""
 
 import copy
 from functools import cached_property
@@ -14,7 +14,7 @@ from .grammar import Rules
 
 
 class DerivationSampler:
-    """Sentences whose length has the given distribution, lengths [max_length + 1], and given the length the grammar's own."""
+    """Sentences whose length has the distribution lengths [max_length + 1], and given the length the grammar's own."""
 
     def __init__(self, rules: Rules, tables: InsideTables, lengths: Tensor) -> None:
         self.rules, self.tables, self.lengths = rules, tables, lengths

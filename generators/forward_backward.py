@@ -1,12 +1,12 @@
-"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step so that no length underflows.
+"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step: no length underflows.
 
 With e_t(k) the score of state k at step t, A the transition matrix and pi the start,
 
-    pred_1 = pi,  pred_t = filt_{t-1} A,      filt_t = pred_t e_t / (its sum)        pred_t(k) = p(z_t = k | evidence before t)
+    pred_1 = pi,  pred_t = filt_{t-1} A,      filt_t = pred_t e_t / (its sum)
     back_T = 1,   back_{t-1} = A (e_t back_t) / (its sum)
 
-and d Z / d e_t is proportional to pred_t back_t. Blocks of a block-diagonal A [B, k, k] are multiplied by themselves: O(K^2 / B)
-a step. Arrays are kept as [B, n, k] on the way.
+where pred_t(k) = p(z_t = k | evidence before t), and d Z / d e_t is proportional to pred_t back_t. Blocks of a
+block-diagonal A [B, k, k] are multiplied by themselves: O(K^2 / B) a step. Arrays are kept as [B, n, k] on the way.
 """
 
 import torch
@@ -14,7 +14,10 @@ from torch import Tensor
 
 
 def forward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """(log Z [n], pred: T tensors [B, n, k]) for leaf_scores [n, T, K]; differentiable. log Z is -inf for impossible evidence."""
+    """(log Z [n], pred: T tensors [B, n, k]) for leaf_scores [n, T, K]; differentiable.
+
+    log Z is -inf for impossible evidence.
+    """
     scores = _by_block(leaf_scores, len(blocks))
     prediction = initial.reshape(len(blocks), 1, -1).expand(scores.shape[1:])
     predictions, log_z = [prediction], torch.zeros((), dtype=scores.dtype, device=scores.device)

@@ -1,7 +1,7 @@
 """The forward-backward algorithm as compiled code; the recursions are those of `forward_backward`.
 
-One vector holds as many sentences as it has room for, eight in float64 and sixteen in float32. Every step is rescaled so that its
-largest number is 1. Matrices [B, k, m] hold the blocks of the chain with their columns padded by zeros to
+One vector holds as many sentences as it has room for, eight in float64 and sixteen in float32. Every step is rescaled
+so that its largest number is 1. Matrices [B, k, m] hold the blocks of the chain with their columns padded by zeros to
 m, a multiple of COLUMNS; so are the states.
 """
 
@@ -18,7 +18,7 @@ COLUMNS = 8
 
 
 def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """(log Z [n] float64, m [n, T, K]) with m_t proportional to d Z / d e_t, in the precision of leaf_scores [n, T, K]."""
+    """(log Z [n] float64, m [n, T, K]) with m_t proportional to d Z / d e_t, as precise as leaf_scores [n, T, K]."""
     log_z, margins = torch.empty(len(leaf_scores), dtype=torch.float64), torch.empty_like(leaf_scores)
     chain = _padded_chain(initial, blocks, leaf_scores.dtype)
     scores = leaf_scores.contiguous().numpy()
@@ -29,7 +29,7 @@ def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tens
 def compiled_conditionals(initial: Tensor, blocks: Tensor, emission: Tensor, words: Tensor, out: Tensor) -> Tensor:
     """log Z [n] float64; out [n, T, V] becomes p(x_t | the other words), in its own precision.
 
-    emission [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain; words [n, T], V where the word is hidden.
+    emission [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain; words [n, T], V where one is hidden.
     Where log Z is -inf, `out` is of no account; where it is nan, `out` is beyond the precision.
     """
     kind, log_z = out.dtype, torch.empty(len(words), dtype=torch.float64)
@@ -61,7 +61,7 @@ def _pad_states(rows: Tensor, count: int, size: int) -> Tensor:
 
 @compiled
 def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.ndarray) -> None:
-    """out[to + j] = sum_i x[at + i] matrices[b, i, j] for the rows i and columns j of each block b; x has padded rows."""
+    """out[to + j] = sum_i x[at + i] matrices[b, i, j] for rows i and columns j of each block b; x has padded rows."""
     count, rows, columns = matrices.shape
     stride = rows + -rows % COLUMNS
     zero = spread(matrices[0, 0, 0] - matrices[0, 0, 0])
@@ -91,7 +91,7 @@ def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.nda
 
 @compiled_pass
 def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
-    """Multiplies each lane by a factor, kept in `factor`, that brings its largest number to about 1; a lane of zeros by 1."""
+    """Multiplies each lane by a factor, kept in `factor`, that brings its largest number to about 1; zeros by 1."""
     top = load(values, 0)
     for i in range(1, count):
         top = larger(load(values, i), top)

@@ -2,9 +2,9 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the backward
-algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences have the same
-length.
+Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
+backward algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences
+have the same length.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,15 +38,16 @@ DEFAULT_LENGTH = 16
 class HMM(LatentLanguage):
     """An HMM over sentences of `length` words.
 
-    initial [K]; transition [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain; emission [K, V]; zeros are
-    allowed and stay exact zeros. words: V strings, "0", "1", ... unless given.
+    initial [K]; transition [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain; emission [K, V]; zeros
+    are allowed and stay exact zeros. words: V strings, "0", "1", ... unless given.
 
     task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32 words,
     else the first, middle and last. block_task: the name of a task that asks for the block. readout: what the task
     "posterior" reads.
 
     Rows that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for rows that do not sum to
-    one, entries that are no probabilities, shapes that do not fit, a length below 1 or above MOST_WORDS and tasks that do not fit the chain.
+    one, entries that are no probabilities, shapes that do not fit, a length below 1 or above MOST_WORDS and tasks that
+    do not fit the chain.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ class HMM(LatentLanguage):
         return length * (4 * self.num_states + 2 * self.vocab_size)
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward (not Viterbi). Raises as `conditional`."""
+        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward, not Viterbi; see `conditional`."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         out = torch.zeros(*tokens.shape, self.num_states, dtype=torch.float64, device=self.device)
         for rows, length, scores in self.evidence(tokens, lengths, hidden):

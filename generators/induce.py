@@ -10,7 +10,7 @@ JJ NN; the names keep `horizontal_markov` of the siblings to come, all unless gi
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import nltk
@@ -18,7 +18,7 @@ from nltk.grammar import Nonterminal, Production
 
 from ..errors import InputError
 from .grammar import Grammar, check
-from .treebank import UNLABELLED, without_empty, without_functions
+from .treebank import MOST_DEPTH, UNLABELLED, without_empty, without_functions
 
 UNKNOWN = "UNK"
 """The word that stands for all rare ones."""
@@ -54,29 +54,46 @@ class Reading:
                 raise InputError(f"{name} is {value}, expected at least {bound}; give a larger number")
 
 
-def induce(trees: Iterable[nltk.Tree], reading: Reading = Reading()) -> Grammar:
+def induce(
+    trees: Iterable[nltk.Tree], reading: Reading = Reading(), source: str = "", places: Sequence[str] = ()
+) -> Grammar:
     """The grammar of the trees, which are left as they are.
 
     The start symbol is the root's label where all trees share it, else a fresh symbol, TOP, above them; a root without
-    a label becomes that symbol. Trees without a word are left out, with a warning. Raises InputError where none is
-    left, and for one too wide or deep to binarise.
+    a label becomes that symbol. Trees without a word are left out, with a warning. source: what messages say of where
+    the trees are, places: of each. Raises InputError where none is left, and for one too wide or deep to binarise.
     """
-    given = [tree.copy(deep=True) if reading.keep_empty else without_empty(tree) for tree in trees]
-    kept = [without_functions(tree) if reading.strip_functions else tree for tree in given if tree is not None]
+    given, begin = list(trees), f"{source}: " if source else ""
+    places = places or [f"tree {number}" for number in range(1, len(given) + 1)]
+    cleaned = [(place, _cleaned(tree, reading, place)) for place, tree in zip(places, given, strict=True)]
+    kept = [(place, tree) for place, tree in cleaned if tree is not None]
     if not kept:
-        raise InputError(f"{len(given)} trees, none with a word, expected at least one; give other trees")
+        raise InputError(f"{begin}{len(given)} trees, none with a word, expected at least one; give other trees")
     if len(kept) < len(given):
-        warnings.warn(f"{len(given) - len(kept)} of {len(given)} trees have no word; left out", stacklevel=2)
-    frequency = Counter(word for tree in kept for word in tree.leaves())
-    start, rooted = _rooted(kept)
+        lost = len(given) - len(kept)
+        warnings.warn(f"{begin}{lost} of {len(given)} trees have no word; left out", stacklevel=2)
+    frequency = Counter(word for _, tree in kept for word in tree.leaves())
+    start, rooted = _rooted([tree for _, tree in kept])
     productions: list[Production] = []
-    for tree in rooted:
-        for place in tree.treepositions("leaves"):
-            if frequency[tree[place]] < reading.min_count:
-                tree[place] = UNKNOWN
-        productions += _productions(tree, reading)
-    found = nltk.induce_pcfg(Nonterminal(start), productions)
-    return check(found.start(), found.productions())
+    for (place, _), tree in zip(kept, rooted, strict=True):
+        for leaf in tree.treepositions("leaves"):
+            if frequency[tree[leaf]] < reading.min_count:
+                tree[leaf] = UNKNOWN
+        productions += _productions(tree, reading, place)
+    try:
+        found = nltk.induce_pcfg(Nonterminal(start), productions)
+        return check(found.start(), found.productions())
+    except InputError as error:
+        raise InputError(f"{begin}{error}") from None
+
+
+def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
+    """A copy as the grammar is read off it; None where no word is left."""
+    try:
+        kept = tree.copy(deep=True) if reading.keep_empty else without_empty(tree)
+        return without_functions(kept) if reading.strip_functions and kept is not None else kept
+    except RecursionError:
+        raise InputError(f"{place}: nested too deep, expected at most {MOST_DEPTH} levels; leave it out") from None
 
 
 def _rooted(trees: list[nltk.Tree]) -> tuple[str, list[nltk.Tree]]:
@@ -96,7 +113,9 @@ def _names() -> Iterator[str]:
         name += "'"
 
 
-def _productions(tree: nltk.Tree, reading: Reading) -> list[Production]:
+def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Production]:
+    """The rules of a tree, which is binarised. Raises InputError where that nests it too deep."""
+    widest = max(len(part) for part in tree.subtrees())
     if reading.collapse_unary:
         tree.collapse_unary()
     for part in list(tree.subtrees(lambda part: len(part) > 2)):
@@ -104,7 +123,9 @@ def _productions(tree: nltk.Tree, reading: Reading) -> list[Production]:
         part[:] = [nltk.Tree(repr(child), [child]) if isinstance(child, str) else child for child in part]
     try:
         tree.chomsky_normal_form(horzMarkov=reading.horizontal_markov, vertMarkov=reading.vertical_markov)
-    except ValueError as error:
-        sentence = f"{' '.join(tree.leaves()[:8])} ..."
-        raise InputError(f"the tree of '{sentence}' cannot be binarised ({error}); leave it out") from None
-    return tree.productions()
+        return list(tree.productions())
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{place}: cannot be binarised: {widest} children of one symbol would become as many levels, which is too "
+            "deep; leave the tree out"
+        ) from None

@@ -56,6 +56,11 @@ class Language(ABC):
         return self.vocab_size + 1
 
     @property
+    def cls_id(self) -> int:
+        """The token that a model reading from left to right reads before the first word."""
+        return self.vocab_size + 2
+
+    @property
     def device(self) -> torch.device:
         return self.length_log_prob.device
 
@@ -116,7 +121,7 @@ class Language(ABC):
 
     @abstractmethod
     def save(self, path: str) -> str:
-        """Writes the language to path plus its suffix, so that load_language gives it back bit for bit; the full path."""
+        """Writes the language to path plus its suffix, for load_language to give it back bit for bit; the full path."""
 
     # ---- what follows for all of them
 
@@ -135,32 +140,38 @@ class Language(ABC):
         """The entropy of the truth, E H(p(x_t | visible words)) in nats: the least loss any model can reach.
 
         n = num_sentences sampled sentences. With one word hidden the mean over its position is taken exactly, unless
-        positions_share_passes is False: then the position is drawn.
+        positions_share_passes is False: then the position is drawn. With masking "next" it is the entropy of a sentence
+        over its predictions, E sum_t H(p(x_t | x_<t)) / E (T + 1), t = 0 .. T, the end at T included.
         on_sentences(k) is called when k more sentences are done.
         Raises InputError for an unknown masking, and for one that hides nothing here.
         """
         sums, counts = [], []
         chunk = max(1, min(SAMPLE_CHUNK, MEMORY_BUDGET // (4 * self.max_length * self.vocab_size)))
-        chunk = chunk if self.positions_share_passes else 1
+        chunk = chunk if self.positions_share_passes or masking == masks.NEXT else 1
         for begin in range(0, num_sentences, chunk):
             size = min(chunk, num_sentences - begin)
-            sentences = self.sample(size, generator, latents=False)
-            tokens, lengths = sentences.tokens, sentences.lengths
-            if masking == "one" and self.positions_share_passes:
-                # Leaving out the word at t is hiding it, so one pass over the whole sentence serves every position.
-                entropy = torch.special.entr(self.conditional(tokens, lengths)).sum(-1)
-                sums.append(entropy.sum(1) / lengths)
-                counts.append(torch.ones_like(sums[-1]))
-            else:
-                hidden = masks.hide(lengths, tokens.shape[1], masking, generator)
-                entropy = torch.special.entr(self.conditional_at(tokens, lengths, hidden)).sum(-1)
-                per_row = torch.zeros(size, dtype=torch.float64, device=self.device)
-                sums.append(per_row.index_add(0, hidden.nonzero()[:, 0], entropy))
-                counts.append(hidden.sum(1).double())
+            entropies, predictions = self._entropies(self.sample(size, generator, latents=False), masking, generator)
+            sums.append(entropies)
+            counts.append(predictions)
             on_sentences(size)
         if float(torch.cat(counts).sum()) == 0:
             raise InputError(f"masking '{masking}' hid no word in {num_sentences} sentences; take more, or hide more")
         return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
+
+    def _entropies(self, sentences: Sentences, masking: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(sum of the truth's entropies, number of predictions) of each sentence, [n] each."""
+        tokens, lengths = sentences.tokens, sentences.lengths
+        if masking == masks.NEXT:
+            return torch.special.entr(self.next_word(tokens, lengths)).sum((1, 2)), (lengths + 1).double()
+        if masking == "one" and self.positions_share_passes:
+            # Leaving out the word at t is hiding it, so one pass over the whole sentence serves every position.
+            entropy = torch.special.entr(self.conditional(tokens, lengths)).sum(-1)
+            mean = entropy.sum(1) / lengths
+            return mean, torch.ones_like(mean)
+        hidden = masks.hide(lengths, tokens.shape[1], masking, generator)
+        entropy = torch.special.entr(self.conditional_at(tokens, lengths, hidden)).sum(-1)
+        per_row = torch.zeros(len(tokens), dtype=torch.float64, device=self.device)
+        return per_row.index_add(0, hidden.nonzero()[:, 0], entropy), hidden.sum(1).double()
 
     def to(self, device: torch.device | str) -> Self:
         """The same language with its numbers on another device."""
@@ -202,7 +213,7 @@ class Language(ABC):
         return tokens, lengths, hidden
 
     def checked_beginnings(self, tokens: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(tokens, lengths) of sentences that may go on, as `checked`; also raises InputError for one that is too long."""
+        """(tokens, lengths) of sentences that may go on, as `checked`; also raises InputError for one too long."""
         tokens, lengths, _ = self.checked(tokens, lengths, None)
         if bool((lengths > self.max_length).any()):
             row = int((lengths > self.max_length).nonzero()[0])

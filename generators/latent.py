@@ -1,8 +1,8 @@
 """Languages with a latent structure over an emission matrix: exact quantities from one upward and one downward pass.
 
 For each sentence length such a language has a partition function Z that is multilinear in the evidence at each position
-(Darwiche 2003; Eisner 2016). With e_t(a) the score of latent leaf state a at position t (its probability of emitting the word seen
-there, or of emitting any word if position t is hidden),
+(Darwiche 2003; Eisner 2016). With e_t(a) the score of latent leaf state a at position t (its probability of emitting
+the word seen there, or of emitting any word if position t is hidden),
 
     dZ / d e_t(a) = Z(a at t, all other evidence),
 
@@ -21,7 +21,7 @@ from ..errors import InputError
 from .language import MEMORY_BUDGET, Language
 
 CACHED = 2**24
-"""Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, and no more new memory than that."""
+"""Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, no more new memory."""
 
 
 class LatentLanguage(Language):
@@ -90,7 +90,7 @@ class LatentLanguage(Language):
     def _margins(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype
     ) -> Iterator[tuple[slice, Tensor]]:
-        """(rows, m [rows, T, leaf states]) with m @ emission the conditionals, within the memory budget; 0 beyond the end."""
+        """(rows, m [rows, T, leaf states]), m @ emission the conditionals, within the memory budget; 0 past the end."""
         n, longest = tokens.shape
         for rows in _slices(n, self.cached_size(longest)):
             some, words, unseen = lengths[rows], tokens[rows], hidden[rows]
@@ -108,7 +108,7 @@ class LatentLanguage(Language):
             yield rows, out
 
     def cached_size(self, length: int) -> int:
-        """How many sentences one pass takes so that its arrays are used again, not made anew: less than fit in memory."""
+        """How many sentences one pass takes so that its arrays are used again, not made anew: fewer than would fit."""
         budget = CACHED if self.device.type == "cpu" else MEMORY_BUDGET
         return max(1, budget // self.floats_per_sentence(length))
 

@@ -145,8 +145,13 @@ def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
                 raise
             network, report = read()
     except _damage() as error:
-        where = "cannot be read" if local else "neither a directory here nor could it be fetched"
-        raise InputError(f"model {model}: {where} ({_first_line(error)}); {EXPECTED}; give one") from None
+        if local:
+            raise InputError(f"model {model}: cannot be read ({_first_line(error)}); {EXPECTED}; give one") from None
+        raise InputError(
+            f"model {model}: neither a directory here nor could it be fetched ({_first_line(error)}); fetch it where "
+            f"there is a network (hf download {model}), or give a directory that holds config.json and "
+            "model.safetensors, in a language.yaml such as {preset: liu2022-opt, model: DIRECTORY}"
+        ) from None
     unset = sorted(report["missing_keys"]) or [name for name, p in network.named_parameters() if p.is_meta]
     if unset:
         raise InputError(

@@ -1,7 +1,7 @@
 """One shard of a corpus: its sentences, and its bytes.
 
-The bytes are a pure function of the language, the seed, the shard's number and what is asked for: not of the process that
-makes them, what it made before, or its number of threads. Other versions of the libraries may give other bytes.
+The bytes are a pure function of the language, the seed, the shard's number and what is asked for: not of the process
+that makes them, what it made before, or its number of threads. Other versions of the libraries may give other bytes.
 """
 
 import io
@@ -47,8 +47,8 @@ def check_versions(begun_with: Mapping[str, str], what: str) -> None:
     for name, version in begun_with.items():
         if name != "python" and here.get(name) != version:
             raise InputError(
-                f"{what} was begun with {name} {version}, but {platform.node()} has {name} {here.get(name)}, expected one "
-                f"version for all shards; install {name} {version} there, or begin another corpus"
+                f"{what} was begun with {name} {version}, but {platform.node()} has {name} {here.get(name)}, expected "
+                f"one version for all shards; install {name} {version} there, or begin another corpus"
             )
 
 
@@ -108,7 +108,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _table(language: Language, sentences: Sentences, truth_generator: torch.Generator | None) -> pa.Table:
-    """tokens, length, a column for each latent variable, label_TASK for each task; with truth, one hidden position more.
+    """tokens, length, a column for each latent variable, label_TASK for each task; with truth, one hidden position too.
 
     Lists have no padding. truth [V] float64 is p(x_t = v | every other word) at masked_position t.
     """

@@ -22,8 +22,14 @@ class Storage(Protocol):
     def file(self, number: int) -> str:
         """The name of the file that holds a shard."""
 
+    def place(self, number: int) -> Path:
+        """The file that a shard is read from, now."""
+
     def read(self, number: int) -> bytes | None:
         """A shard's content as it is there, damaged or not; None where there is no such file."""
+
+    def begin(self) -> None:
+        """Before the first shard is written over what may be there."""
 
     def write(self, number: int, content: bytes) -> None:
         """Puts a shard in its place, on the disk when this returns. Those before it are there or have an entry."""
@@ -41,12 +47,18 @@ class ShardFiles:
     def file(self, number: int) -> str:
         return f"shard-{number:05d}.parquet"
 
+    def place(self, number: int) -> Path:
+        return self.folder / self.file(number)
+
     def read(self, number: int) -> bytes | None:
-        path = self.folder / self.file(number)
+        path = self.place(number)
         return path.read_bytes() if path.exists() else None
 
+    def begin(self) -> None:
+        """Each shard is replaced by itself."""
+
     def write(self, number: int, content: bytes) -> None:
-        write_atomic(self.folder / self.file(number), content)
+        write_atomic(self.place(number), content)
 
     def finish(self) -> None:
         """Each shard has had its name from the start."""
@@ -69,6 +81,9 @@ class TokenFile:
     def file(self, number: int) -> str:
         return self.NAME
 
+    def place(self, number: int) -> Path:
+        return self.path
+
     def _begin(self, number: int) -> int:
         return sum(entry["bytes"] for entry in self.shards[:number])
 
@@ -80,6 +95,10 @@ class TokenFile:
             # What follows the last shard does not belong there: read with it, it shows.
             last = number == len(self.shards) - 1 and self.path.name == self.NAME
             return file.read() if last else file.read(self.shards[number]["bytes"])
+
+    def begin(self) -> None:
+        if (self.folder / self.NAME).exists():
+            publish(self.folder / self.NAME, self.folder / self.UNFINISHED)
 
     def write(self, number: int, content: bytes) -> None:
         begin, rest = self._begin(number), memoryview(content)

@@ -1,5 +1,6 @@
-"""Unlimited training batches and a fixed held-out set, with the exact truth at every hidden position."""
+"""Unlimited training batches and a fixed held-out set, with the exact truth at every place that is to be predicted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..randomness import random_stream
 from .language import Language
-from .masking import hide
+from .masking import NEXT, hide
 from .sentences import Sentences
 
 
@@ -18,7 +19,7 @@ class Batch:
     """Masked sentences and what to predict: the word targets[i] at (rows[i], positions[i]), i < m.
 
     inputs [n, T]: the tokens with mask_id at the hidden positions and pad_id beyond the end. With masking "one", m = n
-    and rows is 0 .. n-1.
+    and rows is 0 .. n-1. With masking "next", see `next_words`.
     """
 
     inputs: Tensor
@@ -36,7 +37,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Held-out sentences with the truth: truth [m, V] float64 = p(x_t = v | the visible words) at each hidden position."""
+    """Held-out sentences with the truth: truth [m, V] float64 = p(x_t = v | the visible words) at each hidden position.
+
+    With masking "next" truth [m, V + 1] = p(x_t = v | x_0 .. x_(t-1)), column V the sentence's end.
+    """
 
     batch: Batch
     truth: Tensor
@@ -49,12 +53,54 @@ class EvaluationSet:
     def __len__(self) -> int:
         return len(self.truth)
 
+    @classmethod
+    def joined(cls, sets: "Sequence[EvaluationSet]") -> "EvaluationSet":
+        """One set of all their sentences."""
+        if len(sets) == 1:
+            return sets[0]
+        begins = torch.tensor([0] + [len(some.batch.inputs) for some in sets]).cumsum(0).tolist()
+        rows = torch.cat([some.batch.rows + begin for some, begin in zip(sets, begins, strict=False)])
+        inputs, positions, targets = (
+            torch.cat([getattr(some.batch, name) for some in sets]) for name in ("inputs", "positions", "targets")
+        )
+        return cls(Batch(inputs, rows, positions, targets), torch.cat([some.truth for some in sets]))
+
 
 def mask_sentences(sentences: Sentences, hidden: Tensor, mask_id: int) -> Batch:
     """The batch that hides the positions hidden [n, T]."""
     rows, positions = hidden.nonzero(as_tuple=True)
     inputs = sentences.tokens.masked_fill(hidden, mask_id)
     return Batch(inputs, rows, positions, sentences.tokens[rows, positions])
+
+
+def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
+    """The batch of masking "next": inputs [n, T + 1] are cls_id, then the words, pad_id beyond the end.
+
+    At position t the word t is to be predicted, from cls_id and the words 0 .. t-1; at position `length` the end.
+    """
+    tokens, lengths = sentences.tokens, sentences.lengths
+    inside = torch.arange(tokens.shape[1] + 1, device=tokens.device) <= lengths[:, None]
+    rows, positions = inside.nonzero(as_tuple=True)
+    targets = torch.nn.functional.pad(tokens, (0, 1), value=pad_id)[rows, positions]
+    return Batch(torch.nn.functional.pad(tokens, (1, 0), value=cls_id), rows, positions, targets)
+
+
+def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: torch.Generator) -> Batch:
+    """What is to be predicted in the sentences under a masking. Raises InputError for one that nobody knows.
+
+    vocab_size V fixes the tokens that are no words, as in `Language`: pad_id V, mask_id V + 1, cls_id V + 2.
+    """
+    if masking == NEXT:
+        return next_words(sentences, vocab_size, vocab_size + 2)
+    hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
+    return mask_sentences(sentences, hidden, vocab_size + 1)
+
+
+def exact_truth(language: Language, batch: Batch, masking: str) -> Tensor:
+    """The truth [m, V] (masking "next": [m, V + 1]) float64 at the places of a batch; see `EvaluationSet`."""
+    if masking == NEXT:
+        return language.next_word(batch.inputs[:, 1:])[batch.rows, batch.positions]
+    return language.conditional_at(batch.inputs, None, batch.inputs == language.mask_id)
 
 
 class Stream:
@@ -66,8 +112,11 @@ class Stream:
     def batch(self, step: int) -> Batch:
         generator = random_stream(self.seed, "batches", step, device=self.language.device)
         sentences = self.sentences(step, generator)
-        hidden = hide(sentences.lengths, sentences.tokens.shape[1], self.masking, generator)
-        return mask_sentences(sentences, hidden, self.language.mask_id)
+        return make_batch(sentences, self.masking, self.language.vocab_size, generator)
+
+    def truth(self, batch: Batch) -> Tensor:
+        """The exact truth [m, V] (masking "next": [m, V + 1]) float64 at the places of one of its batches."""
+        return exact_truth(self.language, batch, self.masking)
 
     def sentences(self, step: int, generator: torch.Generator) -> Sentences:
         """What the batch of a step hides words in: fresh sentences, drawn from the generator."""
@@ -75,18 +124,17 @@ class Stream:
 
 
 def evaluation_set(
-    language: Language, num_sentences: int, seed: int, masking: str = "one", stream: str = "evaluation"
+    language: Language, num_sentences: int, seed: int, masking: str = "one", stream: str = "evaluation", part: int = 0
 ) -> EvaluationSet:
     """A held-out set fixed by the seed; its random stream is none that training draws from.
 
-    Sets of different streams are independent: training watches "evaluation", a measurement afterwards takes another.
+    Sets of different streams or parts are independent: training watches "evaluation", a later measurement another one.
 
     Raises InputError where the masking hides no word in it.
     """
-    generator = random_stream(seed, stream, device=language.device)
+    generator = random_stream(seed, stream, *([part] if part else []), device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)
-    hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
-    if not bool(hidden.any()):
+    batch = make_batch(sentences, masking, language.vocab_size, generator)
+    if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {num_sentences} held-out sentences; take more sentences")
-    truth = language.conditional_at(sentences.tokens, sentences.lengths, hidden)
-    return EvaluationSet(mask_sentences(sentences, hidden, language.mask_id), truth)
+    return EvaluationSet(batch, exact_truth(language, batch, masking))

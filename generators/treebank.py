@@ -12,7 +12,10 @@ import nltk
 from ..errors import InputError
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
-"""Of the files that are read where a directory is given, at any depth, in the order of their paths."""
+"""Of the files that are read where a directory is given, at any depth, in the order of their paths; .MRG is .mrg."""
+
+MOST_DEPTH = 300
+"""Brackets within brackets: nltk walks a tree by recursion."""
 
 EMPTY = "-NONE-"
 """The tag of traces and other elements without words."""
@@ -22,13 +25,19 @@ UNLABELLED = ""
 
 
 def read_trees(source: Path) -> Iterator[nltk.Tree]:
-    """The trees of a file, or of the files of a directory. Outer brackets without a label go where they hold one tree.
+    """The trees of a file, or of the files of a directory; see `located_trees`."""
+    return (tree for _, tree in located_trees(source))
 
-    Raises InputError, naming file, tree and line, for brackets that do not match, words outside of brackets, and a
-    bracket without a label or without anything in it; and where there is nothing to read.
+
+def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
+    """(where it is, the tree) of a file, or of the files of a directory.
+
+    Outer brackets without a label go where they hold one tree. Raises InputError, naming file, tree and line, for
+    brackets that do not match or are MOST_DEPTH deep, words outside of brackets, and a bracket without a label or
+    without anything in it; and where there is nothing to read.
     """
     if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
             raise InputError(
                 f"{source}: no file of trees in it, expected the suffix {', '.join(SUFFIXES)}; rename them"
@@ -44,7 +53,8 @@ def read_trees(source: Path) -> Iterator[nltk.Tree]:
             raise InputError(f"{path}: not UTF-8 text, expected bracketed trees; convert it") from None
         found = 0
         for found, (line, bracketed) in enumerate(_outermost(path, text), 1):
-            yield _tree(f"{path}, tree {found} (line {line})", bracketed)
+            place = f"{path}, tree {found} (line {line})"
+            yield place, _tree(place, bracketed)
         if not found and source.is_file():
             raise InputError(f"{path}: no trees in it, expected brackets such as (S (NP she) (VP ran)); check the file")
 
@@ -59,6 +69,11 @@ def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
             if depth == 0:
                 begin, first_line = token.start(), line
             depth += 1
+            if depth > MOST_DEPTH:
+                raise InputError(
+                    f"{path}, tree {trees + 1} (line {first_line}): brackets more than {MOST_DEPTH} deep at line "
+                    f"{line}, expected a sentence's tree; leave it out"
+                )
         elif depth == 0:
             wrong = (
                 "a closing bracket without its opening one" if token[0] == ")" else f"'{token[0]}' outside of brackets"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..disk import only_writer
 from ..errors import InputError
-from .corpus import Corpus, sha256
+from .corpus import Corpus, open_corpus, sha256
 from .shard import versions
 
 
@@ -33,20 +33,26 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
     A shard that came out otherwise is left as it is. Raises InputError where the language's file, from which they are
     made, is missing or damaged itself, and where another process writes the corpus.
     """
-    problem = corpus.language_problem()
-    if problem:
-        raise InputError(
-            f"{corpus.language_file}: {problem}, and without it no shard can be made again; put it back, or run the satlab "
-            "generate command of this corpus again"
-        )
     with only_writer(corpus.folder):
-        for number, content in corpus.make(numbers, workers, any_version=True):
+        # Another process may have been writing until now.
+        corpus = open_corpus(corpus.folder)
+        problem = corpus.language_problem()
+        if problem:
+            raise InputError(
+                f"{corpus.language_file}: {problem}, and without it no shard can be made again; put it back, or run "
+                "the satlab generate command of this corpus again"
+            )
+        before = list(corpus.shards)
+        known = [number for number in numbers if number < len(before)]
+        for number, content in corpus.make(known, workers, any_version=True):
             same = sha256(content) == corpus.shards[number]["sha256"]
             if same:
-                corpus.storage.write(number, content)
+                corpus.put(number, content)
             yield number, same
         if corpus.manifest["complete"]:
             corpus.storage.finish()
+        if corpus.shards != before:
+            corpus.save(corpus.manifest["complete"])
 
 
 def other_versions(corpus: Corpus) -> str:

@@ -1,5 +1,6 @@
 """The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line."""
 
+import errno
 import os
 import re
 import sys
@@ -9,28 +10,41 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import torch.distributed
 from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
-from ..errors import DivergedError, InputError, WorkerError, unknown
+from ..errors import DivergedError, InputError, StoppedError, WorkerError, unknown
 from ..train import TrainConfig
-from . import commands
+from ..train.world import World, has_the_word
+from . import commands, model_commands, study_commands
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
+from .interrupt import SignalError
+from .messages import show_warning
 
-LANGUAGE_HELP = "a preset's name, or a file: grammar.pcfg (NLTK's notation or p lhs -> rhs), hmm.npz, language.yaml"
+LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
 LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
 OUT_HELP = "directory to write; an unfinished one is gone on with"
 FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
-WORKERS_HELP = "processes (ray: tasks) side by side; unless given, all cores where that is sooner done"
-ENGINE_HELP = (
-    "local: processes of this machine; ray: an existing Ray cluster (the one of RAY_ADDRESS, or this machine's)"
-)
+WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless given, all cores where that pays"
+ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (of RAY_ADDRESS, or this machine's)"
 SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
-CORPUS_HELP = ", or a corpus: its sentences are then read, pass after pass, and the held-out ones are fresh"
+MODEL_HELP = "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size"
+CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
+
+MOST_SHOWN = 200
+"""Characters of a path that a message repeats."""
 
 
 class Parser(ArgumentParser):
-    """A parser whose every complaint is one line, with the nearest valid name."""
+    """A parser whose every complaint is one line, with the nearest valid name, and whose help writes hyphens."""
+
+    def format_help(self, *arguments: Any, **named: Any) -> str:
+        text = super().format_help(*arguments, **named)
+        for name in (name for name in self._option_string_actions if "_" in name):
+            for shown in (name, name[2:].upper()):
+                text = re.sub(rf"(?<!\w){shown}(?!\w)", shown.replace("_", "-"), text)
+        return text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise InputError(f"{self._explain(' '.join(message.split()))}; see {self.prog} --help")
@@ -40,7 +54,9 @@ class Parser(ArgumentParser):
         stray = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
         if stray:
             name = stray[1].split("=")[0]
-            return str(unknown("option" if name.startswith("-") else "argument", name, options))
+            if name.startswith("-"):
+                return str(unknown("option", name.replace("_", "-"), [known.replace("_", "-") for known in options]))
+            return str(unknown("argument", name, options))
         key = re.search(
             r"does not accept (?:option|nested key|key) '([^']+)'|[Kk]ey ['\"]([^'\"]+)['\"] is not expected", message
         )
@@ -85,7 +101,7 @@ def _run(parser: Parser) -> None:
 
 
 def _generate(parser: Parser) -> None:
-    """Write sentences of a language to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
+    """Write sentences to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
 
     An interrupted corpus is gone on with. The same seed gives the same bytes, on however many workers.
     """
@@ -113,7 +129,7 @@ def _floor(parser: Parser) -> None:
     """Print the least loss any model can reach: the entropy of the truth, nats, as one JSON line."""
     _language(parser)
     parser.add_argument("--sentences", type=int, default=20_000, help="sampled sentences the mean is over")
-    parser.add_argument("--masking", type=str, default="one", help="which words are hidden: one, or bernoulli:p")
+    parser.add_argument("--masking", type=str, default="one", help="what is predicted: one, bernoulli:p or next")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
 
 
@@ -121,11 +137,11 @@ def _show(parser: Parser) -> None:
     """Show what a language is like: sentences with their trees or states, exact statistics, the floor, the tasks."""
     _language(parser)
     parser.add_argument("--sentences", type=int, default=3, help="how many to print")
-    parser.add_argument("--samples", type=int, default=10_000, help="sampled sentences that the estimates are over")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument(
-        "--png", type=str | None, default=None, help="file for a picture of the first sentence's tree or states"
+        "--samples", type=int | None, default=None, help="for the estimates; 10,000, or about 20 s of them"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--png", type=str | None, default=None, help="file for a picture of the first sentence")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
@@ -150,7 +166,7 @@ def _train(parser: Parser) -> None:
     """Train a masked language model until KL(truth || model) is negligible."""
     _language(parser, CORPUS_HELP)
     parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--model", type=str, default="bert-2x64", help="bert-LAYERSxWIDTH, bert-post-2x64 or lstm-1x64")
+    parser.add_argument("--model", type=str, default="bert-2x64", help=MODEL_HELP)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
     parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
@@ -176,11 +192,11 @@ def _flatness(parser: Parser) -> None:
     parser.add_class_arguments(FlatnessConfig, as_group=False)
 
 
-def _study(parser: Parser) -> None:
-    """Train and measure a grid of models side by side, then draw the figures."""
-    parser.add_argument("study", type=str, help="a study's YAML file, or the name of one that ships with satlab: demo")
-    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--workers", type=int | None, default=None, help="cells side by side; all cores unless given")
+def _export(parser: Parser) -> None:
+    """Write a checkpoint of a bert-post model as a directory that Hugging Face's BertForMaskedLM reads."""
+    parser.add_argument("run", type=str, help="directory made by satlab train")
+    parser.add_argument("--step", type=int | None, default=None, help="the checkpoint; the last unless given")
+    parser.add_argument("--out", type=str, required=True, help="directory to write: config.json, model.safetensors")
 
 
 def _plot(parser: Parser) -> None:
@@ -199,7 +215,9 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "evaluate": (_evaluate, commands.evaluate),
     "probe": (_probe, commands.probe),
     "flatness": (_flatness, commands.flatness),
-    "study": (_study, commands.study),
+    "export": (_export, commands.export),
+    **model_commands.COMMANDS,
+    **study_commands.COMMANDS,
     "plot": (_plot, commands.plot),
 }
 
@@ -210,7 +228,11 @@ def _underscored(argument: str) -> str:
     return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
 
 
-UNUSABLE_PATH = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+UNUSABLE_PATH = {
+    *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ENOTEMPTY),
+}
+"""Errors of a path that was given, not of the disk that it is on."""
 
 
 def _config_file(argv: Sequence[str]) -> str | None:
@@ -226,43 +248,50 @@ def _config_file(argv: Sequence[str]) -> str | None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; its exit status. Bad input ends with one line on stderr and status 2."""
     argv = [_underscored(argument) for argument in arguments]
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     if "OMP_NUM_THREADS" not in os.environ:
         # Models and batches of this size lose more by waiting for a second thread than it does for them.
         torch.set_num_threads(1)
     try:
         chosen: Namespace = make_parser(_config_file(argv)).parse_args(argv)
         name = chosen.subcommand
+        if name != "train" and (size := World.from_environment().size) > 1:
+            raise InputError(
+                f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out"
+            )
         return int(COMMANDS[name][1](chosen[name]) or 0)
     except InputError as error:
-        print(f"satlab: {error}", file=sys.stderr)
-        return 2
+        return _end(2, error)
     except (DivergedError, WorkerError) as error:
-        print(f"satlab: {error}", file=sys.stderr)
-        return 1
+        return _end(1, error)
+    except StoppedError as error:
+        return _end(error.status if isinstance(error, SignalError) else 143, error)
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"satlab: {where}{error.strerror or error}; choose another place or make room, then run it again",
-            file=sys.stderr,
-        )
-        return 2 if isinstance(error, UNUSABLE_PATH) else 1
+        where = f"{str(error.filename)[:MOST_SHOWN]}: " if error.filename else ""
+        remedy = "choose another place or make room, then run it again"
+        if error.errno in UNUSABLE_PATH:
+            remedy = "expected a path that can be used; check it, or choose another one"
+        return _end(2 if error.errno in UNUSABLE_PATH else 1, f"{where}{error.strerror or error}; {remedy}")
     except KeyboardInterrupt:
-        print("satlab: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return _end(130, "interrupted; run the same command again to go on")
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    if category is UserWarning:
-        print(f"satlab: warning: {message}", file=sys.stderr)
+def _end(status: int, message: object) -> int:
+    """Says why the command ends; where several processes end, one of them does."""
+    if has_the_word():
+        print(f"satlab: {message}", file=sys.stderr, flush=True)
+    return status
 
 
 def main() -> None:
     status = run(sys.argv[1:])
     if sys.stdout is not None:
         sys.stdout.flush()
+    if torch.distributed.is_initialized():
+        # The processes it trained with may be gone: nothing here is to wait for them.
+        os._exit(status)
     sys.exit(status)

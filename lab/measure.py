@@ -18,8 +18,9 @@ from ..disk import append_lines, read_lines
 from ..errors import InputError, unknown
 from ..estimate import Estimate
 from ..flatness import METHODS, hessian_trace
-from ..generators import Language, Task
+from ..generators import Language
 from ..generators.stream import evaluation_set
+from ..generators.tasks import find_task
 from ..models import MaskedLM, build_model, load_model
 from ..probes import linear_probe, majority_class
 from ..randomness import random_stream
@@ -33,13 +34,6 @@ BASELINES = ("majority", "lookup", "bayes")
 """Probe methods that belong to the language and its task, not to a model."""
 
 NO_LOOKUP = "the language's conditionals are not defined at this task's own inputs"
-
-
-def find_task(language: Language, name: str) -> Task:
-    """The task by its name. Raises InputError, naming the nearest."""
-    if name not in language.tasks:
-        raise unknown("task", name, language.tasks)
-    return language.tasks[name]
 
 
 def check_method(name: str) -> None:
@@ -65,7 +59,7 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
     """KL(truth || model) and the floor of the same held-out contexts, nats, for each checkpoint."""
     # Not the sentences on which training decided when to stop.
     held_out = cache(
-        lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking, "measurement")
+        lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking or "one", "measurement")
     )
     for at, folder in chosen_checkpoints(run, step):
         key = _key(run, at, "kl", "exact-truth", config)
@@ -87,7 +81,7 @@ def measure_flatness(run: Run, config: FlatnessConfig, step: int | None = None) 
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder)
-            trace = hessian_trace(model, sentences, config.method, config.draws, config.seed, run.config.masking)
+            trace = hessian_trace(model, sentences, config.method, config.draws, config.seed, run.config.masking or "one")
             for block, value in [("total", trace), *sorted(trace.blocks.items())]:
                 yield _values(value) | _size(model) | {"block": block, "unit": "nats per squared parameter"}
 

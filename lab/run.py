@@ -8,6 +8,7 @@ RUN/checkpoints/     see train/checkpoint.py
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from ..errors import InputError
 from ..generators import Language, load_language
 from ..generators.corpus import is_corpus, open_corpus
 from ..generators.corpus_stream import CorpusStream
-from ..generators.masking import hide
-from ..generators.stream import Stream, evaluation_set
+from ..generators.stream import Stream
+from ..generators.tasks import find_task
 from ..models import build_model
-from ..randomness import random_stream
-from ..train import Row, TrainConfig, checkpoints, train
+from ..models.masking import check_masking, default_masking
+from ..train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
+from ..train.sharding import blocks_of
+from ..train.world import World
 from .config import from_mapping, read_yaml
 
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
@@ -94,8 +97,13 @@ def check_run(
     language = load_language(source, max_length)
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
-    build_model(model, language, config.seed, config.dropout)
-    hide(torch.tensor([1]), 1, config.masking, random_stream(config.seed, "evaluation"))
+    built = build_model(model, language, config.seed, config.dropout)
+    if config.sharding == "fsdp":
+        blocks_of(built)
+    config = replace(config, masking=config.masking or default_masking(model))
+    check_masking(built, str(config.masking))
+    if config.adversary_task is not None:
+        find_task(language, config.adversary_task)
     wanted = {
         "satlab": __version__,
         "language": source if isinstance(source, str) else json.dumps(source),
@@ -114,15 +122,36 @@ def check_run(
     return language, wanted
 
 
-def create_run(folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None) -> Run:
-    """A new run, or the same run found again. Everything is checked before anything is written; raises as `check_run`."""
+def create_run(
+    folder: Path,
+    source: Any,
+    model: str,
+    config: TrainConfig,
+    max_length: int | None = None,
+    world: World | None = None,
+) -> Run:
+    """A new run, or the same run found again. Everything is checked before anything is written; raises as `check_run`.
+
+    Of several processes the first alone writes; the others need not see the directory.
+    """
+    if world is not None and config.batch_size < world.size:
+        raise InputError(
+            f"batch_size is {config.batch_size} for {world.size} processes, expected a sentence for each; give more"
+        )
     language, wanted = check_run(folder, source, model, config, max_length)
+    corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
+    if world is not None and not world.first:
+        config = replace(config, masking=config.masking or "one")
+        return Run(folder, wanted["language"], model, config, language, corpus)
     if not _occupied(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        language.save(str(folder / "language"))
-        write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
-    # The same corpus may lie elsewhere by now.
-    return replace(load_run(folder), corpus=TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None)
+        with only_writer(folder):
+            if not _occupied(folder):
+                language.save(str(folder / "language"))
+                write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
+    run = load_run(folder)
+    # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.
+    return replace(run, corpus=corpus, config=replace(run.config, sharding=config.sharding))
 
 
 def _occupied(folder: Path) -> bool:
@@ -147,7 +176,7 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
         shown = f"corpus: {before.get('folder', 'none')} there, {here.get('folder', 'none')} given"
         raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
     for key, value in wanted["train"].items():
-        if there.get("train", {}).get(key) != value:
+        if key != "sharding" and there.get("train", {}).get(key) != value:
             shown = f"{key}: {there.get('train', {}).get(key)} there, {value} given"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
 
@@ -157,25 +186,35 @@ def train_run(
     device: str = "cpu",
     on_row: Callable[[Row], None] = lambda row: None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    world: World | None = None,
 ) -> None:
     """Trains until saturated or out of steps; goes on from the last checkpoint, does nothing where it is finished.
 
+    Of several processes the first alone locks the directory and writes there.
     Raises InputError where another process is training the same run, DivergedError as `train` does.
     """
+    world = world or World()
     torch.set_num_threads(run.config.threads)
-    with only_writer(run.folder):
+    with only_writer(run.folder) if world.first else nullcontext():
         language = run.language.to(device)
-        model = build_model(run.model, language, run.config.seed, run.config.dropout).to(device)
-        stream = _stream(run, language)
-        held_out = evaluation_set(language, run.config.evaluation_sentences, run.config.seed, run.config.masking)
-        _forget_after_last_checkpoint(run)
-        for row in train(model, stream, held_out, run.config, run.folder, time.perf_counter, on_step):
-            append_lines(run.folder / METRICS, [asdict(row)])
-            on_row(row)
+        model = build_model(run.model, language, run.config.seed, run.config.dropout)
+        if run.config.sharding == "ddp" or world.size == 1:
+            model = model.to(device)
+        stream, held_out, adversary = _stream(run, language), HeldOut(language, run.config), None
+        if run.config.adversary_task is not None:
+            adversary = Adversary(model, language, find_task(language, run.config.adversary_task), run.config)
+        if world.first:
+            _forget_after_last_checkpoint(run)
+        how = (time.perf_counter, on_step, should_stop, adversary, world)
+        for row in train(model, stream, held_out, run.config, run.folder, *how):
+            if world.first:
+                append_lines(run.folder / METRICS, [asdict(row)])
+                on_row(row)
 
 
 def _stream(run: Run, language: Language) -> Stream:
-    settings = (language, run.config.batch_size, run.config.seed, run.config.masking)
+    settings = (language, run.config.batch_size, run.config.seed, run.config.masking or "one")
     if run.corpus is None:
         return Stream(*settings)
     corpus = open_corpus(Path(run.corpus.folder))

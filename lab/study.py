@@ -6,28 +6,30 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ..disk import write_atomic
-from ..errors import DivergedError, InputError, WorkerError
+from ..errors import DivergedError, InputError, StoppedError
 from ..generators import load_language
+from ..generators.tasks import find_task
 from ..train import TrainConfig, checkpoints
-from ..workers import process_pool
+from ..train.checkpoint import read_state
+from .cells import Cell, baselines, measurements, train_cell, training
 from .config import StudyConfig, at_least, from_mapping
-from .measure import check_method, find_task, measure_baselines, measure_flatness, measure_kl, measure_probe
-from .results import BASELINES_FILE, STUDY_FILE, rows_in, write_tables
-from .run import Run, check_run, create_run, load_run, train_run
-
-Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
-"""A title, a function that does the work and keeps its results, and its arguments."""
+from .interrupt import StopRequest
+from .measure import check_method
+from .pools import check_engine, pool_of
+from .results import STUDY_FILE, rows_in, write_tables
+from .run import Run, check_run, create_run
 
 FAILED = "failed: "
 """How the message of a cell that ended with an error begins."""
+
+MOST_NAMED = 4
+"""Unfinished runs that a message names."""
 
 
 def prepare(study: StudyConfig, out: Path) -> list[Run]:
@@ -36,7 +38,20 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
     Raises InputError for a language, model, task, method or setting that does not exist, and where out holds something
     else.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / STUDY_FILE).is_file())):
+    grid = [
+        (run_folder(out, model, config.seed), study.language, model, config, study.max_length)
+        for model, config in check_study(study, out)
+    ]
+    for how in grid:
+        check_run(*how)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / STUDY_FILE, as_yaml(study))
+    return [create_run(*how) for how in grid]
+
+
+def check_study(study: StudyConfig, out: Path) -> list[tuple[str, TrainConfig]]:
+    """The models with their training, by model and seed. Raises InputError as `prepare` does, but for what a run checks."""
+    if out.exists() and (not out.is_dir() or (_visible(out) and not (out / STUDY_FILE).is_file())):
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
@@ -49,15 +64,17 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
     for task in study.tasks:
         find_task(language, task)
     check_method(study.flatness.method)
-    grid = [(model, train_config(study, model, seed)) for model in study.models for seed in study.seeds]
-    for model, config in grid:
-        check_run(out / "runs" / run_name(model, config.seed), study.language, model, config, study.max_length)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / STUDY_FILE, yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
-    return [
-        create_run(out / "runs" / run_name(model, config.seed), study.language, model, config, study.max_length)
-        for model, config in grid
-    ]
+    return [(model, train_config(study, model, seed)) for model in study.models for seed in study.seeds]
+
+
+def _visible(out: Path) -> bool:
+    """Whether there is anything but what another cell of the study is about to write."""
+    return any(not path.name.startswith(f".{STUDY_FILE}.") for path in out.iterdir())
+
+
+def as_yaml(study: StudyConfig) -> str:
+    """What study.yaml holds."""
+    return yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False)
 
 
 def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
@@ -71,78 +88,76 @@ def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
     return from_mapping(TrainConfig, values, f"study, model {model}")
 
 
-def run_name(model: str, seed: int) -> str:
-    return f"{model}-seed{seed}"
+def run_folder(out: Path, model: str, seed: int) -> Path:
+    return out / "runs" / f"{model}-seed{seed}"
 
 
-def run_study(study: StudyConfig, out: Path, report: Callable[[str, int, int], None]) -> list[str]:
+def run_study(
+    study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str = "local"
+) -> list[str]:
     """Trains and measures every cell, then writes the tables; the messages of cells that failed, in the end.
 
     report(message, cells done, cells in all) is called whenever a cell is done, and with news of the runs in training.
     """
+    check_engine(engine)
+    # The machines of a cluster look for it from another place.
+    out = out if engine == "local" else out.resolve()
     runs = prepare(study, out)
-    # The longest first, so that no single run is left over at the end.
-    todo: list[Cell] = [
-        (f"train {run.folder.name}", _train, (run.folder,)) for run in sorted(runs, key=_work, reverse=True)
-    ]
-    todo += [(f"baselines {task}", _baselines, (out, study, task)) for task in study.tasks]
+    todo = [*training(runs), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
     planned = {run.folder: len(run.config.kept_steps) * (2 + len(study.tasks)) for run in runs}
     planned[out] = len(todo)
     failures, done = [], 0
-    for message, ended in _work_off(study, todo, lambda: _news(runs)):
-        if ended is not None:
-            (_, function, arguments), cells = ended
-            done += 1
-            if function is _train:
-                planned[arguments[0]] = len(cells)
-        if message.startswith(FAILED):
-            failures.append(message.removeprefix(FAILED))
-        report(message, done, sum(planned.values()))
+    with StopRequest() as stop:
+        for message, ended in _work_off(study, out, engine, todo, lambda: _news(runs), stop):
+            if ended is not None:
+                (_, function, arguments), cells = ended
+                done += 1
+                if function is train_cell:
+                    planned[arguments[0]] = len(cells)
+            if message.startswith(FAILED):
+                failures.append(message.removeprefix(FAILED))
+            report(message, done, sum(planned.values()))
+        if stop() and done < sum(planned.values()):
+            raise StoppedError(f"stopped at {done} of {sum(planned.values())} cells; {_left(runs)}")
     write_tables(rows_in([out]), out)
     return failures
 
 
 def _work_off(
-    study: StudyConfig, todo: list[Cell], news: Callable[[], str]
+    study: StudyConfig, out: Path, engine: str, todo: list[Cell], news: Callable[[], str], stop: StopRequest
 ) -> Iterator[tuple[str, tuple[Cell, list[Cell]] | None]]:
-    """Does all cells, and the measurements of each run once it is trained, side by side.
+    """Does all cells, and the measurements of each run once it is trained, side by side, until it is to stop.
 
     Yields (message, the cell that ended with what it gave rise to), and once a second (news, None) while none does.
     """
-    try:
-        with process_pool(study.num_workers) as pool:
-            waiting: dict[Future[None], Cell] = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
-            while waiting:
-                ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
-                if not ended:
-                    yield news(), None
-                for future in ended:
-                    title, function, arguments = waiting.pop(future)
-                    try:
-                        future.result()
-                    except (InputError, DivergedError) as error:
-                        title = f"{FAILED}{title}: {error}"
-                    cells = _measurements(arguments[0], study) if function is _train else []
-                    waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in cells})
-                    yield title, ((title, function, arguments), cells)
-    except BrokenProcessPool:
-        raise WorkerError("a worker process was killed (out of memory?); run the same command again to go on") from None
+    waiting: dict[Future[None], Cell] = {}
+    with pool_of(engine, study.workers, study.num_workers, out, stop) as pool:
+        waiting = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
+        while waiting and not stop():
+            ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+            if not ended:
+                yield news(), None
+            for future in ended:
+                title, function, arguments = waiting.pop(future)
+                try:
+                    future.result()
+                except (InputError, DivergedError) as error:
+                    title = f"{FAILED}{title}: {error}"
+                cells = measurements(arguments[0], study) if function is train_cell else []
+                waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in cells})
+                yield title, ((title, function, arguments), cells)
 
 
-def _measurements(folder: Path, study: StudyConfig) -> list[Cell]:
-    """KL, flatness and probes of every checkpoint of a trained run."""
-    cells: list[Cell] = []
-    for step, _ in checkpoints(folder):
-        name, given = f"{folder.name} step {step}", (folder, study, step)
-        cells += [(f"kl {name}", _kl, given), (f"flatness {name}", _flatness, given)]
-        cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
-    return cells
-
-
-def _work(run: Run) -> float:
-    layers, width = run.model.split("-")[-1].split("x")
-    return run.config.steps * run.config.batch_size * int(layers) * int(width) ** 2
+def _left(runs: list[Run]) -> str:
+    """Which runs are not trained to their end, and how to go on."""
+    left = []
+    for run in runs:
+        found = checkpoints(run.folder, kept_only=False)
+        if not found or not (read_state(found[-1][1]) or {}).get("finished"):
+            left.append(f"{run.folder.name} at step {found[-1][0] if found else 0} of {run.config.steps}")
+    named = ", ".join(left[:MOST_NAMED]) + (f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else "")
+    return f"left to train: {named or 'none'}; run the same command again to go on"
 
 
 def _news(runs: list[Run]) -> str:
@@ -151,24 +166,3 @@ def _news(runs: list[Run]) -> str:
     return ", ".join(
         f"{run.model} {row['step']}: KL {row['kl']:.4f}" for run, row in rows if row["step"] < run.config.steps
     )
-
-
-def _train(folder: Path) -> None:
-    train_run(load_run(folder))
-
-
-def _kl(folder: Path, study: StudyConfig, step: int) -> None:
-    list(measure_kl(load_run(folder), study.evaluate, step))
-
-
-def _flatness(folder: Path, study: StudyConfig, step: int) -> None:
-    list(measure_flatness(load_run(folder), study.flatness, step))
-
-
-def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:
-    list(measure_probe(load_run(folder), task, study.probe, step))
-
-
-def _baselines(out: Path, study: StudyConfig, task: str) -> None:
-    language = load_language(study.language, study.max_length)
-    list(measure_baselines(language, task, study.probe, out / BASELINES_FILE))

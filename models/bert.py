@@ -7,6 +7,8 @@ GELU is the exact one, x Phi(x). Where only some positions are asked for, the la
 else reads its output.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -76,7 +78,8 @@ class Bert(MaskedLM):
             x = packing.pack(x)
         for block in self.blocks[:-1]:
             x = block(x, visible, packing)
-        return self._finish(self.blocks[-1].at(x, visible, rows, positions, packing))
+        last = cast(Block, self.blocks[-1])
+        return self._finish(last.at(x, visible, rows, positions, packing))
 
     def logits(self, features: Tensor) -> Tensor:
         return self.words.predict(features)

@@ -33,7 +33,7 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> MaskedLM:
-    """An untrained model for the language: "bert-2x64" (layers x width), so too bert-post, gpt and the lstms; or "lookup".
+    """An untrained model for the language: "bert-2x64" (layers x width), and so for all KINDS, or "lookup".
 
     Weights are drawn from the seed's stream "init". Raises InputError for a name of no such form.
     """

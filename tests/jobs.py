@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import torch
+
 from satlab.errors import InputError
 
 
@@ -18,10 +20,22 @@ def squared_or_killed(folder, k):
 
 
 def process_and_threads(k):
-    return os.getpid(), os.environ["OMP_NUM_THREADS"]
+    return os.getpid(), (os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
 
 
 def asleep(folder, k):
     """Says that it has begun, and goes on for longer than anyone waits."""
     (folder / f"begun-{k}").touch()
     time.sleep(300)
+
+
+def gone(group, patience=20.0):
+    """Whether no process of the group is left."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False

@@ -29,21 +29,21 @@ METRICS = {
     "saturated",
     "tokens_per_second",
 }
-ROW = {
-    "model",
-    "seed",
-    "step",
-    "what",
-    "method",
-    "settings",
-    "value",
-    "stderr",
-    "n",
-    "unit",
-    "seconds",
-    "satlab",
-}
-COMMANDS = ["generate", "verify", "show", "induce", "floor", "train", "evaluate", "probe", "flatness", "study", "plot"]
+ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}
+COMMANDS = [
+    "generate",
+    "verify",
+    "show",
+    "induce",
+    "floor",
+    "train",
+    "evaluate",
+    "probe",
+    "flatness",
+    "export",
+    "study",
+    "plot",
+]
 
 
 def strict(text):
@@ -211,7 +211,11 @@ def test_help_of_a_command(command, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"usage: satlab {command} ")
     options = [name for name in cli.make_parser()._subcommands_action._name_parser_map[command]._option_string_actions]
-    assert [name for name in options if name.startswith("--") and not name.endswith("+") and name not in text] == []
+    shown = [name.replace("_", "-") for name in options if name.startswith("--") and not name.endswith("+")]
+    assert [name for name in shown if name not in text] == []
+    assert re.findall(r"--\w*_\w*|[A-Z]+_[A-Z]\w*", text.replace("RAY_ADDRESS", "")) == []
+    if "a preset's name" in text:
+        assert "a corpus directory" in " ".join(text.split())
     assert cli.COMMANDS[command][0].__doc__.split(".")[0] in " ".join(text.split())
     for inside in ("typing.", "<class", "Optional[", "Literal[", "[options]"):
         assert inside not in text

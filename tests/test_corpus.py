@@ -11,6 +11,7 @@ import torch
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, corpus_writer, load_language
+from satlab.generators.corpus import signature
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"
 SENTENCES, SHARD = 25, 10
@@ -149,6 +150,7 @@ def test_a_shard_that_the_manifest_did_not_come_to_know_is_written_again(languag
     whole = contents(tmp_path / "c")
     manifest = json.loads(whole["manifest.json"])
     manifest |= {"shards": manifest["shards"][:1], "complete": False}
+    manifest["manifest_sha256"] = signature(manifest)
     (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "c" / "shard-00001.parquet").write_bytes(b"half")
     write(language, tmp_path / "c")

@@ -192,7 +192,7 @@ SMALL = "--steps 6 --batch_size 8 --evaluate_every 3 --evaluation_sentences 50 -
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (f"train c --out r --max-length 4 {SMALL}", ["c: sentences of another language", "leave --max-length out"]),
+        (f"train c --out r --max-length 4 {SMALL}", ["c: sentences of another language", "leave max_length out"]),
         (
             f"train unfinished --out r {SMALL}",
             ["unfinished: the corpus is unfinished", "satlab generate command again"],

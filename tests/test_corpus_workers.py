@@ -1,21 +1,21 @@
 """The same bytes on any number of workers and threads, whoever is killed and whenever the disk is full."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
-from jobs import process_and_threads, squared_or_killed
+import tqdm
+from jobs import gone
 
 from satlab import workers
-from satlab.errors import InputError, WorkerError
+from satlab.errors import InputError
 from satlab.generators import load_language, shard, storage
-from satlab.generators.corpus import open_corpus
+from satlab.generators.corpus import open_corpus, signature
 from satlab.generators.corpus_writer import write_corpus
 from satlab.lab import cli
 
@@ -38,8 +38,11 @@ def hidden(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize(("language", "count"), [("hmm", 2), ("pcfg", 3)])
-def test_workers_change_no_byte(tmp_path, language, count):
+@pytest.mark.parametrize(
+    ("language", "count", "method"), [("hmm", 2, "spawn"), ("hmm", 2, "fork"), ("pcfg", 3, "fork")]
+)
+def test_workers_change_no_byte(tmp_path, monkeypatch, language, count, method):
+    monkeypatch.setattr(workers, "start_method", lambda: method)
     done = write(tmp_path / "one", language, workers=1)
     assert write(tmp_path / "many", language, workers=count) == done == [*range(10, 105, 10), 105]
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
@@ -57,81 +60,6 @@ def test_threads_and_what_came_before_change_no_byte(language):
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(threads)
-
-
-def test_the_job_of_a_killed_worker_is_done_again(tmp_path):
-    jobs = [(k,) for k in range(7)]
-    assert list(workers.in_order(partial(squared_or_killed, tmp_path), jobs, 2)) == [k * k for k in range(7)]
-    assert (tmp_path / "died").exists()
-
-
-def test_a_job_that_kills_every_worker_is_given_up_and_what_came_before_is_kept(tmp_path):
-    found = []
-    with pytest.raises(WorkerError, match="killed 3 times in a row"):
-        found.extend(workers.in_order(partial(squared_or_killed, tmp_path), [(4,), (5,), (7,)], 2))
-    # extend keeps what came before the error
-    assert found == [16, 25]
-
-
-def test_an_error_in_a_worker_is_the_callers():
-    with pytest.raises(InputError, match="nine"):
-        list(workers.in_order(partial(squared_or_killed, None), [(9,), (1,)], 2))
-
-
-def test_processes_are_started_only_where_that_pays(monkeypatch):
-    jobs = [(k,) for k in range(8)]
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert {process for process, _ in workers.in_order(process_and_threads, jobs)} == {os.getpid()}
-    monkeypatch.setattr(workers, "START_UP", 0.0)
-    monkeypatch.setattr(workers, "cores", lambda: 2)
-    found = set(workers.in_order(process_and_threads, jobs))
-    assert os.getpid() not in {process for process, _ in found}
-    assert {threads for _, threads in found} == {"1"}
-    assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert set(workers.in_order(process_and_threads, jobs[:1])) == {(os.getpid(), "7")}
-
-
-def gone(group, patience=20.0):
-    """Whether no process of the group is left."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-ASLEEP = """
-import pathlib, sys
-from functools import partial
-sys.path.append(sys.argv[1])
-from jobs import asleep
-from satlab.workers import in_order
-if __name__ == "__main__":
-    try:
-        list(in_order(partial(asleep, pathlib.Path(sys.argv[2])), [(k,) for k in range(9)], 2))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_the_process_they_work_for(tmp_path, how):
-    (tmp_path / "asleep.py").write_text(ASLEEP)
-    command = [sys.executable, str(tmp_path / "asleep.py"), str(Path(__file__).parent), str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-    while len(list(tmp_path.glob("begun-*"))) < 2:
-        assert process.poll() is None
-        time.sleep(0.01)
-    if how is signal.SIGINT:
-        os.killpg(process.pid, how)  # as a terminal does
-    else:
-        process.kill()
-    said = process.communicate(timeout=30)[1]
-    assert said == b"interrupted\n" or how is signal.SIGKILL
-    assert gone(process.pid)
 
 
 SLOW = """
@@ -239,12 +167,24 @@ def test_an_interruption_keeps_what_is_finished(tmp_path):
     assert contents(tmp_path / "c") == contents(tmp_path / "whole")
 
 
+def test_the_command_forks(tmp_path, monkeypatch):
+    """The bar of a terminal has a thread that would keep it from that."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    found, start_method = [], workers.start_method
+    monkeypatch.setattr(workers, "start_method", lambda: found.append(start_method()) or found[-1])
+    monkeypatch.setattr(tqdm.tqdm, "monitor", None)
+    assert cli.run([*GENERATE, "--out", str(tmp_path / "c"), "--workers", "2"]) == 0
+    assert found == ["fork" if sys.platform == "linux" else "spawn"]
+
+
 def test_other_versions_do_not_mix(tmp_path):
     writer = write_corpus(load_language("demo-hmm"), "mine", SENTENCES, tmp_path / "c", 3, True, shard_sentences=SHARD)
     next(writer)
     writer.close()
     path = tmp_path / "c" / "manifest.json"
-    path.write_text(path.read_text().replace(f'"torch": "{torch.__version__}"', '"torch": "1.2.3"'))
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["torch"] = "1.2.3"
+    path.write_text(json.dumps(manifest | {"manifest_sha256": signature(manifest)}))
     with pytest.raises(InputError, match=r"begun with torch 1.2.3, but .* has torch .*; install torch 1.2.3 there"):
         write(tmp_path / "c")
     assert len(list((tmp_path / "c").glob("shard-*"))) == 1
@@ -254,9 +194,13 @@ def test_other_versions_do_not_mix(tmp_path):
     ("options", "words"),
     [
         (["--format", "parkuet"], ["unknown format 'parkuet'", "did you mean 'parquet'"]),
-        (["--format", "bin"], ["format 'bin'", "no --truth"]),
+        (["--format", "bin"], ["format 'bin'", "no truth"]),
         (["--engine", "rey"], ["unknown engine 'rey'", "did you mean 'ray'"]),
-        (["--workers", "0"], ["0 workers", "at least 1"]),
+        (["--workers", "0"], ["0 workers", "expected 1 to"]),
+        (["--workers", "-2"], ["-2 workers", "expected 1 to"]),
+        (["--workers", "1000000"], ["1000000 workers", "for each of the", "processors here"]),
+        (["--workers", "1000000", "--engine", "ray"], ["1000000 workers", "expected 1 to 10000 tasks"]),
+        (["--workers", "0", "--engine", "ray"], ["0 workers", "expected 1 to 10000 tasks"]),
         (["--shard-sentences", "0"], ["0 shard_sentences", "at least 1"]),
         (["--workers", "many"], ["workers", "many", "expected int"]),
     ],

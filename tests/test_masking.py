@@ -7,7 +7,7 @@ import torch
 from helpers import assert_frequencies, generator
 
 from satlab.errors import InputError
-from satlab.generators.masking import hide
+from satlab.generators.masking import hide, read_masking
 
 
 def test_one_hides_one_position_uniformly_within_the_length():
@@ -54,3 +54,20 @@ def test_unknown_masking_offers_the_nearest():
 def test_impossible_rate(rate):
     with pytest.raises(InputError, match=f"masking 'bernoulli:{rate}': expected bernoulli:p with 0 < p <= 1"):
         hide(torch.tensor([3]), 3, f"bernoulli:{rate}", generator())
+
+
+def test_next_hides_nothing():
+    with pytest.raises(InputError, match="masking 'next' hides no word, expected one or bernoulli:p"):
+        hide(torch.tensor([3]), 3, "next", generator())
+
+
+def test_what_a_masking_says():
+    assert [read_masking(name) for name in ("one", "next", "bernoulli", "bernoulli:0.4")] == [
+        ("one", 0.15),
+        ("next", 0.15),
+        ("bernoulli", 0.15),
+        ("bernoulli", 0.4),
+    ]
+    for name in ("next:0.5", "one:", "nxt"):
+        with pytest.raises(InputError, match="unknown masking"):
+            read_masking(name)

@@ -175,6 +175,30 @@ def test_every_number_of_the_model_is_one_parameter_once(name):
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_the_published_bert_has_its_eps_and_its_head_transform():
+    language = grammar_language()
+    post, pre = build_model("bert-post-2x16", language), build_model("bert-2x16", language)
+    for model, eps, count in ((post, 1e-12, 6), (pre, 1e-5, 5)):
+        assert [m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)] == [eps] * count
+    added = {name: p.shape for name, p in post.named_parameters() if name not in dict(pre.named_parameters())}
+    vector = (16,)
+    dense = {"transform.dense.weight": (16, 16), "transform.dense.bias": vector}
+    assert added == dense | {"transform.norm.weight": vector, "transform.norm.bias": vector}
+
+
+def test_features_of_the_published_bert_are_what_its_logits_are_linear_in():
+    language = grammar_language()
+    model, (tokens, lengths) = shaken("bert-post-2x16", language), padded_sentences(language)
+    keep, heard = inside(lengths, tokens.shape[1]), []
+    model.transform.register_forward_hook(lambda module, given, out: heard.append(out))
+    features, rows = model.features(tokens), torch.arange(len(tokens))
+    assert torch.equal(features, heard[0])
+    assert gap(model.features_at(tokens, rows, lengths - 1), features[rows, lengths - 1]) < 1e-12
+    assert heard[1].shape == (len(tokens), 16)
+    words = model.words.embedding.weight[: language.vocab_size]
+    assert gap(model(tokens)[keep], features[keep] @ words.T + model.words.bias) < 1e-12
+
+
 @pytest.mark.parametrize("make", [demo_hmm, grammar_language])
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
 def test_the_lookup_table_is_the_truth(make, masking):

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -38,12 +40,88 @@ def test_without_ray_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatch):
 
 
 @needs_ray
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
-def test_without_a_cluster_one_line_says_how_to_start_one(tmp_path, capsys, monkeypatch, address):
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:9", "Connection refused"),
+        ("ray://127.0.0.1:9", "Connection refused"),
+        ("nonsense", "Invalid address format"),
+        ("ray://", "expected a host and a port"),
+        (":", "expected a host and a port"),
+        ("127.0.0.1:0", "expected a host and a port"),
+        ("127.0.0.1:port", "Port could not be cast"),
+        ("[::1:6379", "Invalid IPv6"),
+    ],
+)
+def test_without_a_cluster_one_line_says_how_to_start_one(tmp_path, capsys, monkeypatch, address, why):
     monkeypatch.setenv("RAY_ADDRESS", address)
     error = error_of(capsys, tmp_path)
     assert f"engine 'ray': no cluster at '{address}'" in error
+    assert why in error
     assert "start one with `ray start --head`" in error
+
+
+@needs_ray
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_what_answers_and_is_not_ray_is_not_waited_for(tmp_path, capsys, monkeypatch, prefix):
+    """Such as Ray's own dashboard, whose port is easily taken for the cluster's."""
+
+    class Closed(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("RAY_ADDRESS", f"{prefix}127.0.0.1:{server.server_port}")
+        begin = time.monotonic()
+        error = error_of(capsys, tmp_path)
+        server.shutdown()
+    assert "what answers there is not Ray" in error
+    assert time.monotonic() - begin < 10
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What Ray is asked for; it is not reached."""
+    import ray
+
+    found = []
+
+    def init(**options):
+        found.append(options["address"])
+        raise found[0] if isinstance(found[0], BaseException) else ConnectionError("Could not find any. Or so")
+
+    monkeypatch.setattr(ray, "init", init)
+    return found
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["", " ", "auto", None])
+def test_without_an_address_it_is_this_machines_cluster_never_a_new_one(tmp_path, capsys, monkeypatch, asked, address):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    error = error_of(capsys, tmp_path)
+    assert asked == ["auto"]
+    assert "engine 'ray': no cluster that this machine runs (Could not find any), expected one that runs" in error
+
+
+@needs_ray
+def test_an_address_that_means_a_new_cluster_is_refused(tmp_path, capsys, monkeypatch, asked):
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    error = error_of(capsys, tmp_path)
+    assert asked == []
+    assert "RAY_ADDRESS is 'local', expected a cluster that runs; start one with `ray start --head`" in error
+
+
+@needs_ray
+@pytest.mark.parametrize("failure", [IndexError("list index out of range"), SystemExit(15), KeyError("a")])
+def test_how_ray_fails_inside_is_not_shown(tmp_path, capsys, monkeypatch, asked, failure):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked.append(failure)
+    error = error_of(capsys, tmp_path)
+    assert "engine 'ray': no cluster that this machine runs" in error
+    assert str(failure) not in error
 
 
 def environments(folder):

@@ -21,7 +21,15 @@ from satlab.lab.run import create_run, load_run, train_run
 from satlab.train import TrainConfig
 
 CONFIG = TrainConfig(
-    steps=12, batch_size=8, lr=3e-3, checkpoints=[4], evaluate_every=3, resume_every=5, evaluation_sentences=50
+    steps=12,
+    batch_size=8,
+    lr=3e-3,
+    masking="one",
+    checkpoints=[4],
+    evaluate_every=3,
+    evaluate_growth=1.0,
+    resume_every=5,
+    evaluation_sentences=50,
 )
 ROW_STEPS = [3, 4, 5, 6, 9, 10, 12]
 MODEL = "bert-1x8"
@@ -105,35 +113,57 @@ def test_what_a_finished_run_holds(finished):
 CHANGES = {
     "steps": 13,
     "batch_size": 9,
+    "optimizer": "sgd",
     "lr": 1e-3,
     "schedule": "linear",
     "warmup": 0.5,
     "betas": (0.5, 0.6),
     "eps": 1e-7,
+    "momentum": 0.5,
     "weight_decay": 0.5,
     "dropout": 0.25,
     "masking": "bernoulli:0.5",
+    "targets": "exact",
+    "adversary_task": "state-5",
+    "adversary_strength": 0.25,
+    "adversary_sentences": 100,
+    "adversary_ridge": 0.5,
     "threshold": 0.5,
     "stop_at_saturation": False,
     "checkpoints": [4, 5],
     "evaluate_every": 4,
+    "evaluate_growth": 1.5,
     "resume_every": 6,
     "evaluation_sentences": 51,
+    "most_evaluation_sentences": 400,
+    "precision": "bf16",
+    "compile": True,
     "threads": 2,
     "seed": 1,
 }
 
+NEEDED = {
+    "momentum": {"optimizer": "sgd"},
+    "adversary_task": {"stop_at_saturation": False},
+    "adversary_strength": {"stop_at_saturation": False, "adversary_task": "state-4"},
+}
+"""What a run must have for the change to be possible."""
+
 
 def test_no_setting_is_forgotten_in_the_next_test():
-    assert set(CHANGES) == set(asdict(CONFIG))
+    # How the model is spread over the processes is no part of what a run is.
+    assert set(CHANGES) == set(asdict(CONFIG)) - {"sharding"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_changed_setting_is_refused_by_name(finished, name):
-    before = contents(finished)
+def test_a_changed_setting_is_refused_by_name(finished, tmp_path, name):
+    folder, needed = finished, NEEDED.get(name, {})
+    if needed:
+        folder = make(tmp_path / "r", **needed).folder
+    before = contents(folder)
     with pytest.raises(InputError, match=rf"another run \({name}: .* there, .* given\)"):
-        make(finished, **{name: CHANGES[name]})
-    assert contents(finished) == before
+        make(folder, **(needed | {name: CHANGES[name]}))
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table
+from helpers import assert_frequencies, conditional_table, generator
 from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, grammar_language
 from oracles import PcfgOracle
 
 from satlab.errors import InputError
+from satlab.generators.corpus import open_corpus
+from satlab.generators.corpus_stream import CorpusStream
+from satlab.generators.corpus_writer import write_corpus
 from satlab.generators.stream import Stream, evaluation_set, mask_sentences
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
@@ -35,7 +38,7 @@ def check_masked(batch, sentences, language):
     assert order == sorted(order)
 
 
-@pytest.mark.parametrize("masking", MASKINGS)
+@pytest.mark.parametrize("masking", [*MASKINGS, "next"])
 @pytest.mark.parametrize("make", [demo_hmm, grammar_language])
 def test_a_batch_depends_on_seed_and_step_alone(make, masking):
     fresh = Stream(make(), 16, 7, masking).batch(5)
@@ -181,9 +184,96 @@ def test_mean_takes_each_sentence_as_one_draw():
     assert estimate.n == 5
 
 
-@pytest.mark.parametrize("masking", ["two", "one:0.5", "bernoulli:0", "bernoulli:x", ""])
+@pytest.mark.parametrize("masking", ["two", "one:0.5", "bernoulli:0", "bernoulli:x", "", "next:0.5", "nxt"])
 def test_a_masking_nobody_knows_is_refused(masking):
     with pytest.raises(InputError, match="masking"):
         Stream(demo_hmm(), 4, 0, masking).batch(1)
     with pytest.raises(InputError, match="masking"):
         evaluation_set(demo_hmm(), 4, 0, masking)
+
+
+# ---- the next word
+
+
+def enumerated():
+    """string of the grammar -> its probability."""
+    return PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH).probabilities
+
+
+def test_next_reads_cls_and_then_the_words_and_predicts_each_of_them_and_the_end(record):
+    language = record(grammar_language())
+    batches = [Stream(language, 32, 3, "next").batch(4), evaluation_set(language, 32, 3, "next").batch]
+    for batch, sentences in zip(batches, language.drawn, strict=True):
+        assert (batch.inputs[:, 0] == language.vocab_size + 2).all()
+        assert torch.equal(batch.inputs[:, 1:], sentences.tokens)
+        expected = [
+            (row, t, word)
+            for row, (words, length) in enumerate(
+                zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)
+            )
+            for t, word in enumerate([*words[:length], language.pad_id])
+        ]
+        assert list(zip(batch.rows.tolist(), batch.positions.tolist(), batch.targets.tolist(), strict=True)) == expected
+        assert len(sentences.lengths.unique()) >= 3
+
+
+def test_truth_of_the_next_word_is_what_listing_all_sentences_gives():
+    language, probabilities = grammar_language(), enumerated()
+    stream, held_out = Stream(language, 30, 2, "next"), evaluation_set(language, 30, 2, "next")
+    batch = stream.batch(1)
+    for some, truth in ((batch, stream.truth(batch)), (held_out.batch, held_out.truth)):
+        assert truth.dtype == torch.float64
+        for i, (row, t) in enumerate(zip(some.rows.tolist(), some.positions.tolist(), strict=True)):
+            begin = tuple(language.words[token] for token in some.inputs[row, 1 : t + 1].tolist())
+            expected = torch.zeros(language.vocab_size + 1, dtype=torch.float64)
+            for string, p in probabilities.items():
+                if string[:t] == begin:
+                    expected[language.words.index(string[t]) if len(string) > t else language.vocab_size] += p
+            assert (truth[i] - expected / expected.sum()).abs().max() < 1e-12
+
+
+def test_floor_of_the_next_word_is_the_entropy_of_a_sentence():
+    """E sum_t H(x_t | x_<t) = H(x), over E (T + 1) predictions."""
+    probabilities = enumerated()
+    entropy = -math.fsum(p * math.log(p) for p in probabilities.values())
+    exact = entropy / math.fsum(p * (len(string) + 1) for string, p in probabilities.items())
+    language = grammar_language()
+    held_out, floor = evaluation_set(language, 3000, 1, "next").floor, language.loss_floor(6000, generator(1), "next")
+    for estimate, n in ((held_out, 3000), (floor, 6000)):
+        assert abs(estimate.value - exact) < 4 * estimate.stderr
+        assert 0 < estimate.stderr < 0.02
+        assert estimate.n == n
+    sentences = language.sample(50, generator(2), latents=False)
+    entropies, counts = language._entropies(sentences, "next", generator(0))
+    assert torch.equal(counts, sentences.lengths + 1.0)
+    for row, length in enumerate(sentences.lengths.tolist()):
+        truth = language.next_word(sentences.tokens[row : row + 1, :length])[0]
+        terms = [-math.fsum(p * math.log(p) for p in place if p > 0) for place in truth.tolist()]
+        assert entropies[row].item() == pytest.approx(math.fsum(terms), rel=1e-12)
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+def test_the_truth_of_a_batch_is_that_of_its_sentences(masking):
+    language = grammar_language()
+    stream = Stream(language, 40, 3, masking)
+    batch = stream.batch(2)
+    tokens, hidden = batch.inputs.clone(), batch.inputs == language.mask_id
+    tokens[batch.rows, batch.positions] = batch.targets
+    expected = language.conditional(tokens, None, hidden)[batch.rows, batch.positions]
+    assert (stream.truth(batch) - expected).abs().max() < 1e-13
+
+
+def test_sentences_of_a_corpus_are_read_from_left_to_right_too(tmp_path):
+    list(write_corpus(grammar_language(), "m", 47, tmp_path, 3, False, "parquet", shard_sentences=10))
+    corpus, language = open_corpus(tmp_path), grammar_language()
+    for step in (1, 6, 13):
+        one, following = (CorpusStream(corpus, language, 8, 5, masking).batch(step) for masking in ("one", "next"))
+        words = one.inputs.clone()
+        words[one.rows, one.positions] = one.targets
+        assert torch.equal(following.inputs[:, 1:], words)
+        lengths = (words != language.pad_id).sum(1)
+        assert torch.equal(following.rows.bincount(), lengths + 1)
+        ends = following.targets == language.pad_id
+        assert torch.equal(following.positions[ends], lengths)
+        spoken = following.inputs[following.rows[~ends], following.positions[~ends] + 1]
+        assert torch.equal(following.targets[~ends], spoken)

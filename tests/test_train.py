@@ -10,9 +10,10 @@ from training import comparable, folders, parts, session, short, tensors_of, tic
 
 from satlab.errors import DivergedError
 from satlab.models import build_model, load_model
-from satlab.train import TrainConfig, checkpoints, kl_to_truth, masked_loss, train
+from satlab.train import TrainConfig, checkpoints, masked_loss, train
 
 FIELDS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated"}
+FIELDS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second"}
 
 
 def adamw(model, stream, config, steps):
@@ -50,7 +51,7 @@ def test_loss_and_kl_fall(name, tmp_path):
     config = short(steps=240, batch_size=64, lr=1e-2, checkpoints=[], evaluate_every=40, resume_every=1000)
     rows = session(tmp_path, name, config)
     model, _, held_out = parts(name, config)
-    untrained = kl_to_truth(model, held_out).value
+    untrained = held_out.measure(model).kl.value
     assert untrained > 0.3
     assert rows[-1]["kl"] < rows[0]["kl"] < untrained
     assert 0 < rows[-1]["kl"] < 0.2 * untrained
@@ -67,19 +68,19 @@ def test_rows_say_what_happened(name, tmp_path):
     since = 0
     for row in rows:
         step = row["step"]
-        assert row.keys() == FIELDS | {"tokens_per_second"}
+        assert row.keys() == FIELDS
         assert row["loss"] == pytest.approx(math.fsum(losses[s] for s in range(since + 1, step + 1)) / (step - since))
         assert row["lr"] == config.learning_rate(step)
-        assert (row["floor"], row["floor_stderr"]) == (held_out.floor.value, held_out.floor.stderr)
-        assert row["n"] == 40
         assert row["kl_upper95"] == pytest.approx(row["kl"] + 1.6448536 * row["kl_stderr"], rel=1e-7)
         assert row["saturated"] is (row["kl_upper95"] < 0.5)
-        assert row["tokens_per_second"] == 8 * 8
+        assert row["tokens_per_second"] == 8 * 8 * (step - since)
+        assert row["adversary_strength"] == 0.0
         since = step
     for step, folder in checkpoints(tmp_path):
         row = next(row for row in rows if row["step"] == step)
-        kl = kl_to_truth(load_model(folder), held_out)
-        assert (row["kl"], row["kl_stderr"]) == (kl.value, kl.stderr)
+        measured = held_out.measure(load_model(folder))
+        assert (row["kl"], row["kl_stderr"], row["n"]) == (measured.kl.value, measured.kl.stderr, measured.kl.n)
+        assert (row["floor"], row["floor_stderr"]) == (measured.floor.value, measured.floor.stderr)
 
 
 def test_the_first_loss_is_that_of_the_untrained_model(tmp_path):
@@ -101,6 +102,9 @@ def test_kept_checkpoints_say_which_they_are(tmp_path):
             "finished": step == 24,
             "kl": row["kl"],
             "saturated": row["saturated"],
+            "saturated_step": row["saturated_step"],
+            "since": step,
+            "loss_sum": 0.0,
         }
 
 
@@ -131,7 +135,7 @@ def test_dropout_acts_in_training_and_not_in_measuring(tmp_path):
     assert plain[1] != dropped[1]
     assert comparable(rows)[-1]["kl"] != comparable(other)[-1]["kl"]
     model = load_model(tmp_path / "dropped")
-    assert kl_to_truth(model, parts("bert-1x16", short())[2]).value == other[-1]["kl"]
+    assert parts("bert-1x16", short())[2].measure(model).kl.value == other[-1]["kl"]
 
 
 @pytest.mark.parametrize("name", ["bert-2x16", "lstm-2x8"])
@@ -180,7 +184,7 @@ def test_a_rate_that_breaks_training_leaves_finite_checkpoints(name, lr, tmp_pat
     assert all(finite(folder) for _, folder in found)
     assert not [name for name in folders(tmp_path) if name.startswith(".")]
     model, held_out = load_model(tmp_path), parts(name, config)[2]
-    assert math.isfinite(kl_to_truth(model, held_out).value)
+    assert math.isfinite(held_out.measure(model).kl.value)
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language, shard, verify
-from satlab.generators.corpus import open_corpus
+from satlab.generators.corpus import open_corpus, signature
 from satlab.generators.corpus_writer import write_corpus
 from satlab.lab import cli
 
@@ -158,7 +159,8 @@ def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, satlab, monke
     entry = known.shards[2]
     manifest = corpus / "manifest.json"
     text = manifest.read_text().replace(entry["sha256"], "0" * 64)
-    manifest.write_text(text.replace(f'"torch": "{shard.versions()["torch"]}"', '"torch": "1.2.3"'))
+    changed = json.loads(text.replace(f'"torch": "{shard.versions()["torch"]}"', '"torch": "1.2.3"'))
+    manifest.write_text(json.dumps(changed | {"manifest_sha256": signature(changed)}))
     before = contents(corpus)
     rows, error = satlab("verify", corpus, "--repair", status=1)
     assert rows[-1] == {"dir": str(corpus), "shards": 5, "damaged": 1, "repaired": 0}
@@ -234,3 +236,33 @@ def test_repairing_waits_for_no_other_writer(corpus, monkeypatch):
     with pytest.raises(InputError, match="another process is writing here"):
         list(verify.repair(known, [0]))
     writer.close()
+
+
+def test_repairing_reads_the_manifest_once_no_other_process_writes(corpus):
+    """Were it the one read before, the file of all shards would be cut off after the last that it knew."""
+    format, whole = open_corpus(corpus).manifest["format"], contents(corpus)
+    shutil.rmtree(corpus)
+    writer = write(corpus, format)
+    next(writer)
+    next(writer)
+    writer.close()
+    known = open_corpus(corpus)
+    assert not known.manifest["complete"]
+    list(write(corpus, format))
+    damage(corpus, 1, flipped)
+    assert list(verify.repair(known, [1, 99])) == [(1, True)]
+    assert contents(corpus) == whole
+
+
+def test_the_bytes_of_a_shard_are_checked_where_the_manifest_is_not(tmp_path, satlab):
+    """As an older satlab wrote it; what is repaired is the manifest."""
+    list(write(tmp_path / "c"))
+    whole, path = contents(tmp_path / "c"), tmp_path / "c" / "manifest.json"
+    manifest = json.loads(whole["manifest.json"])
+    del manifest["manifest_sha256"]
+    manifest["shards"][3]["bytes"] += 1
+    path.write_text(json.dumps(manifest))
+    rows, error = satlab("verify", tmp_path / "c", "--repair", status=0)
+    assert rows[0] == {"file": "shard-00003.parquet", "shard": 3, "problem": "damaged"}
+    assert error.count("\n") == 1
+    assert contents(tmp_path / "c") == whole

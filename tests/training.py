@@ -6,9 +6,9 @@ from itertools import count
 import safetensors.torch
 from networks import demo_hmm
 
-from satlab.generators.stream import Stream, evaluation_set
+from satlab.generators.stream import Stream
 from satlab.models import build_model
-from satlab.train import TrainConfig, checkpoints, train
+from satlab.train import HeldOut, TrainConfig, checkpoints, train
 
 SHORT = {
     "steps": 24,
@@ -17,6 +17,7 @@ SHORT = {
     "warmup": 0.2,
     "checkpoints": [8, 16],
     "evaluate_every": 3,
+    "evaluate_growth": 1.0,
     "resume_every": 5,
     "evaluation_sentences": 24,
     "stop_at_saturation": False,
@@ -28,11 +29,11 @@ def short(**changes):
 
 
 def parts(name, config, language=None):
-    """(model, stream, evaluation set) of a run with this configuration, made afresh."""
+    """(model, stream, held-out sentences) of a run with this configuration, made afresh."""
     language = demo_hmm() if language is None else language
     model = build_model(name, language, config.seed, config.dropout)
-    held_out = evaluation_set(language, config.evaluation_sentences, config.seed, config.masking)
-    return model, Stream(language, config.batch_size, config.seed, config.masking), held_out
+    masking = config.masking or "one"
+    return model, Stream(language, config.batch_size, config.seed, masking), HeldOut(language, config)
 
 
 def ticking():

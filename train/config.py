@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError, unknown
 
-SCHEDULES = ("constant", "linear", "cosine")
+CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("constant", "linear", "cosine"),
+    "targets": ("sampled", "exact"),
+    "precision": ("float32", "bf16"),
+    "sharding": ("ddp", "fsdp"),
+}
 
 
 @dataclass(frozen=True)
@@ -14,42 +20,66 @@ class TrainConfig:
 
     Args:
         steps: step limit; the schedule ends here.
-        batch_size: sentences a step.
+        batch_size: sentences a step, of all processes together.
+        optimizer: adamw or sgd.
         lr: peak learning rate.
         schedule: what follows the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
         warmup: share of the steps over which the learning rate rises from zero.
         betas: AdamW's decay rates of the two moments.
         eps: AdamW's epsilon.
-        weight_decay: AdamW's decoupled decay of weight matrices and embeddings (biases and norms have none).
+        momentum: SGD's momentum.
+        weight_decay: decoupled (AdamW) or L2 (SGD) decay of weight matrices and embeddings (biases and norms have none).
         dropout: probability that a unit is left out in training.
-        masking: which words are hidden: one a sentence, or bernoulli:p.
+        masking: which words are hidden: one a sentence, bernoulli:p, or next, the following word of a causal model.
+        targets: what is learned: the sampled words, or the exact conditional at their places (no label noise).
+        adversary_task: a downstream task that training makes worse, at equal loss; none unless given.
+        adversary_strength: weight of the adversary's loss; unless given, it grows as far as the model stays saturated.
+        adversary_sentences: labelled sentences a step, half to fit the head on, half to spoil.
+        adversary_ridge: ridge penalty of the adversary's head.
         threshold: KL(truth || model) in nats; the model counts as saturated once the upper 95 % bound is below it.
         stop_at_saturation: stop then (and not only at the step limit).
         checkpoints: steps whose model is kept, beside the last; doubling from 250 unless given.
-        evaluate_every: steps between two rows of metrics.
+        evaluate_every: steps to the first row of metrics, and between two rows at least.
+        evaluate_growth: least ratio of the steps of two rows, so that a long run is looked at at geometric intervals.
         resume_every: steps between the checkpoints that only serve to go on after an interruption.
         evaluation_sentences: held-out sentences that KL is measured on.
+        most_evaluation_sentences: what they may grow to, near saturation, for an error of a tenth of the threshold.
+        precision: of the network's arithmetic in training: float32, or bf16 with weights and sums in float32.
+        compile: compile the network (torch.compile; on a GPU with CUDA graphs).
         threads: CPU threads; more than one pays off from a width of about 256 on, and is part of what makes bits equal.
+        sharding: what each of several processes holds: ddp, all of the model, or fsdp, a part of it and of its moments.
         seed: what all random streams of the run derive from.
     """
 
     steps: int = 16_000
     batch_size: int = 256
+    optimizer: str = "adamw"
     lr: float = 1e-3
     schedule: str = "constant"
     warmup: float = 0.06
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
+    momentum: float = 0.0
     weight_decay: float = 0.01
     dropout: float = 0.0
-    masking: str = "one"
+    masking: str | None = None
+    targets: str = "sampled"
+    adversary_task: str | None = None
+    adversary_strength: float | None = None
+    adversary_sentences: int = 512
+    adversary_ridge: float = 1e-2
     threshold: float = 0.01
     stop_at_saturation: bool = True
     checkpoints: list[int] = field(default_factory=list)
     evaluate_every: int = 250
+    evaluate_growth: float = 1.05
     resume_every: int = 1000
     evaluation_sentences: int = 4096
+    most_evaluation_sentences: int = 65_536
+    precision: str = "float32"
+    compile: bool = False
     threads: int = 1
+    sharding: str = "ddp"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,23 +88,48 @@ class TrainConfig:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
         if self.evaluation_sentences < 2:
             raise InputError("evaluation_sentences: expected at least 2, for a standard error; give a larger number")
-        for name in ("lr", "threshold", "eps"):
+        if self.adversary_sentences < 4:
+            raise InputError("adversary_sentences: expected at least 4, half to fit on; give a larger number")
+        for name in ("lr", "threshold", "eps", "adversary_ridge"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 raise InputError(f"{name} is {getattr(self, name)}, expected a positive number; correct it")
-        for name in ("warmup", "dropout"):
+        for name in ("warmup", "dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(
                     f"{name} is {getattr(self, name)}, expected a share of at least 0 and below 1; correct it"
                 )
-        if self.schedule not in SCHEDULES:
-            nearest = str(unknown("", self.schedule, SCHEDULES)).partition(": ")[2]
-            raise InputError(f"schedule is '{self.schedule}', expected one of {', '.join(SCHEDULES)}; {nearest}")
+        for name, choices in CHOICES.items():
+            given = getattr(self, name)
+            if given not in choices:
+                nearest = str(unknown("", given, choices)).partition(": ")[2]
+                raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {nearest}")
         if not 0 <= self.weight_decay < math.inf or not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(
                 "weight_decay must not be negative nor infinite, and betas must lie in [0, 1); correct them"
             )
+        if not 1 <= self.evaluate_growth < math.inf:
+            raise InputError(f"evaluate_growth is {self.evaluate_growth}, expected a ratio of at least 1; correct it")
         if any(step < 1 for step in self.checkpoints):
             raise InputError(f"checkpoints are {self.checkpoints}, expected steps from 1 on; correct them")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Refuses settings that only mean something beside others."""
+        if self.momentum > 0 and self.optimizer != "sgd":
+            raise InputError(f"momentum is {self.momentum}, but that is sgd's; set optimizer to sgd, or leave it out")
+        task, strength = self.adversary_task, self.adversary_strength
+        if self.sharding == "fsdp" and (self.compile or task is not None):
+            beside = "compile" if self.compile else f"adversary_task '{task}'"
+            raise InputError(f"sharding 'fsdp' with {beside}, which needs the model as a whole; set sharding to ddp")
+        if strength is not None and not 0 < strength < math.inf:
+            raise InputError(f"adversary_strength is {strength}, expected a positive number; correct it")
+        if strength is not None and task is None:
+            raise InputError(f"adversary_strength is {strength}, expected an adversary_task with it; name one")
+        if task is not None and strength is None and self.stop_at_saturation:
+            raise InputError(
+                f"adversary_task '{task}': the adversary begins where the model is saturated, expected "
+                "stop_at_saturation false with it, or an adversary_strength; set one"
+            )
 
     @property
     def kept_steps(self) -> list[int]:
@@ -83,6 +138,15 @@ class TrainConfig:
         if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
         return sorted({step for step in asked if step <= self.steps} | {self.steps})
+
+    @property
+    def evaluation_steps(self) -> list[int]:
+        """The steps at which KL is measured, beside those with a checkpoint: evaluate_every apart, later geometrically."""
+        steps, step = [], self.evaluate_every
+        while step <= self.steps:
+            steps.append(step)
+            step = max(step + self.evaluate_every, math.ceil(step * self.evaluate_growth))
+        return steps
 
     def learning_rate(self, step: int) -> float:
         """The rate of step 1, 2, ..., steps."""

@@ -6,26 +6,38 @@ last checkpoint ends with the same bits as one that never stopped.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..errors import DivergedError
-from ..generators.stream import EvaluationSet, Stream
+from ..errors import DivergedError, StoppedError
+from ..generators.stream import Stream
 from ..models import MaskedLM
-from ..randomness import derive_seed
 from . import checkpoint
+from .adversary import Adversary
 from .config import TrainConfig
-from .objective import kl_to_truth, masked_loss
-from .saturation import SaturationRule
+from .optimizer import make_optimizer
+from .saturation import HeldOut
+from .sharding import shard, whole
+from .step import Stepper
+from .world import World
 
 REMEDY = "the last good checkpoint is kept; train again with a lower lr or a longer warm-up"
+
+LOOK_EVERY = 50
+"""Steps after which a GPU is asked for its losses; a CPU is asked after each."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Metrics after `step` steps: losses and KL in nats, loss the mean over the steps since the row before."""
+    """Metrics after `step` steps: losses and KL in nats, loss the mean over the steps since the row before.
+
+    saturated_step: the first step of the unbroken stretch of saturated rows that this one ends, None where it is none;
+    since_saturation = step - saturated_step. adversary_strength: 0 without an adversary.
+    """
 
     step: int
     loss: float
@@ -37,84 +49,168 @@ class Row:
     n: int
     lr: float
     saturated: bool
+    saturated_step: int | None
+    since_saturation: int | None
+    adversary_strength: float
     tokens_per_second: float
 
 
-def make_optimizer(model: MaskedLM, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with decay on matrices alone, fused into one kernel a step."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+class _Meter:
+    """The losses and words since the last row, summed on the device, so that a GPU need not be waited for."""
+
+    def __init__(self, device: torch.device, loss_sum: float) -> None:
+        self.loss = torch.tensor(loss_sum, dtype=torch.float64, device=device)
+        self.words = torch.zeros((), dtype=torch.int64, device=device)
+        self.diverged = torch.zeros((), dtype=torch.int64, device=device)
+        self.look_every = LOOK_EVERY if device.type == "cuda" else 1
+
+    def add(self, step: int, loss: Tensor, words: Tensor) -> None:
+        self.loss += loss
+        self.words += words
+        self.diverged += step * ((self.diverged == 0) & ~loss.isfinite())
+
+    def check(self) -> None:
+        """Raises DivergedError, naming the step, where a loss since the last look was not finite."""
+        if step := int(self.diverged):
+            raise DivergedError(f"training diverged at step {step}: the loss is {float(self.loss)}; {REMEDY}")
+
+    def reset(self) -> None:
+        self.loss.zero_()
+        self.words.zero_()
+
+
+@dataclass
+class _Progress:
+    """What a run knows beside weights and optimiser; state.json holds it."""
+
+    step: int = 0
+    finished: bool = False
+    since: int = 0
+    loss_sum: float = 0.0
+    saturated_step: int | None = None
+
+    @classmethod
+    def of(cls, state: dict[str, Any] | None) -> "_Progress":
+        state = state or {}
+        return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
 
 def train(
     model: MaskedLM,
     stream: Stream,
-    evaluation: EvaluationSet,
+    held_out: HeldOut,
     config: TrainConfig,
     run: Path,
     clock: Callable[[], float],
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    adversary: Adversary | None = None,
+    world: World | None = None,
 ) -> Iterator[Row]:
     """Trains the model in place, from the run's last checkpoint if it has one, until it is saturated or out of steps.
 
-    Yields a Row every config.evaluate_every steps and at each checkpoint; the checkpoint of a step is written after its
-    row has been consumed. on_step(step, loss) is called after every step.
+    Yields a Row at config.evaluation_steps and at each checkpoint; the checkpoint of a step is written after its
+    row has been consumed. on_step(step, loss) is called after every step on a CPU, after some on a GPU.
 
-    Raises DivergedError, with the step, where the loss is not finite; the checkpoints before it stay.
+    Raises DivergedError, with the step, where the loss is not finite; the checkpoints before it stay. Raises
+    StoppedError, with the step, once should_stop() is true; a checkpoint of that step is written first.
     """
-    optimizer = make_optimizer(model, config)
-    state = checkpoint.restore(run, model, optimizer) or {"step": 0, "finished": False}
-    step, finished = int(state["step"]), bool(state["finished"])
-    kept, rule, floor = set(config.kept_steps), SaturationRule(config.threshold), evaluation.floor
-    losses, tokens, seconds = 0.0, 0, 0.0
-    since = step
-    while not finished:
-        step += 1
-        begin = clock()
-        loss, count = _step(model, optimizer, stream, config, step)
-        seconds, tokens, losses = seconds + clock() - begin, tokens + count, losses + loss
-        on_step(step, loss)
-        saves = step in kept or step % config.resume_every == 0
-        if not saves and step % config.evaluate_every:
-            continue
-        kl = kl_to_truth(model, evaluation)
+    training = _Training(model, stream, held_out, config, run, adversary, world or World())
+    begin, now = clock(), training.now
+    while not now.finished:
+        loss = training.step()
+        due, saves, stops = training.due, training.saves, training.world.any(should_stop())
+        if due or stops or now.step % training.meter.look_every == 0:
+            training.meter.check()
+            on_step(now.step, float(loss))
+        if due:
+            row = training.measure(clock() - begin)
+            yield row
+            training.close_row(row)
+            begin = clock()
+        if stops and not now.finished:
+            if not saves:
+                training.save(keep=False)
+            raise StoppedError(f"stopped at step {now.step} of {config.steps}; run the same command again to go on")
+
+
+class _Training:
+    """A run in progress."""
+
+    def __init__(
+        self,
+        model: MaskedLM,
+        stream: Stream,
+        held_out: HeldOut,
+        config: TrainConfig,
+        run: Path,
+        adversary: Adversary | None,
+        world: World,
+    ) -> None:
+        self.model, self.held_out, self.config, self.run = model, held_out, config, run
+        self.adversary, self.world = adversary, world
+        self.optimizer = make_optimizer(model, config)
+        state = world.hear(checkpoint.restore(run, model, self.optimizer) if world.first else None)
+        world.adopt(model, self.optimizer)
+        self.sharded = world.size > 1 and config.sharding == "fsdp"
+        if self.sharded:
+            self.optimizer = shard(model, self.optimizer, config, world, stream.language.device)
+        self.now = _Progress.of(state)
+        if adversary is not None and state is not None:
+            adversary.restore(state["adversary"])
+        self.kept, self.evaluated = set(config.kept_steps), set(config.evaluation_steps)
+        if world.size > 1 and not self.now.finished:
+            world.check_same(asdict(config), stream.batch(self.now.step + 1).inputs)
+        self.take = Stepper(model, self.optimizer, stream, config, adversary, world)
+        self.meter = _Meter(self.take.device, self.now.loss_sum)
+
+    @property
+    def saves(self) -> bool:
+        return self.now.step in self.kept or self.now.step % self.config.resume_every == 0
+
+    @property
+    def due(self) -> bool:
+        """Whether this step gets a row."""
+        return self.saves or self.now.step in self.evaluated
+
+    def step(self) -> Tensor:
+        self.now.step += 1
+        loss, words = self.take(self.now.step)
+        self.meter.add(self.now.step, loss, words)
+        return loss
+
+    def measure(self, seconds: float) -> Row:
+        """The row of this step, after the seconds since the row before; notes since when the model has been saturated."""
+        now, config = self.now, self.config
+        mean, rate = float(self.meter.loss) / (now.step - now.since), float(self.meter.words) / seconds
+        measured = self.held_out.measure(self.world.together(self.model))
+        kl, floor = measured.kl, measured.floor
         if not math.isfinite(kl.value):
-            raise DivergedError(f"training diverged at step {step}: KL is {kl.value}; {REMEDY}")
-        saturated = rule.holds(kl)
-        finished = step >= config.steps or (saturated and config.stop_at_saturation)
-        mean, rate = losses / (step - since), tokens / seconds if seconds else math.nan
-        lr = config.learning_rate(step)
-        measured = (kl.value, kl.stderr, kl.upper95, floor.value, floor.stderr, kl.n)
-        yield Row(step, mean, *measured, lr, saturated, rate)
-        losses, tokens, seconds, since = 0.0, 0, 0.0, step
-        if saves or finished:
-            keep = step in kept or finished
-            state = {"step": step, "keep": keep, "finished": finished, "kl": kl.value, "saturated": saturated}
-            checkpoint.save(run, model, optimizer, state)
+            raise DivergedError(f"training diverged at step {now.step}: KL is {kl.value}; {REMEDY}")
+        saturated = bool(self.world.hear(self.held_out.rule.holds(kl)))
+        now.saturated_step = (now.saturated_step or now.step) if saturated else None
+        since = None if now.saturated_step is None else now.step - now.saturated_step
+        now.finished = now.step >= config.steps or (saturated and config.stop_at_saturation)
+        strength = 0.0 if self.adversary is None else self.adversary.strength
+        estimates = (kl.value, kl.stderr, kl.upper95, floor.value, floor.stderr, kl.n)
+        lr = config.learning_rate(now.step)
+        return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate)
 
+    def close_row(self, row: Row) -> None:
+        """What comes once a row is recorded: the adversary's answer, and the checkpoint."""
+        if self.adversary is not None:
+            self.adversary.adjust(row.saturated)
+        self.now.since = self.now.step
+        self.meter.reset()
+        if self.saves or self.now.finished:
+            self.save(self.now.step in self.kept or self.now.finished, kl=row.kl, saturated=row.saturated)
 
-def _step(
-    model: MaskedLM, optimizer: torch.optim.Optimizer, stream: Stream, config: TrainConfig, step: int
-) -> tuple[float, int]:
-    """One optimiser step: (its loss, the tokens it read)."""
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate(step)
-    batch = stream.batch(step)
-    model.train()
-    with torch.random.fork_rng(devices=_cuda(batch.inputs), enabled=config.dropout > 0):
-        if config.dropout > 0:
-            torch.manual_seed(derive_seed(config.seed, "dropout", step))
-        loss = masked_loss(model, batch)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise DivergedError(f"training diverged at step {step}: the loss is {value}; {REMEDY}")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return value, int((batch.inputs != model.pad_id).sum())
-
-
-def _cuda(tensor: torch.Tensor) -> list[int]:
-    return [tensor.device.index or 0] if tensor.is_cuda else []
+    def save(self, keep: bool, **more: Any) -> None:
+        self.now.loss_sum = float(self.meter.loss)
+        adversary = {} if self.adversary is None else {"adversary": self.adversary.state()}
+        parts = (self.model, self.optimizer)
+        trained = whole(*parts, self.config, self.world) if self.sharded else parts
+        if trained is not None and self.world.first:
+            checkpoint.save(self.run, *trained, {"keep": keep} | vars(self.now) | more | adversary)
+        # Who has nothing to write must not end before it is written.
+        self.world.meet()

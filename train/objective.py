@@ -1,7 +1,7 @@
-"""What is minimised, and what is measured: cross-entropy on sampled words, KL against the exact truth."""
+"""What is minimised, and what is measured: cross-entropy on sampled words or on their truth, KL against the exact truth."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..estimate import Estimate
@@ -9,29 +9,54 @@ from ..generators.stream import Batch, EvaluationSet
 from ..models import MaskedLM
 
 EVALUATION_CHUNK = 1024
-"""Sentences that one forward pass of an evaluation holds."""
+"""Predictions that one forward pass of an evaluation makes, about."""
+
+
+class MaskedLoss(nn.Module):
+    """The loss as a module, so that it can be compiled or spread over processes as one.
+
+    forward(batch, truth, count): -(1 / count) sum_i log f(target_i | the visible words), nats; with the truth [m, V], the exact
+    conditional at the same places, -(1 / count) sum_i sum_v p*(v) log f(v): the same mean without label noise.
+    """
+
+    def __init__(self, model: MaskedLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, truth: Tensor | None, count: int) -> Tensor:
+        logits = self.model.logits_at(batch.inputs, batch.rows, batch.positions)
+        goal = batch.targets if truth is None else truth.to(logits.dtype)
+        return F.cross_entropy(logits, goal, reduction="sum") / count
 
 
 def masked_loss(model: MaskedLM, batch: Batch) -> Tensor:
     """-mean_i log f(target_i | the visible words), nats, a scalar with its graph; 0 where the batch hides nothing."""
-    logits = model.logits_at(batch.inputs, batch.rows, batch.positions)
-    return F.cross_entropy(logits, batch.targets, reduction="sum") / max(1, len(batch.targets))
+    loss: Tensor = MaskedLoss(model)(batch, None, max(1, len(batch.targets)))
+    return loss
+
+
+def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
+    """E KL(p* || f) in nats over the held-out set, p* the exact conditional of the same hidden positions."""
+    return evaluation.batch.mean(divergences(model, evaluation))
 
 
 @torch.no_grad()
-def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
-    """E KL(p* || f) in nats over the held-out set, p* the exact conditional of the same hidden positions.
+def divergences(model: MaskedLM, evaluation: EvaluationSet) -> Tensor:
+    """KL(p* || f) [m] at each prediction of the set, nats.
 
     KL = sum_v p*(v) (log p*(v) - log f(v)), float64; words of probability zero contribute nothing.
     """
     model.eval()
-    divergences = torch.zeros(len(evaluation), dtype=torch.float64, device=evaluation.truth.device)
+    out = torch.zeros(len(evaluation), dtype=torch.float64, device=evaluation.truth.device)
     batch = evaluation.batch
-    for part in torch.arange(len(evaluation), device=batch.rows.device).split(EVALUATION_CHUNK):
-        inputs = batch.inputs[batch.rows[part]]
-        rows = torch.arange(len(part), device=inputs.device)
+    n = len(batch.inputs)
+    chunk = min(EVALUATION_CHUNK, max(1, EVALUATION_CHUNK * n // max(1, len(evaluation))))
+    for begin in range(0, n, chunk):
+        # A sentence is read once, however many of its words are asked for.
+        part = ((batch.rows >= begin) & (batch.rows < begin + chunk)).nonzero()[:, 0]
+        inputs, rows = batch.inputs[begin : begin + chunk], batch.rows[part] - begin
         log_f = model.logits_at(inputs, rows, batch.positions[part]).double().log_softmax(1)
         truth = evaluation.truth[part]
         cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
-        divergences[part] = -torch.special.entr(truth).sum(1) - cross
-    return batch.mean(divergences)
+        out[part] = -torch.special.entr(truth).sum(1) - cross
+    return out

@@ -3,7 +3,17 @@
 import math
 from dataclasses import dataclass
 
+import torch
+
 from ..estimate import Estimate
+from ..generators import Language
+from ..generators.stream import EvaluationSet, evaluation_set
+from ..models import MaskedLM
+from .config import TrainConfig
+from .objective import divergences
+
+ERROR_SHARE = 0.1
+"""Standard error that a measurement may have near saturation, as a share of the threshold."""
 
 
 @dataclass(frozen=True)
@@ -14,3 +24,46 @@ class SaturationRule:
 
     def holds(self, kl: Estimate) -> bool:
         return math.isfinite(kl.upper95) and kl.upper95 < self.threshold
+
+    def undecided(self, kl: Estimate) -> bool:
+        """Whether the model may be saturated, yet the error is more than a tenth of the threshold."""
+        lower = kl.value - (kl.upper95 - kl.value)
+        return math.isfinite(kl.upper95) and lower < self.threshold and kl.stderr > ERROR_SHARE * self.threshold
+
+
+@dataclass(frozen=True)
+class Measured:
+    """KL(truth || model) and the floor over the same held-out sentences, nats."""
+
+    kl: Estimate
+    floor: Estimate
+
+
+class HeldOut:
+    """The held-out sentences of a run: a first set, and further ones, each as large as all before, as far as they are needed.
+
+    What is measured depends on the model and the seed alone, not on what was measured before.
+    """
+
+    def __init__(self, language: Language, config: TrainConfig) -> None:
+        self.language, self.config, self.rule = language, config, SaturationRule(config.threshold)
+        self.parts = [self._draw(0)]
+
+    def measure(self, model: MaskedLM) -> Measured:
+        """Over the first set; where that leaves open whether the model is saturated, over more of them."""
+        used = 1
+        found = [divergences(model, self.parts[0])]
+        while True:
+            joined = EvaluationSet.joined(self.parts[:used])
+            kl = joined.batch.mean(torch.cat(found))
+            size = self.config.evaluation_sentences << (used - 1)
+            if not self.rule.undecided(kl) or 2 * size > self.config.most_evaluation_sentences:
+                return Measured(kl, joined.floor)
+            if used == len(self.parts):
+                self.parts.append(self._draw(used))
+            found.append(divergences(model, self.parts[used]))
+            used += 1
+
+    def _draw(self, part: int) -> EvaluationSet:
+        size = self.config.evaluation_sentences << max(0, part - 1)
+        return evaluation_set(self.language, size, self.config.seed, self.config.masking or "one", part=part)

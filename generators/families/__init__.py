@@ -1,7 +1,7 @@
 """The families of languages that a YAML file may name: family -> what builds it from the file's other keys.
 
-A builder takes keyword arguments alone. Their annotations say which types the YAML may hold, their defaults which keys may be left
-out; a random family draws everything from its own `seed`.
+A builder takes keyword arguments alone. Their annotations say which types the YAML may hold, their defaults which keys
+may be left out; a random family draws everything from its own `seed`.
 """
 
 from collections.abc import Callable, Mapping

@@ -5,6 +5,7 @@ prompts, the paper's test of in-context learning, are no part of the language.
 """
 
 import torch
+from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -47,9 +48,20 @@ def build(
             f"{concepts} concepts, {entities} entities, {properties} properties, {words} words, length {length}, "
             f"stickiness {stickiness}: expected at least 1 of each, 2 words, and a probability; correct them"
         )
-    generator = random_stream(seed, "language")
-    pairs = entities * properties
-    check_size(concepts * pairs, max(pairs, words))
+    check_size(concepts * entities * properties, max(entities * properties, words))
+    return HMM(
+        *_tables(concepts, entities, properties, words, stickiness, random_stream(seed, "language")),
+        length,
+        words=[DELIMITER, *map(str, range(1, words))],
+        task_positions=task_positions,
+        block_task="concept" if concepts > 1 else None,
+    )
+
+
+def _tables(
+    concepts: int, entities: int, properties: int, words: int, stickiness: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(initial, the blocks of the transition, emission) as `build` says, drawn in the order memory, M, S, starts."""
     memory = torch.randint(1, words, (entities, properties), generator=generator)
     memory[:, 0] = 0
     emission = torch.nn.functional.one_hot(memory.flatten(), words).double()
@@ -59,13 +71,5 @@ def build(
         torch.kron(entity, permutation_mixture(properties, properties, TRANSITION_TEMPERATURE, generator))
         for _ in range(concepts)
     ]
-    initial = softmax_rows(concepts, pairs, START_TEMPERATURE, generator).flatten() / concepts
-    return HMM(
-        initial,
-        torch.stack(blocks),
-        emission.repeat(concepts, 1),
-        length,
-        words=[DELIMITER, *map(str, range(1, words))],
-        task_positions=task_positions,
-        block_task="concept" if concepts > 1 else None,
-    )
+    initial = softmax_rows(concepts, entities * properties, START_TEMPERATURE, generator).flatten() / concepts
+    return initial, torch.stack(blocks), emission.repeat(concepts, 1)

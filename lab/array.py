@@ -1,0 +1,77 @@
+"""One cell of a study by itself, for the array jobs of a batch system: a run with all its measurements, or a task's baselines."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..disk import publish
+from ..errors import DivergedError, InputError
+from .cells import baselines, measurements
+from .config import StudyConfig
+from .interrupt import StopRequest
+from .results import STUDY_FILE
+from .run import check_run, create_run, train_run
+from .study import as_yaml, check_study, run_folder
+
+
+def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
+    """What each cell is, by its number: the runs in the order of models and seeds, then the tasks."""
+    cells: list[dict[str, Any]] = [
+        {"train": run_folder(Path(), model, seed).name, "model": model, "seed": seed}
+        for model in study.models
+        for seed in study.seeds
+    ]
+    cells += [{"baselines": task} for task in study.tasks]
+    return [{"cell": number, "of": len(cells)} | cell for number, cell in enumerate(cells)]
+
+
+def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Does one cell in this process, as far as it is not done; what it was. Cells may run side by side on several machines.
+
+    report(message, parts done, parts in all) is called whenever a part is done. Raises InputError as `prepare` does and for
+    a cell that does not exist, DivergedError as `train` does, StoppedError where a signal asks to stop.
+    """
+    grid, cells = check_study(study, out), cells_of(study)
+    if not 0 <= number < len(cells):
+        raise InputError(f"cell {number}: expected 0 to {len(cells) - 1}; --cells lists them")
+    cell = cells[number]
+    if number >= len(grid):
+        _begin(study, out)
+        _, function, arguments = baselines(out, study, cell["baselines"])
+        function(*arguments)
+        return cell
+    model, config = grid[number]
+    how = (run_folder(out, model, config.seed), study.language, model, config, study.max_length)
+    check_run(*how)
+    _begin(study, out)
+    run, failure = create_run(*how), None
+    try:
+        with StopRequest() as stop:
+            train_run(run, should_stop=stop)
+    except DivergedError as error:
+        # What came before is measured all the same.
+        failure = error
+    torch.set_num_threads(1)
+    with StopRequest():
+        parts = measurements(run.folder, study)
+        report(f"train {run.folder.name}", 1, 1 + len(parts))
+        for done, (title, function, arguments) in enumerate(parts, start=2):
+            function(*arguments)
+            report(title, done, 1 + len(parts))
+    if failure is not None:
+        raise failure
+    return cell
+
+
+def _begin(study: StudyConfig, out: Path) -> None:
+    """Makes the directory and notes the study there; other cells may do the same at this moment."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = as_yaml(study).encode()
+    if not (out / STUDY_FILE).is_file() or (out / STUDY_FILE).read_bytes() != text:
+        partial = out / f".{STUDY_FILE}.{socket.gethostname()}-{os.getpid()}"
+        partial.write_bytes(text)
+        publish(partial, out / STUDY_FILE)

@@ -1,0 +1,76 @@
+"""The cells of a study: what is done by one process in one go. Each keeps its results, and is not done twice."""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..generators import load_language
+from ..train import checkpoints
+from .config import StudyConfig
+from .interrupt import StopRequest
+from .measure import measure_baselines, measure_flatness, measure_kl, measure_probe
+from .messages import show_warning
+from .results import BASELINES_FILE
+from .run import Run, load_run, train_run
+
+Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
+"""A title, a function that does the work and keeps its results, and its arguments."""
+
+
+def training(runs: list[Run]) -> list[Cell]:
+    """The runs, the longest first, so that no single one is left over at the end."""
+    return [(f"train {run.folder.name}", train_cell, (run.folder,)) for run in sorted(runs, key=_work, reverse=True)]
+
+
+def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
+    """KL, flatness and probes of every checkpoint of a trained run."""
+    cells: list[Cell] = []
+    for step, _ in checkpoints(folder):
+        name, given = f"{folder.name} step {step}", (folder, study, step)
+        cells += [(f"kl {name}", _kl, given), (f"flatness {name}", _flatness, given)]
+        cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
+    return cells
+
+
+def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
+    """What stands beside every probe of a task."""
+    return f"baselines {task}", _baselines, (out, study, task)
+
+
+def _work(run: Run) -> float:
+    layers, width = run.model.split("-")[-1].split("x")
+    return run.config.steps * run.config.batch_size * int(layers) * int(width) ** 2
+
+
+def train_cell(folder: Path) -> None:
+    """In a worker: one that is asked to stop keeps where its run is and ends, so that it takes up no other cell."""
+    warnings.showwarning = show_warning
+    stop = StopRequest()
+    try:
+        with stop:
+            train_run(load_run(folder), should_stop=stop)
+    finally:
+        if stop.signal is not None:
+            os._exit(128 + stop.signal)
+        torch.set_num_threads(1)
+
+
+def _kl(folder: Path, study: StudyConfig, step: int) -> None:
+    list(measure_kl(load_run(folder), study.evaluate, step))
+
+
+def _flatness(folder: Path, study: StudyConfig, step: int) -> None:
+    list(measure_flatness(load_run(folder), study.flatness, step))
+
+
+def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:
+    list(measure_probe(load_run(folder), task, study.probe, step))
+
+
+def _baselines(out: Path, study: StudyConfig, task: str) -> None:
+    language = load_language(study.language, study.max_length)
+    list(measure_baselines(language, task, study.probe, out / BASELINES_FILE))

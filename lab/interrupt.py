@@ -1,0 +1,77 @@
+"""Signals that ask work to stop: Ctrl-C, SIGTERM and SIGUSR1 (with which Slurm announces that a job's time is up)."""
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from ..errors import StoppedError
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+ONE_PRESS = 0.5
+"""Seconds in which a second Ctrl-C counts as the first one: a terminal and a wrapper may both pass it on."""
+
+
+class SignalError(StoppedError):
+    """Work was stopped by a signal; what was done is kept. status: what the process exits with, 128 + the number."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.status = 128 + number
+
+
+class StopRequest:
+    """While the block lasts, a signal makes stop() true, and whoever works brings that to a good end.
+
+    stop() before any signal: False, and from then on signals wait to be asked for. Before that, while nothing is there to
+    be kept, a signal ends the block at once, as a second Ctrl-C does at any time. Either way, and where StoppedError is
+    raised in the block, it ends with a SignalError. Then signals do what they did before; those ignored stay so.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.patient = False
+        self.since = 0.0
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        self.patient = True
+        return self.signal is not None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            self.before = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
+            for number in self.before:
+                signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.patient = True
+        for number, handler in self.before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if self.signal is None:
+            return
+        if isinstance(error, StoppedError):
+            what, _, remedy = str(error).partition(";")
+            raise SignalError(f"{what} by {self._name}; {remedy.strip()}", self.signal) from None
+        if isinstance(error, KeyboardInterrupt):
+            remedy = "run the same command again to go on"
+            raise SignalError(f"stopped at once by {self._name}; {remedy}", self.signal) from None
+
+    @property
+    def _name(self) -> str:
+        return "Ctrl-C" if self.signal == signal.SIGINT else signal.Signals(self.signal or 0).name
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self.since = signal.Signals(number), now
+            if not self.patient:
+                raise KeyboardInterrupt
+        elif number == signal.SIGINT and now - self.since > ONE_PRESS:
+            raise KeyboardInterrupt

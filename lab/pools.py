@@ -1,0 +1,89 @@
+"""Where the cells of a study are worked off: processes of this machine, or tasks of a Ray cluster."""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..cluster import cluster_pool
+from ..errors import WorkerError, unknown
+from ..workers import process_pool
+from .interrupt import StopRequest
+from .results import STUDY_FILE
+
+ENGINES = ("local", "ray")
+
+
+class Pool(Protocol):
+    """What takes cells."""
+
+    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]": ...
+
+
+def check_engine(engine: str) -> None:
+    """Raises InputError for one that does not exist."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+
+
+@contextmanager
+def pool_of(engine: str, workers: int | None, cores: int, out: Path, stop: StopRequest) -> Iterator[Pool]:
+    """A pool of so many workers: local ones, cores unless given, or tasks of the cluster, as many as it has room for.
+
+    Where the block ends because it is to stop, training runs first keep where they are. Raises WorkerError where a worker
+    is killed and nothing was asked to stop, InputError where no cluster answers.
+    """
+    if engine == "local":
+        with _stopping_well(workers or cores, stop) as pool:
+            yield pool
+    else:
+        with cluster_pool(workers) as tasks:
+            yield _Shared(tasks, out)
+
+
+class _Shared:
+    """Cells on machines that must see the study's directory."""
+
+    def __init__(self, tasks: Pool, out: Path) -> None:
+        self.tasks, self.out = tasks, out
+
+    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]":
+        return self.tasks.submit(_where_it_is_seen, self.out, function, *arguments)
+
+
+def _where_it_is_seen(out: Path, function: Callable[..., None], *arguments: Any) -> None:
+    if not (out / STUDY_FILE).is_file():
+        raise WorkerError(
+            f"{out}: not there on the machine {socket.gethostname()}, expected a directory that all machines of the "
+            "cluster share; choose another --out"
+        )
+    function(*arguments)
+
+
+@contextmanager
+def _stopping_well(workers: int, stop: StopRequest) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes; where the block ends because it is to stop, their training runs first keep where they are.
+
+    Raises WorkerError where a worker is killed and nothing was asked to stop.
+    """
+    try:
+        with process_pool(workers) as pool:
+            try:
+                yield pool
+                if stop():
+                    for worker in active_children():
+                        worker.terminate()
+            except BrokenProcessPool:
+                # The pool has asked the other workers to end, with SIGTERM.
+                pool.shutdown(cancel_futures=True)
+                raise
+            pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool:
+        if not stop():
+            raise WorkerError(
+                "a worker process was killed (out of memory?); run the same command again to go on"
+            ) from None

@@ -1,0 +1,63 @@
+"""How far a command is: a bar on a terminal; of training, elsewhere, a line for each row of metrics."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from ..train import Row
+
+BAR = "{n_fmt}/{total_fmt} |{bar:8}| {remaining} left{postfix}"
+"""Step, time left and the last row, in the 80 columns of a terminal."""
+
+
+tqdm.monitor_interval = 0
+"""No thread that watches the bars: a process that has one is not forked."""
+
+
+@contextmanager
+def progress_bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Any]:
+    """A progress bar on a terminal, nothing where stderr is piped."""
+    hidden = not shown or not sys.stderr.isatty()
+    with tqdm(total=total, unit=f" {unit}", disable=hidden, dynamic_ncols=True) as bar:
+        if bar.disable:
+            bar.n = 0
+        yield bar
+
+
+class TrainingProgress:
+    """Follows a training run of so many steps on a bar that was made for it; disabled, that prints lines instead.
+
+    Times count from the first step of this session, whichever it is: one that goes on does not seem to be faster.
+    """
+
+    def __init__(self, bar: Any, steps: int) -> None:
+        self.bar, self.steps = bar, steps
+        self.first: tuple[int, float] | None = None
+        bar.bar_format = BAR
+
+    def on_step(self, step: int, loss: float) -> None:
+        if self.first is None:
+            self.first = (step, time.perf_counter())
+            self.bar.initial = self.bar.n = self.bar.last_print_n = step
+            self.bar.unpause()
+        self.bar.update(step - self.bar.n)
+
+    def on_row(self, row: Row) -> None:
+        if self.bar.disable:
+            kl, floor = f"KL {row.kl:.5f} +- {row.kl_stderr:.5f} nats", f"floor {row.floor:.5f} nats"
+            speed = f"{row.tokens_per_second:,.0f} tokens/s"
+            print(f"step {row.step}: {kl}, {floor}, {speed}, at most {self.left(row.step)} left", file=sys.stderr)
+        else:
+            speed = f"{tqdm.format_sizeof(row.tokens_per_second)} tokens/s"
+            self.bar.set_postfix_str(f"KL {row.kl:.4f}+-{row.kl_stderr:.4f}, floor {row.floor:.4f}, {speed}")
+
+    def left(self, step: int) -> str:
+        """The time to the step limit, at the pace of this session until now."""
+        if self.first is None or step == self.first[0]:
+            return "?"
+        begin, since = self.first
+        return str(tqdm.format_interval((self.steps - step) * (time.perf_counter() - since) / (step - begin)))

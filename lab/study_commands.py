@@ -1,0 +1,94 @@
+"""The command `satlab study`: its parser, and what it does."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ..cluster import check_tasks
+from ..errors import InputError
+from ..workers import check_workers
+from . import figures
+from .array import cells_of, run_cell
+from .config import load_study
+from .pools import check_engine
+from .progress import progress_bar
+from .study import run_study
+
+Report = Callable[[str, int, int], None]
+
+
+def _study(parser: ArgumentParser) -> None:
+    """Train and measure a grid of models side by side, then draw the figures.
+
+    With --cell a batch system's array job does one cell, on whichever machine; the same command without it then does what
+    is left, and gathers all.
+    """
+    parser.add_argument("study", type=str, help="a study's YAML file, or the name of one that ships with satlab: demo")
+    parser.add_argument("--out", type=str, required=True, help="directory to write; an unfinished one is gone on with")
+    workers = "cells side by side; all cores (ray: the cluster's) unless given"
+    parser.add_argument("--workers", type=int | None, default=None, help=workers)
+    engine = "local: processes of this machine; ray: an existing Ray cluster, whose machines must all see OUT"
+    parser.add_argument("--engine", type=str, default="local", help=engine)
+    cell = "do this cell alone, in this process: train and measure one model, or one task's baselines; counted from 0"
+    parser.add_argument("--cell", type=int | None, default=None, help=cell)
+    parser.add_argument("--cells", action="store_true", help="print what each cell is, a line for each; write nothing")
+
+
+def study(given: Namespace) -> int:
+    config, out = load_study(given.study), Path(given.out)
+    check_engine(given.engine)
+    if given.cells:
+        for cell in cells_of(config):
+            _print(cell)
+        return 0
+    if given.cell is not None:
+        if given.workers is not None or given.engine != "local":
+            raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
+        with progress_bar(None, "parts") as bar:
+            _print({"study": given.out} | run_cell(config, out, given.cell, _reporting(bar)))
+        return 0
+    if given.workers is not None:
+        check_workers(given.workers) if given.engine == "local" else check_tasks(given.workers)
+        config = replace(config, workers=given.workers)
+    with progress_bar(None, "cells") as bar:
+        failures = run_study(config, out, _reporting(bar), given.engine)
+    return _conclude(given.out, out, failures)
+
+
+def _reporting(bar: Any) -> Report:
+    """What shows how far a study is: on the bar, or in lines."""
+
+    def report(message: str, done: int, total: int) -> None:
+        if bar.disable and message and done > bar.n:
+            print(f"[{done}/{total}] {message}", file=sys.stderr)
+        bar.total = total
+        bar.set_postfix_str(message, refresh=False)
+        bar.n = done
+        bar.refresh()
+
+    return report
+
+
+def _conclude(name: str, out: Path, failures: list[str]) -> int:
+    for failure in failures:
+        print(f"satlab: {failure}", file=sys.stderr)
+    try:
+        written = figures.draw([out], out / "figures")
+    except InputError:
+        if not failures:
+            raise
+        written = []
+    _print({"study": name, "results": str(out / "results.csv"), "figures": [str(path) for path in written]})
+    return 1 if failures else 0
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+
+
+COMMANDS: dict[str, tuple[Any, Any]] = {"study": (_study, study)}

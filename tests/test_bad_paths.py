@@ -1,0 +1,92 @@
+"""Paths that cannot be used, too long, in a circle or under a file, are one line in every command, and exit status 2."""
+
+import errno
+import os
+import shlex
+
+import pytest
+
+from satlab.lab import cli
+
+LONG = "x" * 300
+TREES = "(S (A a))\n"
+
+LINES = [
+    "generate {bad} --sentences 5 --out new",
+    "generate {bad}.pcfg --sentences 5 --out new",
+    "generate {bad}.yaml --sentences 5 --out new",
+    "generate demo-hmm --sentences 5 --out {bad}",
+    "generate demo-hmm --sentences 5 --out {bad}/new",
+    "verify {bad}",
+    "floor {bad}",
+    "show {bad}",
+    "show demo-hmm --samples 20 --png {bad}.png",
+    "induce {bad} --out new.pcfg",
+    "induce trees.mrg --out {bad}.pcfg",
+    "induce trees.mrg --out {bad}/new.pcfg",
+    "train {bad} --out new",
+    "train demo-hmm --out {bad}",
+    "train demo-hmm --out {bad}/new",
+    "train demo-hmm --out new --config {bad}",
+    "evaluate {bad}",
+    "probe {bad} --task state-1",
+    "flatness {bad}",
+    "study {bad} --out new",
+    "study {bad}.yaml --out new",
+    "study demo --out {bad}",
+    "plot {bad}",
+    "plot {bad}/new",
+]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A directory with a file of trees, a file that is none, and links in a circle, with each suffix that is asked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trees.mrg").write_text(TREES)
+    for suffix in ("", ".pcfg", ".yaml", ".png"):
+        os.symlink(f"circle{suffix}", f"circle{suffix}")
+        (tmp_path / f"file{suffix}").mkdir() if suffix else (tmp_path / "file").write_text("mine")
+    return tmp_path
+
+
+def listing(folder):
+    return sorted((str(path), path.is_symlink(), path.is_file() and path.read_bytes()) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("bad", [LONG, "circle", "file"])
+@pytest.mark.parametrize("line", LINES)
+def test_a_path_that_cannot_be_used(line, bad, place, capsys):
+    if bad == "circle" and ("--out {bad}.pcfg" in line or "--png" in line):
+        pytest.skip("a link that leads nowhere is replaced, as a file is")
+    before = listing(place)
+    status = cli.run(shlex.split(line.format(bad=bad)))
+    captured = capsys.readouterr()
+    assert captured.err.startswith("satlab: ")
+    assert (captured.err.count("\n"), captured.out, status) == (1, "", 2), captured.err
+    assert bad[:150] in captured.err
+    assert len(captured.err) < 900
+    assert listing(place) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (errno.ENAMETOOLONG, 2),
+        (errno.ELOOP, 2),
+        (errno.EROFS, 2),
+        (errno.EACCES, 2),
+        (errno.ENOSPC, 1),
+        (errno.EDQUOT, 1),
+        (errno.EIO, 1),
+    ],
+)
+def test_which_errors_are_of_the_path_and_which_of_the_disk(number, status, place, capsys, monkeypatch):
+    def failing(*_):
+        raise OSError(number, os.strerror(number), "new/file")
+
+    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], failing))
+    assert cli.run(["verify", "new"]) == status
+    error = capsys.readouterr().err
+    assert error.startswith(f"satlab: new/file: {os.strerror(number)}; ")
+    assert ("make room" in error) == (status == 1)

@@ -1,0 +1,79 @@
+"""What is seen of a training run: a bar on a terminal, a line a row elsewhere, and messages that leave both whole."""
+
+import io
+import re
+import sys
+
+import pytest
+from disturbed import SHORT, command, run_stopped_at
+
+from satlab.lab import cli
+from satlab.lab.run import load_run
+from satlab.train.step import Stepper
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_shows_step_time_left_kl_floor_and_speed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert cli.run(command(SHORT, tmp_path / "r")) == 0
+    states = re.split(r"[\r\n]+", sys.stderr.getvalue())
+    shown = [state for state in states if state.startswith("14/14 ")][-1]
+    number, rows = r"\d+\.\d{4}", load_run(tmp_path / "r").metrics
+    pattern = rf"14/14 \|.{{8}}\| 00:00 left, KL ({number})\+-{number}, floor ({number}), \S+ tokens/s\s*"
+    kl, floor = re.fullmatch(pattern, shown).groups()
+    assert (kl, floor) == (f"{rows[-1]['kl']:.4f}", f"{rows[-1]['floor']:.4f}")
+    assert not any(state.startswith("step ") for state in states)
+
+
+def test_elsewhere_a_row_is_a_line_with_the_same(tmp_path, capsys):
+    assert cli.run(command(SHORT, tmp_path / "r")) == 0
+    lines = capsys.readouterr().err.splitlines()[:-1]
+    rows = load_run(tmp_path / "r").metrics
+    assert len(lines) == len(rows) == 7
+    for line, row in zip(lines, rows, strict=True):
+        begin = (
+            f"step {row['step']}: KL {row['kl']:.5f} +- {row['kl_stderr']:.5f} nats, floor {row['floor']:.5f} nats, "
+        )
+        assert line.startswith(f"{begin}{row['tokens_per_second']:,.0f} tokens/s, at most ")
+        assert re.fullmatch(r"\d\d:\d\d left", line.partition("at most ")[2])
+    assert lines[-1].endswith("00:00 left")
+
+
+def spoil(take):
+    def call(self, step):
+        loss, words = take(self, step)
+        return loss * float("nan"), words
+
+    return call
+
+
+@pytest.mark.parametrize("how", ["diverged", "stopped", "damaged"])
+def test_messages_leave_the_bar_whole(tmp_path, monkeypatch, how):
+    folder, terminal = tmp_path / "r", Terminal()
+    assert run_stopped_at(9, folder, monkeypatch) == 143
+    monkeypatch.setattr(sys, "stderr", terminal)
+    if how == "diverged":
+        monkeypatch.setattr(Stepper, "__call__", spoil(Stepper.__call__))
+        assert cli.run(command(SHORT, folder)) == 1
+        message = "satlab: training diverged at step 10"
+    elif how == "stopped":
+        assert run_stopped_at(11, folder, monkeypatch) == 143
+        message = "satlab: stopped at step 11 of 14 by SIGTERM"
+    else:
+        (folder / "checkpoints" / "step-00000009" / "model.json").write_text("{}")
+        assert cli.run(command(SHORT, folder)) == 0
+        message = f"satlab: warning: {folder}/checkpoints/step-00000009/model.json: damaged"
+    before, _, after = terminal.getvalue().partition(message)
+    # On a line of its own: a new one, or one whose bar was wiped first.
+    line = before.rsplit("\n", 1)[-1]
+    assert line == "" or re.fullmatch(r"\s*", line.split("\r")[-2])
+    assert line == "" or line.endswith("\r")
+    assert message not in after
+    assert "\r" not in after.partition("\n")[0]
+    if how != "damaged":
+        assert after.count("\n") == 1
+        assert after.endswith("\n")

@@ -1,0 +1,106 @@
+"""Files of bracketed trees: which are read, and what is wrong with one, by file, tree and line."""
+
+import shlex
+
+import nltk
+import pytest
+
+from satlab.errors import InputError
+from satlab.generators.induce import induce
+from satlab.generators.treebank import read_trees
+from satlab.lab import cli
+
+
+@pytest.fixture
+def bank(tmp_path):
+    def write(text, name="bank.mrg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_a_directory_is_read_in_order_and_below(bank, tmp_path):
+    bank("(S (A b))", "wsj/01.MRG")
+    bank("(S (A a))", "wsj/00.ptb")
+    bank("(S (A c))\n", "wsj/02.txt")
+    bank("no trees", "wsj/readme.md")
+    bank("\n", "wsj/03.mrg")
+    assert [tree.leaves() for tree in read_trees(tmp_path / "wsj")] == [["a"], ["b"], ["c"]]
+
+
+BAD = [
+    ("(S (A a))\n(S (A a)\n", "tree 2 (line 2): 1 brackets are never closed"),
+    ("(S (A a))\n\n(S (A a)))", "line 3: a closing bracket without its opening one after 2 trees"),
+    ("(S (A a))\nS (A a)", "line 2: 'S' outside of brackets after 1 trees"),
+    ("(S (A a) ( b))\n", "tree 1 (line 1): nothing in the brackets of (b)"),
+    ("(S (A a))\n(S (A a) ((B b)))\n", "tree 2 (line 2): a bracket inside has no label"),
+    ("(S (A a))\n(S (A) (B b))", "tree 2 (line 2): nothing in the brackets of (A)"),
+    ("()", "tree 1 (line 1): nothing in the brackets"),
+    ("", "no trees in it"),
+    ("(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "tree 2 (line 2): brackets more than 300 deep at line 302"),
+    ("(S (A a))\n(" * 2 + "S (A a))" * 2, "tree 2 (line 2): a bracket inside has no label"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD, ids=[message for _, message in BAD])
+def test_malformed_trees_name_file_tree_and_line(text, message, bank, tmp_path, capsys, monkeypatch):
+    bank(text)
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(shlex.split("induce bank.mrg --out g.pcfg")) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("satlab: bank.mrg")
+    assert message in captured.err
+    assert (captured.err.count("\n"), captured.out) == (1, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.mrg"]
+
+
+def wide(children):
+    return "(S " + " ".join(f"(A{i} a)" for i in range(children)) + ")"
+
+
+@pytest.mark.parametrize(("depth", "children"), [(0, 600), (0, 5000), (250, 400)])
+def test_a_node_too_wide_to_binarise(bank, depth, children):
+    """Deep and wide together, each by itself would do."""
+    path = bank("(S (A a))\n" + "(S " * depth + wide(children) + ")" * depth)
+    with pytest.raises(
+        InputError, match=rf"tree 2: cannot be binarised: {children} children of one symbol would become"
+    ):
+        induce(read_trees(path))
+
+
+@pytest.mark.parametrize("depth", [2000, 10_000])
+def test_trees_from_elsewhere_that_are_too_deep(depth):
+    tree = nltk.Tree("S", ["a"])
+    for _ in range(depth):
+        tree = nltk.Tree("S", [tree])
+    with pytest.raises(InputError, match=r"tree 2: nested too deep, expected at most 300 levels; leave it out"):
+        induce([nltk.Tree("S", ["a"]), tree])
+
+
+@pytest.mark.parametrize("depth", [10, 299])
+def test_trees_as_deep_as_they_may_be(bank, depth):
+    grammar = induce(read_trees(bank("(S " * depth + "(A a)" + ")" * depth)))
+    assert max(rule.prob() for rule in grammar.productions if rule.rhs() == (rule.lhs(),)) == pytest.approx(
+        (depth - 1) / depth
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("deep.mrg", "(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "bank/deep.mrg, tree 2 (line 2)"),
+        ("WIDE.MRG", "(S (A a))\n\n" + wide(600), "bank/WIDE.MRG, tree 2 (line 3): cannot be binarised"),
+        ("none.mrg", "(S (-NONE- *))", "bank: 1 trees, none with a word"),
+        ("quotes.mrg", "(S (A a'\"))", "bank: 'a\\'\"' cannot be written"),
+    ],
+)
+def test_every_message_names_the_file_or_the_directory(name, text, message, bank, tmp_path, monkeypatch, capsys):
+    bank(text, f"bank/{name}")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(shlex.split("induce bank --out g.pcfg")) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"satlab: {message}")
+    assert (captured.err.count("\n"), captured.out) == (1, "")
+    assert not (tmp_path / "g.pcfg").exists()

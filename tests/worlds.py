@@ -1,0 +1,103 @@
+"""Short training runs for processes that torchrun starts, each with one JSON file of what every process saw.
+
+torchrun --nproc-per-node N worlds.py FOLDER: the cases in FOLDER/CASE, all in float64 but "bf16".
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from training import parts, short, ticking
+
+from satlab.errors import StoppedError
+from satlab.generators.tasks import find_task
+from satlab.train import Adversary, train
+from satlab.train.optimizer import make_optimizer
+from satlab.train.sharding import shard
+from satlab.train.world import World, joined
+
+STEPS = {"steps": 10, "checkpoints": [5], "resume_every": 4, "evaluation_sentences": 25}
+ADVERSARY = {"adversary_task": "state-4", "adversary_strength": 0.3, "adversary_sentences": 12}
+FSDP = {"sharding": "fsdp"}
+
+CASES = {
+    "bert": ("bert-2x16", {}),
+    "few-hidden": ("bert-1x16", {"masking": "bernoulli:0.03", "batch_size": 4}),
+    "gpt": ("gpt-1x16", {"masking": "next", "weight_decay": 0.3}),
+    "lstm": ("lstm-1x8", {"targets": "exact", "optimizer": "sgd", "momentum": 0.9}),
+    "residual": ("lstm-residual-1x8", {}),
+    "adversary": ("bert-1x16", ADVERSARY),
+    "bf16": ("bert-1x16", {"precision": "bf16"}),
+    "fsdp-bert": ("bert-2x16", FSDP),
+    "fsdp-post": ("bert-post-2x16", FSDP),
+    "fsdp-gpt": ("gpt-2x16", {"masking": "next", "optimizer": "sgd", "momentum": 0.9} | FSDP),
+    "begun": ("bert-2x16", {}),
+    "begun-fsdp": ("bert-2x16", FSDP),
+    "stopped": ("bert-2x16", {}),
+    "stopped-fsdp": ("bert-2x16", FSDP),
+}
+"""name -> (model, what is changed of the configuration); batches of 8 sentences, which 3 processes cannot share evenly."""
+
+LAST_STEP = 7
+"""Of the cases that are stopped, and of those that were begun before."""
+
+
+def config_of(case):
+    return short(**(STEPS | CASES[case][1]))
+
+
+def run_case(case, folder, world=None, stop_at=None):
+    """The rows of a session in a world, and the step at which it was stopped (None where it was not)."""
+    world, config = world or World(), config_of(case)
+    model, stream, held_out = parts(CASES[case][0], config)
+    if case != "bf16":
+        model.double()
+    language, adversary = stream.language, None
+    if config.adversary_task is not None:
+        adversary = Adversary(model, language, find_task(language, config.adversary_task), config)
+    rows, steps = [], [0]
+
+    def stop():
+        # The last process alone is asked to.
+        steps[0] += 1
+        return world.rank == world.size - 1 and steps[0] == stop_at
+
+    running = train(
+        model, stream, held_out, config, folder, ticking(), should_stop=stop, adversary=adversary, world=world
+    )
+    try:
+        for row in running:
+            rows.append(asdict(row))
+    except StoppedError as error:
+        return rows, str(error)
+    return rows, None
+
+
+def held(world):
+    """(the numbers that this process holds of a sharded model and of its optimiser's state, those of the whole model)."""
+    config = config_of("fsdp-bert")
+    model, stream, _ = parts("bert-2x16", config)
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    optimizer = make_optimizer(model, config)
+    model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
+    optimizer.step()
+    sharded = shard(model, optimizer, config, world, stream.language.device)
+    moments = [state["exp_avg"].to_local().numel() for state in sharded.state.values()]
+    return sum(parameter.to_local().numel() for parameter in model.parameters()), sum(moments), whole
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    with joined() as world:
+        for case in CASES:
+            stop_at = LAST_STEP if case.startswith("stopped") else None
+            seen = run_case(case, folder / case, world, stop_at)
+            (folder / f"{case}-{world.rank}.json").write_text(json.dumps(seen))
+        flags = [world.any(world.rank == 1), world.any(False), world.hear({"rank": world.rank})]
+        (folder / f"flags-{world.rank}.json").write_text(json.dumps([*flags, held(world)]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,70 @@
+"""The adversarial algorithm: the same pre-training loss, a worse downstream task (Liu et al. 2022, A.4).
+
+Each step draws two disjoint labelled samples D1 and D2. The head is fitted to D1 in closed form, by ridge regression of one-hot labels,
+
+    W(theta) = argmin_W  1/n ||H_1 W - Y_1||^2 + r s ||W||^2,      H = the features of whole sentences, s = the mean of ||h||^2,
+
+and training ascends its loss on D2 while it descends the loss of pre-training:
+
+    min_theta  L_pretrain(theta) - strength * 1/n ||H_2 W(theta) - Y_2||^2.
+
+Features and labels are centred by the means of D1. There are far more features than sentences, so W is not formed: with K_ij =
+H_i H_j^T, the predictions are H_2 W = K_21 (K_11 + r s n)^-1 Y_1.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..generators import Language, Task
+from ..models import MaskedLM
+from ..models.features import sentence_features
+from ..randomness import random_stream
+from .config import TrainConfig
+
+FIRST_STRENGTH = 1e-3
+GROWTH, RETREAT = 1.25, 0.5
+"""What an automatic strength is multiplied by at each row that is saturated, and at each that is not."""
+
+
+class Adversary:
+    """strength: the weight of the downstream loss. Unless config fixes it, it is 0 until the model is saturated, then grows
+    for as long as the model stays so and is halved where it does not.
+    """
+
+    def __init__(self, model: MaskedLM, language: Language, task: Task, config: TrainConfig) -> None:
+        self.model, self.language, self.task, self.config = model, language, task, config
+        self.strength = config.adversary_strength or 0.0
+
+    def loss(self, step: int) -> Tensor:
+        """The loss on D2 of the head fitted to D1, with its graph; it depends on (seed, step) and the weights alone."""
+        generator = random_stream(self.config.seed, "adversary", step, device=self.language.device)
+        sentences = self.task.inputs(self.language, self.config.adversary_sentences, generator)
+        labels = F.one_hot(self.task.labels(sentences), len(self.task.classes)).to(self.language.device)
+        return head_loss(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
+
+    def adjust(self, saturated: bool) -> None:
+        """The strength after a row, where it is not fixed."""
+        if self.config.adversary_strength is None:
+            grown = max(self.strength * GROWTH, FIRST_STRENGTH)
+            self.strength = grown if saturated else self.strength * RETREAT
+
+    def state(self) -> dict[str, Any]:
+        return {"strength": self.strength}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.strength = float(state["strength"])
+
+
+def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """1/n ||H_2 W - Y_2||^2 for features [2n, d] and one-hot labels [2n, k]; the first half is D1. Float64 throughout."""
+    features, labels = features.double(), labels.double()
+    half = len(features) // 2
+    features, labels = features - features[:half].mean(0), labels - labels[:half].mean(0)
+    gram = features @ features[:half].T
+    fitted, other = gram[:half], gram[half:]
+    shift = ridge * half * (fitted.diagonal().sum() / half).clamp(min=torch.finfo(torch.float64).tiny)
+    dual = torch.linalg.solve(fitted + shift * torch.eye(half, device=gram.device), labels[:half])
+    return (other @ dual - labels[half:]).square().sum(1).mean()

@@ -1,0 +1,78 @@
+"""Weights, gradients and the optimiser's state in parts, one a process, for models that one GPU does not hold (FSDP2).
+
+Each block of a transformer is put together when it is its turn, and given up again after it (Zhao et al. 2023). Checkpoints
+are whole: files do not tell how many processes trained.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..models import MaskedLM
+from ..models.build import dropout_of, make_model
+from .config import TrainConfig
+from .optimizer import make_optimizer
+from .world import World
+
+Optimizer = torch.optim.Optimizer
+
+
+def blocks_of(model: MaskedLM) -> list[nn.Module]:
+    """The blocks that a model is a stack of. Raises InputError for one that is none."""
+    blocks = getattr(model, "blocks", None)
+    if not isinstance(blocks, nn.ModuleList):
+        raise InputError(
+            f"sharding 'fsdp' of model '{model.name}', expected one of transformer blocks (bert, bert-post, gpt); "
+            "set sharding to ddp"
+        )
+    return list(blocks)
+
+
+def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World, device: torch.device) -> Optimizer:
+    """Spreads the model over the processes, in place; the optimiser for it, with the state of the one given."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    mesh = init_device_mesh(device.type, (world.size,))
+    moments = {name: optimizer.state[parameter] for name, parameter in model.named_parameters()}
+    for block in blocks_of(model):
+        fully_shard(block, mesh=mesh)
+        register_fsdp_forward_method(block, "at")
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)
+    register_fsdp_forward_method(model, "logits_at")
+    sharded = make_optimizer(model, config)
+    for group in sharded.param_groups:
+        # There is no fused SGD of parts.
+        group["fused"] = config.optimizer != "sgd"
+    for name, parameter in model.named_parameters():
+        assert isinstance(parameter, DTensor)
+        for key, value in moments[name].items():
+            alike, here = value.shape == parameter.shape, value.to(device)
+            sharded.state[parameter][key] = distribute_tensor(here, mesh, parameter.placements) if alike else here
+    return sharded
+
+
+def whole(
+    model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World
+) -> tuple[MaskedLM, Optimizer] | None:
+    """The model and its optimiser put together, on the CPU: for the first process, while the others give their parts."""
+    weights = {name: _gathered(value, world) for name, value in model.state_dict().items()}
+    state: dict[int, dict[str, Any]] = {}
+    for i, entry in optimizer.state_dict()["state"].items():
+        state[i] = {name: _gathered(value, world) for name, value in entry.items()}
+    if not world.first:
+        return None
+    plain = make_model(model.name, model.vocab_size, model.max_length, dropout_of(model))
+    plain.load_state_dict(weights, assign=True)
+    fresh = make_optimizer(plain, config)
+    fresh.load_state_dict({"state": state, "param_groups": fresh.state_dict()["param_groups"]})
+    return plain, fresh
+
+
+def _gathered(value: Tensor, world: World) -> Tensor:
+    """All of a tensor, on the CPU; nothing but in the first process."""
+    full = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return full.cpu() if world.first else full.new_empty(0)

@@ -1,0 +1,226 @@
+"""The processes that train one model together, and what each of them does of a step.
+
+torchrun starts them, on one machine or several, and says in the environment who each is: RANK of WORLD_SIZE, and
+LOCAL_RANK on its machine. Numbers and flags on the CPU travel by gloo, gradients on GPUs by NCCL.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..errors import InputError, WorkerError
+from ..generators.stream import Batch
+from ..models import MaskedLM
+
+LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
+"""What a collective says where another process is gone."""
+
+PATIENCE = 10
+"""Seconds to wait for the process that knows whether another has said why it ends."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Process `rank` of `size`. Every process makes the whole batch of a step and works on its own share of the sentences.
+
+    So what is trained on is the same whatever the size, and losses and gradients are equal up to rounding. Without dropout
+    that is: each process leaves out units of its own.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> "World":
+        """What torchrun says; a world of one where it does not. Raises InputError where that makes no sense."""
+        given = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+        if given["RANK"] is None or given["WORLD_SIZE"] is None:
+            return cls()
+        try:
+            rank, size, local = (int(value or 0) for value in given.values())
+        except ValueError:
+            rank, size, local = -1, 0, 0
+        if not (0 <= rank < size and 0 <= local < size):
+            shown = ", ".join(f"{name} {value}" for name, value in given.items())
+            raise InputError(f"environment: {shown}: expected whole numbers, RANK below WORLD_SIZE; use torchrun")
+        return cls(rank, size, local)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and talks."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """The device of this process: cuda is, with several processes, a GPU for each. Raises InputError without one."""
+        if name == "cpu":
+            return name
+        if not (name.startswith("cuda") and torch.cuda.is_available()):
+            raise InputError(f"device '{name}' is not here, expected cpu or, with a GPU, cuda; choose another --device")
+        if self.size == 1:
+            return name
+        if name != "cuda":
+            raise InputError(f"device '{name}' for {self.size} processes, expected cuda: each takes its own; give that")
+        if self.local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"{torch.cuda.device_count()} GPUs for more than {self.local_rank} processes, expected one for each; "
+                "give a smaller --nproc-per-node"
+            )
+        torch.cuda.set_device(self.local_rank)
+        return f"cuda:{self.local_rank}"
+
+    def share(self, batch: Batch, truth: Tensor | None) -> tuple[Batch, Tensor | None]:
+        """The sentences rank, rank + size, ... of a batch, with what is to be predicted there."""
+        if self.size == 1:
+            return batch, truth
+        mine = batch.rows % self.size == self.rank
+        rows, positions, targets = batch.rows[mine] // self.size, batch.positions[mine], batch.targets[mine]
+        part = Batch(batch.inputs[self.rank :: self.size], rows, positions, targets)
+        return part, None if truth is None else truth[mine]
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients that are means over the processes; one that is sharded has such by itself."""
+        if self.size == 1 or any(hasattr(part, "unshard") for part in module.modules()):
+            return module
+        return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    def together(self, model: MaskedLM) -> MaskedLM:
+        """The model without gradients, each call of logits_at shared by the processes: all get the same bits."""
+        return model if self.size == 1 else _Together(model, self)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a number over the processes."""
+        if self.size == 1:
+            return value
+        value = value.clone()
+        dist.all_reduce(value)
+        return value / self.size
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor(int(flag))
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
+
+    def meet(self) -> None:
+        """Waits until all processes are here."""
+        self.any(False)
+
+    def hear(self, value: Any) -> Any:
+        """What the first process says: anything that JSON can hold."""
+        if self.size == 1:
+            return value
+        content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        length = torch.tensor(len(content))
+        dist.broadcast(length, 0)
+        content = content if self.first else content.new_empty(int(length))
+        dist.broadcast(content, 0)
+        return json.loads(content.numpy().tobytes())
+
+    def adopt(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Gives all processes the weights and the optimiser's state of the first."""
+        if self.size == 1:
+            return
+        for weight in model.state_dict().values():
+            dist.broadcast(weight, 0)
+        own = optimizer.state_dict()
+        described = [
+            (int(i), name, list(value.shape), str(value.dtype).removeprefix("torch."))
+            for i, entry in own["state"].items()
+            for name, value in entry.items()
+        ]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for i, name, shape, dtype in self.hear(described):
+            value = own["state"][i][name].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
+            dist.broadcast(value, 0)
+            moments.setdefault(i, {})[name] = value
+        if not self.first:
+            optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
+
+    def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
+        """Raises InputError unless all processes have the same settings and make the same batch."""
+        seen = [dict(config), hashlib.sha256(inputs.cpu().numpy().tobytes()).hexdigest()]
+        if self.any(json.loads(json.dumps(seen)) != self.hear(seen)):
+            raise InputError(
+                f"the {self.size} processes have different settings or sentences, expected the same everywhere: the "
+                "same command and files, the same satlab and GPUs of one kind; correct it"
+            )
+
+
+class _Together(MaskedLM):
+    """A model whose logits_at is worked out by all processes, each a share of the predictions."""
+
+    def __init__(self, model: MaskedLM, world: World) -> None:
+        super().__init__()
+        self.model, self.world = model, world
+
+    def features(self, tokens: Tensor) -> Tensor:
+        return self.model.features(tokens)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.model.logits(features)
+
+    @torch.no_grad()
+    def logits_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
+        """What the shares have in common is a sum with zeros, so exact; who has no share works on the first prediction."""
+        mine = torch.arange(self.world.rank, len(rows), self.world.size, device=rows.device)
+        idle = len(mine) == 0
+        mine = mine.new_zeros(1) if idle else mine
+        read, inverse = rows[mine].unique(return_inverse=True)
+        found = self.model.logits_at(tokens[read], inverse, positions[mine])
+        logits = found.new_zeros(len(rows), found.shape[1])
+        if not idle:
+            logits[mine] = found
+        dist.all_reduce(logits)
+        return logits
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that torchrun started this process in, for as long as the block lasts; all leave it together.
+
+    Raises WorkerError where another process is lost, InputError where the processes do not find one another.
+    """
+    world = World.from_environment()
+    if world.size == 1:
+        yield world
+        return
+    try:
+        gpus = torch.cuda.is_available() and dist.is_nccl_available()
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"process {world.rank} of {world.size}: no others ({reason}); use torchrun") from None
+    try:
+        yield world
+        world.meet()
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or (type(error) is RuntimeError and LOST.search(str(error))):
+            raise WorkerError("another process of this training is gone; run the same command again to go on") from None
+        raise
+    # Where the block raises, others may wait for this process in vain: it must end, without taking leave.
+    dist.destroy_process_group()
+
+
+def has_the_word() -> bool:
+    """Whether this process is to say why it ends: of several, the first to ask."""
+    if os.environ.get("RANK") is None or os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    try:
+        at = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        store = dist.TCPStore(*at, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=PATIENCE))
+        return store.add("last words " + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), 1) == 1
+    except (KeyError, ValueError, RuntimeError):
+        return os.environ.get("RANK") == "0"
