@@ -9,8 +9,11 @@ are used by both sides, as torch uses them, except where a peer can use only one
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +27,6 @@ from peers import DenseInside, TorchStruct, candidate_by_candidate, recursive_sa
 from timing import Case, measure, table
 
 from satlab.generators import HMM, PCFG, Language, load_language
-from satlab.generators.corpus_writer import write_corpus
 from satlab.randomness import random_stream
 
 LAYERED = "liu2022-pcfg-released"
@@ -150,17 +152,19 @@ def sampler_cases(layered: PCFG, blocks: HMM, seeds: Iterator[int]) -> Iterator[
     yield Case("beyond criticality, length 32", "sentences", drawn(critical, 100_000, False))
 
 
-def corpus_cases(language: Language, folder: Path, seeds: Iterator[int]) -> Iterator[Case]:
-    # Enough that two processes, each of which first imports torch, are worth starting.
-    sentences = 160 * 16_384
+def corpus_cases(folder: Path, seeds: Iterator[int]) -> Iterator[Case]:
+    """The command itself, from its start to its end, with one thread a worker as it sets them."""
+    sentences, length = 1000 * 16_384, 16
 
     def written(workers: int) -> Callable[[], int]:
         def work() -> int:
-            seed = next(seeds)
-            for _ in write_corpus(language, "liu2022-hmm", sentences, folder / str(seed), seed, workers=workers):
-                pass
-            shutil.rmtree(folder / str(seed))
-            return sentences * language.max_length
+            out = folder / str(next(seeds))
+            command = [sys.executable, "-m", "satlab", "generate", "liu2022-hmm", "--sentences", str(sentences)]
+            command += ["--out", str(out), "--seed", out.name, "--workers", str(workers)]
+            unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+            subprocess.run(command, check=True, capture_output=True, env=unset)
+            shutil.rmtree(out)
+            return sentences * length
 
         return work
 
@@ -179,7 +183,7 @@ def cases(device: str, folder: Path) -> Iterator[Case]:
     yield from pcfg_cases(layered, load_language(UNLAYERED), load_language(TREEBANK))
     yield from hmm_cases(load_language(DENSE_HMM), blocks, load_language(WEI))
     yield from sampler_cases(layered, blocks, seeds)
-    yield from corpus_cases(blocks, folder, seeds)
+    yield from corpus_cases(folder, seeds)
 
 
 def peak_megabytes(source: dict[str, Any], n: int) -> tuple[float, float]:

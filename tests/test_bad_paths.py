@@ -1,4 +1,4 @@
-"""Paths that cannot be used, too long, in a circle or under a file, are one line in every command, and exit status 2."""
+"""Paths that cannot be used, too long, in a circle or under a file, are one line in every command, and status 2."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ LINES = [
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A directory with a file of trees, a file that is none, and links in a circle, with each suffix that is asked for."""
+    """A directory with a file of trees, one that is none, and links in a circle, with each suffix that is asked for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trees.mrg").write_text(TREES)
     for suffix in ("", ".pcfg", ".yaml", ".png"):

@@ -35,7 +35,7 @@ def whole(request, tmp_path):
 
 
 def killed_at(step, work):
-    """Whether a process of its own that does the work is killed before it calls fsync or replace for the step-th time."""
+    """Whether a process of its own that does the work is killed, before its call number `step` of fsync and replace."""
     process = os.fork()
     if process == 0:
         left = [step]

@@ -144,7 +144,7 @@ def free_port():
 
 @pytest.fixture
 def cluster(tmp_path_factory):
-    """(the environment in which a command finds it, its directory) of a cluster of two processors that only this machine sees."""
+    """(the environment in which a command finds it, its directory) of a cluster of two processors, for this machine."""
     folder, port = tmp_path_factory.mktemp("ray"), free_port()
     environment = os.environ | {
         "SATLAB_CLUSTER": str(folder),
