@@ -81,7 +81,9 @@ def measure_flatness(run: Run, config: FlatnessConfig, step: int | None = None) 
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder)
-            trace = hessian_trace(model, sentences, config.method, config.draws, config.seed, run.config.masking or "one")
+            trace = hessian_trace(
+                model, sentences, config.method, config.draws, config.seed, run.config.masking or "one"
+            )
             for block, value in [("total", trace), *sorted(trace.blocks.items())]:
                 yield _values(value) | _size(model) | {"block": block, "unit": "nats per squared parameter"}
 

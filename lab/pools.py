@@ -4,12 +4,12 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..cluster import cluster_pool
+from ..cluster import cluster_pool, connection
 from ..errors import WorkerError, unknown
 from ..workers import process_pool
 from .interrupt import StopRequest
@@ -31,11 +31,19 @@ def check_engine(engine: str) -> None:
 
 
 @contextmanager
+def reached(engine: str) -> Iterator[None]:
+    """The cluster stays connected while the block lasts. Raises InputError where there is none, or no such engine."""
+    check_engine(engine)
+    with connection() if engine == "ray" else nullcontext():
+        yield
+
+
+@contextmanager
 def pool_of(engine: str, workers: int | None, cores: int, out: Path, stop: StopRequest) -> Iterator[Pool]:
     """A pool of so many workers: local ones, cores unless given, or tasks of the cluster, as many as it has room for.
 
     Where the block ends because it is to stop, training runs first keep where they are. Raises WorkerError where a worker
-    is killed and nothing was asked to stop, InputError where no cluster answers.
+    is killed and nothing was asked to stop.
     """
     if engine == "local":
         with _stopping_well(workers or cores, stop) as pool:

@@ -21,7 +21,7 @@ from .cells import Cell, baselines, measurements, train_cell, training
 from .config import StudyConfig, at_least, from_mapping
 from .interrupt import StopRequest
 from .measure import check_method
-from .pools import check_engine, pool_of
+from .pools import pool_of, reached
 from .results import STUDY_FILE, rows_in, write_tables
 from .run import Run, check_run, create_run
 
@@ -99,9 +99,14 @@ def run_study(
 
     report(message, cells done, cells in all) is called whenever a cell is done, and with news of the runs in training.
     """
-    check_engine(engine)
-    # The machines of a cluster look for it from another place.
-    out = out if engine == "local" else out.resolve()
+    with reached(engine):
+        # The machines of a cluster look for it from another place.
+        failures = _run(study, out if engine == "local" else out.resolve(), report, engine)
+    write_tables(rows_in([out]), out)
+    return failures
+
+
+def _run(study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str) -> list[str]:
     runs = prepare(study, out)
     todo = [*training(runs), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
@@ -120,7 +125,6 @@ def run_study(
             report(message, done, sum(planned.values()))
         if stop() and done < sum(planned.values()):
             raise StoppedError(f"stopped at {done} of {sum(planned.values())} cells; {_left(runs)}")
-    write_tables(rows_in([out]), out)
     return failures
 
 

@@ -77,7 +77,7 @@ class Nursery:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
-            text=True,
+            bufsize=0,
         )
 
     def start(self, arguments):
@@ -89,8 +89,7 @@ class Child:
 
     def __init__(self, parent, arguments):
         self.output = parent.stdout
-        parent.stdin.write(json.dumps(arguments) + "\n")
-        parent.stdin.flush()
+        parent.stdin.write(json.dumps(arguments).encode() + b"\n")
         self.pid = int(self.output.readline())
 
     def poll(self):

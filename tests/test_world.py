@@ -253,7 +253,7 @@ def ranks_of(launcher):
     return found
 
 
-LONG = ["--steps", "1500", "--evaluate-every", "50", "--resume-every", "100"]
+LONG = ["--steps", "500", "--evaluate-every", "20", "--resume-every", "50"]
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_bits(tmp_path, sharding):
             text=True,
         )
         deadline = time.monotonic() + 120
-        while not (out / "metrics.jsonl").exists() or read_lines(out / "metrics.jsonl")[-1]["step"] < 300 * moment:
+        while not (out / "metrics.jsonl").exists() or read_lines(out / "metrics.jsonl")[-1]["step"] < 120 * moment:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -1,0 +1,227 @@
+"""A study done cell by cell, in any order, or by a Ray cluster: what is left is what one process leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import test_ray
+from test_study import STUDY, comparable, lines, write
+
+from satlab.errors import WorkerError
+from satlab.lab import cli
+from satlab.lab.array import run_cell
+from satlab.lab.config import load_study
+from satlab.lab.pools import _where_it_is_seen
+
+cluster = test_ray.cluster
+
+CELLS = [
+    {"cell": 0, "of": 3, "train": "bert-1x8-seed0", "model": "bert-1x8", "seed": 0},
+    {"cell": 1, "of": 3, "train": "lstm-1x8-seed0", "model": "lstm-1x8", "seed": 0},
+    {"cell": 2, "of": 3, "baselines": "state-4"},
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of the study, done without cells."""
+    folder = tmp_path_factory.mktemp("study")
+    assert cli.run(write(folder)) == 0
+    return folder / "out"
+
+
+def command_of(folder, *options, **changes):
+    """The study's command without its number of workers."""
+    return [*write(folder, **changes)[:-2], *map(str, options)]
+
+
+def done(out):
+    """What must not be done twice."""
+    kept = [*out.glob("runs/**/*"), out / "baselines.jsonl"]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept if path.is_file()}
+
+
+def test_cells_are_listed_and_nothing_is_written(tmp_path, capsys):
+    assert cli.run(command_of(tmp_path, "--cells")) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == CELLS
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_cells_in_any_order_leave_what_the_study_leaves(finished, tmp_path, capsys):
+    for cell in (2, 1, 0):
+        capsys.readouterr()
+        assert cli.run(command_of(tmp_path, "--cell", cell)) == 0
+        assert json.loads(capsys.readouterr().out) == {"study": str(tmp_path / "out")} | CELLS[cell]
+    assert not (tmp_path / "out" / "results.csv").exists()
+    before = done(tmp_path / "out")
+    assert cli.run(command_of(tmp_path, "--cell", 1)) == 0
+    assert done(tmp_path / "out") == before
+    assert cli.run(write(tmp_path)) == 0
+    assert done(tmp_path / "out") == before
+    assert comparable(tmp_path / "out") == comparable(finished)
+    assert (tmp_path / "out" / "figures" / "kl_vs_step.png").exists()
+
+
+def test_the_study_does_what_no_cell_has_done(finished, tmp_path):
+    assert cli.run(command_of(tmp_path, "--cell", 1)) == 0
+    out = tmp_path / "out"
+    assert [path.name for path in (out / "runs").iterdir()] == ["lstm-1x8-seed0"]
+    before = done(out)
+    assert cli.run(write(tmp_path)) == 0
+    assert {path: kept for path, kept in done(out).items() if path in before} == before
+    assert comparable(out) == comparable(finished)
+
+
+def start(command, environment=None):
+    return subprocess.Popen(
+        [sys.executable, "-m", "satlab", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=(environment or os.environ) | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(process, file, rows, patience=120):
+    deadline = time.monotonic() + patience
+    while not file.exists() or file.read_bytes().count(b"\n") < rows:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_cell_that_is_stopped_goes_on_and_ends_the_same(finished, tmp_path, number):
+    process = start(command_of(tmp_path, "--cell", 0))
+    wait_for(process, tmp_path / "out" / "runs" / "bert-1x8-seed0" / "metrics.jsonl", 3)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == (143 if number == signal.SIGTERM else -9)
+    if number == signal.SIGTERM:
+        (last,) = [line for line in error.splitlines() if line.startswith("satlab:")]
+        assert "by SIGTERM; run the same command again to go on" in last
+    assert not (tmp_path / "out" / "runs" / "bert-1x8-seed0" / "results.jsonl").exists()
+    for cell in (0, 1, 2):
+        assert cli.run(command_of(tmp_path, "--cell", cell)) == 0
+    assert cli.run(write(tmp_path)) == 0
+    assert comparable(tmp_path / "out") == comparable(finished)
+
+
+@pytest.mark.slow
+def test_cells_that_begin_at_the_same_moment_do_not_disturb_one_another(finished, tmp_path):
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        command_of(folder)
+        command = ["study", str(folder / "study.yaml"), "--out", str(folder / "out")]
+        running = [start([*command, "--cell", str(cell)]) for cell in range(3)]
+        ended = [process.communicate(timeout=300) for process in running]
+        assert [process.returncode for process in running] == [0, 0, 0], ended
+        assert cli.run(write(folder)) == 0
+        assert comparable(folder / "out") == comparable(finished)
+        assert [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_cell_that_diverges_says_so_and_what_came_before_is_measured(tmp_path, capsys):
+    models = {"bert-1x8": {"lr": 1e30, "warmup": 0.6, "checkpoints": [1], "optimizer": "sgd"}}
+    command = command_of(tmp_path, "--cell", 0, models=models)
+    assert cli.run(command) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert "diverged at step" in error[-1]
+    assert error[-1].startswith("satlab: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--cell", "3"], "cell 3: expected 0 to 2"),
+        (["--cell", "-1"], "cell -1: expected 0 to 2"),
+        (["--cell", "0", "--workers", "2"], "--cell works in one process"),
+        (["--cell", "0", "--engine", "ray"], "--cell works in one process"),
+        (["--engine", "rey"], "unknown engine 'rey': did you mean 'ray'?"),
+        (["--cell", "x"], "cell is 'x', expected int or null"),
+    ],
+)
+def test_wrong_options_are_one_line_and_nothing_is_written(tmp_path, capsys, options, match):
+    assert cli.run(command_of(tmp_path, *options)) == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", [{"models": {"bert-1x9x": {}}}, {"tasks": ["state-40"]}, {"seeds": [1, 1]}])
+def test_a_cell_of_a_wrong_study_writes_nothing(tmp_path, capsys, change):
+    assert cli.run(command_of(tmp_path, "--cell", 0, **change)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_does_not_write_into_something_else(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    assert cli.run(command_of(tmp_path, "--cell", 0)) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_without_ray_or_a_cluster_nothing_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert cli.run(command_of(tmp_path, "--engine", "ray")) == 2
+    assert "pip install 'saturation-lab[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_that_does_not_see_the_directory_says_so(tmp_path):
+    with pytest.raises(WorkerError, match="not there on the machine .*, expected a directory that all machines"):
+        _where_it_is_seen(tmp_path / "out", print)
+
+
+LONGER = STUDY["train"] | {"steps": 4000, "checkpoints": [2000], "resume_every": 500, "evaluate_every": 100}
+
+
+def workers_of(folder):
+    """The processes of the cluster that work on a cell at this moment."""
+    return [process for process, line in test_ray.environments(folder).items() if line.startswith(b"ray::_call")]
+
+
+@pytest.mark.slow
+@test_ray.needs_ray
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs Linux's /proc")
+def test_a_cluster_leaves_what_one_process_leaves_stopped_and_killed(cluster, tmp_path):
+    environment, folder = cluster
+    (tmp_path / "here").mkdir()
+    assert cli.run(write(tmp_path / "here", train=LONGER)) == 0
+    command, out = command_of(tmp_path, "--engine", "ray", train=LONGER), tmp_path / "out"
+    metrics = out / "runs" / "bert-1x8-seed0" / "metrics.jsonl"
+    process = start(command, environment)
+    wait_for(process, metrics, 3)
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 143, error
+    assert "left to train: " in error.splitlines()[-1]
+    assert "at step 0 of" not in error.splitlines()[-1]
+    assert [path for path in out.glob("runs/*/checkpoints/step-*") if int(path.name[5:]) % 100 != 0]
+    process = start(command, environment)
+    wait_for(process, metrics, len(lines(metrics)) + 3)
+    os.kill(workers_of(folder)[0], signal.SIGKILL)
+    error = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, error
+    assert comparable(out) == comparable(tmp_path / "here" / "out")
+
+
+def test_a_cell_reports_its_parts(tmp_path):
+    command_of(tmp_path)
+    seen = []
+    run_cell(load_study(str(tmp_path / "study.yaml")), tmp_path / "out", 0, lambda *news: seen.append(news))
+    titles = [title for title, _, _ in seen]
+    assert titles[0] == "train bert-1x8-seed0"
+    assert sorted(titles[1:]) == sorted(
+        f"{what} bert-1x8-seed0 step {step}" for what in ("kl", "flatness", "probe state-4") for step in (60, 120)
+    )
+    assert [(number, of) for _, number, of in seen] == [(i, 7) for i in range(1, 8)]
