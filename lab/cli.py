@@ -291,7 +291,8 @@ def main() -> None:
     status = run(sys.argv[1:])
     if sys.stdout is not None:
         sys.stdout.flush()
-    if torch.distributed.is_initialized():
-        # The processes it trained with may be gone: nothing here is to wait for them.
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # The others may be gone, and nothing here is to wait for them; gloo's threads now and then abort an orderly exit.
+        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)

@@ -27,6 +27,9 @@ METRICS = {
     "n",
     "lr",
     "saturated",
+    "saturated_step",
+    "since_saturation",
+    "adversary_strength",
     "tokens_per_second",
 }
 ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}

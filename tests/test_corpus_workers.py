@@ -9,7 +9,6 @@ import time
 
 import pytest
 import torch
-import tqdm
 from jobs import gone
 
 from satlab import workers
@@ -167,14 +166,23 @@ def test_an_interruption_keeps_what_is_finished(tmp_path):
     assert contents(tmp_path / "c") == contents(tmp_path / "whole")
 
 
-def test_the_command_forks(tmp_path, monkeypatch):
-    """The bar of a terminal has a thread that would keep it from that."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    found, start_method = [], workers.start_method
-    monkeypatch.setattr(workers, "start_method", lambda: found.append(start_method()) or found[-1])
-    monkeypatch.setattr(tqdm.tqdm, "monitor", None)
-    assert cli.run([*GENERATE, "--out", str(tmp_path / "c"), "--workers", "2"]) == 0
-    assert found == ["fork" if sys.platform == "linux" else "spawn"]
+FORKS = """
+import sys
+from satlab import workers
+from satlab.lab import cli
+start_method, found = workers.start_method, []
+workers.start_method = lambda: found.append(start_method()) or found[-1]
+sys.stderr.isatty = lambda: True
+status = cli.run(sys.argv[1:])
+print(status, *found)
+"""
+
+
+def test_the_command_forks(tmp_path):
+    """The bar of a terminal has a thread that would keep it from that; a process of its own has no other."""
+    command = [*GENERATE, "--out", str(tmp_path / "c"), "--workers", "2"]
+    done = subprocess.run([sys.executable, "-c", FORKS, *command], check=False, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"0 {'fork' if sys.platform == 'linux' else 'spawn'}", done.stderr
 
 
 def test_other_versions_do_not_mix(tmp_path):

@@ -161,4 +161,4 @@ def test_torch_is_seeded_only_for_dropout_and_only_in_a_forked_state(name):
         for inner in ast.walk(block)
     }
     assert all(id(node) in protected for node in seeding)
-    assert len(seeding) == (1 if name == "train.loop" else 0)
+    assert len(seeding) == (1 if name == "train.step" else 0)

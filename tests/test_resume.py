@@ -1,18 +1,22 @@
 """A run that was interrupted and goes on ends with the same bits as one that never stopped; also after a real kill."""
 
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from networks import same_weights
-from training import comparable, folders, parts, session, short, tensors_of, ticking
+from training import comparable, folders, known, parts, running, session, short, tensors_of, ticking
 
 from satlab.disk import read_lines
+from satlab.errors import DivergedError, StoppedError
 from satlab.train import checkpoint, checkpoints, train
 
 CASES = [("bert-1x16", 0.0), ("bert-2x16", 0.2), ("bert-post-2x16", 0.2), ("lstm-1x16", 0.2), ("lstm-2x8", 0.0)]
@@ -33,11 +37,9 @@ def stop_at(step):
 
 def interrupted(folder, name, config, rows, step):
     """The rows on record after a session that is stopped right after this step."""
-    found = checkpoints(folder, kept_only=False)
-    rows = [row for row in rows if row["step"] <= (found[-1][0] if found else 0)]
-    running = train(*parts(name, config), config, folder, ticking(), stop_at(step))
+    rows, training = known(folder, rows), running(folder, name, config, stop_at(step))
     with pytest.raises(InterruptionError):
-        rows.extend(vars(row) for row in running)
+        rows.extend(vars(row) for row in training)
     return rows
 
 
@@ -156,9 +158,8 @@ def test_an_old_checkpoint_that_was_half_removed_does_not_stay(tmp_path, monkeyp
     assert folders(run) == ["step-00000005"]
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint.shutil, "rmtree", lambda path, **o: half(path) if path.exists() else None)
-        running = train(*parts("bert-1x16", config), config, run, ticking())
         with pytest.raises(InterruptionError):
-            rows.extend(vars(row) for row in running)
+            rows.extend(vars(row) for row in running(run, "bert-1x16", config))
     assert [step for step, _ in checkpoints(run, kept_only=False)] == [8, 10]
     check_same(tmp_path / "whole", whole, run, session(run, "bert-1x16", config, rows))
 
@@ -175,7 +176,7 @@ def test_leftovers_of_a_half_written_checkpoint_are_removed(tmp_path):
 
 def test_only_the_newest_rolling_checkpoints_stay(tmp_path):
     config, seen = short(), {}
-    for row in train(*parts("bert-1x16", config), config, tmp_path, ticking()):
+    for row in running(tmp_path, "bert-1x16", config):
         if (tmp_path / "checkpoints").exists():
             seen[row.step] = [int(name[5:]) for name in folders(tmp_path)]
     # At a row its own checkpoint is not written yet: step 5's appears at 6; it is one of the newest two up to step 10.
@@ -199,8 +200,8 @@ def test_a_finished_run_yields_nothing_and_changes_nothing(tmp_path):
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
     model, stream, held_out = parts("bert-1x16", config)
     called = []
-    running = train(model, stream, held_out, config, tmp_path, ticking(), lambda *step: called.append(step))
-    assert list(running) == []
+    again = train(model, stream, held_out, config, tmp_path, ticking(), lambda *step: called.append(step))
+    assert list(again) == []
     assert called == []
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")} == before
     last = tensors_of(tmp_path / "checkpoints" / "step-00000024")
@@ -230,6 +231,87 @@ def test_a_checkpoint_whose_state_is_damaged_counts_as_none(content, tmp_path):
     state = tmp_path / "checkpoints" / "step-00000010" / "state.json"
     state.unlink() if content is None else state.write_bytes(content)
     assert [step for step, _ in checkpoints(tmp_path, kept_only=False)] == [8]
+
+
+# ---- a polite stop
+
+WAYS = {
+    "adamw": {},
+    "sgd": {"optimizer": "sgd", "lr": 0.1},
+    "momentum": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "warmup": 0.5},
+    "dropout": {"dropout": 0.3, "masking": "bernoulli:0.4"},
+    "exact": {"targets": "exact", "schedule": "cosine"},
+    "bf16": {"precision": "bf16", "schedule": "linear"},
+    "adversary": {"adversary_task": "state-4", "adversary_strength": 0.5, "adversary_sentences": 16, "dropout": 0.2},
+    # Saturated and not by turns, so that the strength goes up and down.
+    "growing adversary": {"adversary_task": "state-4", "adversary_sentences": 16, "threshold": 0.74},
+}
+
+
+def stopped(folder, name, config, rows, step):
+    """The rows on record after a session that is told to stop while it does this step."""
+    rows, steps = known(folder, rows), []
+    training = running(folder, name, config, lambda step, loss: None, lambda: steps.append(1) or now() == step)
+    begin = checkpoints(folder, kept_only=False)[-1:] or [(0, None)]
+
+    def now():
+        return begin[0][0] + len(steps)
+
+    with pytest.raises(StoppedError, match=f"stopped at step {step} of {config.steps}; run the same command again"):
+        rows.extend(vars(row) for row in training)
+    assert checkpoints(folder, kept_only=False)[-1][0] == step
+    return rows
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stopped_run_has_a_checkpoint_of_that_step_and_ends_with_the_same_bits(way, tmp_path):
+    config = short(**WAYS[way])
+    whole, rows = session(tmp_path / "whole", "bert-2x16", config), []
+    # Between rows, at a row (6, 21), at a checkpoint to go on from (5) and one that is kept (16), twice, and at the end.
+    for step in (1, 2, 5, 6, 11, 16, 17, 21, 23):
+        rows = stopped(tmp_path / "parts", "bert-2x16", config, rows, step)
+    rows = session(tmp_path / "parts", "bert-2x16", config, rows)
+    check_same(tmp_path / "whole", whole, tmp_path / "parts", rows)
+    if way == "growing adversary":
+        strengths = [row["adversary_strength"] for row in rows]
+        assert any(a < b for a, b in pairwise(strengths))
+        assert any(a > b for a, b in pairwise(strengths))
+
+
+@pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x16"])
+def test_a_run_may_be_stopped_at_any_step(name, tmp_path):
+    config = short()
+    whole = session(tmp_path / "whole", name, config)
+    for step in range(1, 24):
+        run = tmp_path / str(step)
+        rows = session(run, name, config, stopped(run, name, config, [], step))
+        check_same(tmp_path / "whole", whole, run, rows)
+
+
+def test_a_run_that_is_told_to_stop_at_its_last_step_is_finished(tmp_path):
+    config = short()
+    rows = [vars(row) for row in running(tmp_path, "bert-1x16", config, should_stop=iter([0] * 23 + [1]).__next__)]
+    assert comparable(rows) == comparable(session(tmp_path / "whole", "bert-1x16", config))
+    assert checkpoint.read_state(checkpoints(tmp_path)[-1][1])["finished"]
+
+
+def test_weights_that_are_no_numbers_are_not_kept_by_a_stop(tmp_path):
+    """The step's loss was still finite: it is the weights that say that the last good checkpoint is the one before."""
+    config = short()
+    model, stream, held_out = parts("bert-1x16", config)
+
+    def spoil():
+        spoil.steps += 1
+        if spoil.steps == 13:
+            with torch.no_grad():
+                model.words.embedding.weight[3] = math.nan
+        return spoil.steps == 13
+
+    spoil.steps = 0
+    training = train(model, stream, held_out, config, tmp_path, ticking(), should_stop=spoil)
+    with pytest.raises(DivergedError, match="training diverged at step 13: a weight is not a number"):
+        list(training)
+    assert [step for step, _ in checkpoints(tmp_path, kept_only=False)] == [8, 10]
 
 
 # ---- a real kill

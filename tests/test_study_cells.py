@@ -9,13 +9,14 @@ import time
 
 import pytest
 import test_ray
-from test_study import STUDY, comparable, lines, write
+from test_study import STUDY, comparable, lines, timeless, write
 
-from satlab.errors import WorkerError
-from satlab.lab import cli
+from satlab.errors import DivergedError, WorkerError
+from satlab.lab import array, cli
 from satlab.lab.array import run_cell
 from satlab.lab.config import load_study
 from satlab.lab.pools import _where_it_is_seen
+from satlab.lab.run import train_run
 
 cluster = test_ray.cluster
 
@@ -126,13 +127,16 @@ def test_cells_that_begin_at_the_same_moment_do_not_disturb_one_another(finished
         assert [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_cell_that_diverges_says_so_and_what_came_before_is_measured(tmp_path, capsys):
-    models = {"bert-1x8": {"lr": 1e30, "warmup": 0.6, "checkpoints": [1], "optimizer": "sgd"}}
-    command = command_of(tmp_path, "--cell", 0, models=models)
-    assert cli.run(command) == 1
-    error = capsys.readouterr().err.splitlines()
-    assert "diverged at step" in error[-1]
-    assert error[-1].startswith("satlab: ")
+def test_a_cell_that_diverges_says_so_and_what_came_before_is_measured(finished, tmp_path, capsys, monkeypatch):
+    def train_and_diverge(run, should_stop):
+        train_run(run, should_stop=should_stop)
+        raise DivergedError("training diverged at step 121")
+
+    monkeypatch.setattr(array, "train_run", train_and_diverge)
+    assert cli.run(command_of(tmp_path, "--cell", 0)) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "satlab: training diverged at step 121"
+    rows, expected = (out / "runs" / "bert-1x8-seed0" / "results.jsonl" for out in (tmp_path / "out", finished))
+    assert timeless(lines(rows)) == timeless(lines(expected))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_without_ray_or_a_cluster_nothing_is_written(tmp_path, capsys, monkeypat
 
 
 def test_a_machine_that_does_not_see_the_directory_says_so(tmp_path):
-    with pytest.raises(WorkerError, match="not there on the machine .*, expected a directory that all machines"):
+    with pytest.raises(WorkerError, match=r"not there on the machine .*, expected a directory that all machines"):
         _where_it_is_seen(tmp_path / "out", print)
 
 

@@ -7,8 +7,9 @@ import safetensors.torch
 from networks import demo_hmm
 
 from satlab.generators.stream import Stream
+from satlab.generators.tasks import find_task
 from satlab.models import build_model
-from satlab.train import HeldOut, TrainConfig, checkpoints, train
+from satlab.train import Adversary, HeldOut, TrainConfig, checkpoints, train
 
 SHORT = {
     "steps": 24,
@@ -41,19 +42,28 @@ def ticking():
     return count().__next__
 
 
-def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss: None):
-    """One session of a run, which ends after `take` rows if given; the rows known now, earlier sessions' included.
+def running(folder, name, config, on_step=lambda step, loss: None, should_stop=lambda: False):
+    """Training in progress: the iterator over its rows."""
+    model, stream, held_out = parts(name, config)
+    adversary = None
+    if config.adversary_task is not None:
+        adversary = Adversary(model, stream.language, find_task(stream.language, config.adversary_task), config)
+    return train(model, stream, held_out, config, folder, ticking(), on_step, should_stop, adversary)
 
-    Rows after the last checkpoint are forgotten first, as whoever records them must do.
-    """
+
+def known(folder, rows):
+    """The rows without those after the last checkpoint, which whoever records them must forget before a session."""
     found = checkpoints(folder, kept_only=False)
-    last = found[-1][0] if found else 0
-    rows = [row for row in rows if row["step"] <= last]
-    running = train(*parts(name, config), config, folder, ticking(), on_step)
-    for number, row in enumerate(running, start=1):
+    return [row for row in rows if row["step"] <= (found[-1][0] if found else 0)]
+
+
+def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss: None):
+    """One session of a run, which ends after `take` rows if given; the rows known now, earlier sessions' included."""
+    rows, training = known(folder, rows), running(folder, name, config, on_step)
+    for number, row in enumerate(training, start=1):
         rows.append(asdict(row))
         if number == take:
-            running.close()
+            training.close()
             break
     return rows
 

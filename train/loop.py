@@ -129,6 +129,8 @@ def train(
             training.close_row(row)
             begin = clock()
         if stops and not now.finished:
+            if not due:
+                training.check_weights()
             if not saves:
                 training.save(keep=False)
             raise StoppedError(f"stopped at step {now.step} of {config.steps}; run the same command again to go on")
@@ -178,6 +180,12 @@ class _Training:
         loss, words = self.take(self.now.step)
         self.meter.add(self.now.step, loss, words)
         return loss
+
+    def check_weights(self) -> None:
+        """Raises DivergedError where the step that was just done has spoilt the weights: they are not to be kept."""
+        weights = [p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters()]
+        if self.world.any(not all(bool(weight.isfinite().all()) for weight in weights)):
+            raise DivergedError(f"training diverged at step {self.now.step}: a weight is not a number; {REMEDY}")
 
     def measure(self, seconds: float) -> Row:
         """The row of this step, after the seconds since the row before; notes since when the model has been saturated."""
