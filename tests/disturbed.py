@@ -99,6 +99,9 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
+    def communicate(self):
+        return None, None
+
     def wait(self):
         return os.waitstatus_to_exitcode(int(self.output.readline()))
 
@@ -108,7 +111,8 @@ def wait_until(true, process, looks=100_000):
     for _ in range(looks):
         if true():
             return
-        assert process.poll() is None
+        if process.poll() is not None:
+            pytest.fail(f"ended by itself: {process.communicate()}")
         time.sleep(0.001)
     pytest.fail("waited in vain")
 

@@ -189,9 +189,15 @@ def test_a_machine_that_does_not_see_the_directory_says_so(tmp_path):
 LONGER = STUDY["train"] | {"steps": 4000, "checkpoints": [2000], "resume_every": 500, "evaluate_every": 100}
 
 
-def workers_of(folder):
-    """The processes of the cluster that work on a cell at this moment."""
-    return [process for process, line in test_ray.environments(folder).items() if line.startswith(b"ray::_call")]
+def kill_a_worker(folder, patience=60):
+    """Kills a process of the cluster that works on a cell."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        for process, line in test_ray.environments(folder).items():
+            if line.startswith(b"ray::_call"):
+                os.kill(process, signal.SIGKILL)
+                return
+    raise AssertionError("no worker was seen")
 
 
 @pytest.mark.slow
@@ -213,7 +219,7 @@ def test_a_cluster_leaves_what_one_process_leaves_stopped_and_killed(cluster, tm
     assert [path for path in out.glob("runs/*/checkpoints/step-*") if int(path.name[5:]) % 100 != 0]
     process = start(command, environment)
     wait_for(process, metrics, len(lines(metrics)) + 3)
-    os.kill(workers_of(folder)[0], signal.SIGKILL)
+    kill_a_worker(folder)
     error = process.communicate(timeout=300)[1]
     assert process.returncode == 0, error
     assert comparable(out) == comparable(tmp_path / "here" / "out")

@@ -62,7 +62,7 @@ def kill_at(moment, folder, process, rng):
     before = set((folder / "checkpoints").glob("step-*"))
     if moment == "any":
         wait_until(folder.exists, process)
-        delay = rng.uniform(0, 8)
+        delay = rng.uniform(0, 1.5)
     elif moment == "training":
         wait_until(lambda: set((folder / "checkpoints").glob("step-*")) - before, process)
         delay = rng.uniform(0, 0.4)

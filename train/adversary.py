@@ -6,10 +6,14 @@ Each step draws two disjoint labelled samples D1 and D2. The head is fitted to D
 
 and training ascends its loss on D2 while it descends the loss of pre-training:
 
-    min_theta  L_pretrain(theta) - strength * 1/n ||H_2 W(theta) - Y_2||^2.
+    min_theta  L_pretrain(theta) - strength * 1/n ||clip(H_2 W(theta)) - Y_2||^2,      clip: predictions cut to [0, 1].
 
 Features and labels are centred by the means of D1. There are far more features than sentences, so W is not formed: with K_ij =
 H_i H_j^T, the predictions are H_2 W = K_21 (K_11 + r s n)^-1 Y_1.
+
+Without the cut the loss has no bound, and ascent finds the cheapest way up: a few sentences with features of enormous size,
+which ruin the loss of pre-training and hide nothing from a probe. A strong ridge has a like effect: what such a head does
+not read, a probe does.
 """
 
 from typing import Any
@@ -24,7 +28,7 @@ from ..models.features import sentence_features
 from ..randomness import random_stream
 from .config import TrainConfig
 
-FIRST_STRENGTH = 1e-3
+FIRST_STRENGTH = 1e-2
 GROWTH, RETREAT = 1.25, 0.5
 """What an automatic strength is multiplied by at each row that is saturated, and at each that is not."""
 
@@ -59,12 +63,13 @@ class Adversary:
 
 
 def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
-    """1/n ||H_2 W - Y_2||^2 for features [2n, d] and one-hot labels [2n, k]; the first half is D1. Float64 throughout."""
+    """1/n ||clip(H_2 W) - Y_2||^2 for features [2n, d] and one-hot labels [2n, k]; the first half is D1. Float64 throughout."""
     features, labels = features.double(), labels.double()
     half = len(features) // 2
-    features, labels = features - features[:half].mean(0), labels - labels[:half].mean(0)
+    features, frequencies = features - features[:half].mean(0), labels[:half].mean(0)
     gram = features @ features[:half].T
     fitted, other = gram[:half], gram[half:]
-    shift = ridge * half * (fitted.diagonal().sum() / half).clamp(min=torch.finfo(torch.float64).tiny)
-    dual = torch.linalg.solve(fitted + shift * torch.eye(half, device=gram.device), labels[:half])
-    return (other @ dual - labels[half:]).square().sum(1).mean()
+    shift = ridge * fitted.diagonal().sum().clamp(min=1e-30)
+    dual = torch.linalg.solve(fitted + shift * torch.eye(half, device=gram.device), labels[:half] - frequencies)
+    predicted = (frequencies + other @ dual).clamp(0, 1)
+    return (predicted - labels[half:]).square().sum(1).mean()

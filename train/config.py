@@ -67,7 +67,7 @@ class TrainConfig:
     adversary_task: str | None = None
     adversary_strength: float | None = None
     adversary_sentences: int = 512
-    adversary_ridge: float = 1e-2
+    adversary_ridge: float = 1e-3
     threshold: float = 0.01
     stop_at_saturation: bool = True
     checkpoints: list[int] = field(default_factory=list)
