@@ -70,6 +70,6 @@ def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
     gram = features @ features[:half].T
     fitted, other = gram[:half], gram[half:]
     shift = ridge * fitted.diagonal().sum().clamp(min=1e-30)
-    dual = torch.linalg.solve(fitted + shift * torch.eye(half, device=gram.device), labels[:half] - frequencies)
+    dual = torch.linalg.solve(fitted + shift * torch.eye(half).to(gram), labels[:half] - frequencies)
     predicted = (frequencies + other @ dual).clamp(0, 1)
     return (predicted - labels[half:]).square().sum(1).mean()

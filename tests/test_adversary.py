@@ -1,0 +1,171 @@
+"""The adversarial algorithm (Liu et al. 2022, A.4): the head in closed form, its gradient, and what a step does with it."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import generator
+from networks import demo_hmm, gap, grammar_language, shaken
+from torch.nn import functional as F
+from training import parts, short, ticking
+
+from satlab.generators.tasks import find_task
+from satlab.train import Adversary, masked_loss, train
+from satlab.train.adversary import FIRST_STRENGTH, GROWTH, RETREAT, head_loss
+
+RIDGE = 1e-3
+
+
+def sample(half, width, classes, seed=0):
+    """(features [2 half, width] far from centred, one-hot labels) with labels that the features tell something about."""
+    features = 3.0 + torch.randn(2 * half, width, generator=generator(seed), dtype=torch.float64)
+    noise = torch.randn(2 * half, classes, generator=generator(seed + 1), dtype=torch.float64)
+    return features, F.one_hot((2 * features[:, :classes] + noise).argmax(1), classes)
+
+
+def ridge_regression(features, labels, ridge):
+    """The same loss by the normal equations of W itself, sentence by sentence in numpy."""
+    half = len(features) // 2
+    features, labels = features.numpy(), labels.numpy().astype(float)
+    h, y = features[:half] - features[:half].mean(0), labels[:half] - labels[:half].mean(0)
+    penalty = ridge * np.mean([row @ row for row in h])
+    w = np.linalg.solve(h.T @ h / half + penalty * np.eye(h.shape[1]), h.T @ y / half)
+    losses = []
+    for row, label in zip(features[half:], labels[half:], strict=True):
+        predicted = labels[:half].mean(0) + (row - features[:half].mean(0)) @ w
+        losses.append(((predicted.clip(0, 1) - label) ** 2).sum())
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize(("half", "width", "classes"), [(40, 6, 3), (10, 50, 4), (12, 5, 1)])
+def test_the_head_is_ridge_regression(half, width, classes, ridge):
+    features, labels = sample(half, width, classes)
+    found = head_loss(features, labels, ridge)
+    assert found.item() == pytest.approx(ridge_regression(features, labels, ridge), abs=1e-10)
+
+
+def test_a_strong_ridge_leaves_the_frequencies():
+    features, labels = sample(200, 6, 3)
+    frequencies = labels[:200].double().mean(0)
+    expected = (frequencies - labels[200:]).square().sum(1).mean()
+    assert head_loss(features, labels, 1e9).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert head_loss(features, labels, RIDGE) < 0.6 * expected
+
+
+def test_the_loss_knows_no_scale_and_no_shift():
+    features, labels = sample(30, 8, 3)
+    found = head_loss(features, labels, RIDGE)
+    assert head_loss(1e3 * features - 7.0, labels, RIDGE).item() == pytest.approx(found.item(), abs=1e-9)
+
+
+def test_the_loss_is_bounded_however_large_a_feature():
+    features, labels = sample(30, 8, 3)
+    features[45] *= 1e8
+    assert 0 <= head_loss(features, labels, RIDGE) <= 3
+
+
+def test_features_that_are_all_equal_have_a_loss_and_a_gradient():
+    features, labels = torch.ones(20, 4, dtype=torch.float64, requires_grad=True), sample(10, 4, 3)[1]
+    loss = head_loss(features, labels, RIDGE)
+    loss.backward()
+    assert loss.isfinite()
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("half", "width"), [(9, 4), (5, 12)])
+def test_the_gradient_goes_through_the_fitted_head(half, width):
+    """Of both halves, W(theta)'s dependence on theta included: by finite differences."""
+    features, labels = sample(half, width, 3)
+    assert torch.autograd.gradcheck(lambda x: head_loss(x, labels, 0.1), features.requires_grad_(), atol=1e-6)
+    (whole,) = torch.autograd.grad(head_loss(features, labels, 0.1), features)
+    assert whole[:half].abs().max() > 1e-3
+    assert whole[half:].abs().max() > 1e-3
+
+
+def adversary(model, language, task, **changes):
+    config = short(adversary_task=task, adversary_sentences=32, **changes)
+    return Adversary(model, language, find_task(language, task), config)
+
+
+@pytest.mark.parametrize(
+    ("make", "task"), [(demo_hmm, "state-4"), (grammar_language, "tree-B")], ids=["hmm", "grammar"]
+)
+@pytest.mark.parametrize("name", ["bert-1x16", "lstm-2x8"])
+def test_the_gradient_reaches_every_weight(name, make, task):
+    """d/dtheta of the loss on D2, along a random direction of all weights, by central differences."""
+    language = make()
+    model = shaken(name, language, deviation=0.2)
+    against = adversary(model, language, task)
+    directions = [torch.randn(p.shape, generator=generator(3), dtype=p.dtype) for p in model.parameters()]
+    found = torch.autograd.grad(against.loss(1), list(model.parameters()), allow_unused=True)
+    slope = sum(float((g * d).sum()) for g, d in zip(found, directions, strict=True) if g is not None)
+
+    def moved(by):
+        with torch.no_grad():
+            for p, d in zip(model.parameters(), directions, strict=True):
+                p += by * d
+            value = float(against.loss(1))
+            for p, d in zip(model.parameters(), directions, strict=True):
+                p -= by * d
+        return value
+
+    assert abs(slope) > 1e-4
+    assert slope == pytest.approx((moved(1e-5) - moved(-1e-5)) / 2e-5, rel=1e-4)
+
+
+def test_the_two_samples_are_fresh_at_every_step_and_the_same_whoever_asks():
+    language = demo_hmm()
+    model = shaken("bert-1x16", language)
+    one, other = (adversary(model, language, "state-4") for _ in range(2))
+    assert one.loss(3).item() == other.loss(3).item()
+    assert one.loss(3).item() != one.loss(4).item()
+
+
+def test_a_step_descends_one_loss_and_ascends_the_other(tmp_path):
+    """SGD, one step: w - lr (grad L_pretrain - strength grad L_D2), every term computed apart."""
+    strength = 0.7
+    changes = {"optimizer": "sgd", "lr": 1.0, "warmup": 0.0, "weight_decay": 0.0, "steps": 1, "checkpoints": []}
+    config = short(adversary_task="state-4", adversary_strength=strength, adversary_sentences=32, **changes)
+    model, stream, held_out = parts("bert-1x16", config)
+    model.double()
+    language = stream.language
+    before = [p.detach().clone() for p in model.parameters()]
+    against = Adversary(model, language, find_task(language, "state-4"), config)
+    weights = list(model.parameters())
+    down = torch.autograd.grad(masked_loss(model, stream.batch(1)), weights)
+    up = torch.autograd.grad(against.loss(1), weights, allow_unused=True)
+    expected = [p - g + (0 if a is None else strength * a) for p, g, a in zip(before, down, up, strict=True)]
+    (row,) = train(model, stream, held_out, config, tmp_path, ticking(), adversary=against)
+    assert max(gap(p, e) for p, e in zip(model.parameters(), expected, strict=True)) < 1e-12
+    assert max(float(a.abs().max()) for a in up if a is not None) > 1e-3
+    assert row.loss == pytest.approx(float(masked_loss_at(before, config)), abs=1e-12)
+
+
+def masked_loss_at(weights, config):
+    """The pre-training loss alone, at these weights: what a row reports."""
+    model, stream, _ = parts("bert-1x16", config)
+    model.double()
+    with torch.no_grad():
+        for p, w in zip(model.parameters(), weights, strict=True):
+            p.copy_(w)
+    return masked_loss(model, stream.batch(1))
+
+
+def test_the_strength_grows_while_the_model_is_saturated():
+    language = demo_hmm()
+    against = adversary(shaken("bert-1x16", language), language, "state-4")
+    seen = [against.strength]
+    for saturated in (False, True, True, False, False, True):
+        against.adjust(saturated)
+        seen.append(against.strength)
+    first, grown = FIRST_STRENGTH, FIRST_STRENGTH * GROWTH
+    back = grown * RETREAT**2
+    assert seen == pytest.approx([0, 0, first, grown, grown * RETREAT, back, max(back * GROWTH, first)])
+
+
+def test_a_fixed_strength_stays():
+    language = demo_hmm()
+    against = adversary(shaken("bert-1x16", language), language, "state-4", adversary_strength=0.3)
+    for saturated in (True, False, True):
+        against.adjust(saturated)
+        assert against.strength == 0.3
