@@ -1,4 +1,4 @@
-"""A run's model inside a larger one, as a checkpoint's directory."""
+"""A run's model inside a larger one, as a run of its own: trained by no one, and measured like any other."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from ..disk import flush
 from ..errors import InputError
@@ -13,15 +14,17 @@ from ..generators.stream import make_batch
 from ..models import MaskedLM, default_masking, load_model, save_model
 from ..models.widen import check_larger, widen
 from ..randomness import random_stream
-from ..train.checkpoint import STATE
+from ..train.checkpoint import STATE, folder_of
+from .config import read_yaml
 from .measure import chosen_checkpoints
-from .run import Run
+from .run import CONFIG, METRICS, WIDENED, Run
 
 
 def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:
     """Writes the run's model of a step (the last unless given) as one called `name`; what was done, as a row.
 
-    out/ holds model.json, model.safetensors and state.json (with "widened": from what), and appears when all are whole.
+    out/ is a run with that one checkpoint, config.yaml telling under "widened" what it comes from, and appears when all
+    of it is whole; it can be measured and drawn, not trained.
     logit_difference: the greatest one between the two models as stored, computed in float64, over all positions of
     sampled sentences. Raises InputError, before anything is written, where out holds something, and as `widen` does.
     """
@@ -37,18 +40,28 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_model(wide, partial)
-        state = {"step": at, "keep": True, "finished": True, "widened": source}
-        (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
-        for file in partial.iterdir():
-            flush(file)
-        flush(partial)
+        _write(run, wide, at, source, partial)
         sizes = {"parameters": _number(small), "widened_parameters": _number(wide)}
         difference = logit_difference(run, small.double(), wide.double(), sentences)
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return source | {"to": name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
+
+
+def _write(run: Run, wide: MaskedLM, step: int, source: dict[str, Any], folder: Path) -> None:
+    """The files of a run with one checkpoint, flushed; its row of metrics is the smaller model's, the same function's."""
+    content = read_yaml(run.folder / CONFIG) | {"model": wide.name, WIDENED: source}
+    (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
+    shutil.copyfile(run.folder / content["language_file"], folder / content["language_file"])
+    rows = [row for row in run.metrics if row["step"] == step]
+    (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checkpoint = folder_of(folder, step)
+    checkpoint.mkdir(parents=True)
+    save_model(wide, checkpoint)
+    (checkpoint / STATE).write_text(json.dumps({"step": step, "keep": True, "finished": True}, indent=1) + "\n")
+    for path in [*folder.rglob("*"), folder]:
+        flush(path)
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ def _widen(parser: ArgumentParser) -> None:
     """
     parser.add_argument("run", type=str, help="directory made by satlab train")
     parser.add_argument("--to", type=str, required=True, help="the larger model, for example bert-6x320")
-    parser.add_argument("--out", type=str, required=True, help="new or empty directory for the checkpoint")
+    parser.add_argument("--out", type=str, required=True, help="new or empty directory for the larger one, a run that can be measured")
     parser.add_argument("--step", type=int | None, default=None, help="a checkpoint's; the last unless given")
     filling = "what added layers are filled with: zero, or initial (as in a new model, outgoing weights zero)"
     parser.add_argument("--added", type=str, default=ADDED[0], help=filling)

@@ -33,6 +33,9 @@ from .config import from_mapping, read_yaml
 
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 
+WIDENED = "widened"
+"""The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
+
 
 @dataclass(frozen=True)
 class TrainingCorpus:
@@ -165,6 +168,8 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
     there = read_yaml(folder / CONFIG)
+    if WIDENED in there:
+        raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
     for key in ("max_length", "language_fingerprint", "model"):
         if there.get(key) != wanted[key]:
             what = "language" if key == "language_fingerprint" else key

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from networks import demo_hmm, gap, shaken
 
 from satlab.errors import InputError
@@ -15,7 +16,6 @@ from satlab.lab import cli, enlarge
 from satlab.lab.run import load_run
 from satlab.models import build_model, load_model
 from satlab.models.widen import widen
-from satlab.train.checkpoint import read_state
 
 SMALL = "--steps 6 --batch_size 8 --checkpoints [3] --evaluate_every 3 --evaluation_sentences 50"
 MODELS = {
@@ -23,6 +23,7 @@ MODELS = {
     "bert-post-1x8": "bert-post-1x64",
     "lstm-1x8": "lstm-1x16",
     "lstm-residual-1x8": "lstm-residual-2x16",
+    "gpt-1x8": "gpt-3x24",
 }
 """trained -> a larger one."""
 
@@ -132,7 +133,7 @@ def test_models_of_bad_input(satlab, line, said):
 
 
 @pytest.mark.parametrize(("small", "large"), MODELS.items())
-def test_widen_writes_a_checkpoint_of_the_same_function(satlab, trained, small, large, tmp_path):
+def test_widen_writes_a_run_of_the_same_function(satlab, trained, small, large, tmp_path):
     out, err = satlab(f"widen {trained[small]} --to {large} --out larger/one --sentences 9")
     row, model, wide = only_row(out), load_model(trained[small]), load_model("larger/one")
     assert err == ""
@@ -143,14 +144,45 @@ def test_widen_writes_a_checkpoint_of_the_same_function(satlab, trained, small, 
     assert row["logit_difference"] < 1e-6
     tokens = demo_hmm().sample(32, torch.Generator().manual_seed(1)).tokens
     assert gap(wide(tokens), model(tokens)) < 1e-3 * model(tokens).std()
-    assert sorted(path.name for path in (tmp_path / "larger/one").iterdir()) == [
-        "model.json",
-        "model.safetensors",
-        "state.json",
-    ]
     assert [path.name for path in (tmp_path / "larger").iterdir()] == ["one"]
-    source = {"run": str(trained[small]), "model": small, "step": 6, "added": "zero"}
-    assert read_state(tmp_path / "larger/one") == {"step": 6, "keep": True, "finished": True, "widened": source}
+    names = {path.name for path in (tmp_path / "larger/one").iterdir()}
+    assert names == {"config.yaml", "metrics.jsonl", "checkpoints", "language.npz"}
+    content = yaml.safe_load((tmp_path / "larger/one/config.yaml").read_text())
+    assert content["widened"] == {"run": str(trained[small]), "model": small, "step": 6, "added": "zero"}
+    assert content["train"] == yaml.safe_load((trained[small] / "config.yaml").read_text())["train"]
+
+
+@pytest.mark.parametrize("small", ["bert-1x8", "gpt-1x8"])
+def test_a_widened_run_is_measured_like_any_other(satlab, trained, small):
+    """KL and accuracy are those of the smaller model, the trace is not."""
+    run = trained[small]
+    satlab(f"widen {run} --to {MODELS[small]} --out larger")
+    options = {
+        "evaluate": "--sentences 200",
+        "flatness": "--contexts 50",
+        "probe": "--task state-4 --train-sentences 200 --test-sentences 200 --seeds 1",
+    }
+    found = {}
+    for command, how in options.items():
+        for folder in (run, "larger"):
+            printed = rows(satlab(f"{command} {folder} --step 6 {how}")[0])
+            found[command, str(folder)] = next(row for row in printed if row["model"] is not None)
+        assert found[command, "larger"]["model"] == MODELS[small]
+    kl, wide_kl = (found["evaluate", str(folder)]["value"] for folder in (run, "larger"))
+    assert wide_kl == pytest.approx(kl, rel=1e-4)
+    accuracy, wide_accuracy = (found["probe", str(folder)]["value"] for folder in (run, "larger"))
+    assert wide_accuracy == pytest.approx(accuracy, abs=0.02)
+    trace, wide_trace = (found["flatness", str(folder)]["value"] for folder in (run, "larger"))
+    assert wide_trace != pytest.approx(trace, rel=0.05)
+    satlab("plot larger")
+
+
+def test_a_widened_run_is_not_trained(satlab, trained):
+    satlab(f"widen {trained['bert-1x8']} --to bert-2x8 --out larger")
+    before = load_model("larger").state_dict()
+    _, err = satlab(f"train demo-hmm --out larger --model bert-2x8 {SMALL}", status=2)
+    assert err == "satlab: larger: made by satlab widen, expected a run that was trained; choose another --out\n"
+    assert all(torch.equal(before[name], value) for name, value in load_model("larger").state_dict().items())
 
 
 def test_the_difference_that_is_printed_is_one(satlab, trained, monkeypatch):
