@@ -140,7 +140,7 @@ def run_stopped_at(step, folder, monkeypatch, line=SHORT, number=signal.SIGTERM)
 
     def then(self, now, loss):
         on_step(self, now, loss)
-        if now == step - 1:
+        if now == step:
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patched:

@@ -1,5 +1,7 @@
 """The adversarial algorithm (Liu et al. 2022, A.4): the head in closed form, its gradient, and what a step does with it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 from training import parts, short, ticking
 
 from satlab.generators.tasks import find_task
+from satlab.probes import linear_probe
 from satlab.train import Adversary, masked_loss, train
 from satlab.train.adversary import FIRST_STRENGTH, GROWTH, RETREAT, head_loss
 
@@ -151,21 +154,43 @@ def masked_loss_at(weights, config):
     return masked_loss(model, stream.batch(1))
 
 
-def test_the_strength_grows_while_the_model_is_saturated():
+def test_the_strength_grows_while_kl_leaves_room_and_is_halved_beyond_the_threshold():
     language = demo_hmm()
-    against = adversary(shaken("bert-1x16", language), language, "state-4")
+    against = adversary(shaken("bert-1x16", language), language, "state-4", threshold=0.1)
     seen = [against.strength]
-    for saturated in (False, True, True, False, False, True):
-        against.adjust(saturated)
+    for upper in (0.2, 0.08, 0.06, 0.06, 0.08, 0.11, 0.1, 0.0, math.nan):
+        against.adjust(upper)
         seen.append(against.strength)
     first, grown = FIRST_STRENGTH, FIRST_STRENGTH * GROWTH
     back = grown * RETREAT**2
-    assert seen == pytest.approx([0, 0, first, grown, grown * RETREAT, back, max(back * GROWTH, first)])
+    again = max(back * GROWTH, first)
+    expected = [0, 0, 0, first, grown, grown, grown * RETREAT, back, again, again * RETREAT]
+    assert seen == pytest.approx(expected)
 
 
 def test_a_fixed_strength_stays():
     language = demo_hmm()
     against = adversary(shaken("bert-1x16", language), language, "state-4", adversary_strength=0.3)
-    for saturated in (True, False, True):
-        against.adjust(saturated)
+    for upper in (0.0, 1.0, 0.0):
+        against.adjust(upper)
         assert against.strength == 0.3
+
+
+@pytest.mark.slow
+def test_against_a_task_accuracy_falls_at_a_loss_that_is_as_good(tmp_path):
+    """The same network, batches and steps: both end saturated, and the probe reads less off the adversary's."""
+    changes = {"steps": 7000, "batch_size": 128, "lr": 1e-3, "schedule": "linear", "threshold": 0.015, "warmup": 0.06}
+    often = {"evaluate_every": 100, "resume_every": 10**6, "evaluation_sentences": 4096, "checkpoints": [7000]}
+    accuracies = {}
+    for task in (None, "state-4"):
+        config = short(adversary_task=task, adversary_sentences=512, **changes, **often)
+        model, stream, held_out = parts("bert-2x32", config)
+        language = stream.language
+        chosen = find_task(language, "state-4")
+        against = None if task is None else Adversary(model, language, chosen, config)
+        *_, row = train(model, stream, held_out, config, tmp_path / str(task), ticking(), adversary=against)
+        assert row.saturated
+        accuracies[task] = linear_probe(model, language, chosen, 4000, 4000, 3)
+    plain, spoilt = accuracies[None], accuracies["state-4"]
+    assert plain.value - spoilt.value > 0.03
+    assert plain.value - spoilt.value > 4 * (plain.stderr**2 + spoilt.stderr**2) ** 0.5

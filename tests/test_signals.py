@@ -57,9 +57,35 @@ def test_a_run_that_is_stopped_at_every_step_ends_with_the_same_bits(whole, tmp_
     assert outcome(tmp_path / "r") == whole
 
 
-def test_a_signal_in_the_last_step_comes_too_late(whole, tmp_path, monkeypatch):
-    assert run_stopped_at(14, tmp_path / "r", monkeypatch) == 0
+def test_a_signal_in_the_last_step_leaves_the_last_row_to_be_made(whole, tmp_path, monkeypatch):
+    assert run_stopped_at(14, tmp_path / "r", monkeypatch) == 143
+    assert cli.run(command(SHORT, tmp_path / "r")) == 0
     assert outcome(tmp_path / "r") == whole
+
+
+def test_a_signal_does_not_wait_for_a_long_evaluation(whole, tmp_path, monkeypatch, capsys):
+    """The row is then made when the run goes on."""
+    folder, passes, measure = tmp_path / "r", [], HeldOut.measure
+
+    def long(self, model, stops):
+        def asked():
+            passes.append(1)
+            if (folder / "checkpoints" / "step-00000008").exists() and not signalled:
+                signalled.append(send(signal.SIGTERM))
+                passes.clear()
+            return stops()
+
+        return measure(self, model, asked)
+
+    signalled = []
+    with monkeypatch.context() as patched:
+        patched.setattr(HeldOut, "measure", long)
+        assert cli.run(command(SHORT, folder)) == 143
+    assert passes == []
+    assert capsys.readouterr().err.splitlines()[-1].startswith("satlab: stopped at step 9 of 14 by SIGTERM")
+    assert steps_of(folder)[-1] == 9
+    assert cli.run(command(SHORT, folder)) == 0
+    assert outcome(folder) == whole
 
 
 @pytest.mark.parametrize("number", NAMES)
@@ -79,13 +105,13 @@ def test_a_signal_before_the_first_step_ends_at_once(whole, tmp_path, monkeypatc
 def test_a_second_interruption_does_not_wait_for_a_long_evaluation(whole, tmp_path, monkeypatch, capsys):
     folder, measure = tmp_path / "r", HeldOut.measure
 
-    def long(self, model):
+    def long(self, model, stops):
         if (folder / "checkpoints" / "step-00000008").exists():
             send(signal.SIGINT)
             time.sleep(0.6)
             send(signal.SIGINT)
             pytest.fail("it went on")
-        return measure(self, model)
+        return measure(self, model, stops)
 
     with monkeypatch.context() as patched:
         patched.setattr(HeldOut, "measure", long)

@@ -64,7 +64,7 @@ def test_rows_say_what_happened(name, tmp_path):
     rows = session(tmp_path, name, config, on_step=losses.__setitem__)
     held_out = parts(name, config)[2]
     assert list(losses) == list(range(1, 25))
-    assert [row["step"] for row in rows] == [s for s in range(1, 25) if s % 3 == 0 or s % 5 == 0 or s in (8, 16)]
+    assert [row["step"] for row in rows] == [s for s in range(1, 25) if s % 3 == 0 or s in (8, 16)]
     since = 0
     for row in rows:
         step = row["step"]
@@ -99,6 +99,7 @@ def test_kept_checkpoints_say_which_they_are(tmp_path):
         assert state == {
             "step": step,
             "keep": True,
+            "row_due": False,
             "finished": step == 24,
             "kl": row["kl"],
             "saturated": row["saturated"],
@@ -177,7 +178,7 @@ def test_a_rate_that_breaks_training_leaves_finite_checkpoints(name, lr, tmp_pat
             return 1e-3 if step <= 10 else lr
 
     config = Jump(steps=40, batch_size=8, checkpoints=list(range(4, 40)), evaluate_every=1, evaluation_sentences=16)
-    with pytest.raises(DivergedError, match=r"diverged at step 1[1-9]: .*; the last good checkpoint is kept"):
+    with pytest.raises(DivergedError, match=r"diverged at step 1[1-9]: .*; checkpoints before it stay"):
         session(tmp_path, name, config)
     found = checkpoints(tmp_path)
     assert [step for step, _ in found][:7] == [4, 5, 6, 7, 8, 9, 10]
@@ -202,7 +203,7 @@ def test_poisoned_weights_are_noticed_at_the_next_step(name, poison, tmp_path):
     running = train(model, stream, held_out, config, tmp_path, ticking(), spoil)
     with pytest.raises(DivergedError, match=r"training diverged at step 12: .* lower lr or a longer warm-up"):
         seen.extend(row.step for row in running)
-    assert seen == [3, 5, 6, 8, 9, 10]
+    assert seen == [3, 6, 8, 9]
     assert folders(tmp_path) == ["step-00000008", "step-00000010"]
     assert all(finite(folder) for _, folder in checkpoints(tmp_path, kept_only=False))
     last = load_model(tmp_path)

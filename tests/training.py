@@ -10,6 +10,7 @@ from satlab.generators.stream import Stream
 from satlab.generators.tasks import find_task
 from satlab.models import build_model
 from satlab.train import Adversary, HeldOut, TrainConfig, checkpoints, train
+from satlab.train.checkpoint import read_state
 
 SHORT = {
     "steps": 24,
@@ -54,7 +55,9 @@ def running(folder, name, config, on_step=lambda step, loss: None, should_stop=l
 def known(folder, rows):
     """The rows without those after the last checkpoint, which whoever records them must forget before a session."""
     found = checkpoints(folder, kept_only=False)
-    return [row for row in rows if row["step"] <= (found[-1][0] if found else 0)]
+    last = found[-1][0] if found else 0
+    due = bool(found) and read_state(found[-1][1])["row_due"]
+    return [row for row in rows if row["step"] <= last - due]
 
 
 def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss: None):

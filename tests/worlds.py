@@ -58,16 +58,16 @@ def run_case(case, folder, world=None, stop_at=None):
     language, adversary = stream.language, None
     if config.adversary_task is not None:
         adversary = Adversary(model, language, find_task(language, config.adversary_task), config)
-    rows, steps = [], [0]
+    rows, steps = [], []
 
     def stop():
         # The last process alone is asked to.
-        steps[0] += 1
-        return world.rank == world.size - 1 and steps[0] == stop_at
+        return world.rank == world.size - 1 and steps[-1:] == [stop_at]
 
-    running = train(
-        model, stream, held_out, config, folder, ticking(), should_stop=stop, adversary=adversary, world=world
-    )
+    def note(step, loss):
+        steps.append(step)
+
+    running = train(model, stream, held_out, config, folder, ticking(), note, stop, adversary, world)
     try:
         for row in running:
             rows.append(asdict(row))

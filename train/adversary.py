@@ -30,12 +30,15 @@ from .config import TrainConfig
 
 FIRST_STRENGTH = 1e-2
 GROWTH, RETREAT = 1.25, 0.5
-"""What an automatic strength is multiplied by at each row that is saturated, and at each that is not."""
+"""What an automatic strength is multiplied by at a row where KL leaves room, and at one that is not saturated."""
+
+ROOM = 0.7
+"""Share of the threshold below which the upper bound of KL leaves room for a stronger adversary; above, strength stays."""
 
 
 class Adversary:
-    """strength: the weight of the downstream loss. Unless config fixes it, it is 0 until the model is saturated, then grows
-    for as long as the model stays so and is halved where it does not.
+    """strength: the weight of the downstream loss. Unless config fixes it, it is 0 until the upper bound of KL is well
+    below the threshold, grows while it is, stays where it is near, and is halved where the model is not saturated.
     """
 
     def __init__(self, model: MaskedLM, language: Language, task: Task, config: TrainConfig) -> None:
@@ -49,11 +52,14 @@ class Adversary:
         labels = F.one_hot(self.task.labels(sentences), len(self.task.classes)).to(self.language.device)
         return head_loss(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
 
-    def adjust(self, saturated: bool) -> None:
-        """The strength after a row, where it is not fixed."""
-        if self.config.adversary_strength is None:
-            grown = max(self.strength * GROWTH, FIRST_STRENGTH)
-            self.strength = grown if saturated else self.strength * RETREAT
+    def adjust(self, kl_upper95: float) -> None:
+        """The strength after a row with this upper bound of KL (nats), where it is not fixed."""
+        if self.config.adversary_strength is not None:
+            return
+        if kl_upper95 < ROOM * self.config.threshold:
+            self.strength = max(self.strength * GROWTH, FIRST_STRENGTH)
+        elif not kl_upper95 < self.config.threshold:
+            self.strength *= RETREAT
 
     def state(self) -> dict[str, Any]:
         return {"strength": self.strength}

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from ..disk import check_writable, damaged_file, flush, write_sums
+from ..disk import SUMS, check_writable, damaged_file, flush, write_sums
 from ..errors import InputError
 from ..models import MaskedLM, save_model
 from ..models.build import DESCRIPTION, WEIGHTS
@@ -60,8 +60,11 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def damage(folder: Path) -> str | None:
-    """The first file of a checkpoint that is not as it was written, and how; None where all are."""
-    missing = [f"{name}: missing" for name in FILES if not (folder / name).is_file()]
+    """The first file of a checkpoint that is not as it was written, and how; None where all are.
+
+    Without its digests nobody knows whether they are: SHA256SUMS missing is damage too.
+    """
+    missing = [f"{name}: missing" for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
         return missing[0]
     return damaged_file(folder, FILES) or (f"{STATE}: damaged" if read_state(folder) is None else None)

@@ -13,6 +13,9 @@ CHOICES = {
     "sharding": ("ddp", "fsdp"),
 }
 
+MOST_THREADS = 1024
+"""More CPU threads than any machine gives to one process; a system may refuse to start as many."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -86,6 +89,8 @@ class TrainConfig:
         for name in ("steps", "batch_size", "evaluate_every", "resume_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
+        if self.threads > MOST_THREADS:
+            raise InputError(f"threads is {self.threads}, expected at most {MOST_THREADS}; give a smaller number")
         if self.evaluation_sentences < 2:
             raise InputError("evaluation_sentences: expected at least 2, for a standard error; give a larger number")
         if self.adversary_sentences < 4:
@@ -138,6 +143,11 @@ class TrainConfig:
         if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
         return sorted({step for step in asked if step <= self.steps} | {self.steps})
+
+    @property
+    def dropped_checkpoints(self) -> list[int]:
+        """The steps asked for as checkpoints that lie beyond the step limit."""
+        return sorted({step for step in self.checkpoints if step > self.steps})
 
     @property
     def evaluation_steps(self) -> list[int]:

@@ -25,7 +25,7 @@ from .sharding import shard, whole
 from .step import Stepper
 from .world import World
 
-REMEDY = "the last good checkpoint is kept; train again with a lower lr or a longer warm-up"
+REMEDY = "checkpoints before it stay; train again in another directory, with a lower lr or a longer warm-up"
 
 LOOK_EVERY = 50
 """Steps after which a GPU is asked for its losses; a CPU is asked after each."""
@@ -88,6 +88,8 @@ class _Progress:
     since: int = 0
     loss_sum: float = 0.0
     saturated_step: int | None = None
+    row_due: bool = False
+    """Whether the step is done and its row is not: a stop came before, or while KL was measured."""
 
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> "_Progress":
@@ -109,30 +111,35 @@ def train(
 ) -> Iterator[Row]:
     """Trains the model in place, from the run's last checkpoint if it has one, until it is saturated or out of steps.
 
-    Yields a Row at config.evaluation_steps and at each checkpoint; the checkpoint of a step is written after its
-    row has been consumed. on_step(step, loss) is called after every step on a CPU, after some on a GPU.
+    Yields a Row at config.evaluation_steps and at each checkpoint that is kept; the checkpoint of a step is written after
+    its row has been consumed. on_step(step, loss) is called after every step on a CPU, after some on a GPU.
 
     Raises DivergedError, with the step, where the loss is not finite; the checkpoints before it stay. Raises
-    StoppedError, with the step, once should_stop() is true; a checkpoint of that step is written first.
+    StoppedError, with the step, once should_stop() is true, also in the middle of a measurement, which is then made when
+    the run goes on; a checkpoint of that step is written first.
     """
     training = _Training(model, stream, held_out, config, run, adversary, world or World())
     begin, now = clock(), training.now
+
+    def stops() -> bool:
+        return training.world.any(should_stop())
+
     while not now.finished:
-        loss = training.step()
-        due, saves, stops = training.due, training.saves, training.world.any(should_stop())
-        if due or stops or now.step % training.meter.look_every == 0:
-            training.meter.check()
-            on_step(now.step, float(loss))
-        if due:
-            row = training.measure(clock() - begin)
-            yield row
-            training.close_row(row)
-            begin = clock()
-        if stops and not now.finished:
-            if not due:
-                training.check_weights()
-            if not saves:
-                training.save(keep=False)
+        if not now.row_due:
+            training.step(on_step)
+        stopped, saved = stops(), False
+        if now.row_due and not stopped:
+            row = training.measure(clock() - begin, stops)
+            if row is None:
+                stopped = True
+            else:
+                yield row
+                saved = training.close_row(row)
+                begin = clock()
+        elif training.rolls and not stopped:
+            training.save_between_rows()
+        if stopped and not now.finished and not saved:
+            training.save_between_rows()
             raise StoppedError(f"stopped at step {now.step} of {config.steps}; run the same command again to go on")
 
 
@@ -167,19 +174,25 @@ class _Training:
         self.meter = _Meter(self.take.device, self.now.loss_sum)
 
     @property
-    def saves(self) -> bool:
-        return self.now.step in self.kept or self.now.step % self.config.resume_every == 0
+    def rolls(self) -> bool:
+        """Whether this step gets a checkpoint to go on from."""
+        return self.now.step % self.config.resume_every == 0
 
-    @property
-    def due(self) -> bool:
-        """Whether this step gets a row."""
-        return self.saves or self.now.step in self.evaluated
-
-    def step(self) -> Tensor:
+    def step(self, on_step: Callable[[int, float], None]) -> None:
         self.now.step += 1
-        loss, words = self.take(self.now.step)
-        self.meter.add(self.now.step, loss, words)
-        return loss
+        step = self.now.step
+        loss, words = self.take(step)
+        self.meter.add(step, loss, words)
+        self.now.row_due = step in self.kept or step in self.evaluated
+        if self.now.row_due or step % self.meter.look_every == 0:
+            self.meter.check()
+            on_step(step, float(loss))
+
+    def save_between_rows(self) -> None:
+        """A checkpoint of this step to go on from, where its losses and weights are finite."""
+        self.meter.check()
+        self.check_weights()
+        self.save(keep=False)
 
     def check_weights(self) -> None:
         """Raises DivergedError where the step that was just done has spoilt the weights: they are not to be kept."""
@@ -187,11 +200,17 @@ class _Training:
         if self.world.any(not all(bool(weight.isfinite().all()) for weight in weights)):
             raise DivergedError(f"training diverged at step {self.now.step}: a weight is not a number; {REMEDY}")
 
-    def measure(self, seconds: float) -> Row:
-        """The row of this step, after the seconds since the row before; notes since when the model has been saturated."""
+    def measure(self, seconds: float, stops: Callable[[], bool]) -> Row | None:
+        """The row of this step, after the seconds since the row before; None where it is to stop before KL is measured.
+
+        Notes since when the model has been saturated.
+        """
         now, config = self.now, self.config
         mean, rate = float(self.meter.loss) / (now.step - now.since), float(self.meter.words) / seconds
-        measured = self.held_out.measure(self.world.together(self.model))
+        try:
+            measured = self.held_out.measure(self.world.together(self.model), stops)
+        except StoppedError:
+            return None
         kl, floor = measured.kl, measured.floor
         if not math.isfinite(kl.value):
             raise DivergedError(f"training diverged at step {now.step}: KL is {kl.value}; {REMEDY}")
@@ -204,14 +223,16 @@ class _Training:
         lr = config.learning_rate(now.step)
         return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate)
 
-    def close_row(self, row: Row) -> None:
-        """What comes once a row is recorded: the adversary's answer, and the checkpoint."""
+    def close_row(self, row: Row) -> bool:
+        """What comes once a row is recorded: the adversary's answer, and the checkpoint; whether there was one."""
         if self.adversary is not None:
-            self.adversary.adjust(row.saturated)
-        self.now.since = self.now.step
+            self.adversary.adjust(row.kl_upper95)
+        self.now.since, self.now.row_due = self.now.step, False
         self.meter.reset()
-        if self.saves or self.now.finished:
-            self.save(self.now.step in self.kept or self.now.finished, kl=row.kl, saturated=row.saturated)
+        kept = self.now.step in self.kept or self.now.finished
+        if kept or self.rolls:
+            self.save(kept, kl=row.kl, saturated=row.saturated)
+        return kept or self.rolls
 
     def save(self, keep: bool, **more: Any) -> None:
         self.now.loss_sum = float(self.meter.loss)

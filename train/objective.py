@@ -1,9 +1,12 @@
 """What is minimised, and what is measured: cross-entropy on sampled words or on their truth, KL against the exact truth."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import StoppedError
 from ..estimate import Estimate
 from ..generators.stream import Batch, EvaluationSet
 from ..models import MaskedLM
@@ -41,10 +44,11 @@ def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
 
 
 @torch.no_grad()
-def divergences(model: MaskedLM, evaluation: EvaluationSet) -> Tensor:
+def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], bool] = lambda: False) -> Tensor:
     """KL(p* || f) [m] at each prediction of the set, nats.
 
     KL = sum_v p*(v) (log p*(v) - log f(v)), float64; words of probability zero contribute nothing.
+    Raises StoppedError as soon as stops() is true, which is asked before each forward pass.
     """
     model.eval()
     out = torch.zeros(len(evaluation), dtype=torch.float64, device=evaluation.truth.device)
@@ -52,6 +56,8 @@ def divergences(model: MaskedLM, evaluation: EvaluationSet) -> Tensor:
     n = len(batch.inputs)
     chunk = min(EVALUATION_CHUNK, max(1, EVALUATION_CHUNK * n // max(1, len(evaluation))))
     for begin in range(0, n, chunk):
+        if stops():
+            raise StoppedError("stopped while KL was measured; measure again")
         # A sentence is read once, however many of its words are asked for.
         part = ((batch.rows >= begin) & (batch.rows < begin + chunk)).nonzero()[:, 0]
         inputs, rows = batch.inputs[begin : begin + chunk], batch.rows[part] - begin

@@ -1,6 +1,7 @@
 """When a model counts as saturated: it has the optimal pre-training loss, as far as a held-out set can tell."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,10 +50,13 @@ class HeldOut:
         self.language, self.config, self.rule = language, config, SaturationRule(config.threshold)
         self.parts = [self._draw(0)]
 
-    def measure(self, model: MaskedLM) -> Measured:
-        """Over the first set; where that leaves open whether the model is saturated, over more of them."""
+    def measure(self, model: MaskedLM, stops: Callable[[], bool] = lambda: False) -> Measured:
+        """Over the first set; where that leaves open whether the model is saturated, over more of them.
+
+        Raises StoppedError as soon as stops() is true.
+        """
         used = 1
-        found = [divergences(model, self.parts[0])]
+        found = [divergences(model, self.parts[0], stops)]
         while True:
             joined = EvaluationSet.joined(self.parts[:used])
             kl = joined.batch.mean(torch.cat(found))
@@ -61,7 +65,7 @@ class HeldOut:
                 return Measured(kl, joined.floor)
             if used == len(self.parts):
                 self.parts.append(self._draw(used))
-            found.append(divergences(model, self.parts[used]))
+            found.append(divergences(model, self.parts[used], stops))
             used += 1
 
     def _draw(self, part: int) -> EvaluationSet:
