@@ -1,5 +1,20 @@
-"""Flatness of the minimum: the trace of the Hessian."""
+"""Flatness of the minimum: the trace of the Hessian, its largest eigenvalues, and how the loss rises around it."""
 
-from .trace import METHODS, TraceEstimate, hessian_trace
+from .invariance import Rescaled, rescaled, trace_under_rescaling
+from .lanczos import Eigenvalue, top_eigenvalues
+from .sharpness import Rise, sharpness
+from .terms import TraceEstimate
+from .trace import METHODS, hessian_trace
 
-__all__ = ["METHODS", "TraceEstimate", "hessian_trace"]
+__all__ = [
+    "METHODS",
+    "Eigenvalue",
+    "Rescaled",
+    "Rise",
+    "TraceEstimate",
+    "hessian_trace",
+    "rescaled",
+    "sharpness",
+    "top_eigenvalues",
+    "trace_under_rescaling",
+]

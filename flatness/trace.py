@@ -3,31 +3,30 @@
 Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all trainable ones, tied weights once.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ..errors import InputError, unknown
-from ..estimate import Estimate
-from ..generators import Sentences
-from ..generators.stream import make_batch
+from ..generators import Language, Sentences
+from ..generators.stream import Batch, exact_truth, make_batch
 from ..models import MaskedLM, check_masking
 from ..randomness import random_stream
-from .sampled_gradient import block_traces
+from . import gauss_newton, hutchinson, hutchpp, random_factor, residual, sampled_gradient
+from .terms import Given, Method, TraceEstimate
 
+METHODS: dict[str, Method] = {
+    "sampled-gradient": sampled_gradient.METHOD,
+    "random-factor": random_factor.METHOD,
+    "gauss-newton": gauss_newton.METHOD,
+    "gauss-newton-hutchinson": hutchinson.GAUSS_NEWTON,
+    "hutchinson": hutchinson.METHOD,
+    "hutch++": hutchpp.METHOD,
+    "residual": residual.METHOD,
+    "by-parts": residual.BY_PARTS,
+}
+"""By name. The first four are of the Gauss-Newton matrix, which is the Hessian where the model equals the truth."""
 
-@dataclass(frozen=True)
-class TraceEstimate(Estimate):
-    """The total, and the share of each kind of parameter in blocks: name -> Estimate; the values add up to the total."""
-
-    blocks: dict[str, Estimate]
-
-
-Estimator = Callable[..., dict[str, Tensor]]
-METHODS: dict[str, Estimator] = {"sampled-gradient": block_traces}
-"""Each gives, for a batch of contexts, one independent unbiased term a context and block: name -> [contexts]."""
+TARGETS = ("sampled", "exact")
 
 
 def hessian_trace(
@@ -37,27 +36,55 @@ def hessian_trace(
     draws: int = 1,
     seed: int = 0,
     masking: str = "one",
+    *,
+    probes: int = 100,
+    targets: str = "sampled",
+    language: Language | None = None,
 ) -> TraceEstimate:
     """Tr(H), H the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters, in nats per unit of parameter squared.
 
     One context (x, t) a sentence, t hidden at random (or several, where `masking` says so; with "next" every beginning
-    of the sentence, x_t the word after it or the end); the standard error takes each of the n sentences as one draw.
-    method "sampled-gradient": see flatness/sampled_gradient.py; it is Tr(H) where f equals the truth.
+    of the sentence, x_t the word after it or the end); the standard error takes each of the n sentences as one draw, or
+    each of the n probes. targets "exact": the loss is -sum_v p*_v log f_v, p* the truth under the language.
 
-    Raises InputError for an unknown method, a masking that is not the model's, fewer than 2 sentences or than 1 draw.
+    method: "sampled-gradient", "random-factor" and "gauss-newton" (exact in each context) give the trace of the
+    Gauss-Newton matrix, Tr(H) where f equals the truth; "hutchinson" and "hutch++" that of H itself; "residual" their
+    difference; "by-parts" their sum by random-factor and residual. See the file of each in flatness/.
+
+    Raises InputError for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
+    than 1 draw, more probes than sentences, and where the truth is needed and no language is given.
     """
     if method not in METHODS:
         raise unknown("flatness method", method, METHODS)
+    check_settings(model, sentences, draws, targets, masking)
+    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
+    batch = contexts_of(model, sentences, masking, generator)
+    needed = METHODS[method].truth or targets == "exact"
+    truth = truth_of(language, batch, masking, method) if needed else None
+    return METHODS[method].terms(model, Given(batch, generator, draws, probes, truth)).estimate
+
+
+def check_settings(model: MaskedLM, sentences: Sentences, draws: int, targets: str, masking: str) -> None:
+    """Raises InputError for what no method can work with."""
+    if targets not in TARGETS:
+        raise unknown("targets", targets, TARGETS)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
     if len(sentences) < 2 or draws < 1:
         raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
     check_masking(model, masking)
-    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
+
+
+def contexts_of(model: MaskedLM, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
+    """What is hidden in the sentences. Raises InputError where nothing is."""
     batch = make_batch(sentences, masking, model.vocab_size, generator)
     if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")
-    terms = METHODS[method](model, batch, draws, generator)
-    blocks = {name: batch.mean(values) for name, values in terms.items()}
-    total = batch.mean(torch.stack(list(terms.values())).sum(0))
-    return TraceEstimate(total.value, total.stderr, total.n, blocks)
+    return batch
+
+
+def truth_of(language: Language | None, batch: Batch, masking: str, method: str) -> Tensor:
+    """p* [m, C] at the contexts. Raises InputError without a language."""
+    if language is None:
+        raise InputError(f"flatness method '{method}' needs the truth, expected the sentences' language; give it")
+    return exact_truth(language, batch, masking)

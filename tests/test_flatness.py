@@ -11,7 +11,7 @@ from networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
 from torch import nn
 
 from satlab.errors import InputError
-from satlab.flatness import METHODS, hessian_trace, sampled_gradient
+from satlab.flatness import METHODS, contexts, gradients, hessian_trace, sampled_gradient
 from satlab.generators.stream import Stream
 from satlab.models import build_model
 from satlab.models.interface import MaskedLM
@@ -48,12 +48,18 @@ def by_kind(model, shares):
     return totals
 
 
-# ---- the one estimator, computed in two ways
+# ---- the squared gradients, computed in three ways; each parameter's: tests/test_squares.py
 
 
-def traces(model, batch, draws, vectorised):
-    model.per_example_gradients = vectorised
-    return sampled_gradient.block_traces(model, batch, draws, generator(3))
+def vectorised(model, batch, words):
+    model.per_example_gradients = True
+    return gradients.squares(model, batch, words)
+
+
+def traces(model, batch, draws, way):
+    """By kind of parameter: way(model, batch, words) of words that the model draws."""
+    words = sampled_gradient.draw_words(model, batch, draws, generator(3))
+    return {name: values.mean(1) for name, values in by_kind(model, way(model, batch, words)).items()}
 
 
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
@@ -61,23 +67,27 @@ def traces(model, batch, draws, vectorised):
 def test_vectorised_gradients_are_those_of_one_context_after_the_other(name, masking):
     language = grammar_language()
     model, batch = shaken(name, language), Stream(language, 12, 1, masking).batch(1)
-    one, other = traces(model, batch, 2, True), traces(model, batch, 2, False)
-    assert one.keys() == other.keys() == set(BLOCKS)
+    entry = sampled_gradient.block_traces(model, batch, 2, generator(3))
+    one, other = traces(model, batch, 2, vectorised), traces(model, batch, 2, gradients.one_by_one)
+    assert one.keys() == other.keys() == entry.keys() == set(BLOCKS)
     for block in BLOCKS:
-        assert one[block].shape == (len(batch.rows),)
+        assert one[block].shape == entry[block].shape == (len(batch.rows),)
         assert (one[block] - other[block]).abs().max() < 1e-10 * other[block].max()
+        assert (entry[block] - other[block]).abs().max() < 1e-10 * other[block].max()
         assert one[block].min() > 0
 
 
 def test_a_small_budget_of_memory_changes_nothing(monkeypatch):
     language = demo_hmm()
     model, batch = shaken("bert-1x16", language), Stream(language, 11, 1).batch(1)
-    whole = traces(model, batch, 2, True)
-    for contexts in (1, 4):
+    whole = traces(model, batch, 2, vectorised)
+    for count in (1, 4):
         numbers = sum(p.numel() for p in model.parameters())
-        monkeypatch.setattr(sampled_gradient, "GRADIENT_BUDGET", contexts * numbers)
-        parts = traces(model, batch, 2, True)
-        assert all((parts[block] - whole[block]).abs().max() < 1e-11 * whole[block].max() for block in BLOCKS)
+        monkeypatch.setattr(gradients, "GRADIENT_BUDGET", count * numbers)
+        monkeypatch.setattr(contexts, "ACTIVATIONS", count * 16 * language.max_length)
+        for way in (vectorised, sampled_gradient.taped_squares):
+            parts = traces(model, batch, 2, way)
+            assert all((parts[block] - whole[block]).abs().max() < 1e-11 * whole[block].max() for block in BLOCKS)
 
 
 @pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x16"])
@@ -228,7 +238,7 @@ def test_the_tied_embedding_is_one_parameter(name):
     language = tiny_hmm()
     model, batch = shaken(name, language), all_contexts(language).batch
     together = sampled_gradient.block_traces(model, batch, 1, generator(0))["embedding"].sum()
-    words = sampled_gradient._draw_words(model, batch, 1, generator(0))[:, 0]
+    words = sampled_gradient.draw_words(model, batch, 1, generator(0))[:, 0]
     table, expected, apart = model.words.embedding.weight, 0.0, 0.0
     for i, word in enumerate(words):
         read = table.detach().clone().requires_grad_()
@@ -263,7 +273,29 @@ def test_an_unknown_method_is_answered_with_the_known_ones():
         hessian_trace(model, sentences, "sampled-gradients")
     with pytest.raises(InputError, match="unknown masking"):
         hessian_trace(model, sentences, masking="two")
-    assert list(METHODS) == ["sampled-gradient"]
+    assert list(METHODS) == [
+        "sampled-gradient",
+        "random-factor",
+        "gauss-newton",
+        "gauss-newton-hutchinson",
+        "hutchinson",
+        "hutch++",
+        "residual",
+        "by-parts",
+    ]
+
+
+@pytest.mark.parametrize("method", ["hutchinson", "hutch++"])
+def test_targets_and_truth_are_asked_for_by_name(method):
+    language = demo_hmm()
+    model, sentences = shaken("bert-1x16", language), sampled(language, 8)
+    with pytest.raises(InputError, match="unknown targets 'exakt': did you mean 'exact'"):
+        hessian_trace(model, sentences, method, targets="exakt")
+    for given in ({"method": method, "targets": "exact"}, {"method": "residual"}, {"method": "by-parts"}):
+        with pytest.raises(InputError, match="needs the truth, expected the sentences' language"):
+            hessian_trace(model, sentences, **given)
+    with pytest.raises(InputError, match="probes"):
+        hessian_trace(model, sentences, method, probes=1 if method == "hutch++" else 9)
 
 
 @pytest.mark.parametrize(("count", "draws"), [(1, 1), (4, 0), (4, -2)])

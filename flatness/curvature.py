@@ -1,0 +1,180 @@
+"""Products of a vector with the Hessian, the Gauss-Newton matrix or their difference, over contexts, in parts.
+
+The loss is a sum over contexts, -log f(x_t | x_-t), or with the truth -sum_v p*_v log f_v; z the logits, J their
+Jacobian:
+
+    hessian        H v                                             by differentiating twice
+    gauss-newton   J^T (diag f - f f^T) J v                        J v as the derivative of w -> J^T w along v
+    residual       sum_v (f_v - p*_v) (d^2 z_v) v = H v - GGN v    (without the truth p* is 1 at x_t)
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..generators.stream import Batch
+from ..models import MaskedLM
+from .contexts import sentences
+from .recurrent import PlainLstm
+
+Kind = Literal["hessian", "gauss-newton", "residual"]
+
+
+class Space:
+    """The trainable parameters as one vector [P]; tied weights once."""
+
+    def __init__(self, model: MaskedLM) -> None:
+        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.parameters = [parameter for _, parameter in named]
+        self.blocks = [model.parameter_block(name) for name, _ in named]
+        self.sizes = [parameter.numel() for parameter in self.parameters]
+        self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """[P] -> one tensor of each parameter's shape."""
+        parts = vector.split(self.sizes)
+        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([part.flatten() for part in parts])
+
+    def by_block(self, vector: Tensor) -> dict[str, Tensor]:
+        """Sums of the entries [P] by kind of parameter, scalars float64 on the CPU."""
+        sums: dict[str, Tensor] = {}
+        for block, part in zip(self.blocks, vector.split(self.sizes), strict=True):
+            value = part.sum(dtype=torch.float64).cpu()
+            sums[block] = sums[block] + value if block in sums else value
+        return sums
+
+    def signs(self, generator: torch.Generator) -> Tensor:
+        """+-1 with equal probability, [P]."""
+        drawn = torch.randint(0, 2, (len(self),), generator=generator, device=self.device)
+        return drawn.to(self.dtype) * 2 - 1
+
+    def normal(self, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(self), generator=generator, device=self.device, dtype=self.dtype)
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Neither fused attention nor a fused LSTM has a second derivative."""
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(PlainLstm())
+        stack.enter_context(torch.enable_grad())
+        yield
+
+
+def passes(model: MaskedLM, batch: Batch, truth: Tensor | None) -> Iterator[tuple[Batch, Tensor | None]]:
+    """The batch as it is, or, for an LSTM, its sentences length by length, without padding."""
+    lengths = (batch.inputs != model.pad_id).sum(1)
+    if not any(isinstance(module, nn.LSTM) for module in model.modules()) or bool(
+        (lengths == batch.inputs.shape[1]).all()
+    ):
+        yield batch, truth
+        return
+    for length in lengths.unique().tolist():
+        chosen = (lengths == length).nonzero()[:, 0]
+        number = torch.full_like(lengths, -1)
+        number[chosen] = torch.arange(len(chosen), device=lengths.device)
+        which = (number[batch.rows] >= 0).nonzero()[:, 0]
+        if len(which):
+            places = number[batch.rows[which]], batch.positions[which], batch.targets[which]
+            yield Batch(batch.inputs[chosen, :length], *places), None if truth is None else truth[which]
+
+
+def summed_loss(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
+    """-sum log f(x_t | x_-t), or -sum sum_v p*_v log f_v, in nats."""
+    goal = batch.targets if truth is None else truth.to(logits.dtype)
+    return F.cross_entropy(logits, goal, reduction="sum")
+
+
+def surplus(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
+    """sum sum_v (f_v - p*_v) z_v, the factor a constant: its second derivatives are those of the residual."""
+    aim = F.one_hot(batch.targets, logits.shape[1]) if truth is None else truth
+    return ((logits.softmax(1) - aim.to(logits.dtype)).detach() * logits).sum()
+
+
+def product(model: MaskedLM, space: Space, kind: Kind, batch: Batch, truth: Tensor | None, vector: Tensor) -> Tensor:
+    """The matrix, summed over the batch's contexts, times the vector [P]."""
+    out = torch.zeros_like(vector)
+    of_logits: dict[Kind, Callable[..., list[Tensor]]] = {
+        "hessian": lambda *given: _second(summed_loss, *given),
+        "residual": lambda *given: _second(surplus, *given),
+        "gauss-newton": _gauss_newton,
+    }
+    with twice_differentiable():
+        for part, its_truth in passes(model, batch, truth):
+            logits = model.logits_at(part.inputs, part.rows, part.positions)
+            out += space.join(of_logits[kind](space.parameters, space.split(vector), logits, part, its_truth))
+    return out
+
+
+def _second(
+    scalar: Callable[[Tensor, Batch, Tensor | None], Tensor],
+    parameters: list[Tensor],
+    vector: list[Tensor],
+    logits: Tensor,
+    batch: Batch,
+    truth: Tensor | None,
+) -> list[Tensor]:
+    """The Hessian of the scalar times the vector."""
+    value = scalar(logits, batch, truth)
+    first = torch.autograd.grad(value, parameters, create_graph=True, materialize_grads=True)
+    curved = [(gradient, v) for gradient, v in zip(first, vector, strict=True) if gradient.requires_grad]
+    if not curved:
+        return [torch.zeros_like(v) for v in vector]
+    gradients, along = zip(*curved, strict=True)
+    return list(torch.autograd.grad(gradients, parameters, along, materialize_grads=True))
+
+
+def _gauss_newton(
+    parameters: list[Tensor], vector: list[Tensor], logits: Tensor, batch: Batch, truth: Tensor | None
+) -> list[Tensor]:
+    dummy = torch.zeros_like(logits, requires_grad=True)
+    pulled = torch.autograd.grad(logits, parameters, dummy, create_graph=True, materialize_grads=True)
+    curved = [(gradient, v) for gradient, v in zip(pulled, vector, strict=True) if gradient.requires_grad]
+    gradients, along = zip(*curved, strict=True)
+    (pushed,) = torch.autograd.grad(gradients, dummy, along, retain_graph=True)
+    f = logits.detach().softmax(1)
+    moved = f * (pushed - (f * pushed).sum(1, keepdim=True))
+    return list(torch.autograd.grad(logits, parameters, moved, materialize_grads=True))
+
+
+class Curvature:
+    """A matrix over a fixed set of contexts, divided by their number, as an operator on vectors [P].
+
+    It reads `at_a_time` positions in one pass, and every pass again for each product.
+    """
+
+    def __init__(self, model: MaskedLM, kind: Kind, batch: Batch, truth: Tensor | None, at_a_time: int) -> None:
+        model.eval()
+        self.model, self.kind, self.space = model, kind, Space(model)
+        self.count = len(batch.rows)
+        step = max(1, at_a_time // batch.inputs.shape[1])
+        self.parts = []
+        for begin in range(0, len(batch.inputs), step):
+            part, which = sentences(batch, begin, begin + step)
+            if len(which):
+                self.parts.append((part, None if truth is None else truth[which]))
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """The matrix times the vector, both [P] of the model's type."""
+        out = torch.zeros_like(vector)
+        for _, found in self.products(vector):
+            out += found
+        return out / self.count
+
+    def products(self, vector: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """(contexts, the product of their sum) part by part."""
+        for part, truth in self.parts:
+            yield len(part.rows), product(self.model, self.space, self.kind, part, truth, vector)

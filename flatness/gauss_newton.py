@@ -1,0 +1,61 @@
+"""The trace of the Gauss-Newton matrix, exactly in each context: all words of the model are summed over, none is drawn.
+
+    Tr = sum_v f_v || grad log f_v ||^2 = Tr J^T F J,    F = diag f - f f^T,  J the Jacobian of the logits z = W h + b
+
+Before the head: with M = W^T F W = Q diag(lambda) Q^T (d x d, rank at most r = min(d, C - 1)) it is sum_k lambda_k ||
+J_h^T q_k ||^2, r backward passes in place of C. The head itself in closed form: Tr F = 1 - |f|^2 for the bias, times
+|h|^2 for the output matrix. The tied embedding has besides, from words that are both read and predicted, the cross
+terms 2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
+"""
+
+import torch
+from torch import Tensor
+
+from ..generators.stream import Batch
+from ..models import MaskedLM
+from . import gradients
+from .contexts import Contexts, groups, probabilities
+from .head import Head, add
+from .tape import Taped, tapes
+from .terms import Given, Method, Terms, by_block
+
+
+def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
+    """Tr J^T F J of each context by kind of parameter: name -> [m] float64."""
+    model.eval()
+    if not tapes(model):
+        f = probabilities(model, batch).cpu()
+        words = torch.arange(f.shape[1], device=batch.rows.device).expand(len(f), -1)
+        found = gradients.squares(model, batch, words)
+        return by_block(model, {name: (f * values).sum(1) for name, values in found.items()})
+    out: dict[str, Tensor] = {}
+    for contexts in groups(model, batch):
+        for name, values in _traces(model, contexts).items():
+            out.setdefault(name, torch.zeros(len(batch.rows), dtype=torch.float64))[contexts.index.cpu()] = values.cpu()
+    return by_block(model, out)
+
+
+def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
+    taped = Taped(model, contexts)
+    head = Head(model, taped)
+    f, W = head.f.double(), head.weight.double()
+    mean = f @ W
+    M = torch.stack([(W * p[:, None]).T @ W for p in f])
+    values, vectors = torch.linalg.eigh(M - mean[:, :, None] * mean[:, None, :])
+    rank = min(W.shape[1], head.classes - 1)
+    of_read = f.gather(1, head.classes_read)[..., None] * (W[head.classes_read] - mean[:, None])
+    shares = [head.scaled(1 - f.square().sum(1))]
+    for weight, q in zip(values.unbind(1)[-rank:], vectors.unbind(2)[-rank:], strict=True):
+        squares, read = taped.pull(q.to(head.f.dtype))
+        coefficients = (of_read @ q[:, :, None])[..., 0].to(read.dtype)
+        shares.append({name: weight.clamp(min=0) * square for name, square in squares.items()})
+        shares.append(head.crossed(coefficients, read))
+        shares = [add(*shares)]
+    return shares[0]
+
+
+def _terms(model: MaskedLM, given: Given) -> Terms:
+    return Terms.of_contexts(given.batch, context_traces(model, given.batch))
+
+
+METHOD = Method(_terms)

@@ -1,0 +1,62 @@
+"""Squared gradients of log f(v), vectorised or one context and word after the other: for models no Tape can follow."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..generators.stream import Batch
+from ..models import MaskedLM
+
+GRADIENT_BUDGET = 2**26
+"""Numbers that the gradients held at a time may have (256 MiB in float32)."""
+
+
+def squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+    """|| grad log f(words[i, k] | context i) ||^2 by parameter: name -> [m, K] float64, for words [m, K]."""
+    # The fused kernels of attention cannot be vectorised over gradients, the plain formula can; and
+    # cuDNN has no gradient of a recurrent layer in evaluation mode.
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        return (vectorised if model.per_example_gradients else one_by_one)(model, batch, words)
+
+
+class _LogProbability(nn.Module):
+    """log f(word | sentence with position hidden), for one sentence [T], as a module that torch.func can call."""
+
+    def __init__(self, model: MaskedLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, position: Tensor, word: Tensor) -> Tensor:
+        logits = self.model.logits_at(tokens[None], torch.zeros_like(position[None]), position[None])
+        return logits.log_softmax(1)[0].gather(0, word[None])[0]
+
+
+def vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+    """By torch.func: as many whole gradients at a time as the budget allows."""
+    module = _LogProbability(model)
+    parameters = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+    gradient = grad(lambda weights, *context: functional_call(module, weights, context))
+    several = vmap(gradient, in_dims=(None, 0, 0, 0))
+    chunk = max(1, GRADIENT_BUDGET // sum(p.numel() for p in parameters.values()))
+    out = {name: torch.zeros(words.shape, dtype=torch.float64) for name in parameters}
+    for index in torch.arange(len(batch.rows), device=batch.rows.device).split(chunk):
+        inputs, positions = batch.inputs[batch.rows[index]], batch.positions[index]
+        for k, word in enumerate(words[index].unbind(1)):
+            for name, g in several(parameters, inputs, positions, word).items():
+                out[name][index.cpu(), k] = g.flatten(1).double().square().sum(1).cpu()
+    return {name.removeprefix("model."): values for name, values in out.items()}
+
+
+def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+    """By autograd, one gradient after the other."""
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names, parameters = zip(*trainable, strict=True)
+    out = {name: torch.zeros(words.shape, dtype=torch.float64) for name in names}
+    for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+        log_f = model.logits_at(batch.inputs[row][None], torch.zeros_like(row)[None], position[None]).log_softmax(1)[0]
+        for k, word in enumerate(words[i]):
+            gradients = torch.autograd.grad(log_f[word], parameters, retain_graph=True)
+            for name, g in zip(names, gradients, strict=True):
+                out[name][i, k] = g.double().square().sum().cpu()
+    return out

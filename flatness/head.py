@@ -1,0 +1,54 @@
+"""The tied head's share of a squared gradient: z = E h + b, E the first C rows of what reads words.
+
+For a covector l [C] at the logits the gradient of b is l, that of E is l h^T from predicting plus sum_t e_(x_t) g_t^T
+from reading, g_t the gradient at position t's embedding. So the tied embedding's squared norm is
+
+    |l|^2 |h|^2 + || reading ||^2 + 2 sum_t l[x_t] <h, g_t>,      over positions t whose token is one of the C classes.
+"""
+
+import torch
+from torch import Tensor
+
+from ..models import MaskedLM
+from .tape import EMBEDDING, OUTPUT_BIAS, Taped
+
+
+class Head:
+    """The head over m contexts. weight [C, d], bias [C], features h [m, d], f [m, C]: the model's probabilities."""
+
+    def __init__(self, model: MaskedLM, taped: Taped) -> None:
+        parameters = dict(model.named_parameters())
+        embedding, bias = parameters[EMBEDDING], parameters[OUTPUT_BIAS]
+        self.classes = model.num_classes
+        self.weight, self.bias = embedding.detach()[: self.classes], bias.detach()
+        self.features, inputs = taped.features, taped.inputs
+        self.f = (self.features @ self.weight.T + self.bias).softmax(1)
+        self.counted = [name for name in (EMBEDDING, OUTPUT_BIAS) if parameters[name].requires_grad]
+        self.predicted = (inputs < self.classes).to(self.f.dtype)
+        self.classes_read = inputs.clamp(max=self.classes - 1)
+
+    def squares(self, covector: Tensor) -> dict[str, Tensor]:
+        """|l|^2 |h|^2 and |l|^2 [m] float64, for l [m, C]."""
+        square = covector.square().sum(1, dtype=torch.float64)
+        return self.scaled(square)
+
+    def scaled(self, square: Tensor) -> dict[str, Tensor]:
+        """The same from |l|^2 [m], or from its mean."""
+        shares = {EMBEDDING: square * self.features.square().sum(1, dtype=torch.float64), OUTPUT_BIAS: square}
+        return {name: shares[name] for name in self.counted}
+
+    def crossed(self, coefficients: Tensor, read: Tensor) -> dict[str, Tensor]:
+        """2 sum_t c_t <h, g_t> [m] over the t whose token is a class, for c [m, T], g [m, T, d]."""
+        if EMBEDDING not in self.counted:
+            return {}
+        along = (read @ self.features[:, :, None])[..., 0]
+        return {EMBEDDING: 2 * (coefficients * self.predicted * along).sum(1, dtype=torch.float64)}
+
+
+def add(*shares: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums of what is called alike."""
+    out: dict[str, Tensor] = {}
+    for share in shares:
+        for name, values in share.items():
+            out[name] = out[name] + values if name in out else values
+    return out

@@ -1,0 +1,121 @@
+"""The same function with other weights: what a rescaling that no prediction sees does to the trace.
+
+Scaled by alpha, and what reads it by 1 / alpha:
+
+    pre-LN transformer    gain and bias of the LayerNorm before attention; query, key and value weights
+                          gain and bias of the LayerNorm before the MLP;  its first weights
+    every transformer     value weights and biases;                        attention's output weights
+    residual LSTM         gain and bias of a layer's LayerNorm;            its input weights
+    LSTM                  the tied embedding;                              first input weights; the join, which predicts
+
+Tr(H) changes: the second derivative in a parameter scaled by alpha is divided by alpha^2. So plain Tr(H) compares
+checkpoints of one architecture and one parametrisation, nothing else.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..generators import Language, Sentences
+from ..models import MaskedLM
+from ..models.lstm import Lstm
+from ..models.lstm_residual import Layer
+from ..models.transformer import Block
+from ..randomness import random_stream
+from .terms import TraceEstimate
+from .trace import contexts_of, hessian_trace
+
+
+@dataclass(frozen=True)
+class Rescaled(TraceEstimate):
+    """The trace after a rescaling by `alpha`; logit_change: the largest change of a logit, which is rounding alone."""
+
+    alpha: float
+    logit_change: float
+
+
+def rescaled(model: MaskedLM, alpha: float) -> MaskedLM:
+    """A copy with the same logits, up to rounding, and other weights (see above).
+
+    Raises InputError for an alpha that is not positive, and a model in which nothing can be rescaled.
+    """
+    if not 0 < alpha < float("inf"):
+        raise InputError(f"alpha is {alpha}, expected a positive number; correct it")
+    other = copy.deepcopy(model)
+    done = False
+    with torch.no_grad():
+        for module in other.modules():
+            if isinstance(module, Block):
+                _rescale_block(module, alpha)
+                done = True
+            elif isinstance(module, Layer):
+                _scale(module.norm.parameters(), alpha)
+                _scale(_input_weights(module.lstm, 0), 1 / alpha)
+                done = True
+        if isinstance(other, Lstm):
+            _scale([other.words.embedding.weight], alpha)
+            _scale([*_input_weights(other.lstm, 0), *other.join.parameters()], 1 / alpha)
+            done = True
+    if not done:
+        raise InputError(f"model '{model.name}': no rescaling of its weights is known; take a network")
+    return other
+
+
+def _rescale_block(block: Block, alpha: float) -> None:
+    attention = block.attention
+    if block.pre:
+        _scale([*block.attention_norm.parameters(), *block.mlp_norm.parameters()], alpha)
+        _scale([part.weight for part in (attention.query, attention.key, attention.value, block.up)], 1 / alpha)
+    _scale(attention.value.parameters(), alpha)
+    _scale([attention.out.weight], 1 / alpha)
+
+
+def _input_weights(lstm: nn.LSTM, layer: int) -> list[Tensor]:
+    return [getattr(lstm, f"weight_ih_l{layer}{end}") for end in ("", "_reverse")]
+
+
+def _scale(parameters: Iterable[Tensor], factor: float) -> None:
+    for parameter in parameters:
+        parameter.mul_(factor)
+
+
+def trace_under_rescaling(
+    model: MaskedLM,
+    sentences: Sentences,
+    alphas: tuple[float, ...] = (0.5, 1.0, 2.0),
+    method: str = "random-factor",
+    draws: int = 1,
+    seed: int = 0,
+    masking: str = "one",
+    *,
+    probes: int = 100,
+    targets: str = "sampled",
+    language: Language | None = None,
+) -> list[Rescaled]:
+    """Tr(H) of the same function in several parametrisations, over the same contexts and random numbers.
+
+    Raises InputError as `rescaled` and hessian_trace do.
+    """
+    others = [rescaled(model, alpha).eval() for alpha in alphas]
+    found = []
+    for alpha, other in zip(alphas, others, strict=True):
+        trace = hessian_trace(
+            other, sentences, method, draws, seed, masking, probes=probes, targets=targets, language=language
+        )
+        change = logit_change(model, other, sentences, seed, masking)
+        found.append(Rescaled(trace.value, trace.stderr, trace.n, trace.blocks, alpha, change))
+    return found
+
+
+@torch.no_grad()
+def logit_change(model: MaskedLM, other: MaskedLM, sentences: Sentences, seed: int, masking: str) -> float:
+    """max |z - z'| over the first hundred sentences' contexts."""
+    model.eval()
+    some = Sentences(sentences.tokens[:100], sentences.lengths[:100])
+    batch = contexts_of(model, some, masking, random_stream(seed, "flatness", device=some.tokens.device))
+    one, two = (each.logits_at(batch.inputs, batch.rows, batch.positions) for each in (model, other))
+    return float((one - two).abs().max())

@@ -1,0 +1,117 @@
+"""The largest eigenvalues of the Hessian, or of the Gauss-Newton matrix, by Lanczos with full reorthogonalisation.
+
+    A V_j = V_j T_j + beta_j v_(j+1) e_j^T,     T_j y = theta y,     | theta - eigenvalue of A | <= beta_j |y_j|
+
+(Lanczos 1950; Parlett 1998, 13.2.) The basis is orthogonalised twice against all its vectors, in float64, so that no
+eigenvalue is found twice for lack of orthogonality; one that A has several times is found once. Memory: `iterations`
+vectors of as many float64 numbers as the model has parameters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..estimate import Estimate
+from ..generators import Language, Sentences
+from ..models import MaskedLM
+from ..randomness import random_stream
+from .contexts import positions_at_a_time
+from .curvature import Curvature, Kind
+from .terms import Terms, TraceEstimate
+from .trace import check_settings, contexts_of, truth_of
+
+TOLERANCE = 1e-4
+"""The bounds of all eigenvalues, as a share of the largest one, below which no further iteration is made."""
+
+PARTS = 20
+"""Parts of the contexts between which the standard error is taken, about."""
+
+
+@dataclass(frozen=True)
+class Eigenvalue(TraceEstimate):
+    """An eigenvalue of the matrix over the contexts at hand; bound: how far the exact one may be from it, at most.
+
+    stderr: of u^T A u over contexts, its eigenvector u held fixed (first order). blocks: u_b . (A u)_b.
+    """
+
+    bound: float
+
+
+def top_eigenvalues(
+    model: MaskedLM,
+    sentences: Sentences,
+    count: int = 5,
+    matrix: Kind = "hessian",
+    seed: int = 0,
+    masking: str = "one",
+    *,
+    iterations: int = 60,
+    targets: str = "sampled",
+    language: Language | None = None,
+) -> list[Eigenvalue]:
+    """The `count` algebraically largest eigenvalues, in descending order; fewer where fewer are found.
+
+    Raises InputError as hessian_trace does.
+    """
+    check_settings(model, sentences, 1, targets, masking)
+    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
+    batch = contexts_of(model, sentences, masking, generator)
+    truth = truth_of(language, batch, masking, "lanczos") if targets == "exact" else None
+    # A part holds several sentences, and there are enough of them for a standard error.
+    at_a_time = min(positions_at_a_time(model), batch.inputs.numel() // PARTS or 1)
+    operator = Curvature(model, matrix, batch, truth, at_a_time)
+    values, vectors, bounds = lanczos(operator, count, iterations, generator)
+    found = []
+    for value, vector, bound in zip(values.tolist(), vectors.T, bounds.tolist(), strict=True):
+        estimate = _over_parts(operator, vector.to(operator.space.dtype))
+        total = Estimate(value, estimate.stderr, estimate.n)
+        found.append(Eigenvalue(total.value, total.stderr, total.n, estimate.blocks, bound))
+    return found
+
+
+def lanczos(
+    operator: Curvature, count: int, iterations: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(eigenvalues [k], eigenvectors [P, k], bounds [k]), k <= count, float64, the largest first."""
+    space = operator.space
+    size = len(space)
+    basis = torch.zeros(min(iterations, size), size, dtype=torch.float64, device=space.device)
+    start = space.normal(generator).double()
+    basis[0] = start / start.norm()
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for j in range(len(basis)):
+        image = operator(basis[j].to(space.dtype)).double()
+        diagonal.append(float(image @ basis[j]))
+        for _ in range(2):
+            image -= basis[: j + 1].T @ (basis[: j + 1] @ image)
+        beside.append(float(image.norm()))
+        values, inner = _tridiagonal(diagonal, beside[:-1])
+        bounds = beside[-1] * inner[-1].abs()
+        largest = float(values.abs().max())
+        done = j + 1 >= count and bool((bounds[-count:] <= TOLERANCE * largest).all())
+        if done or j + 1 == len(basis) or beside[-1] <= 1e-12 * largest:
+            break
+        basis[j + 1] = image / beside[-1]
+    best = torch.arange(len(values) - 1, max(-1, len(values) - 1 - count), -1)
+    vectors = basis[: len(values)].T @ inner[:, best].to(basis.device)
+    return values[best], vectors, bounds[best]
+
+
+def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors of the symmetric tridiagonal matrix."""
+    off = torch.tensor(beside, dtype=torch.float64)
+    matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64)) + torch.diag(off, 1) + torch.diag(off, -1)
+    values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors
+
+
+def _over_parts(operator: Curvature, vector: Tensor) -> TraceEstimate:
+    """u . (A u), in total and by block, with its spread over the parts of the contexts."""
+    rows, counts = [], []
+    for count, found in operator.products(vector):
+        counts.append(count)
+        rows.append(operator.space.by_block(vector * found))
+    sums = {block: torch.stack([row[block] for row in rows]) for block in rows[0]}
+    return Terms(sums, torch.tensor(counts, dtype=torch.float64)).estimate

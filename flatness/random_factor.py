@@ -1,0 +1,75 @@
+"""The trace of the Gauss-Newton matrix from one random combination of all words a context, less what is known of it.
+
+    l = (1 - f 1^T) (sqrt(f) * r),  r_v = +-1 at random:   E l l^T = F = diag f - f f^T,   E || J^T l ||^2 = Tr J^T F J
+
+Where a sampled word picks one term of the sum over words, l mixes them all, so that terms differ less. The head's
+output matrix and bias have closed forms (see gauss_newton.py); the rest is corrected by a control variate, |W^T l|^2,
+the squared covector before the head, whose mean over r is known: sum_v f_v |W_v|^2 - |W^T f|^2. Its coefficient in one
+half of the sentences is fitted on the other half, so that the estimate stays unbiased.
+"""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..models import MaskedLM
+from .contexts import groups
+from .head import Head, add
+from .tape import Taped, tapes
+from .terms import Given, Method, Terms, by_block
+
+Values = dict[str, Tensor]
+
+
+def context_terms(model: MaskedLM, given: Given) -> tuple[Values, Tensor]:
+    """(|| J^T l ||^2 by kind of parameter: name -> [m], the mean over draws; the control variate less its mean [m])."""
+    model.eval()
+    m = len(given.batch.rows)
+    out: Values = {}
+    control = torch.zeros(m, dtype=torch.float64)
+    for contexts in groups(model, given.batch):
+        taped = Taped(model, contexts)
+        head = Head(model, taped)
+        mean = head.f @ head.weight
+        known = head.f @ head.weight.square().sum(1) - mean.square().sum(1)
+        shares = [head.scaled(1 - head.f.double().square().sum(1))]
+        for _ in range(given.draws):
+            covector = _combination(head.f, given.generator)
+            before = covector @ head.weight
+            squares, read = taped.pull(before)
+            crossed = head.crossed(covector.gather(1, head.classes_read), read)
+            shares += [{name: values / given.draws for name, values in add(squares, crossed).items()}]
+            here = (before.square().sum(1) - known).double() / given.draws
+            control.index_add_(0, contexts.index.cpu(), here.cpu())
+        for name, values in by_block(model, add(*shares)).items():
+            out.setdefault(name, torch.zeros(m, dtype=torch.float64))[contexts.index.cpu()] = values.cpu()
+    return out, control
+
+
+def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
+    """l [m, C]."""
+    signs = torch.randint(0, 2, f.shape, generator=generator, device=f.device).to(f.dtype) * 2 - 1
+    some = f.sqrt() * signs
+    return some - f * some.sum(1, keepdim=True)
+
+
+def _terms(model: MaskedLM, given: Given) -> Terms:
+    if not tapes(model):
+        raise InputError(f"method random-factor with model '{model.name}': expected a network with a tied output")
+    values, control = context_terms(model, given)
+    terms = Terms.of_contexts(given.batch, values | {"": control})
+    control = terms.sums.pop("")
+    return Terms({block: _corrected(sums, control) for block, sums in terms.sums.items()}, terms.counts)
+
+
+def _corrected(sums: Tensor, control: Tensor) -> Tensor:
+    """sums - b control [c], b the slope over the half of the clusters (even or odd) that a cluster is not in."""
+    out = sums.clone()
+    for half in (0, 1):
+        theirs, other = sums[1 - half :: 2], control[1 - half :: 2]
+        slope = ((theirs - theirs.mean()) * other).sum() / other.square().sum().clamp(min=1e-300)
+        out[half::2] -= slope * control[half::2]
+    return out
+
+
+METHOD = Method(_terms)

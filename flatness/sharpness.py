@@ -1,0 +1,143 @@
+"""How far the loss L rises a step away from the weights: L(theta + rho u) - L(theta), in nats.
+
+    random   u uniform on the unit sphere, another one for each share of the contexts; its mean is rho^2 Tr(H) / 2 P for
+             small rho, P the number of parameters
+    sam      u = g / |g|, g the gradient of L over one half of the sentences (Foret et al. 2021); the rise is measured
+             on the other half, so that it is not that of a step fitted to the same words
+
+With the truth L is the mean of -sum_v p*_v log f_v, which rises by as much as KL(p* || f) does.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..estimate import Estimate
+from ..generators import Language, Sentences
+from ..generators.stream import Batch
+from ..models import MaskedLM
+from ..randomness import random_stream
+from .contexts import positions_at_a_time
+from .contexts import sentences as sentences_of
+from .curvature import Space, summed_loss
+from .hutchinson import shares
+from .terms import Given
+from .trace import check_settings, contexts_of, truth_of
+
+DIRECTIONS = ("random", "sam")
+
+
+@dataclass(frozen=True)
+class Rise(Estimate):
+    """The rise at distance `radius` in a direction, nats."""
+
+    direction: str
+    radius: float
+
+
+def sharpness(
+    model: MaskedLM,
+    sentences: Sentences,
+    radii: tuple[float, ...] = (0.05, 0.5),
+    seed: int = 0,
+    masking: str = "one",
+    *,
+    probes: int = 100,
+    targets: str = "sampled",
+    language: Language | None = None,
+) -> list[Rise]:
+    """For each direction the rise at each radius, a distance between weights. n: probes, or sentences for sam.
+
+    Raises InputError as hessian_trace does, and for radii that are not positive.
+    """
+    if not radii or not all(0 < radius < float("inf") for radius in radii):
+        raise InputError(f"radii are {list(radii)}, expected positive numbers; correct them")
+    check_settings(model, sentences, 1, targets, masking)
+    model.eval()
+    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
+    batch = contexts_of(model, sentences, masking, generator)
+    truth = truth_of(language, batch, masking, "sharpness") if targets == "exact" else None
+    given = Given(batch, generator, probes=probes, truth=truth)
+    return [*_random(model, given, radii), *_sam(model, given, radii)]
+
+
+def _random(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
+    space, share = Space(model), shares(given)
+    moved = _Moved(model)
+    rises: list[list[Tensor]] = [[] for _ in radii]
+    counts = []
+    for probe in range(given.probes):
+        mine = (share == probe).nonzero()[:, 0]
+        part, truth = _part(given, int(mine[0]), int(mine[-1]) + 1)
+        direction = space.normal(given.generator)
+        direction /= direction.norm()
+        at_rest = moved.losses(part, truth, None)
+        counts.append(len(part.rows))
+        for found, radius in zip(rises, radii, strict=True):
+            found.append((moved.losses(part, truth, radius * direction) - at_rest).sum())
+    shared = torch.tensor(counts, dtype=torch.float64)
+    estimates = [Estimate.from_ratio(torch.stack(found), shared) for found in rises]
+    return [Rise(e.value, e.stderr, e.n, "random", radius) for e, radius in zip(estimates, radii, strict=True)]
+
+
+def _sam(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
+    n = len(given.batch.inputs)
+    fitted, its_truth = _part(given, 0, n // 2)
+    part, truth = _part(given, n // 2, n)
+    moved = _Moved(model)
+    gradient = moved.gradient(fitted, its_truth)
+    direction = gradient / gradient.norm().clamp(min=1e-30)
+    at_rest = moved.losses(part, truth, None)
+    found = []
+    for radius in radii:
+        e = part.mean(moved.losses(part, truth, radius * direction) - at_rest)
+        found.append(Rise(e.value, e.stderr, e.n, "sam", radius))
+    return found
+
+
+def _part(given: Given, begin: int, end: int) -> tuple[Batch, Tensor | None]:
+    batch, which = sentences_of(given.batch, begin, end)
+    return batch, None if given.truth is None else given.truth[which]
+
+
+class _Moved:
+    """A copy of the model whose weights are moved."""
+
+    def __init__(self, model: MaskedLM) -> None:
+        self.model = copy.deepcopy(model)
+        self.space = Space(self.model)
+        self.origin = self.space.join([parameter.detach() for parameter in self.space.parameters])
+
+    def losses(self, batch: Batch, truth: Tensor | None, step: Tensor | None) -> Tensor:
+        """The loss [m] float64 of each context at theta + step."""
+        at = self.origin if step is None else self.origin + step
+        with torch.no_grad():
+            for parameter, values in zip(self.space.parameters, self.space.split(at), strict=True):
+                parameter.copy_(values)
+            out = []
+            for part, its_truth in self._parts(batch, truth):
+                log_f = self.model.logits_at(part.inputs, part.rows, part.positions).double().log_softmax(1)
+                if its_truth is None:
+                    out.append(-log_f.gather(1, part.targets[:, None])[:, 0])
+                else:
+                    out.append(-(its_truth * log_f).sum(1))
+        return torch.cat(out)
+
+    def gradient(self, batch: Batch, truth: Tensor | None) -> Tensor:
+        """Of the summed loss at theta, [P]."""
+        out = torch.zeros_like(self.origin)
+        with torch.backends.cudnn.flags(enabled=False):
+            for part, its_truth in self._parts(batch, truth):
+                logits = self.model.logits_at(part.inputs, part.rows, part.positions)
+                loss = summed_loss(logits, part, its_truth)
+                out += self.space.join(torch.autograd.grad(loss, self.space.parameters, materialize_grads=True))
+        return out
+
+    def _parts(self, batch: Batch, truth: Tensor | None) -> list[tuple[Batch, Tensor | None]]:
+        """Of as many sentences as are read in one pass; contexts stay in their order."""
+        step = max(1, positions_at_a_time(self.model) // batch.inputs.shape[1])
+        found = [sentences_of(batch, i, i + step) for i in range(0, len(batch.inputs), step)]
+        return [(part, None if truth is None else truth[which]) for part, which in found if len(which)]

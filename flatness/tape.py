@@ -1,0 +1,166 @@
+"""A network's pass over contexts with every use of a parameter written down, and gradients pulled back to these uses.
+
+The parameters are taken as constants, so that a backward pass goes through the activations alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..models import MaskedLM
+from ..models.interface import TiedHead
+from .contexts import Contexts
+from .recurrent import Cell, run, unroll
+from .uses import Entry, Lookup, Product, Rows, Scale, Shift, Use
+
+EMBEDDING, OUTPUT_BIAS = "words.embedding.weight", "words.bias"
+"""The tied embedding, and the bias of the output, by name."""
+
+
+class UnknownUseError(RuntimeError):
+    """A parameter goes into an operation whose gradients nobody here can read."""
+
+
+class Tape(TorchFunctionMode):
+    """While it is entered, operations on the model's parameters over m contexts are recorded as `uses`."""
+
+    def __init__(self, model: MaskedLM, contexts: int) -> None:
+        super().__init__()
+        self.contexts, self.uses = contexts, list[Use]()
+        self.names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self.joined: dict[int, tuple[Tensor, list[tuple[str, int]]]] = {}
+        self.rows: dict[int, tuple[Tensor, Rows]] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [*args, *kwargs.values()]
+        flat = [x for item in given for x in (item if isinstance(item, (list, tuple)) else (item,))]
+        if not any(id(x) in self.names or id(x) in self.joined for x in flat):
+            return func(*args, **kwargs)
+        if func in HANDLERS:
+            return HANDLERS[func](self, *args, **kwargs)
+        out = func(*args, **kwargs)
+        if isinstance(out, Tensor) and out.requires_grad and id(out) not in self.names:
+            raise UnknownUseError(str(func))
+        return out
+
+    def _parts(self, parameter: Tensor) -> list[tuple[str, int]]:
+        """(name, number of rows) of what the tensor consists of."""
+        if id(parameter) in self.joined:
+            return self.joined[id(parameter)][1]
+        return [(self.names[id(parameter)], len(parameter))]
+
+    def _linear(self, a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        z = F.linear(a, weight.detach(), None if bias is None else bias.detach())
+        rows = self._rows(a)
+        begin = 0
+        for name, size in self._parts(weight):
+            self._record(Product(name, z, begin, begin + size, rows))
+            begin += size
+        if bias is not None:
+            self._shift(bias, z)
+        return z
+
+    def _shift(self, bias: Tensor, z: Tensor) -> None:
+        begin = 0
+        for name, size in self._parts(bias):
+            self._record(Shift(name, z, begin, begin + size))
+            begin += size
+
+    def _rows(self, a: Tensor) -> Rows:
+        if id(a) not in self.rows:
+            values = a.detach()
+            self.rows[id(a)] = (a, Rows(values.flatten(1, -2) if a.dim() > 2 else values[:, None]))
+        return self.rows[id(a)][1]
+
+    def _layer_norm(self, x: Tensor, shape: tuple[int, ...], weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+        z = F.layer_norm(x, shape, weight.detach(), bias.detach(), eps)
+        (name, _), *_ = self._parts(weight)
+        self._record(Scale(name, z, rows=self._rows(F.layer_norm(x.detach(), shape, None, None, eps))))
+        self._shift(bias, z)
+        return z
+
+    def _embedding(self, tokens: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:
+        z = F.embedding(tokens, weight.detach()).requires_grad_()
+        self._record(Lookup(self._parts(weight)[0][0], z, tokens=tokens))
+        return z
+
+    def _cat(self, tensors: Any, dim: int = 0) -> Tensor:
+        if dim or any(id(tensor) not in self.names for tensor in tensors):
+            raise UnknownUseError("torch.cat")
+        out = torch.cat([tensor.detach() for tensor in tensors])
+        self.joined[id(out)] = (out, [part for tensor in tensors for part in self._parts(tensor)])
+        return out
+
+    def _entry(self, parameter: Tensor, index: Any) -> Tensor:
+        if not isinstance(index, slice) or id(parameter) not in self.names:
+            raise UnknownUseError("indexing")
+        entry = parameter.detach()[index]
+        z = entry.expand(self.contexts, *entry.shape).clone().requires_grad_()
+        self._record(Entry(self.names[id(parameter)], z))
+        return z
+
+    def _lstm(self, x: Tensor, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        if len(given) != 8 or not given[7]:
+            raise UnknownUseError("an LSTM over packed sentences")
+        _, weights, _, layers, _, _, both, _ = given
+        return unroll(x, weights, layers, both, self._direction), x, x
+
+    def _direction(self, cell: Cell, x: Tensor, backwards: bool) -> Tensor:
+        done = run(Cell(*(parameter.detach() for parameter in cell)), x, backwards)
+        for weight, bias, rows in (
+            (cell.w_ih, cell.b_ih, self._rows(x)),
+            (cell.w_hh, cell.b_hh, Rows(done.previous.detach())),
+        ):
+            self._record(Product(self.names[id(weight)], done.gates, rows=rows))
+            self._shift(bias, done.gates)
+        return done.states
+
+    def _record(self, use: Use) -> None:
+        if use.z.shape[0] != self.contexts or any(use.name == known.name for known in self.uses):
+            raise UnknownUseError(f"{use.name}, twice or with other contexts mixed in")
+        self.uses.append(use)
+
+
+HANDLERS: dict[Any, Callable[..., Any]] = {
+    F.linear: Tape._linear,
+    F.layer_norm: Tape._layer_norm,
+    F.embedding: Tape._embedding,
+    torch.lstm: Tape._lstm,
+    torch.cat: Tape._cat,
+    Tensor.__getitem__: Tape._entry,
+}
+"""What is done in place of an operation that a parameter goes into."""
+
+
+def tapes(model: MaskedLM) -> bool:
+    """Whether the model's head is the tied one, on features that a Tape can follow."""
+    return isinstance(getattr(model, "words", None), TiedHead)
+
+
+class Taped:
+    """The features [m, d] of contexts of one length, with a graph to the uses of all parameters before the head."""
+
+    def __init__(self, model: MaskedLM, contexts: Contexts) -> None:
+        rows = torch.arange(len(contexts), device=contexts.inputs.device)
+        with torch.enable_grad(), Tape(model, len(contexts)) as tape:
+            self.graph = model.features_at(contexts.inputs, rows, contexts.positions)
+        self.features, self.inputs = self.graph.detach(), contexts.inputs
+        trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.uses = [use for use in tape.uses if use.name in trainable]
+        self.read = next(use for use in tape.uses if use.name == EMBEDDING)
+        self.outputs = list({id(use.z): use.z for use in [*self.uses, self.read]}.values())
+
+    def pull(self, covector: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """For J^T c, J the Jacobian of the features, c [m, d]: its squared norm [m] by parameter; its part at the words.
+
+        The second is the gradient [m, T, d] at each position's embedding. The head's parameters are not among the
+        first; of the tied embedding it is the share of reading alone.
+        """
+        found = torch.autograd.grad(self.graph, self.outputs, covector, retain_graph=True)
+        gradients = {id(z): gradient for z, gradient in zip(self.outputs, found, strict=True)}
+        return {use.name: use.squares(gradients[id(use.z)]) for use in self.uses}, gradients[id(self.read.z)]

@@ -1,0 +1,79 @@
+"""Hutch++ over fixed contexts against the exact trace of their Hessian."""
+
+import pytest
+import torch
+from helpers import generator
+from networks import gap, shaken, tiny_hmm
+
+from satlab.errors import InputError
+from satlab.flatness import hessian_trace, hutchpp
+from satlab.flatness.curvature import Curvature
+from satlab.flatness.terms import Given
+from satlab.generators.stream import Stream
+
+
+@pytest.fixture(scope="module", params=["bert-1x2", "lstm-1x2"])
+def case(request):
+    """(model, contexts with their truth, the dense Hessian of their mean loss)."""
+    language = tiny_hmm()
+    model, stream = shaken(request.param, language, deviation=0.3), Stream(language, 30, 1)
+    batch = stream.batch(1)
+    given = Given(batch, generator(0), truth=stream.truth(batch))
+    operator = Curvature(model, "hessian", batch, given.truth, 10**6)
+    return model, given, torch.stack([operator(unit) for unit in torch.eye(len(operator.space)).double()])
+
+
+def estimated(model, given, probes, seed=0):
+    return hutchpp.METHOD.terms(model, Given(given.batch, generator(seed), probes=probes, truth=given.truth)).estimate
+
+
+def test_a_sketch_of_all_directions_is_exact(case):
+    model, given, dense = case
+    found = estimated(model, given, 3 * len(dense))
+    assert found.value == pytest.approx(float(dense.trace()), rel=1e-8)
+    assert found.stderr < 1e-8 * abs(found.value)
+    blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
+    assert found.blocks.keys() == blocks.keys()
+    for block, value in blocks.items():
+        assert found.blocks[block].value == pytest.approx(float(value), rel=1e-8)
+
+
+def test_the_mean_is_the_trace_in_total_and_by_block(case):
+    model, given, dense = case
+    found = [estimated(model, given, 30, seed) for seed in range(16)]
+    blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
+    for exact, values in [
+        (dense.trace(), [f.value for f in found]),
+        *((exact, [f.blocks[block].value for f in found]) for block, exact in blocks.items()),
+    ]:
+        stderr = float(torch.tensor(values).std()) / 4
+        assert abs(sum(values) / 16 - float(exact)) < 4 * stderr
+        assert stderr < 0.05 * float(dense.diagonal().abs().sum())
+    assert all(f.n == 10 for f in found)
+    spread = float(torch.tensor([f.value for f in found]).std())
+    assert sum(f.stderr for f in found) / 16 == pytest.approx(spread, rel=0.4)
+
+
+def test_it_is_closer_than_as_many_plain_probes(case):
+    model, given, dense = case
+    plain = []
+    operator = Curvature(model, "hessian", given.batch, given.truth, 10**6)
+    for seed in range(16):
+        noise = generator(seed)
+        signs = [operator.space.signs(noise) for _ in range(30)]
+        plain.append(sum(float(v @ dense @ v) for v in signs) / 30)
+    ours = [estimated(model, given, 30, seed).value for seed in range(16)]
+    assert torch.tensor(ours).std() < 0.6 * torch.tensor(plain).std()
+
+
+def test_the_basis_is_orthonormal(case):
+    model, given, _ = case
+    operator = Curvature(model, "hessian", given.batch, given.truth, 10**6)
+    basis = hutchpp.sketch(operator, 8, generator(1))
+    assert gap(basis.T @ basis, torch.eye(8, dtype=torch.float64)) < 1e-12
+
+
+def test_too_few_products_are_refused():
+    language = tiny_hmm()
+    with pytest.raises(InputError, match="5 probes, expected at least 6 for hutch"):
+        hessian_trace(shaken("bert-1x3", language), language.sample(9, generator(0)), "hutch++", probes=5)
