@@ -70,6 +70,14 @@ class Bert(MaskedLM):
             x = block(x, visible)
         return self._finish(x)
 
+    def layer_features(self, tokens: Tensor) -> list[Tensor]:
+        """[n, T, d] each, those of the blocks as they leave them: before the last norm, or the head transform."""
+        x, visible = self._read(tokens)
+        found = [x]
+        for block in self.blocks:
+            found.append(block(found[-1], visible))
+        return found
+
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
         x, visible = self._read(tokens)
         packing, inside = None, tokens != self.pad_id

@@ -10,10 +10,12 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..disk import damaged_file
-from ..errors import InputError, unknown
+from ..errors import InputError, TooLargeError, unknown
 from ..generators import Language
+from ..memory import check_memory
 from ..randomness import random_stream
 from .bert import Bert
+from .count import count_of
 from .gpt import Gpt
 from .interface import MaskedLM
 from .lookup import LookupTable
@@ -27,7 +29,13 @@ INITIAL_DEVIATION = 0.02
 """Standard deviation of the initial weights (Devlin et al. 2019)."""
 
 KINDS = ("bert", "bert-post", "gpt", "lstm", "lstm-residual", "lookup")
-NAME = re.compile(r"(?P<kind>bert|bert-post|gpt|lstm|lstm-residual)-(?P<layers>[1-9]\d*)x(?P<width>[1-9]\d*)")
+NAME = re.compile(r"(?P<kind>bert|bert-post|gpt|lstm|lstm-residual)-(?P<layers>[1-9]\d{0,17})x(?P<width>[1-9]\d{0,17})")
+
+MOST_LAYERS = 1000
+"""Layers of a model; more take minutes to be built, whatever their width."""
+
+BYTES = 4
+"""Of a weight."""
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
@@ -35,7 +43,8 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> MaskedLM:
     """An untrained model for the language: "bert-2x64" (layers x width), and so for all KINDS, or "lookup".
 
-    Weights are drawn from the seed's stream "init". Raises InputError for a name of no such form.
+    Weights are drawn from the seed's stream "init". Raises InputError for a name of no such form and a size that does
+    not fit into memory.
     """
     if name == "lookup":
         return LookupTable(language)
@@ -44,8 +53,8 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
     return model
 
 
-def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> MaskedLM:
-    """Such a model, its weights torch's own. Raises InputError for a name of no model."""
+def size_of(name: str) -> tuple[str, int, int]:
+    """(kind, layers, width) of a model's name. Raises InputError, with the nearest that works, for a name of no model."""
     match = NAME.fullmatch(name)
     if not match:
         kind = re.sub(r"-?\d.*$", "", name)
@@ -60,6 +69,27 @@ def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0
         raise InputError(
             f"model '{name}': heads are {HEAD_SIZE} wide, expected a multiple, for example {kind}-{layers}x{nearest}"
         )
+    return kind, layers, width
+
+
+def check_size(name: str, vocab_size: int, max_length: int, copies: int = 1) -> None:
+    """Raises TooLargeError where the memory here cannot hold so many copies of the weights, InputError for too many layers.
+
+    Nothing is built. copies: 1 to build a model; training on a CPU also holds the gradient and the optimiser's moments.
+    """
+    kind, layers, width = size_of(name)
+    number = count_of(kind, layers, width, vocab_size, max_length).total
+    held = "to be trained on a CPU" if copies > 1 else "to be built"
+    check_memory(BYTES * copies * number, f"model '{name}', {number:,} parameters, {held}", "choose a smaller one")
+    if layers > MOST_LAYERS:
+        raise InputError(f"model '{name}': {layers} layers, expected at most {MOST_LAYERS}; choose fewer")
+
+
+def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> MaskedLM:
+    """Such a model, its weights torch's own. Raises InputError for a name of no model and as `check_size`."""
+    kind, layers, width = size_of(name)
+    if torch.get_default_device().type != "meta":
+        check_size(name, vocab_size, max_length)
     # torch's layers fill themselves from the global random state before ours do; it is given back as it was.
     with torch.random.fork_rng(devices=[]):
         if kind == "lstm":
@@ -123,6 +153,8 @@ def load_model(folder: str | Path) -> MaskedLM:
             description["name"], description["vocab_size"], description["max_length"], description["dropout"]
         )
         model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except TooLargeError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); take another one or train again") from None
     return model.eval()

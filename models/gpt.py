@@ -50,6 +50,13 @@ class Gpt(MaskedLM):
         out: Tensor = self.norm(x)
         return out
 
+    def layer_features(self, tokens: Tensor) -> list[Tensor]:
+        """[n, T, d] each, those of the blocks as they leave them, before the last norm."""
+        found = [self.dropout(self.words.read(tokens) + self.position[: tokens.shape[1]])]
+        for block in self.blocks:
+            found.append(block(found[-1], None))
+        return found
+
     def logits(self, features: Tensor) -> Tensor:
         """[..., d] -> [..., V + 1]."""
         return self.words.predict(features)

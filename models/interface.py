@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 SPECIAL_TOKENS = 3
 
 
@@ -62,6 +64,14 @@ class MaskedLM(nn.Module, ABC):
     @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """The linear head: [..., d] -> [..., num_classes]."""
+
+    def layer_features(self, tokens: Tensor) -> list[Tensor]:
+        """What the embedding and each layer give for tokens [n, T]: [n, T, width of the layer] each, the embedding's first.
+
+        `features` is made from the last one alone, position by position. What stands at padded positions is undefined.
+        Raises InputError for a model without layers.
+        """
+        raise InputError(f"model '{self.name}' has no layers, expected a bert, gpt or lstm model; leave the layer out")
 
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
         """features(tokens)[rows, positions], [m, d]; a model may compute no more than it must."""

@@ -12,9 +12,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
-from .build import HEAD_SIZE, make_model
+from .build import HEAD_SIZE, size_of
+from .count import Count, count_of
 
 BERT_ROWS = 30_522
 """Rows of BERT's embedding, special tokens included (Devlin et al. 2019)."""
@@ -97,24 +96,6 @@ def nearest(kind: str, layers: int, width: int, fits: Callable[[int, int], bool]
     return min((row for row in ladder(kind) if fits(row.layers, row.width)), key=doublings, default=None)
 
 
-@dataclass(frozen=True)
-class Count:
-    """Numbers of parameters, tied weights once. embeddings: those of words (special tokens included) and positions."""
-
-    total: int
-    embeddings: int
-
-    @property
-    def without_embeddings(self) -> int:
-        return self.total - self.embeddings
-
-
 def count_parameters(name: str, vocab_size: int, max_length: int) -> Count:
-    """How many parameters such a model has; none is allocated. Raises InputError for a name of no model."""
-    with torch.device("meta"):
-        model = make_model(name, vocab_size, max_length)
-    sizes = {parameter: tensor.numel() for parameter, tensor in model.named_parameters()}
-    embeddings = sum(
-        n for parameter, n in sizes.items() if model.parameter_block(parameter) in ("embedding", "position")
-    )
-    return Count(sum(sizes.values()), embeddings)
+    """How many parameters such a model has; none is built. Raises InputError for a name of no model."""
+    return count_of(*size_of(name), vocab_size, max_length)

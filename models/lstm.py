@@ -1,5 +1,6 @@
 """A bidirectional LSTM masked language model: it reads the mask like any other word, from both sides."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -35,6 +36,26 @@ class Lstm(MaskedLM):
             states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])
         joined: Tensor = self.join(states)
         return joined
+
+    def layer_features(self, tokens: Tensor) -> list[Tensor]:
+        """The embedding [n, T, d], then the states of each layer [n, T, 2 d], both directions side by side.
+
+        No dropout is applied between the layers.
+        """
+        lengths = (tokens != self.pad_id).sum(1).cpu()
+        found: list[Tensor] = [self.words.read(tokens)]
+        packed = pack_padded_sequence(found[0], lengths, batch_first=True, enforce_sorted=False)
+        for layer in range(self.lstm.num_layers):
+            weights: list[Tensor] = [
+                w for direction in self.lstm.all_weights[2 * layer : 2 * layer + 2] for w in direction
+            ]
+            start = packed.data.new_zeros(2, len(tokens), self.lstm.hidden_size)
+            states = torch.lstm(
+                packed.data, packed.batch_sizes, (start, start), weights, True, 1, 0.0, False, True
+            )[0]  # fmt: skip
+            packed = packed._replace(data=states)
+            found.append(pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0])
+        return found
 
     def logits(self, features: Tensor) -> Tensor:
         return self.words.predict(features)

@@ -51,6 +51,16 @@ class ResidualLstm(MaskedLM):
         words = packed._replace(data=self._through(packed.data, packed))
         return pad_packed_sequence(words, batch_first=True, total_length=tokens.shape[1])[0]
 
+    def layer_features(self, tokens: Tensor) -> list[Tensor]:
+        """[n, T, d] each: x_0 .. x_L, before the last norm."""
+        lengths = (tokens != self.pad_id).sum(1).cpu()
+        found = [self.dropout(self.words.read(tokens))]
+        packed = pack_padded_sequence(found[0], lengths, batch_first=True, enforce_sorted=False)
+        for layer in self.layers:
+            packed = packed._replace(data=layer(packed.data, packed))
+            found.append(pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0])
+        return found
+
     def _through(self, x: Tensor, sentences: PackedSequence | None = None) -> Tensor:
         for layer in self.layers:
             x = layer(x, sentences)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..randomness import random_stream
-from .build import HEAD_SIZE, NAME, dropout_of, initialise, make_model
+from .build import HEAD_SIZE, NAME, dropout_of, initialise, make_model, size_of
 from .interface import MaskedLM
 from .ladder import RECURRENT, nearest
 from .transformer import Attention
@@ -81,7 +81,7 @@ def check_larger(small: str, large: str) -> None:
         raise InputError(f"model '{small}' has no size, expected a network such as bert-2x64; widen one of these")
     if after is None:
         if large != "lookup":
-            make_model(large, 1, 1)
+            size_of(large)
         raise InputError(f"model '{large}' has no size, expected {before['kind']}-LAYERSxWIDTH, larger than {small}")
     kind, L, d = before["kind"], int(before["layers"]), int(before["width"])
     layers, width = int(after["layers"]), int(after["width"])
@@ -115,7 +115,9 @@ def _nearest(kind: str, L: int, d: int, layers: int, width: int) -> list[str]:
         return (layers, width) != (L, d) and _reason(kind, L, d, layers, width) is None
 
     layers = L if kind in WIDTH_ONLY else max(layers, L)
-    widths = (r * d for r in range(1, width // d + HEAD_SIZE + 1) if fits(layers, r * d))
+    # One of HEAD_SIZE multiples in a row always fits.
+    about = width // d
+    widths = (r * d for r in range(max(1, about - HEAD_SIZE), about + HEAD_SIZE + 1) if fits(layers, r * d))
     size = f"{kind}-{layers}x{min(widths, key=lambda w: abs(w - width))}"
     row = nearest(kind, layers, width, fits)
     return [size] if row is None or row.name == size else [size, row.name]

@@ -1,7 +1,7 @@
 """The linear probe: how well one linear layer reads a task's label off frozen features."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -9,9 +9,42 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
-from ..randomness import random_stream
-from .features import concatenated_features
-from .logistic import fit_logistic
+from .adamw import AdamW
+from .features import PRECISIONS, Reading, check_readings, extract
+from .logistic import Logistic
+from .optimum import Optimum, correct
+from .projection import GaussianProjection
+from .samples import Samples
+from .store import Features, Storage
+
+Probe = tuple[str, Reading]
+"""A method's name, and what is read."""
+
+
+@dataclass(frozen=True)
+class ProbeAccuracy(Estimate):
+    """l2: the penalty of each repeat's optimum, none for other methods."""
+
+    l2: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features become numbers on disk.
+
+    projection: the width that a Gaussian projection leaves, none unless given. precision: float32 keeps what the model
+    gives, bf16 halves it. storage: where they are kept.
+    """
+
+    projection: int | None = None
+    precision: str = "float32"
+    storage: Storage = field(default_factory=Storage)
+
+    def __post_init__(self) -> None:
+        if self.projection is not None and self.projection < 1:
+            raise InputError(f"projection is {self.projection}, expected at least 1; give a larger number")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision is '{self.precision}', expected one of {', '.join(PRECISIONS)}; correct it")
 
 
 def linear_probe(
@@ -21,61 +54,60 @@ def linear_probe(
     train_sentences: int = 8000,
     test_sentences: int = 8000,
     seeds: int = 3,
-    l2: float = 1e-4,
+    l2: float | None = 1e-4,
     seed: int = 0,
-) -> Estimate:
+    method: Optimum | AdamW | None = None,
+    reading: Reading = Reading(),  # noqa: B008
+    extraction: Extraction = Extraction(),
+) -> ProbeAccuracy:
     """Test accuracy of multinomial logistic regression on concatenated, standardised features, at its convex optimum.
 
         min_W  mean_i -log softmax(W h(x_i) + b)[label_i] + l2 / 2 ||W||^2
 
-    Each of `seeds` repeats draws its own training and test sentences, `task.inputs`, the same ones for every model;
-    value and stderr are over the repeats, n = seeds. Liu et al. 2022 (section 3) train the same layer by AdamW.
+    l2 None: chosen by validation, see `Optimum`. method: Optimum(l2) unless given; AdamW() is the layer as Liu et al.
+    2022 train it (section 3, A.4). Each of `seeds` repeats draws its own training and test sentences, `task.inputs`, the
+    same ones for every model and method; value and stderr are over the repeats, n = seeds.
 
-    Raises InputError where a number is not positive, and for the look-up table at inputs the language cannot produce.
+    Raises InputError where a number is not positive, for a layer or position that is not there, where features do not
+    fit on the disk, and for the look-up table at inputs the language cannot produce.
     """
-    _check(train_sentences, test_sentences, seeds, l2)
-    accuracies = [
-        _fit(model, train, test, task, l2)
-        for train, test in _samples(language, task, train_sentences, test_sentences, seeds, seed)
-    ]
-    return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
+    samples = Samples(train_sentences, test_sentences, seeds, seed)
+    found = linear_probes(model, language, task, {"": method or Optimum(l2)}, [reading], samples, extraction)
+    return found["", reading]
 
 
-def majority_class(
+def linear_probes(
+    model: MaskedLM,
     language: Language,
     task: Task,
-    train_sentences: int = 8000,
-    test_sentences: int = 8000,
-    seeds: int = 3,
-    seed: int = 0,
-) -> Estimate:
-    """Test accuracy of always answering the training set's most frequent label, over the same repeats."""
-    _check(train_sentences, test_sentences, seeds, 1.0)
-    accuracies = [
-        (task.labels(test) == task.labels(train).mode().values).double().mean().item()
-        for train, test in _samples(language, task, train_sentences, test_sentences, seeds, seed)
-    ]
-    return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
+    methods: Mapping[str, Optimum | AdamW],
+    readings: Sequence[Reading] = (Reading(),),
+    samples: Samples = Samples(),  # noqa: B008
+    extraction: Extraction = Extraction(),
+) -> dict[Probe, ProbeAccuracy]:
+    """`linear_probe` for several methods and readings, whose features are all taken in one pass of the model."""
+    check_readings(model, readings)
+    probes = [(name, reading) for reading in readings for name in methods]
+    accuracies: dict[Probe, list[float]] = {probe: [] for probe in probes}
+    penalties: dict[Probe, list[float]] = {probe: [] for probe in probes}
+    for repeat, (train, test) in enumerate(samples.draw(language, task)):
+        project = None
+        if extraction.projection is not None:
+            project = GaussianProjection(extraction.projection, samples.seed, repeat)
+
+        def take(sentences: Sentences, project: GaussianProjection | None = project) -> dict[Reading, Features]:
+            return extract(model, sentences, readings, extraction.storage, extraction.precision, project)
+
+        seen, unseen = take(train), take(test)
+        labels, asked = task.labels(train), task.labels(test)
+        for name, reading in probes:
+            fitted = methods[name].fit(seen[reading], labels, len(task.classes), samples.seed, repeat)
+            accuracies[name, reading].append(correct(fitted, unseen[reading], asked))
+            if isinstance(fitted, Logistic):
+                penalties[name, reading].append(fitted.l2)
+    return {probe: _over_repeats(accuracies[probe], penalties[probe]) for probe in probes}
 
 
-def _samples(
-    language: Language, task: Task, train_sentences: int, test_sentences: int, seeds: int, seed: int
-) -> Iterator[tuple[Sentences, Sentences]]:
-    for repeat in range(seeds):
-        generator = random_stream(seed, "probe", repeat, device=language.device)
-        sentences = task.inputs(language, train_sentences + test_sentences, generator)
-        yield sentences[:train_sentences], sentences[train_sentences:]
-
-
-def _fit(model: MaskedLM, train: Sentences, test: Sentences, task: Task, l2: float) -> float:
-    probe = fit_logistic(concatenated_features(model, train), task.labels(train), len(task.classes), l2)
-    predicted = probe.predict(concatenated_features(model, test))
-    return (predicted == task.labels(test)).double().mean().item()
-
-
-def _check(train_sentences: int, test_sentences: int, seeds: int, l2: float) -> None:
-    for name, value in (("train_sentences", train_sentences), ("test_sentences", test_sentences), ("seeds", seeds)):
-        if value < 1:
-            raise InputError(f"{name} is {value}, expected at least 1; give a larger number")
-    if not 0 < l2 < math.inf:
-        raise InputError(f"l2 is {l2}, expected a positive number; correct it")
+def _over_repeats(accuracies: list[float], penalties: list[float]) -> ProbeAccuracy:
+    mean = Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
+    return ProbeAccuracy(mean.value, mean.stderr, mean.n, tuple(penalties))

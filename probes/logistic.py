@@ -7,17 +7,17 @@ Features of a network are nearly collinear, and plain L-BFGS needs thousands of 
 L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
+from .lbfgs import Function, lbfgs
 
-GRADIENT_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 5e-6
 """Greatest entry of the gradient (in the round metric) at which the optimum counts as reached."""
 
 MAX_ITERATIONS = 2000
@@ -25,12 +25,13 @@ MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted classifier of standardised features: weight [k, d], bias [k], mean and scale [d]."""
+    """A fitted classifier of standardised features: weight [k, d], bias [k], mean and scale [d], and its penalty."""
 
     weight: Tensor
     bias: Tensor
     mean: Tensor
     scale: Tensor
+    l2: float
 
     def predict(self, features: Tensor) -> Tensor:
         """The most probable class [n] of features [n, d]."""
@@ -38,10 +39,13 @@ class Logistic:
         return (standardised @ self.weight.T + self.bias).argmax(1)
 
 
-def fit_logistic(features: Tensor, labels: Tensor, num_classes: int, l2: float) -> Logistic:
+def fit_logistic(
+    features: Tensor, labels: Tensor, num_classes: int, l2: float, start: Logistic | None = None
+) -> Logistic:
     """The optimum for features [n, d] and labels [n] in 0 .. num_classes - 1, in float64; the bias is not penalised.
 
-    Features are standardised to mean 0 and deviation 1 first (constant ones are left at 0).
+    Features are standardised to mean 0 and deviation 1 first (constant ones are left at 0). start: a solution nearby,
+    such as that of another l2.
     Raises InputError where it is not reached in 2,000 iterations, or where l2 is too weak for collinear features.
     """
     features = features.double()
@@ -59,26 +63,38 @@ def fit_logistic(features: Tensor, labels: Tensor, num_classes: int, l2: float) 
     # l2 ||W||^2 in the new coordinates: W = V inverse, without the column of the bias.
     penalty = l2 * inverse[:, :d] @ inverse[:, :d].T
 
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        v = torch.from_numpy(flat).reshape(num_classes, d + 1).to(z)
+    def value_and_gradient(v: Tensor) -> tuple[float, Tensor]:
         log_p = (z @ v.T).log_softmax(1)
         shrunk = v @ penalty
         value = F.nll_loss(log_p, labels) + 0.5 * (v * shrunk).sum()
         wrong = log_p.exp()
         wrong[torch.arange(n, device=z.device), labels] -= 1
-        gradient = wrong.T @ z / n + shrunk
-        return float(value), gradient.flatten().cpu().numpy()
+        return float(value), wrong.T @ z / n + shrunk
 
-    options = {
-        "maxiter": MAX_ITERATIONS,
-        "maxfun": 2 * MAX_ITERATIONS,
-        "gtol": GRADIENT_TOLERANCE,
-        "ftol": 0,
-        "maxcor": 20,
-    }
-    start = np.zeros(num_classes * (d + 1))
-    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-    if np.abs(found.jac).max() > GRADIENT_TOLERANCE:
-        raise InputError(f"the probe did not converge in {found.nit} iterations with l2 = {l2:g}; give a larger l2")
-    solution = torch.from_numpy(found.x).reshape(num_classes, d + 1).to(z) @ inverse
-    return Logistic(solution[:, :d], solution[:, d], mean, scale)
+    begin = z.new_zeros(num_classes, d + 1)
+    if start is not None:
+        begin = torch.cat([start.weight, start.bias[:, None]], 1).to(z) @ factor
+    solution = minimise([value_and_gradient], begin, l2) @ inverse
+    return Logistic(solution[:, :d], solution[:, d], mean, scale, l2)
+
+
+def minimise(
+    stages: Sequence[Function],
+    begin: Tensor,
+    l2: float,
+    tolerance: float | None = None,
+) -> Tensor:
+    """Where the gradient vanishes, by L-BFGS; stages: (value, gradient) at a point, rougher arithmetic before finer.
+
+    A stage goes on where rounding kept the one before from getting further. Raises InputError where none gets there.
+    """
+    tolerance = GRADIENT_TOLERANCE if tolerance is None else tolerance
+    point, iterations = begin.clone(), 0
+    for stage in stages:
+        found, gradient, taken = lbfgs(stage, point, tolerance, MAX_ITERATIONS)
+        iterations += taken
+        if float(gradient.abs().max()) <= tolerance:
+            return found
+        if bool(found.isfinite().all()):
+            point = found
+    raise InputError(f"the probe did not converge in {iterations} iterations with l2 = {l2:g}; give a larger l2")

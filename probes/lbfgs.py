@@ -1,0 +1,117 @@
+"""L-BFGS for smooth convex functions, whose line search trusts slopes where rounding has spoilt the values."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Function = Callable[[Tensor], tuple[float, Tensor]]
+"""point -> (value, gradient of the point's shape)."""
+
+HISTORY = 20
+"""Steps that are remembered."""
+
+DECREASE, CURVATURE = 1e-4, 0.9
+"""Of Wolfe's conditions: value <= value_0 + 1e-4 t slope_0, and slope >= 0.9 slope_0."""
+
+ROUNDING = 1e-6
+"""Relative increase of the value that counts as rounding where the slopes say that a step is good."""
+
+MOST_TRIALS = 25
+"""Points a line search looks at."""
+
+
+class History:
+    """The last steps s and changes of the gradient y, with all of their scalar products.
+
+    The two-loop recursion then needs one product with all vectors and a few sums over scalars (Chen, Wang, Zhou 2014).
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.vectors = like.new_zeros(2 * HISTORY, like.numel())
+        self.products = np.zeros((2 * HISTORY, 2 * HISTORY))
+        self.slots: list[int] = []
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """One more pair, in the place of the oldest where there are enough; one without positive curvature is left out."""
+        if not float(step @ change) > 0:
+            return
+        slot = len(self.slots) if len(self.slots) < HISTORY else self.slots.pop(0)
+        self.slots.append(slot)
+        for place, vector in ((slot, step), (HISTORY + slot, change)):
+            self.vectors[place] = vector
+        for place in (slot, HISTORY + slot):
+            row = (self.vectors @ self.vectors[place]).cpu().numpy()
+            self.products[place], self.products[:, place] = row, row
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Minus the inverse Hessian's approximation times the gradient [N]."""
+        if not self.slots:
+            return -gradient
+        along = (self.vectors @ gradient).cpu().numpy()
+        share, factor = np.zeros(2 * HISTORY), 1.0
+        alphas = {}
+        for i in reversed(self.slots):
+            alphas[i] = (along[i] + self.products[i] @ share) / self.products[i, HISTORY + i]
+            share[HISTORY + i] -= alphas[i]
+        newest = self.slots[-1]
+        factor = self.products[newest, HISTORY + newest] / self.products[HISTORY + newest, HISTORY + newest]
+        share *= factor
+        for i in self.slots:
+            beta = factor * along[HISTORY + i] + self.products[HISTORY + i] @ share
+            share[i] += alphas[i] - beta / self.products[i, HISTORY + i]
+        return -(factor * gradient + torch.from_numpy(share).to(gradient) @ self.vectors)
+
+
+def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
+    """(point, gradient there, iterations): ends where no entry of the gradient is above tolerance, or no step helps."""
+    point, (value, gradient) = begin, function(begin)
+    history, iterations = History(begin), 0
+    while float(gradient.abs().max()) > tolerance and iterations < max_iterations:
+        direction = history.direction(gradient.flatten()).view_as(point)
+        found = _line_search(function, point, value, gradient, direction)
+        if found is None:
+            if not history.slots:
+                break
+            # What is remembered may be spoilt by rounding; steepest descent starts anew.
+            history = History(begin)
+            continue
+        there, value, slope = found
+        history.add((there - point).flatten(), (slope - gradient).flatten())
+        point, gradient, iterations = there, slope, iterations + 1
+    return point, gradient, iterations
+
+
+def _line_search(
+    function: Function, point: Tensor, value: float, gradient: Tensor, direction: Tensor
+) -> tuple[Tensor, float, Tensor] | None:
+    """(point, value, gradient) after a step that satisfies Wolfe's conditions, or Hager and Zhang's (2005) approximate
+    ones; none where there is no such step."""
+    slope_0 = float((gradient * direction).sum())
+    if not slope_0 < 0:
+        return None
+    near, near_slope, far, far_slope, t = 0.0, slope_0, np.inf, np.nan, 1.0
+    for _ in range(MOST_TRIALS):
+        there = point + t * direction
+        height, steepness = function(there)
+        slope = float((steepness * direction).sum())
+        enough = height <= value + DECREASE * t * slope_0
+        flat = height <= value + ROUNDING * abs(value) and slope <= (2 * DECREASE - 1) * slope_0
+        if not (enough or flat):
+            far, far_slope = t, slope
+        elif slope < CURVATURE * slope_0:
+            near, near_slope = t, slope
+        else:
+            return there, height, steepness
+        t = 2 * t if far == np.inf else _between(near, near_slope, far, far_slope)
+    return None
+
+
+def _between(near: float, near_slope: float, far: float, far_slope: float) -> float:
+    """Where the slope would vanish if it were linear, kept away from both ends; the middle where that says nothing."""
+    width = far - near
+    secant = near - near_slope * width / (far_slope - near_slope) if far_slope > near_slope else near + width / 2
+    if not np.isfinite(secant):
+        secant = near + width / 2
+    return float(min(max(secant, near + 0.1 * width), far - 0.1 * width))

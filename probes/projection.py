@@ -1,0 +1,29 @@
+"""The published control of a linear probe's capacity: a random Gaussian projection of its features."""
+
+import torch
+from torch import Tensor
+
+from ..randomness import random_stream
+
+
+class GaussianProjection:
+    """x [n, d] -> x P [n, e], entries of P independent N(0, 1/e), so that E ||x P||^2 = ||x||^2.
+
+    Liu et al. 2022, A.4, with e = 512 (the variance is not given there). P is a function of (seed, repeat, d) alone.
+    """
+
+    def __init__(self, size: int, seed: int, repeat: int = 0) -> None:
+        self.size, self.seed, self.repeat = size, seed, repeat
+        self.matrices: dict[int, Tensor] = {}
+
+    def __call__(self, features: Tensor) -> Tensor:
+        width = features.shape[1]
+        if width not in self.matrices:
+            generator = random_stream(self.seed, "probe", self.repeat, PROJECTION, width)
+            matrix = torch.randn(width, self.size, generator=generator) * self.size**-0.5
+            self.matrices[width] = matrix.to(features)
+        return features @ self.matrices[width]
+
+
+PROJECTION, HEAD, TUNING = 1, 2, 3
+"""What the streams (seed, "probe", repeat, .) draw, beside the sentences of (seed, "probe", repeat)."""

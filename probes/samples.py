@@ -1,0 +1,50 @@
+"""The labelled sentences of a probe: each repeat has training and test sentences of its own, the same for every model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import InputError
+from ..estimate import Estimate
+from ..generators import Language, Sentences, Task
+from ..randomness import random_stream
+
+
+@dataclass(frozen=True)
+class Samples:
+    """`seeds` repeats of so many training and test sentences, a function of (seed, repeat) alone."""
+
+    train_sentences: int = 8000
+    test_sentences: int = 8000
+    seeds: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train_sentences", "test_sentences", "seeds"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
+
+    def draw(self, language: Language, task: Task) -> Iterator[tuple[Sentences, Sentences]]:
+        """(training, test) sentences of each repeat: `task.inputs`."""
+        for repeat in range(self.seeds):
+            generator = random_stream(self.seed, "probe", repeat, device=language.device)
+            sentences = task.inputs(language, self.train_sentences + self.test_sentences, generator)
+            yield sentences[: self.train_sentences], sentences[self.train_sentences :]
+
+
+def majority_class(
+    language: Language,
+    task: Task,
+    train_sentences: int = 8000,
+    test_sentences: int = 8000,
+    seeds: int = 3,
+    seed: int = 0,
+) -> Estimate:
+    """Test accuracy of always answering the training set's most frequent label, over the same repeats."""
+    samples = Samples(train_sentences, test_sentences, seeds, seed)
+    accuracies = [
+        (task.labels(test) == task.labels(train).mode().values).double().mean().item()
+        for train, test in samples.draw(language, task)
+    ]
+    return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
