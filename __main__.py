@@ -1,6 +1,25 @@
 """`python -m satlab` is the command `satlab`."""
 
-from .lab.cli import main
+import sys
+
+from .lab.interrupt import SignalError, StopRequest
+
+
+def main() -> None:
+    """Loads the command, which takes seconds, and runs it. A signal meanwhile ends it in one line once it is loaded."""
+    try:
+        with StopRequest() as stop:
+            stop()
+            from .lab.cli import main as command
+
+            if stop():
+                raise KeyboardInterrupt
+    except SignalError as error:
+        from .lab.ending import ending
+
+        sys.exit(ending(error))
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -11,6 +11,10 @@ class InputError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class TooLargeError(InputError):
+    """Something asked for is more than the memory here can hold."""
+
+
 class WorkerError(RuntimeError):
     """A process that did a part of the work is gone; what was finished is kept."""
 

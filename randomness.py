@@ -22,6 +22,7 @@ STREAMS = (
     "flatness",
     "floor",
     "tasks",
+    "bootstrap",
 )
 
 

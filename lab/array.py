@@ -15,14 +15,14 @@ from .config import StudyConfig
 from .interrupt import StopRequest
 from .results import STUDY_FILE
 from .run import check_run, create_run, train_run
-from .study import as_yaml, check_study, run_folder
+from .study import as_yaml, check_study, model_of, run_folder
 
 
 def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
     """What each cell is, by its number: the runs in the order of models and seeds, then the tasks."""
     cells: list[dict[str, Any]] = [
-        {"train": run_folder(Path(), model, seed).name, "model": model, "seed": seed}
-        for model in study.models
+        {"train": run_folder(Path(), name, seed).name, "model": model_of(study, name), "seed": seed}
+        for name in study.models
         for seed in study.seeds
     ]
     cells += [{"baselines": task} for task in study.tasks]
@@ -44,8 +44,7 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, 
         _, function, arguments = baselines(out, study, cell["baselines"])
         function(*arguments)
         return cell
-    model, config = grid[number]
-    how = (run_folder(out, model, config.seed), study.language, model, config, study.max_length)
+    how = grid[number][1]
     check_run(*how)
     _begin(study, out)
     run, failure = create_run(*how), None

@@ -32,8 +32,15 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     for step, _ in checkpoints(folder):
         name, given = f"{folder.name} step {step}", (folder, study, step)
         cells += [(f"kl {name}", _kl, given), (f"flatness {name}", _flatness, given)]
+        if study.enlarge_to is not None:
+            cells.append((f"flatness {name} in {study.enlarge_to}", _enlarged, given))
         cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
     return cells
+
+
+def cells_a_checkpoint(study: StudyConfig) -> int:
+    """How many measurements each checkpoint gets."""
+    return 2 + (study.enlarge_to is not None) + len(study.tasks)
 
 
 def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
@@ -65,6 +72,10 @@ def _kl(folder: Path, study: StudyConfig, step: int) -> None:
 
 def _flatness(folder: Path, study: StudyConfig, step: int) -> None:
     list(measure_flatness(load_run(folder), study.flatness, step))
+
+
+def _enlarged(folder: Path, study: StudyConfig, step: int) -> None:
+    list(measure_flatness(load_run(folder), study.flatness, step, study.enlarge_to))
 
 
 def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:

@@ -1,6 +1,5 @@
 """The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line."""
 
-import errno
 import os
 import re
 import sys
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-import torch.distributed
 from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
-from ..errors import DivergedError, InputError, StoppedError, WorkerError, unknown
+from ..errors import InputError, unknown
 from ..train import TrainConfig
-from ..train.world import World, has_the_word
-from . import commands, model_commands, study_commands
+from ..train.world import World
+from . import commands, model_commands, report_commands, study_commands
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
-from .interrupt import SignalError
+from .ending import ending
 from .messages import show_warning
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
@@ -30,10 +28,10 @@ WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless
 ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (of RAY_ADDRESS, or this machine's)"
 SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
 MODEL_HELP = "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size"
+CACHE_HELP = (
+    "directory for features that do not fit in memory, gone in the end; the system's temporary one unless given"
+)
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
-
-MOST_SHOWN = 200
-"""Characters of a path that a message repeats."""
 
 
 class Parser(ArgumentParser):
@@ -47,7 +45,18 @@ class Parser(ArgumentParser):
         return text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(f"{self._explain(' '.join(message.split()))}; see {self.prog} --help")
+        message = " ".join(message.split())
+        missing = re.search(r"required: (\w+)\.(.*)", message)
+        if missing and missing[1] in COMMANDS:
+            self._missing(missing[1], missing[2].replace(f"{missing[1]}.", "").split(", "))
+        raise InputError(f"{self._explain(message)}; see {self.prog} --help")
+
+    def _missing(self, command: str, names: list[str]) -> NoReturn:
+        """What a command was not given, as it is to be written."""
+        parsers = self._subcommands_action
+        options = parsers._name_parser_map[command]._option_string_actions if parsers is not None else {}
+        written = [f"--{name.replace('_', '-')}" if f"--{name}" in options else name.upper() for name in names]
+        raise InputError(f"{', '.join(written)} missing, expected a value; give it; see satlab {command} --help")
 
     def _explain(self, message: str) -> str:
         options = [name for name in self._option_string_actions if name.startswith("--")]
@@ -180,9 +189,13 @@ def _evaluate(parser: Parser) -> None:
 
 
 def _probe(parser: Parser) -> None:
-    """Measure how well a linear layer reads a task off a run's features, beside its baselines."""
+    """Measure how well a linear layer reads a task off a run's features, beside its baselines.
+
+    Or how well the model does it once it is fine-tuned.
+    """
     _run(parser)
     parser.add_argument("--task", type=str, required=True, help="a task of the language")
+    parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
     parser.add_class_arguments(ProbeConfig, as_group=False)
 
 
@@ -199,12 +212,6 @@ def _export(parser: Parser) -> None:
     parser.add_argument("--out", type=str, required=True, help="directory to write: config.json, model.safetensors")
 
 
-def _plot(parser: Parser) -> None:
-    """Draw figures from what runs and studies have recorded; no model is loaded."""
-    parser.add_argument("directories", type=str, nargs="+", help="runs or studies")
-    parser.add_argument("--out", type=str | None, default=None, help="where to; DIRECTORY/figures unless given")
-
-
 COMMANDS: dict[str, tuple[Any, Any]] = {
     "generate": (_generate, commands.generate),
     "verify": (_verify, commands.verify),
@@ -218,7 +225,7 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
     "export": (_export, commands.export),
     **model_commands.COMMANDS,
     **study_commands.COMMANDS,
-    "plot": (_plot, commands.plot),
+    **report_commands.COMMANDS,
 }
 
 
@@ -226,13 +233,6 @@ def _underscored(argument: str) -> str:
     """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
     name, equals, value = argument.partition("=")
     return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
-
-
-UNUSABLE_PATH = {
-    *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
-    *(errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ENOTEMPTY),
-}
-"""Errors of a path that was given, not of the disk that it is on."""
 
 
 def _config_file(argv: Sequence[str]) -> str | None:
@@ -260,31 +260,11 @@ def run(arguments: Sequence[str]) -> int:
                 f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out"
             )
         return int(COMMANDS[name][1](chosen[name]) or 0)
-    except InputError as error:
-        return _end(2, error)
-    except (DivergedError, WorkerError) as error:
-        return _end(1, error)
-    except StoppedError as error:
-        return _end(error.status if isinstance(error, SignalError) else 143, error)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing more can be said to them.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
-    except OSError as error:
-        where = f"{str(error.filename)[:MOST_SHOWN]}: " if error.filename else ""
-        remedy = "choose another place or make room, then run it again"
-        if error.errno in UNUSABLE_PATH:
-            remedy = "expected a path that can be used; check it, or choose another one"
-        return _end(2 if error.errno in UNUSABLE_PATH else 1, f"{where}{error.strerror or error}; {remedy}")
-    except KeyboardInterrupt:
-        return _end(130, "interrupted; run the same command again to go on")
-
-
-def _end(status: int, message: object) -> int:
-    """Says why the command ends; where several processes end, one of them does."""
-    if has_the_word():
-        print(f"satlab: {message}", file=sys.stderr, flush=True)
-    return status
+    except (Exception, KeyboardInterrupt) as error:
+        status = ending(error)
+        if status is None:
+            raise
+        return status
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from jsonargparse import Namespace
 
 from ..disk import write_atomic
@@ -25,12 +27,13 @@ from ..models import load_model
 from ..randomness import random_stream
 from ..train import Row, TrainConfig
 from ..train.world import joined
-from . import figures, measure, pictures
+from . import measure, pictures
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
 from .export import export_model
 from .interrupt import StopRequest
+from .mirror import load_wandb, mirrored
 from .progress import TrainingProgress, progress_bar
-from .run import RESULTS, Run, create_run, load_run, train_run
+from .run import METRICS, RESULTS, Run, create_run, load_run, train_run
 from .show import default_samples, describe
 from .show_text import as_text
 
@@ -152,25 +155,32 @@ def train(given: Namespace) -> None:
     config = _config(TrainConfig, given)
     with joined() as world:
         device = world.device(given.device)
+        wandb = load_wandb() if given.wandb and world.first else None
         run = create_run(Path(given.out), given.language, given.model, config, given.max_length, world)
-        mirror = _wandb(run) if given.wandb and world.first else None
-        with StopRequest() as stop, progress_bar(config.steps, "steps", world.first) as bar:
+        if world.first and config.dropped_checkpoints:
+            beyond = f"checkpoints {config.dropped_checkpoints} lie beyond the {config.steps} steps and are left out"
+            warnings.warn(beyond, stacklevel=1)
+        bar_of = (config.steps, "steps", world.first)
+        with mirrored(run, wandb) as mirror, StopRequest() as stop, progress_bar(*bar_of) as bar:
             progress = TrainingProgress(bar, config.steps)
 
             def on_row(row: Row) -> None:
                 progress.on_row(row)
-                if mirror is not None:
-                    mirror.log(asdict(row), step=row.step)
+                mirror(row)
 
             train_run(run, device, on_row, progress.on_step, stop, world)
-        if mirror is not None:
-            mirror.finish()
     if world.first:
         _conclude(given.out, run)
 
 
 def _conclude(out: str, run: Run) -> None:
-    last = run.metrics[-1]
+    rows, reached = run.metrics, max((step for step, _ in run.checkpoints), default=0)
+    if not rows or rows[-1]["step"] < reached:
+        raise InputError(
+            f"{run.folder / METRICS}: the row of step {reached} is missing, with which the finished run ended; put the file "
+            "back, or train again with another --out"
+        )
+    last = rows[-1]
     reason = "saturated" if last["saturated"] else "step limit"
     if not last["saturated"]:
         print(
@@ -188,10 +198,16 @@ def evaluate(given: Namespace) -> None:
 
 def probe(given: Namespace) -> None:
     run, config = load_run(Path(given.run)), _config(ProbeConfig, given)
-    rows = measure.measure_probe(run, given.task, config, given.step)
+    rows = measure.measure_probe(run, given.task, config, given.step, given.cache)
+    # What is wrong is said before the baselines are measured.
     find_task(run.language, given.task)
     measure.chosen_checkpoints(run, given.step)
-    for row in measure.measure_baselines(run.language, given.task, config, run.folder / RESULTS):
+    measure.probe_readings(run, config)
+    config.extraction(given.cache)
+    if measure.features_need_disk(run, config) and "OMP_NUM_THREADS" not in os.environ:
+        # Unlike all smaller work, products with rows this long gain by every core.
+        torch.set_num_threads(os.cpu_count() or 1)
+    for row in measure.measure_baselines(run.language, given.task, config, run.folder / RESULTS, given.cache):
         _print(row)
     _table(run, rows, given.step)
 
@@ -205,13 +221,6 @@ def export(given: Namespace) -> None:
     step, folder = measure.chosen_checkpoints(load_run(Path(given.run)), given.step)[-1]
     export_model(load_model(folder), Path(given.out))
     _print({"run": given.run, "step": step, "out": given.out})
-
-
-def plot(given: Namespace) -> None:
-    folders = [Path(folder) for folder in given.directories]
-    out = Path(given.out) if given.out else folders[0] / "figures"
-    for path in figures.draw(folders, out):
-        print(path)
 
 
 def _config(kind: type[T], given: Namespace) -> T:
@@ -230,18 +239,3 @@ def _table(run: Run, rows: Iterable[dict[str, Any]], step: int | None) -> None:
             _print(row)
             seen.add(row["step"])
             bar.update(len(seen) - bar.n)
-
-
-def _wandb(run: Run) -> Any:
-    """A mirror of the metrics, offline where nobody is logged in; the record is metrics.jsonl."""
-    import wandb
-
-    settings = wandb.Settings(silent=True)
-    if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
-        settings.mode = "offline"
-    try:
-        return wandb.init(
-            project="satlab", name=run.folder.name, dir=run.folder, config=asdict(run.config), settings=settings
-        )
-    except wandb.Error as error:
-        raise InputError(f"wandb cannot start ({error}); log in, or set WANDB_MODE=offline") from None

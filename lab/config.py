@@ -11,7 +11,12 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ..errors import InputError, unknown
+from ..flatness.trace import TARGETS
 from ..train import TrainConfig
+from .probe_config import ProbeConfig
+
+MERGED = {"train", "evaluate", "probe", "flatness"}
+"""Keys of a study of which an extension may give a part."""
 
 STUDIES = Path(__file__).parent.parent / "studies"
 
@@ -25,49 +30,45 @@ def at_least(name: str, value: int, least: int) -> None:
 
 
 @dataclass(frozen=True)
-class ProbeConfig:
-    """The linear probe.
-
-    Args:
-        train_sentences: labelled sentences the probe is fitted on.
-        test_sentences: labelled sentences its accuracy is measured on.
-        seeds: repeats, each with sentences of its own.
-        l2: strength of the penalty l2 / 2 ||W||^2 beside the mean loss.
-        seed: what the repeats derive from.
-    """
-
-    train_sentences: int = 8000
-    test_sentences: int = 8000
-    seeds: int = 3
-    l2: float = 1e-4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("train_sentences", "test_sentences", "seeds"):
-            at_least(name, getattr(self, name), 1)
-        if not 0 < self.l2 < float("inf"):
-            raise InputError(f"l2 is {self.l2}, expected a positive number; correct it")
-
-
-@dataclass(frozen=True)
 class FlatnessConfig:
-    """The trace of the Hessian.
+    """The trace of the Hessian, or another measure of flatness.
 
     Args:
-        method: the estimator.
+        method: sampled-gradient, random-factor, gauss-newton, gauss-newton-hutchinson, hutchinson, hutch++, residual,
+            by-parts, lanczos, lanczos-gauss-newton, sharpness or invariance.
         contexts: sampled sentences with one hidden word.
         draws: words sampled from the model in each context.
         seed: what the contexts and draws derive from.
+        probes: random vectors of hutchinson, residual and sharpness; matrix products of hutch++.
+        targets: sampled words, or exact: their true probabilities, without label noise.
+        eigenvalues: how many lanczos gives.
+        iterations: of lanczos, at most.
+        radii: distances from the weights, of sharpness.
+        scales: factors of rescaling, of invariance.
     """
 
     method: str = "sampled-gradient"
     contexts: int = 2000
     draws: int = 1
     seed: int = 0
+    probes: int = 100
+    targets: str = "sampled"
+    eigenvalues: int = 5
+    iterations: int = 60
+    radii: list[float] = field(default_factory=lambda: [0.05, 0.5])
+    scales: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
 
     def __post_init__(self) -> None:
         at_least("contexts", self.contexts, 2)
-        at_least("draws", self.draws, 1)
+        for name in ("draws", "eigenvalues", "iterations"):
+            at_least(name, getattr(self, name), 1)
+        at_least("probes", self.probes, 2)
+        if self.targets not in TARGETS:
+            raise unknown("targets", self.targets, TARGETS)
+        for name in ("radii", "scales"):
+            values = getattr(self, name)
+            if not values or not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} is {values}, expected positive numbers; correct it")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class StudyConfig:
 
     Args:
         language: a preset, a language file (relative to the study's own), or what such a file would hold.
-        models: model name -> what differs for it from `train`.
+        models: name -> what differs for it from `train`; the name is that of a model, unless the key `model` gives it.
         train: training, for all models.
         seeds: training seeds; each is a run of its own.
         tasks: downstream tasks of the language.
@@ -100,7 +101,11 @@ class StudyConfig:
         probe: measurement of downstream accuracy.
         flatness: measurement of Tr(H).
         max_length: replaces the language's own.
+        enlarge_to: a model of which all others are parts; Tr(H) is then also that of each inside it.
+        form: figures and tables in a paper's form, beside the usual ones; see lab/paper.py.
+        published: numbers to compare with; see lab/published.py.
         workers: cells side by side, one thread each; all cores unless given.
+        question: what the study asks, in a sentence; its report begins with it.
     """
 
     language: Any
@@ -112,7 +117,11 @@ class StudyConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     flatness: FlatnessConfig = field(default_factory=FlatnessConfig)
     max_length: int | None = None
+    enlarge_to: str | None = None
+    form: list[str] = field(default_factory=list)
+    published: list[Any] = field(default_factory=list)
     workers: int | None = None
+    question: str | None = None
 
     @property
     def num_workers(self) -> int:
@@ -137,13 +146,15 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
-    known = {f.name: f.type for f in fields(kind)}
+    known: dict[str, Any] = {f.name: f.type for f in fields(kind)}
     for key, value in values.items():
         if key not in known:
             raise InputError(f"{where}: {unknown('key', key, known)}")
         if value is None and type(None) not in get_args(known[key]):
             raise InputError(f"{where}: {key} is 'None', expected a value; give it, or leave the key out")
-        if isinstance(value, Mapping) and hasattr(known[key], "__dataclass_fields__"):
+        if hasattr(known[key], "__dataclass_fields__") and not isinstance(value, known[key]):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{where}: {key} is '{value}', expected {KINDS['dict']}; correct it")
             _known_keys(known[key], value, f"{where}, {key}")
 
 
@@ -161,28 +172,60 @@ def plain(message: str) -> str:
     return message
 
 
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "tuple": "two numbers",
+    "tuple with 2 elements": "two numbers",
+    "bool": "true or false",
+    "str": "a text",
+    "list": "a list",
+    "dict": "a mapping of keys to values",
+    "NoneType": "null",
+    "list[int]": "a list of whole numbers",
+    "list[float]": "a list of numbers",
+}
+"""A type -> as people say it. All tuples that a setting can be are pairs of numbers."""
+
+
 def _kind(text: str) -> str:
-    """A type as people write it: "list of int or null"."""
-    text = re.sub(r"<class '(\w+)'>", r"\1", text).replace("NoneType", "null")
-    text = re.sub(r"list\[(\w+)\]", r"list of \1", text)
-    return "a list" if text == "list" else text.replace(", ", " or ")
+    """Types as people write them: "a whole number or null"."""
+    kinds = re.sub(r"<class '(\w+)'>", r"\1", text).split(", ")
+    return " or ".join(KINDS.get(kind, kind) for kind in kinds)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping. Raises InputError, naming the file, for anything else."""
+def read_yaml(path: Path, remedy: str = "correct the file") -> dict[str, Any]:
+    """A YAML mapping. Raises InputError, naming the file and what to do, for anything else."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); check the path") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+        raise InputError(f"{path}: not YAML: {error}; {remedy}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of keys to values")
+        given = "empty" if content is None else f"holds a {type(content).__name__}"
+        raise InputError(f"{path}: {given}, expected a mapping of keys to values; {remedy}")
     return content
 
 
 def load_study(source: str) -> StudyConfig:
-    """A study by its path, or by the name of one that ships with satlab ("demo")."""
+    """A study by its path, or by the name of one that ships with satlab ("demo").
+
+    With the key `extends`, the path or name of another one, its keys are that one's but for those it gives itself; of
+    train, evaluate, probe and flatness it may give single keys.
+    """
+    path, content = _study_file(source)
+    study = from_mapping(StudyConfig, content, str(path))
+    language = study.language
+    if isinstance(language, str):
+        language = _found(language, path.parent)
+    elif isinstance(language, Mapping) and isinstance(language.get("file"), str):
+        language = dict(language) | {"file": _found(language["file"], path.parent)}
+    return replace(study, language=language)
+
+
+def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
+    """The path of a study and all its keys, those of the one it extends included."""
     path = Path(source)
     if not path.is_file():
         shipped = sorted(p.stem for p in STUDIES.glob("*.yaml"))
@@ -191,13 +234,18 @@ def load_study(source: str) -> StudyConfig:
                 raise InputError(f"{path}: no such file, expected a study; check the path")
             raise unknown("study", source, shipped)
         path = STUDIES / f"{source}.yaml"
-    study = from_mapping(StudyConfig, read_yaml(path), str(path))
-    language = study.language
-    if isinstance(language, str):
-        language = _found(language, path.parent)
-    elif isinstance(language, Mapping) and isinstance(language.get("file"), str):
-        language = dict(language) | {"file": _found(language["file"], path.parent)}
-    return replace(study, language=language)
+    if path in within:
+        raise InputError(f"{path}: extends itself, expected another study; correct the key extends")
+    content = read_yaml(path)
+    if "extends" not in content:
+        return path, content
+    base = str(content.pop("extends"))
+    beside = path.parent / base
+    _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
+    for key in MERGED & content.keys() & inherited.keys():
+        if isinstance(content[key], Mapping):
+            content[key] = {**inherited[key], **content[key]}
+    return path, inherited | content
 
 
 def _found(name: str, folder: Path) -> str:

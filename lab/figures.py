@@ -1,6 +1,7 @@
 """The figures of a study, drawn from its recorded numbers alone; no model is loaded.
 
-Each figure is a PNG, a PDF and a CSV with the plotted numbers.
+Each figure is a PNG, a PDF and a CSV with the plotted numbers; correlation.csv says how flatness and accuracy go
+together.
 """
 
 import textwrap
@@ -19,10 +20,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ..errors import InputError
 from ..estimate import ONE_SIDED_95
-from .measure import BASELINES
-from .results import named, rows_in, runs_in, write_csv
+from .comparison import CORRELATIONS, correlations_of, in_words
+from .notices import said_of_versions
+from .points import baselines_of, ends_saturated, one_setting, points_of, recorded
+from .results import named, write_csv
 from .run import Run
 
 Row = dict[str, Any]
@@ -46,26 +48,21 @@ KEPT_APART = (
 def draw(folders: list[Path], out: Path) -> list[Path]:
     """All figures that the recorded rows allow, written to the directory; their paths.
 
-    Raises InputError where nothing has been recorded yet.
+    Raises InputError as `recorded` does.
     """
-    runs, rows = runs_in(folders), rows_in(folders)
-    rows = _one_setting([row for row in rows if row["value"] == row["value"]])
-    if not any(run.metrics for run in runs):
-        raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
-    if len({run.language.fingerprint() for run in runs}) > 1:
-        names = ", ".join(sorted({run.source for run in runs}))
-        raise InputError(f"the runs are on different languages ({names}), expected one; plot them apart")
-    jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs))]
-    points = _points(runs, rows)
+    runs, rows = recorded(folders)
+    rows = one_setting(rows)
+    unsaturated = {name for name, run in named(runs).items() if not ends_saturated(run, _of(name, rows))}
+    jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
+    points = points_of(runs, rows)
+    correlations = correlations_of(points)
     for task in sorted({row["task"] for row in rows if row["what"] == "probe"}):
-        mine = [point for point in points if point["task"] == task]
-        # Several runs may have measured the same baseline: one line of each.
-        baselines = [row for row in rows if row["method"] in BASELINES and row.get("task") == task]
-        lines = list({row["method"]: row for row in baselines}.values())
+        mine, lines = [point for point in points if point["task"] == task], baselines_of(rows, task)
         if mine:
-            jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines)))
+            jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines, unsaturated)))
         if any(point["trace"] is not None for point in mine):
-            jobs.append((f"flatness_vs_accuracy-{task}", partial(_flatness, mine, lines)))
+            found = "\n".join([*in_words(correlations, task), *said_of_versions(rows)])
+            jobs.append((f"flatness_vs_accuracy-{task}", partial(_flatness, mine, lines, unsaturated, found)))
     written = []
     out.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
@@ -76,16 +73,26 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
                 written.append(out / f"{name}{suffix}")
             plt.close(figure)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
+    if correlations:
+        write_csv(correlations, list(correlations[0]), out / CORRELATIONS)
     return written
 
 
-def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
+def _of(name: str, rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["run"] == name]
+
+
+def _marked(name: str, unsaturated: set[str]) -> str:
+    return f"{name} (not saturated)" if name in unsaturated else name
+
+
+def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     numbers = []
     for color, (name, run) in zip(_colors(len(runs)), named(runs).items(), strict=True):
         rows = run.metrics
         step, kl, error = (np.array([row[key] for row in rows]) for key in ("step", "kl", "kl_stderr"))
-        axes.plot(step, kl, color=color, label=name, linewidth=1.2)
+        axes.plot(step, kl, color=color, label=_marked(name, unsaturated), linewidth=1.2)
         axes.fill_between(
             step, kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error, color=color, alpha=0.25, linewidth=0
         )
@@ -100,54 +107,13 @@ def _kl(runs: list[Run]) -> tuple[Figure, list[Row]]:
     return figure, numbers
 
 
-def _points(runs: list[Run], rows: list[Row]) -> list[Row]:
-    """One point a checkpoint and task: accuracy, and where they were measured trace and KL, each with its error."""
-    points = []
-    for name, run in named(runs).items():
-        here = [row for row in rows if row["run"] == name]
-        kl = {row["step"]: row for row in run.metrics}
-        kl |= {row["step"]: _as_kl(row) for row in here if row["what"] == "kl"}
-        trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
-        for row in sorted((row for row in here if row["method"] == "linear"), key=lambda row: row["step"]):
-            step = row["step"]
-            point: Row = {"run": name, "model": run.model, "parameters": row.get("parameters"), "task": row["task"]}
-            point["step"] = step
-            point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
-            flat = trace.get(step, {})
-            point |= {"trace": flat.get("value"), "trace_stderr": flat.get("stderr"), "trace_n": flat.get("n")}
-            point |= {key: kl.get(step, {}).get(key) for key in ("kl", "kl_stderr")}
-            upper = None if point["kl"] is None else point["kl"] + ONE_SIDED_95 * point["kl_stderr"]
-            points.append(point | {"saturated": upper is not None and upper < run.config.threshold})
-    return points
-
-
-def _one_setting(rows: list[Row]) -> list[Row]:
-    """Of each kind of measurement the rows taken with one setting: measurements of different care make no curve.
-
-    It is the setting that covers the most checkpoints, or the later one of two that cover as many.
-    """
-    kinds: dict[Any, list[Row]] = {}
-    for row in rows:
-        kinds.setdefault((row["what"], row.get("task")), []).append(row)
-    kept = []
-    for group in kinds.values():
-        settings = [row["settings"] for row in group if row["method"] not in BASELINES] or [group[-1]["settings"]]
-        _, chosen = max(enumerate(settings), key=lambda item: (settings.count(item[1]), item[0]))
-        kept += [row for row in group if row["settings"] == chosen]
-    return kept
-
-
-def _as_kl(row: Row) -> Row:
-    return {"kl": row["value"], "kl_stderr": row["stderr"]}
-
-
-def _probe(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
+def _probe(points: list[Row], lines: list[Row], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     runs = list(dict.fromkeys(point["run"] for point in points))
     for color, run in zip(_colors(len(runs)), runs, strict=True):
         mine = [point for point in points if point["run"] == run]
         x, y, error = ([point[key] for point in mine] for key in ("step", "accuracy", "accuracy_stderr"))
-        axes.errorbar(x, y, error, color=color, label=run, linewidth=1.2, capsize=2)
+        axes.errorbar(x, y, error, color=color, label=_marked(run, unsaturated), linewidth=1.2, capsize=2)
         for point in mine:
             face = color if point["saturated"] else "white"
             axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
@@ -158,7 +124,7 @@ def _probe(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
     return figure, points
 
 
-def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
+def _flatness(points: list[Row], lines: list[Row], unsaturated: set[str], found: str) -> tuple[Figure, list[Row]]:
     points = [point for point in points if point["trace"] is not None]
     smallest_first = sorted(points, key=lambda point: point["parameters"] or 0)
     runs = list(dict.fromkeys(point["run"] for point in smallest_first))
@@ -183,7 +149,7 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
             offset, side = ((-5, -11), "right") if i == len(mine) - 2 else ((5, 5), "left")
             axes.annotate(f"{point['step']:,}", at, xytext=offset, textcoords="offset points", ha=side, fontsize=7)
         _baselines(axes, [line for line in lines if _near(line, points)])
-        axes.set_title(f"{run}\n{mine[0]['parameters']:,} parameters", fontsize=9)
+        axes.set_title(f"{_marked(run, unsaturated)}\n{mine[0]['parameters']:,} parameters", fontsize=9)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
         _trace_axis(axes, [point["trace"] for point in mine])
     for axes in grid.flat[len(runs) :]:
@@ -197,7 +163,9 @@ def _flatness(points: list[Row], lines: list[Row]) -> tuple[Figure, list[Row]]:
         scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
     )
     bar.ax.minorticks_off()
-    figure.supxlabel(textwrap.fill(KEPT_APART, int(15 * size[0])), fontsize=7)
+    wide = int(15 * size[0])
+    text = [textwrap.fill(part, wide) for part in (*found.splitlines(), KEPT_APART)]
+    figure.supxlabel("\n".join(text), fontsize=7)
     return figure, points
 
 

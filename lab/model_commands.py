@@ -21,7 +21,8 @@ WORDS, LENGTH = 200, 32
 def _models(parser: ArgumentParser) -> None:
     """List the published sizes of models and how many parameters they have: for a language, or a number of words.
 
-    Any other bert-LAYERSxWIDTH, bert-post-, gpt-, lstm- or lstm-residual-LAYERSxWIDTH can be trained as well.
+    gpt- and bert-post- take the same sizes as bert-. Any other bert-LAYERSxWIDTH, bert-post-, gpt-, lstm- or
+    lstm-residual-LAYERSxWIDTH can be trained as well.
     """
     words = f"number of words, {WORDS} unless a language is given"
     length = f"longest sentence, which sets the number of positions; {LENGTH} unless a language is given"
@@ -58,7 +59,9 @@ def _widen(parser: ArgumentParser) -> None:
     """
     parser.add_argument("run", type=str, help="directory made by satlab train")
     parser.add_argument("--to", type=str, required=True, help="the larger model, for example bert-6x320")
-    parser.add_argument("--out", type=str, required=True, help="new or empty directory for the larger one, a run that can be measured")
+    parser.add_argument(
+        "--out", type=str, required=True, help="new or empty directory for the larger one, a run that can be measured"
+    )
     parser.add_argument("--step", type=int | None, default=None, help="a checkpoint's; the last unless given")
     filling = "what added layers are filled with: zero, or initial (as in a new model, outgoing weights zero)"
     parser.add_argument("--added", type=str, default=ADDED[0], help=filling)

@@ -1,5 +1,6 @@
 """How far a command is: a bar on a terminal; of training, elsewhere, a line for each row of metrics."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,12 +21,22 @@ tqdm.monitor_interval = 0
 
 @contextmanager
 def progress_bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Any]:
-    """A progress bar on a terminal, nothing where stderr is piped."""
-    hidden = not shown or not sys.stderr.isatty()
+    """A progress bar on a terminal, nothing where stderr is piped, or where the terminal has no size to draw it in."""
+    hidden = not shown or not _has_room()
     with tqdm(total=total, unit=f" {unit}", disable=hidden, dynamic_ncols=True) as bar:
         if bar.disable:
             bar.n = 0
         yield bar
+
+
+def _has_room() -> bool:
+    """Whether stderr is a terminal; one of 0 rows or columns, as `script` and containers make them, shows no bar."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        return 0 not in os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return True
 
 
 class TrainingProgress:

@@ -36,6 +36,8 @@ COLUMNS: dict[str, pa.DataType] = {
     "settings": pa.string(),
     "seconds": pa.float64(),
     "satlab": pa.string(),
+    "layer": pa.int64(),
+    "position": pa.int64(),
 }
 
 

@@ -7,6 +7,7 @@ RUN/checkpoints/     see train/checkpoint.py
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -27,11 +28,16 @@ from ..generators.tasks import find_task
 from ..models import build_model
 from ..models.masking import check_masking, default_masking
 from ..train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
+from ..train.checkpoint import read_state
 from ..train.sharding import blocks_of
 from ..train.world import World
 from .config import from_mapping, read_yaml
+from .room import check_model_room, check_sentences_room
 
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
+
+PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
+"""What to do about a config.yaml that is damaged."""
 
 WIDENED = "widened"
 """The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
@@ -73,7 +79,7 @@ def load_run(folder: Path) -> Run:
     """The run in a directory. Raises InputError where there is none."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
-    content = read_yaml(folder / CONFIG)
+    content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
         config = from_mapping(TrainConfig, dict(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
@@ -94,17 +100,20 @@ def check_run(
 ) -> tuple[Language, dict[str, Any]]:
     """The language and the config.yaml of such a run. Writes nothing.
 
-    Raises InputError for a language, model or setting that does not exist, for a corpus that is unfinished or not of its
-    language, and where the directory holds another run or something else.
+    Raises InputError for a language, model or setting that does not exist, for sizes that this machine's memory cannot
+    hold, for a corpus that is unfinished or not of its language, and where the directory holds another run or something
+    else.
     """
     language = load_language(source, max_length)
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
+    check_model_room(model, language, config)
     built = build_model(model, language, config.seed, config.dropout)
     if config.sharding == "fsdp":
         blocks_of(built)
     config = replace(config, masking=config.masking or default_masking(model))
     check_masking(built, str(config.masking))
+    check_sentences_room(language, config)
     if config.adversary_task is not None:
         find_task(language, config.adversary_task)
     wanted = {
@@ -144,7 +153,7 @@ def create_run(
     language, wanted = check_run(folder, source, model, config, max_length)
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
-        config = replace(config, masking=config.masking or "one")
+        config = replace(config, masking=config.masking or default_masking(model))
         return Run(folder, wanted["language"], model, config, language, corpus)
     if not _occupied(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +176,7 @@ def _occupied(folder: Path) -> bool:
 def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
-    there = read_yaml(folder / CONFIG)
+    there = read_yaml(folder / CONFIG, PUT_BACK)
     if WIDENED in there:
         raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
     for key in ("max_length", "language_fingerprint", "model"):
@@ -234,7 +243,12 @@ def _forget_after_last_checkpoint(run: Run) -> None:
     """Rows that a killed run wrote after its last checkpoint will be written again."""
     found = checkpoints(run.folder, kept_only=False)
     last = found[-1][0] if found else 0
+    if found and (read_state(found[-1][1]) or {}).get("row_due"):
+        last -= 1
     rows = run.metrics
+    first = min(run.config.kept_steps + run.config.evaluation_steps[:1])
+    if not rows and first <= last and not (read_state(found[-1][1]) or {}).get("finished"):
+        warnings.warn(f"{run.folder / METRICS}: missing, its rows up to step {last} are gone", stacklevel=2)
     kept = [row for row in rows if row["step"] <= last]
     if len(kept) < len(rows):
         write_atomic(run.folder / METRICS, "".join(json.dumps(row) + "\n" for row in kept))

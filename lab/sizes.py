@@ -8,6 +8,11 @@ from ..models.ladder import BERT_ROWS, Size, count_parameters, ladder
 
 KINDS = ("bert", "lstm", "lstm-residual")
 
+OTHERS = (
+    "gpt-LAYERSxWIDTH and bert-post-LAYERSxWIDTH take the same sizes as bert-; any kind can be trained at other ones."
+)
+"""What the table leaves out."""
+
 COLUMNS = {
     "name": "name",
     "where": "Liu et al.",
@@ -59,7 +64,7 @@ def as_table(rows: list[Row]) -> str:
     tail = "* d-inter is 4 x width; published: " + ", ".join(
         f"{row['published_inner']:,} ({row['name']})" for row in rows if _changed(row)
     )
-    return "\n".join([head, "", *texts, "", tail])
+    return "\n".join([head, "", *texts, "", tail, OTHERS])
 
 
 def _changed(row: Row) -> bool:

@@ -4,10 +4,12 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,9 +17,10 @@ from ..disk import write_atomic
 from ..errors import DivergedError, InputError, StoppedError
 from ..generators import load_language
 from ..generators.tasks import find_task
+from ..models.widen import check_larger
 from ..train import TrainConfig, checkpoints
 from ..train.checkpoint import read_state
-from .cells import Cell, baselines, measurements, train_cell, training
+from .cells import Cell, baselines, cells_a_checkpoint, measurements, train_cell, training
 from .config import StudyConfig, at_least, from_mapping
 from .interrupt import StopRequest
 from .measure import check_method
@@ -27,6 +30,12 @@ from .run import Run, check_run, create_run
 
 FAILED = "failed: "
 """How the message of a cell that ended with an error begins."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Of a model in a study: it becomes a directory."""
+
+RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
+"""Directory, language, model, training, max_length."""
 
 MOST_NAMED = 4
 """Unfinished runs that a message names."""
@@ -38,10 +47,7 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
     Raises InputError for a language, model, task, method or setting that does not exist, and where out holds something
     else.
     """
-    grid = [
-        (run_folder(out, model, config.seed), study.language, model, config, study.max_length)
-        for model, config in check_study(study, out)
-    ]
+    grid = [how for _, how in check_study(study, out)]
     for how in grid:
         check_run(*how)
     out.mkdir(parents=True, exist_ok=True)
@@ -49,8 +55,8 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
     return [create_run(*how) for how in grid]
 
 
-def check_study(study: StudyConfig, out: Path) -> list[tuple[str, TrainConfig]]:
-    """The models with their training, by model and seed. Raises InputError as `prepare` does, but for what a run checks."""
+def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
+    """(key of `models`, what `create_run` is told) by model and seed. Raises InputError as `prepare`, but for what a run checks."""
     if out.exists() and (not out.is_dir() or (_visible(out) and not (out / STUDY_FILE).is_file())):
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
@@ -64,7 +70,25 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, TrainConfig]]:
     for task in study.tasks:
         find_task(language, task)
     check_method(study.flatness.method)
-    return [(model, train_config(study, model, seed)) for model in study.models for seed in study.seeds]
+    for name in study.models:
+        if not NAME.fullmatch(name):
+            raise InputError(f"study, model {name}: expected a name of letters, digits, '-', '_' and '.'; rename it")
+        if study.enlarge_to is not None:
+            check_larger(model_of(study, name), study.enlarge_to)
+    return [
+        (
+            name,
+            (
+                run_folder(out, name, seed),
+                study.language,
+                model_of(study, name),
+                train_config(study, name, seed),
+                study.max_length,
+            ),
+        )
+        for name in study.models
+        for seed in study.seeds
+    ]
 
 
 def _visible(out: Path) -> bool:
@@ -77,14 +101,26 @@ def as_yaml(study: StudyConfig) -> str:
     return yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False)
 
 
+def changes_of(study: StudyConfig, name: str) -> dict[str, Any]:
+    """What a key of `models` changes."""
+    changes = study.models[name] or {}
+    if not isinstance(changes, Mapping):
+        raise InputError(f"study, model {name}: is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it")
+    return dict(changes)
+
+
+def model_of(study: StudyConfig, name: str) -> str:
+    """The model that a key of `models` stands for: itself, or what is under its key `model`."""
+    return str(changes_of(study, name).get("model", name))
+
+
 def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
     """The study's training with what the model changes of it."""
-    changes = study.models[model] or {}
-    if not isinstance(changes, Mapping):
-        raise InputError(f"study, model {model}: is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it")
+    changes = changes_of(study, model)
+    changes.pop("model", None)
     if "seed" in changes:
         raise InputError(f"study, model {model}: has a seed of its own, expected the study's seeds; list it there")
-    values = asdict(study.train) | dict(changes) | {"seed": seed}
+    values = asdict(study.train) | changes | {"seed": seed}
     return from_mapping(TrainConfig, values, f"study, model {model}")
 
 
@@ -110,7 +146,7 @@ def _run(study: StudyConfig, out: Path, report: Callable[[str, int, int], None],
     runs = prepare(study, out)
     todo = [*training(runs), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
-    planned = {run.folder: len(run.config.kept_steps) * (2 + len(study.tasks)) for run in runs}
+    planned = {run.folder: len(run.config.kept_steps) * cells_a_checkpoint(study) for run in runs}
     planned[out] = len(todo)
     failures, done = [], 0
     with StopRequest() as stop:

@@ -7,23 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 from jsonargparse import ArgumentParser, Namespace
 
 from ..cluster import check_tasks
 from ..errors import InputError
 from ..workers import check_workers
-from . import figures
+from . import figures, paper
 from .array import cells_of, run_cell
-from .config import load_study
+from .config import StudyConfig, load_study
+from .points import one_setting
 from .pools import check_engine
 from .progress import progress_bar
+from .published import compare, read_published, write_comparison
+from .report import REPORT, write_report
+from .report_commands import warn
+from .results import rows_in, runs_in
 from .study import run_study
+from .wide import wide_rows
 
 Report = Callable[[str, int, int], None]
 
 
 def _study(parser: ArgumentParser) -> None:
-    """Train and measure a grid of models side by side, then draw the figures.
+    """Train and measure a grid of models side by side, then draw the figures and write the report.
 
     With --cell a batch system's array job does one cell, on whichever machine; the same command without it then does what
     is left, and gathers all.
@@ -42,6 +49,8 @@ def _study(parser: ArgumentParser) -> None:
 def study(given: Namespace) -> int:
     config, out = load_study(given.study), Path(given.out)
     check_engine(given.engine)
+    paper.check_forms(config.form)
+    read_published(config.published, config.models, config.tasks)
     if given.cells:
         for cell in cells_of(config):
             _print(cell)
@@ -57,7 +66,7 @@ def study(given: Namespace) -> int:
         config = replace(config, workers=given.workers)
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, _reporting(bar), given.engine)
-    return _conclude(given.out, out, failures)
+    return _conclude(config, given.out, out, failures)
 
 
 def _reporting(bar: Any) -> Report:
@@ -74,17 +83,30 @@ def _reporting(bar: Any) -> Report:
     return report
 
 
-def _conclude(name: str, out: Path, failures: list[str]) -> int:
-    for failure in failures:
-        print(f"satlab: {failure}", file=sys.stderr)
+def _conclude(config: StudyConfig, name: str, out: Path, failures: list[str]) -> int:
     try:
-        written = figures.draw([out], out / "figures")
+        written = figures.draw([out], out / "figures") + _paper(config, out)
+        page = str(out / REPORT)
+        warn(write_report([out], out / REPORT)["notices"])
     except InputError:
         if not failures:
             raise
-        written = []
-    _print({"study": name, "results": str(out / "results.csv"), "figures": [str(path) for path in written]})
+        written, page = [], None
+    for failure in failures:
+        print(f"satlab: {failure}", file=sys.stderr)
+    found = {"results": str(out / "results.csv"), "figures": [str(path) for path in written], "report": page}
+    _print({"study": name} | found)
     return 1 if failures else 0
+
+
+def _paper(config: StudyConfig, out: Path) -> list[Path]:
+    """What the study is to show in the form of a paper, and its numbers beside the published ones."""
+    rows = one_setting(rows_in([out]))
+    wide, folder = wide_rows(runs_in([out]), rows), out / "figures"
+    with plt.rc_context(figures.STYLE):
+        written = paper.draw_forms(config.form, wide, rows, config.tasks, folder)
+    published = read_published(config.published, config.models, config.tasks)
+    return written + (write_comparison(compare(published, wide, rows), folder) if published else [])
 
 
 def _print(row: dict[str, Any]) -> None:

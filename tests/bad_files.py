@@ -54,6 +54,7 @@ FILES = {
     "schedule.yaml": "schedule: cosin\n",
     "broken.yaml": "lr: [1\n",
     "other/notes.txt": "mine\n",
+    "empty/config.yaml": "",
 }
 
 
@@ -63,6 +64,7 @@ def studies():
         "key": {"modles": {}},
         "train": {"train": {"lrr": 1}},
         "lr": {"train": {"lr": "abc"}},
+        "number-train": {"train": 3},
         "checkpoints": {"train": {"checkpoints": [-1]}},
         "masking": {"train": {"masking": "two"}},
         "list": {"models": ["bert-1x8"]},

@@ -13,6 +13,7 @@ import pytest
 import torch
 from bad_files import SMALL, listing, save_chain, write_files
 
+from satlab import memory
 from satlab.lab import cli, run
 
 TRAIN = f"train demo-hmm --out new --steps 2 {SMALL}"
@@ -96,7 +97,7 @@ COMMANDS = [
     ("generate demo-hmm --out new", ["sentences", "missing"]),
     ("generate demo-hmm --sentences 0 --out new", ["0 sentences", "at least 1"]),
     ("generate demo-hmm --sentences -3 --out new", ["-3 sentences", "at least 1"]),
-    ("generate demo-hmm --sentences ten --out new", ["sentences", "ten", "expected int"]),
+    ("generate demo-hmm --sentences ten --out new", ["sentences", "ten", "expected a whole number"]),
     ("generate demo-hmm --sentence 5 --out new", ["unknown option '--sentence'", "did you mean '--sentences'"]),
     ("generate demo-hmm more --sentences 5 --out new", ["unknown argument 'more'"]),
     ("generate demo-hmm --sentences 5 --out good.txt", ["good.txt", "expected a new or empty directory"]),
@@ -112,7 +113,7 @@ COMMANDS = [
     ("floor demo-hmm --masking bernoulli:2", ["bernoulli:2", "0 < p <= 1"]),
     ("floor demo-hmm --masking bernoulli:0.0001 --sentences 2", ["bernoulli:0.0001"]),
     (f"{TRAIN} --steps 0", ["steps is 0", "at least 1"]),
-    (f"{TRAIN} --lr abc", ["lr is 'abc'", "expected float"]),
+    (f"{TRAIN} --lr abc", ["lr is 'abc'", "expected a number"]),
     (f"{TRAIN} --lr -1", ["lr is -1", "positive"]),
     (f"{TRAIN} --lr nan", ["lr is", "nan"]),
     (f"{TRAIN} --lrr 1", ["unknown option '--lrr'", "did you mean '--lr'"]),
@@ -132,9 +133,26 @@ COMMANDS = [
     (f"{TRAIN} --model bert", ["model 'bert'", "bert-2x64"]),
     (f"{TRAIN} --model bert-2x100", ["bert-2x100", "bert-2x128"]),
     (f"{TRAIN} --model lookup", ["lookup", "nothing to train"]),
-    (f"{TRAIN} --max_length six", ["max_length is 'six'", "expected int"]),
+    (f"{TRAIN} --max_length six", ["max_length is 'six'", "expected a whole number"]),
+    (f"{TRAIN} --betas abc", ["betas is 'abc'", "expected two numbers"]),
+    (f"{TRAIN} --betas [1,2,3]", ["betas is '[1, 2, 3]'", "expected two numbers"]),
+    (f"{TRAIN} --compile 3", ["compile is '3'", "expected true or false"]),
+    (f"{TRAIN} --adversary_strength x", ["adversary_strength is 'x'", "expected a number or null"]),
+    (f"train demo-hmm --steps 2 {SMALL}", ["satlab: --out missing", "see satlab train --help"]),
+    (f"train --out new --steps 2 {SMALL}", ["satlab: LANGUAGE missing", "see satlab train --help"]),
+    (f"{TRAIN} --threads 100000", ["threads is 100000", "at most 1024"]),
+    (f"{TRAIN} --batch_size 1000000000000", ["batch_size is 1000000000000", "58.2 TiB", "GiB there are here"]),
+    (f"{TRAIN} --batch_size 1{'0' * 400}", ["batch_size is 1000", "10^401 bytes", "GiB there are here"]),
+    (f"{TRAIN} --evaluation_sentences 1000000000000", ["evaluation_sentences is 1000000000000", "131 TiB"]),
+    (f"{TRAIN} --model bert-2x6400000", ["983,040,320,000,010 parameters", "3.49 PiB", "GiB there are here"]),
+    (f"{TRAIN} --model bert-99999999x64", ["4,998,399,951,562 parameters", "18.2 TiB", "GiB there are here"]),
+    (f"{TRAIN} --model lstm-1001x1", ["lstm-1001x1", "1001 layers", "at most 1000"]),
+    (f"{TRAIN} --model bert-{'9' * 5000}x64", ["model 'bert-9999", "expected bert-LAYERSxWIDTH"]),
+    ("widen run --to bert-2x6400000 --out new", ["bert-2x6400000", "PiB"]),
+    ("widen run --to bert-2x640000000000000001 --out new", ["cannot be enlarged", "bert-2x640000000000000000"]),
+    ("train demo-hmm --out empty", ["config.yaml: empty", "expected a mapping", "put back what satlab train wrote"]),
     (f"{TRAIN} --config nowhere.yaml", ["nowhere.yaml"]),
-    (f"{TRAIN} --config lr.yaml", ["lr is 'abc'", "expected float"]),
+    (f"{TRAIN} --config lr.yaml", ["lr is 'abc'", "expected a number"]),
     (f"{TRAIN} --config null.yaml", ["null.yaml", "lr", "expected"]),
     (f"{TRAIN} --config lrr.yaml", ["unknown key 'lrr'", "did you mean 'lr'"]),
     (f"train demo-hmm --out new {SMALL} --config steps.yaml", ["steps is -1", "at least 1"]),
@@ -157,8 +175,9 @@ MEASUREMENTS = [
     ("evaluate good.txt", ["good.txt", "no run here"]),
     ("evaluate study", ["study", "no run here"]),
     ("evaluate untrained", ["untrained", "no checkpoint yet"]),
+    ("evaluate empty", ["config.yaml: empty", "expected a mapping", "put back what satlab train wrote"]),
     ("evaluate run --step 77", ["run", "no checkpoint of step 77", "[2]"]),
-    ("evaluate run --step two", ["step is 'two'", "expected int"]),
+    ("evaluate run --step two", ["step is 'two'", "expected a whole number"]),
     ("evaluate run --sentences 0", ["sentences", "0", "at least 2"]),
     ("evaluate run --sentences 1", ["sentences", "1", "at least 2"]),
     ("evaluate run --sentences -1", ["sentences", "-1", "at least 2"]),
@@ -199,17 +218,18 @@ STUDIES = [
     (study("key"), ["study-key.yaml", "unknown key 'modles'", "did you mean 'models'"]),
     (study("lacks"), ["study-lacks.yaml", "models", "missing"]),
     (study("train"), ["study-train.yaml", "train", "unknown key 'lrr'", "did you mean 'lr'"]),
-    (study("lr"), ["study-lr.yaml", "lr is 'abc'", "expected float"]),
+    (study("number-train"), ["study-number-train.yaml", "train is '3'", "expected a mapping of keys"]),
+    (study("lr"), ["study-lr.yaml", "lr is 'abc'", "expected a number"]),
     (study("checkpoints"), ["checkpoints are [-1]"]),
     (study("masking"), ["masking 'two'"]),
-    (study("list"), ["study-list.yaml", "models is", "expected dict"]),
+    (study("list"), ["study-list.yaml", "models is", "expected a mapping of keys to values"]),
     (study("model"), ["unknown model 'bort'", "did you mean 'bert'"]),
     (study("number"), ["bert-1x8", "3", "expected"]),
     (study("modelkey"), ["bert-1x8", "unknown key 'lrr'", "did you mean 'lr'"]),
     (study("none"), ["no models"]),
     (study("task"), ["unknown task 'A'", "state-1"]),
     (study("tasks"), ["study-tasks.yaml", "tasks is 'state-1'", "list"]),
-    (study("seeds"), ["study-seeds.yaml", "seeds", "expected int"]),
+    (study("seeds"), ["study-seeds.yaml", "seeds", "expected a whole number"]),
     (study("method"), ["flatness method", "did you mean 'sampled-gradient'"]),
     (study("contexts"), ["contexts", "-1"]),
     (study("evaluate"), ["sentences", "-1"]),
@@ -218,7 +238,7 @@ STUDIES = [
     ("study study-workers.yaml --out new", ["workers", "-1", "at least 1"]),
     ("study study-good.yaml --out new --workers 0", ["0 workers", "expected 1 to"]),
     ("study study-good.yaml --out new --workers -1", ["-1 workers", "expected 1 to"]),
-    ("study study-good.yaml --out new --workers two", ["workers is 'two'", "expected int"]),
+    ("study study-good.yaml --out new --workers two", ["workers is 'two'", "expected a whole number"]),
     (study("good", "other"), ["other", "holds something else"]),
     (study("good", "run"), ["run", "holds something else"]),
     (study("good", "good.txt"), ["good.txt", "holds something else"]),
@@ -245,6 +265,7 @@ def check_refused(status, out, err, fragments):
 @pytest.mark.parametrize(("line", "fragments"), ROWS, ids=[line or "nothing" for line, _ in ROWS])
 def test_bad_input(line, fragments, place, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(memory, "machine_memory", lambda: 16 * 2**30)
     before = listing(place)
     status = cli.run(shlex.split(line))
     captured = capsys.readouterr()
@@ -297,3 +318,48 @@ def test_a_full_disk_is_one_line(place, capsys, monkeypatch):
     assert captured.err.startswith("satlab: new/config.yaml: No space left on device")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 72.8 TiB for an array"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 40 bytes."),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(error, place, capsys, monkeypatch):
+    def greedy(*_):
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], greedy))
+    assert cli.run(["verify", "corpus"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("satlab: not enough memory")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_allocator_says_what_is_looked_for(place, capsys):
+    assert cli.run(["evaluate", "run", "--sentences", "10000000000000"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("satlab: not enough memory (")
+    assert (captured.err.count("\n"), captured.out) == (1, "")
+
+
+def test_an_error_of_satlab_itself_is_not_hidden(place, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], broken))
+    with pytest.raises(RuntimeError, match="a defect"):
+        cli.run(["verify", "corpus"])
+
+
+def test_checkpoints_beyond_the_last_step_are_named(place, capsys):
+    assert cli.run(shlex.split(f"{TRAIN} --checkpoints [900,1,500]")) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "checkpoints" in line]
+    assert line == "satlab: warning: checkpoints [500, 900] lie beyond the 2 steps and are left out"
+    assert sorted(path.name for path in (place / "new/checkpoints").iterdir()) == ["step-00000001", "step-00000002"]

@@ -36,6 +36,8 @@ LINES = [
     "study demo --out {bad}",
     "plot {bad}",
     "plot {bad}/new",
+    "report {bad}",
+    "report {bad}/new",
 ]
 
 

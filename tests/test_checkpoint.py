@@ -62,8 +62,6 @@ def stopped(tmp_path_factory):
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("file", FILES)
 def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(stopped, whole, tmp_path, capsys, file, how):
-    if (file, how) == ("SHA256SUMS", "missing"):
-        pytest.skip("a checkpoint without digests is taken as it is")
     folder = tmp_path / "r"
     shutil.copytree(stopped, folder)
     damage(folder / "checkpoints" / "step-00000013" / file, how)
@@ -117,6 +115,52 @@ def test_half_a_line_at_the_end_of_the_metrics_is_no_matter(stopped, whole, tmp_
         file.write('{"step": 14, "loss": 0.')
     assert go_on(folder, capsys) == []
     assert outcome(folder) == whole
+
+
+def test_a_missing_file_of_digests_beside_damage_does_not_matter_twice(stopped, whole, tmp_path, capsys):
+    folder = tmp_path / "r"
+    shutil.copytree(stopped, folder)
+    damage(folder / "checkpoints" / "step-00000013" / "SHA256SUMS", "missing")
+    damage(folder / "checkpoints" / "step-00000013" / "optimizer.safetensors", "half")
+    (line,) = go_on(folder, capsys)
+    assert line.endswith("step-00000013/SHA256SUMS: missing; training goes on from step 12")
+    assert outcome(folder) == whole
+
+
+# ---- metrics that are gone
+
+
+def test_an_unfinished_run_goes_on_without_its_metrics_and_says_so(stopped, whole, tmp_path, capsys):
+    folder = tmp_path / "r"
+    shutil.copytree(stopped, folder)
+    (folder / "metrics.jsonl").unlink()
+    warning = f"satlab: warning: {folder}/metrics.jsonl: missing, its rows up to step 13 are gone"
+    assert go_on(folder, capsys) == [warning]
+    files, rows = outcome(folder)
+    assert (files, rows) == (whole[0], [row for row in whole[1] if row["step"] > 13])
+    assert go_on(folder, capsys) == []
+
+
+def test_a_run_that_was_stopped_before_its_first_row_has_lost_none(tmp_path, monkeypatch, capsys):
+    assert run_stopped_at(2, tmp_path / "r", monkeypatch) == 128 + signal.SIGTERM
+    assert not (tmp_path / "r" / "metrics.jsonl").exists()
+    assert go_on(tmp_path / "r", capsys) == []
+
+
+@pytest.mark.parametrize("left", [None, b"", 100], ids=["missing", "empty", "cut"])
+def test_a_finished_run_without_its_last_row_is_one_line(whole, tmp_path, capsys, left):
+    folder = tmp_path / "r"
+    assert cli.run(command(SHORT, folder)) == 0
+    file = folder / "metrics.jsonl"
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(left if isinstance(left, bytes) else file.read_bytes()[:-left])
+    capsys.readouterr()
+    assert cli.run(command(SHORT, folder)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"satlab: {file}: the row of step 14 is missing")
+    assert (captured.err.count("\n"), captured.out) == (1, "")
 
 
 # ---- one checkpoint
@@ -180,11 +224,13 @@ def test_every_bit_counts(saved):
     assert checkpoint.damage(saved) is None
 
 
-def test_a_checkpoint_without_digests_is_taken_as_it_is(saved):
+def test_a_checkpoint_without_digests_is_not_gone_on_from_but_measured(saved):
     (saved / "SHA256SUMS").unlink()
-    assert checkpoint.damage(saved) is None
+    assert checkpoint.damage(saved) == "SHA256SUMS: missing"
+    assert same_weights(load_model(saved).state_dict(), model_and_optimizer()[0].state_dict())
     model, optimizer = model_and_optimizer()
-    assert checkpoint.restore(saved.parent.parent, model, optimizer) == state(7)
+    with pytest.warns(UserWarning, match="SHA256SUMS: missing; training begins again at step 0"):
+        assert checkpoint.restore(saved.parent.parent, model, optimizer) is None
 
 
 def test_a_checkpoint_under_another_steps_name_is_none(saved):

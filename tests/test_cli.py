@@ -46,6 +46,7 @@ COMMANDS = [
     "export",
     "study",
     "plot",
+    "report",
 ]
 
 
@@ -155,7 +156,8 @@ def test_measurements_are_taken_once(satlab, run_copy, line, monkeypatch):
     assert {row["step"] for row in rows} - {None} == {3, 6}
     assert load_run(folder).results == rows
     before = files(folder)
-    for name in ("load_model", "kl_to_truth", "linear_probe", "majority_class", "hessian_trace", "build_model"):
+    readers = ("linear_probe", "linear_probes", "fine_tune", "majority_class", "Measurement")
+    for name in ("load_model", "kl_to_truth", "build_model", *readers):
         monkeypatch.setattr(measure, name, None)
     assert satlab(line)[0] == rows
     assert files(folder) == before

@@ -70,8 +70,9 @@ def test_the_table_has_a_line_for_each_size(satlab):
     assert out.startswith("Parameters for 200 words and sentences of at most 32;")
     assert ["bert-1x64", "Table", "3", "1", "64", "1", "256", "65,416", "50,312", "2,036,151"] in lines
     assert ["bert-6x320", "Table", "4", "6", "320", "5", "*1,280", "7,474,120", "7,398,600", "17,206,519"] in lines
-    assert lines[-1][0] == "*"
-    assert "1,024 (bert-6x320), 2,048 (bert-7x384)" in out.splitlines()[-1]
+    assert lines[-2][0] == "*"
+    assert "1,024 (bert-6x320), 2,048 (bert-7x384)" in out.splitlines()[-2]
+    assert out.splitlines()[-1].startswith("gpt-LAYERSxWIDTH and bert-post-LAYERSxWIDTH take the same sizes as bert-")
     printed = [line[0] for line in lines if line and line[0].startswith(("bert-", "lstm-"))]
     assert printed == [row["name"] for row in rows(satlab("models --json")[0])]
     assert len(set(printed)) == 14 + 5 + 5

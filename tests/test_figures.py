@@ -1,20 +1,16 @@
 """Figures from recorded numbers alone: the CSV beside each holds what is plotted, and gaps in the record are no obstacle."""
 
 import csv
-import json
 import math
 
 import matplotlib.image
 import pytest
+from recorded import CONFIG, STEPS, make_run, result, results
 
 from satlab.errors import InputError
 from satlab.lab import cli, figures, measure
 from satlab.lab.run import create_run
 from satlab.models import build
-from satlab.train import TrainConfig
-
-CONFIG = TrainConfig(steps=40, batch_size=8, evaluation_sentences=50, threshold=0.05)
-STEPS = (10, 20, 40)
 
 
 @pytest.fixture(autouse=True)
@@ -26,40 +22,6 @@ def no_model(monkeypatch):
     monkeypatch.setattr(build, "load_model", refuse)
 
 
-def metrics(step, kl):
-    row = {"step": step, "loss": 2.0, "kl": kl, "kl_stderr": 0.01, "kl_upper95": kl + 0.0164, "floor": 1.5}
-    return row | {"floor_stderr": 0.1, "n": 50, "lr": 0.1, "saturated": kl < 0.03, "tokens_per_second": 9.0}
-
-
-def result(model, step, what, value, stderr=0.01, **more):
-    row = {"model": model, "seed": 0, "step": step, "what": what, "method": None, "value": value, "stderr": stderr}
-    return row | {"n": 3, "unit": "", "settings": "{}", "seconds": 1.0, "satlab": "0.1.0", "parameters": 1234} | more
-
-
-def results(model, task="state-4"):
-    """A recorded run: per step a KL, a trace with its blocks and a probe, and the three baselines."""
-    rows = []
-    for i, step in enumerate(STEPS):
-        rows.append(result(model, step, "kl", 0.5 / (i + 1) ** 3, method="exact-truth"))
-        for block, value in (("total", 100.0 * (i + 1)), ("weight", 60.0 * (i + 1)), ("bias", 40.0 * (i + 1))):
-            rows.append(result(model, step, "hessian_trace", value, 2.5, method="sampled-gradient", block=block))
-        rows.append(result(model, step, "probe", 0.5 + 0.1 * i, 0.02, method="linear", task=task))
-    for method, value in (("majority", 0.3), ("lookup", 0.6), ("bayes", 0.75)):
-        rows.append(result(None, None, "probe", value, method=method, task=task))
-    return rows
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def make_run(folder, model="bert-1x8", rows=None, kl=(0.5, 0.1, 0.02)):
-    create_run(folder, "demo-hmm", model, CONFIG)
-    write_lines(folder / "metrics.jsonl", [metrics(step, k) for step, k in zip(STEPS, kl, strict=True)])
-    write_lines(folder / "results.jsonl", results(model) if rows is None else rows)
-    return folder
-
-
 def table(path):
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -67,10 +29,9 @@ def table(path):
 
 def drawn(folder):
     """Names of the figures, each checked to be a PNG that can be read, a PDF and a CSV."""
-    names = sorted(path.stem for path in folder.glob("*.csv"))
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f"{n}.{s}" for n in names for s in ("csv", "png", "pdf")
-    )
+    files = {path.name for path in folder.iterdir()} - {"correlation.csv"}
+    names = sorted(name.removesuffix(".csv") for name in files if name.endswith(".csv"))
+    assert sorted(files) == sorted(f"{n}.{s}" for n in names for s in ("csv", "png", "pdf"))
     for name in names:
         picture = matplotlib.image.imread(folder / f"{name}.png")
         assert picture.shape[0] > 200

@@ -191,7 +191,7 @@ def test_nothing_but_traces(bank):
         ("induce bank.mrg", ["out", "missing"]),
         ("induce bank.mrg --out g.pcfg --min_count 0", ["min_count is 0", "at least 1"]),
         ("induce bank.mrg --out g.pcfg --horizontal_markov -1", ["horizontal_markov is -1", "at least 0"]),
-        ("induce bank.mrg --out g.pcfg --vertical-markov x", ["vertical_markov is 'x'", "expected int"]),
+        ("induce bank.mrg --out g.pcfg --vertical-markov x", ["vertical_markov is 'x'", "expected a whole number"]),
         ("induce bank.mrg --out g.pcfg --strip", ["unknown option '--strip'", "--strip-functions"]),
         ("induce quotes.mrg --out g.pcfg", ["cannot be written", "rename it"]),
     ],

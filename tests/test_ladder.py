@@ -10,6 +10,7 @@ from networks import grammar_language
 from satlab.errors import InputError
 from satlab.models import build_model
 from satlab.models.build import make_model
+from satlab.models.count import count_of
 from satlab.models.ladder import BERT_ROWS, Size, count_parameters, ladder, nearest
 from satlab.models.widen import check_larger
 
@@ -101,6 +102,16 @@ def test_counts_are_those_of_the_built_model(name):
     positions = 0 if name.startswith("lstm") else (T + 1) * d
     assert count.embeddings == (V + 3) * d + positions
     assert count.without_embeddings == count.total - count.embeddings
+
+
+@pytest.mark.parametrize("kind", ["bert", "bert-post", "gpt", "lstm", "lstm-residual"])
+@pytest.mark.parametrize(("layers", "width", "words", "length"), [(1, 1, 1, 1), (2, 8, 30, 5), (3, 128, 7, 40)])
+def test_the_formula_is_what_is_built(kind, layers, width, words, length):
+    model = meta(f"{kind}-{layers}x{width}", words, length)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    read = {name for name in sizes if model.parameter_block(name) in ("embedding", "position")}
+    count = count_of(kind, layers, width, words, length)
+    assert (count.total, count.embeddings) == (sum(sizes.values()), sum(sizes[name] for name in read))
 
 
 def layer_size(kind, layers, d):

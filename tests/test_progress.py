@@ -1,13 +1,18 @@
 """What is seen of a training run: a bar on a terminal, a line a row elsewhere, and messages that leave both whole."""
 
+import fcntl
 import io
+import os
 import re
+import struct
 import sys
+import termios
 
 import pytest
 from disturbed import SHORT, command, run_stopped_at
 
 from satlab.lab import cli
+from satlab.lab.progress import progress_bar
 from satlab.lab.run import load_run
 from satlab.train.step import Stepper
 
@@ -77,3 +82,16 @@ def test_messages_leave_the_bar_whole(tmp_path, monkeypatch, how):
     if how != "damaged":
         assert after.count("\n") == 1
         assert after.endswith("\n")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (0, 0), (0, 80), (24, 0)])
+def test_a_terminal_without_a_size_gets_lines(monkeypatch, rows, columns):
+    other, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with progress_bar(3, "steps") as bar:
+            assert bar.disable == (0 in (rows, columns))
+            bar.update()
+        monkeypatch.undo()
+    os.close(other)

@@ -77,7 +77,8 @@ def test_what_a_study_leaves(finished):
     assert sorted(path.name for path in (finished / "runs").iterdir()) == RUNS
     figures = {f"{name}-state-4" for name in ("flatness_vs_accuracy", "probe_vs_step")} | {"kl_vs_step"}
     names = {path.name for path in (finished / "figures").iterdir()}
-    assert names == {f"{name}.{suffix}" for name in figures for suffix in ("png", "pdf", "csv")}
+    assert names == {f"{name}.{suffix}" for name in figures for suffix in ("png", "pdf", "csv")} | {"correlation.csv"}
+    assert "<title>out</title>" in (finished / "report.html").read_text()
     for name in RUNS:
         run = load_run(finished / "runs" / name)
         assert [step for step, _ in run.checkpoints] == [60, 120]

@@ -1,0 +1,208 @@
+"""Correlation over models, with a bootstrap interval: BCa, over models or over whole runs.
+
+Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement and takes all of their
+points. Each resample is a row of weights, how often each point was drawn; the statistics below are of weighted points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from ..errors import InputError, unknown
+from ..randomness import random_stream
+
+METHODS = ("spearman", "pearson")
+
+LEAST_GROUPS, LEAST_GIVEN = 5, 8
+"""Independent runs that an interval takes, and that of a partial correlation; of fewer it would cover too seldom."""
+
+LEVEL = 0.95
+BLOCK = 1_000_000
+"""Weights held in memory at once."""
+
+CONSTANT = 1e-24
+"""Variance, of values scaled to at most 1, that rounding alone leaves."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation coefficient and its 95 % interval.
+
+    Args:
+        value: the coefficient, in [-1, 1]; nan where it is not defined, and of 2 points (given a third quantity, 3),
+            whatever they are: it would be 1 or -1.
+        low, high: ends of the interval; -1 and 1 where the data say nothing about it.
+        n: points, each a model (a checkpoint).
+        groups: independent runs they come from, which the bootstrap resamples.
+        method: spearman or pearson.
+        partial: whether it is the partial correlation given a third quantity.
+        note: why there is no value, or no narrower interval; empty otherwise.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    groups: int
+    method: str
+    partial: bool
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] (n={self.n})"
+
+
+def correlation(
+    x: ArrayLike,
+    y: ArrayLike,
+    given: ArrayLike | None = None,
+    method: str = "spearman",
+    resamples: int = 10_000,
+    seed: int = 0,
+    groups: Sequence[object] | None = None,
+) -> Correlation:
+    """Pearson's or Spearman's coefficient of x [n] and y [n], if wanted given a third quantity [n].
+
+    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the
+    ranks, ties sharing their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after
+    least squares on 1 and z (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+
+    The interval is the bias-corrected and accelerated bootstrap's (Efron 1987), resampling `groups` [n], one label
+    a point; without them every point is its own. It is [-1, 1], and the note says so, with fewer than 5 groups (8
+    given z), and where all resamples agree, as for points in perfect order: the bootstrap then knows no spread. On
+    normal data it covers about 95 % from 12 groups on; with fewer it may cover less, Spearman's at a true
+    correlation of 0.9 from 5 groups 74 %.
+
+    Raises InputError for lengths that differ, for numbers that are not finite, and for an unknown method.
+    """
+    arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
+    n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
+    if any(len(array) != n for array in arrays) or len(labels) != n:
+        lengths = ", ".join(str(len(array)) for array in arrays)
+        raise InputError(
+            f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
+        )
+    if method not in METHODS:
+        raise unknown("correlation", method, METHODS)
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}, expected at least 1; give a larger number")
+    partial, count = given is not None, len(set(labels.tolist()))
+
+    def found(value: float, low: float, high: float, note: str) -> Correlation:
+        return Correlation(value, low, high, n, count, method, partial, note)
+
+    # Two points always lie on a line, and three do once a third quantity is taken out.
+    value = float(_coefficients(np.ones((1, n)), arrays, method)[0]) if n > 2 + partial else np.nan
+    if np.isnan(value):
+        return found(value, -1.0, 1.0, _why_undefined(arrays))
+    least = LEAST_GIVEN if partial else LEAST_GROUPS
+    if count < least:
+        kind = "models" if count == n else "runs"
+        return found(value, -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval")
+    drawn = _resampled(arrays, method, labels, count, resamples, seed)
+    drawn = drawn[~np.isnan(drawn)]
+    if 2 * len(drawn) < resamples or np.ptp(drawn) < 1e-9:
+        return found(value, -1.0, 1.0, "the resamples agree, or most have no spread: no interval")
+    without = 1.0 - (labels[None, :] == np.arange(count)[:, None])
+    low, high = _bca(value, drawn, _coefficients(without, arrays, method))
+    return found(value, low, high, "")
+
+
+def _scaled(values: ArrayLike, name: str) -> Array:
+    """The values shifted and scaled into [-1, 1], which no coefficient notices and rounding does."""
+    array = np.asarray(values, dtype=np.float64).reshape(-1)
+    if not np.isfinite(array).all():
+        raise InputError(f"correlation: {name} holds a number that is not finite; leave that model out")
+    if len(array):
+        array = array - array[0]
+        largest = np.abs(array).max()
+        array = array / largest if largest > 0 else array
+    return array
+
+
+def _numbered(groups: Sequence[object] | None, n: int) -> NDArray[np.int64]:
+    """The groups as 0, 1, 2, ... in the order in which they first come."""
+    if groups is None:
+        return np.arange(n)
+    first: dict[object, int] = {}
+    return np.array([first.setdefault(group, len(first)) for group in groups], dtype=np.int64)
+
+
+def _why_undefined(arrays: list[Array]) -> str:
+    n = len(arrays[0])
+    if n < 1 + len(arrays):
+        return f"{n} model{'s' if n != 1 else ''}: no correlation"
+    if any(np.ptp(array) == 0 for array in arrays[:2]):
+        return "all models have the same value: no correlation"
+    return "nothing is left once the given quantity is taken out: no correlation"
+
+
+def _resampled(
+    arrays: list[Array], method: str, labels: NDArray[np.int64], count: int, resamples: int, seed: int
+) -> Array:
+    """The coefficient of each resample [resamples]; nan where a resample has no spread."""
+    generator = random_stream(seed, "bootstrap")
+    block, found = max(1, BLOCK // len(labels)), []
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        chosen = torch.randint(count, (rows, count), generator=generator).numpy()
+        chosen = chosen + count * np.arange(rows)[:, None]
+        times = np.bincount(chosen.reshape(-1), minlength=rows * count).reshape(rows, count)
+        found.append(_coefficients(times[:, labels].astype(np.float64), arrays, method))
+    return np.concatenate(found)
+
+
+def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
+    """The coefficient under each row of weights [r, n], arrays x, y and if wanted z [n]: [r]; nan where undefined."""
+    columns = [_ranks(weights, array) if method == "spearman" else array[None, :] for array in arrays]
+    total = weights.sum(1, keepdims=True)
+    x, y, *given = (column - (weights * column).sum(1, keepdims=True) / total for column in columns)
+    plain = [(weights * column * column).sum(1) for column in (x, y)]
+    for z in given:
+        spread = (weights * z * z).sum(1)
+        known = spread > CONSTANT * total[:, 0]
+        for column in (x, y):
+            slope = np.divide((weights * column * z).sum(1), spread, out=np.zeros_like(spread), where=known)
+            column -= slope[:, None] * z
+    xx, yy, xy = ((weights * a * b).sum(1) for a, b in ((x, x), (y, y), (x, y)))
+    # Rounding leaves something of a variance that is none: of a constant's, and of what z explains to the last bit.
+    defined = (xx > 1e-20 * plain[0]) & (yy > 1e-20 * plain[1])
+    defined &= np.minimum(*plain) > CONSTANT * total[:, 0]
+    value = np.divide(xy, np.sqrt(xx * yy), out=np.full_like(xy, np.nan), where=defined)
+    return np.clip(value, -1.0, 1.0)
+
+
+def _ranks(weights: Array, array: Array) -> Array:
+    """Mean ranks in [0, 1] of the values when each is there as often as its weight says: [r, n]."""
+    values, place = np.unique(array, return_inverse=True)
+    times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
+    middle = np.cumsum(times, axis=1) - times / 2
+    return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
+
+
+def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
+    """The interval's ends: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
+
+    z0 = Phi^-1 of the share of resamples below the value, a = sum d^3 / (6 (sum d^2)^1.5) for d, how far each value
+    without one group [groups] lies below their mean (Efron 1987).
+    """
+    share = float(np.mean(drawn < value) + np.mean(drawn <= value)) / 2
+    share = min(max(share, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))
+    left = without[~np.isnan(without)]
+    below = left.mean() - left if len(left) else np.zeros(1)
+    spread = float((below**2).sum())
+    acceleration = float((below**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    bias, tail = float(norm.ppf(share)), float(norm.ppf(0.5 + LEVEL / 2))
+    ends = []
+    for z in (-tail, tail):
+        scale = 1 - acceleration * (bias + z)
+        # Beyond the pole of the correction is beyond all resamples.
+        level = float(norm.cdf(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
+        ends.append(float(np.quantile(drawn, level)))
+    return min(ends), max(ends)

@@ -1,0 +1,65 @@
+"""How a command ends that cannot go on: one line on stderr, and an exit status."""
+
+import errno
+import os
+import re
+import sys
+
+from ..errors import DivergedError, InputError, StoppedError, WorkerError
+from ..train.world import has_the_word
+from .interrupt import SignalError
+
+MOST_SHOWN = 200
+"""Characters of a path, or of what another library says, that a message repeats."""
+
+UNUSABLE_PATH = {
+    *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ENOTEMPTY),
+}
+"""Errors of a path that was given, not of the disk that it is on."""
+
+NO_MEMORY = re.compile(
+    r"not enough memory|out of memory|can't allocate memory|cannot allocate memory|unable to allocate"
+    r"|storage size calculation overflowed",
+    re.IGNORECASE,
+)
+"""What torch says, in a RuntimeError, where there is no memory for a tensor."""
+
+
+def ending(error: BaseException) -> int | None:
+    """Says why the command ends; its exit status: 2 bad input, 1 something else. None, unsaid, for an error in satlab."""
+    match error:
+        case InputError():
+            return _end(2, error)
+        case DivergedError() | WorkerError():
+            return _end(1, error)
+        case StoppedError():
+            return _end(error.status if isinstance(error, SignalError) else 143, error)
+        case BrokenPipeError():
+            # Whoever read the output has seen enough; nothing more can be said to them.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 141
+        case OSError() if error.errno != errno.ENOMEM:
+            return _of_a_path(error)
+        case KeyboardInterrupt():
+            return _end(130, "interrupted; run the same command again to go on")
+    if isinstance(error, (MemoryError, OSError)) or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
+        said = " ".join(str(error).split())[:MOST_SHOWN]
+        remedy = "take fewer sentences at a time or a smaller model; a run that was begun needs a new --out then"
+        return _end(1, f"not enough memory{f' ({said})' if said else ''}; {remedy}")
+    return None
+
+
+def _of_a_path(error: OSError) -> int:
+    where = f"{str(error.filename)[:MOST_SHOWN]}: " if error.filename else ""
+    remedy = "choose another place or make room, then run it again"
+    if error.errno in UNUSABLE_PATH:
+        remedy = "expected a path that can be used; check it, or choose another one"
+    return _end(2 if error.errno in UNUSABLE_PATH else 1, f"{where}{error.strerror or error}; {remedy}")
+
+
+def _end(status: int, message: object) -> int:
+    """Says why the command ends; where several processes end, one of them does."""
+    if has_the_word():
+        print(f"satlab: {message}", file=sys.stderr, flush=True)
+    return status

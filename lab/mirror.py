@@ -1,0 +1,75 @@
+"""The metrics of a training run at Weights & Biases; the record is metrics.jsonl."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import InputError, StoppedError
+from ..train import Row
+from .run import CONFIG, Run
+
+ID_LENGTH = 16
+"""Hexadecimal digits of a run's id."""
+
+
+def load_wandb() -> Any:
+    """The wandb library, its settings read and its service begun. Raises InputError where it cannot be used; nothing is written."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise InputError(
+            f"--wandb: the library wandb cannot be imported ({error}), expected it to be installed; pip install wandb, or "
+            "leave --wandb out"
+        ) from None
+    try:
+        wandb.setup()
+    except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise _unusable(error) from None
+    return wandb
+
+
+def run_id(run: Run) -> str:
+    """What the run is called at Weights & Biases, whenever it goes on: the SHA-256 of its config.yaml and its name."""
+    text = (run.folder / CONFIG).read_bytes() + run.folder.resolve().name.encode()
+    return hashlib.sha256(text).hexdigest()[:ID_LENGTH]
+
+
+@contextmanager
+def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[Row], None]]:
+    """What sends a row to wandb, to the run of the same id where one was begun; without wandb it does nothing.
+
+    Offline where nobody is logged in, each session a folder in RUN/wandb. Raises InputError where wandb cannot begin.
+    """
+    if wandb is None:
+        yield lambda row: None
+        return
+    mirror, failed = _begin(run, wandb), 1
+    try:
+        yield lambda row: mirror.log(asdict(row), step=row.step)
+        failed = 0
+    except StoppedError:
+        failed = 0
+        raise
+    finally:
+        mirror.finish(exit_code=failed)
+
+
+def _begin(run: Run, wandb: Any) -> Any:
+    named = {"project": "satlab", "name": run.folder.resolve().name, "id": run_id(run), "resume": "allow"}
+    try:
+        settings = wandb.Settings(silent=True)
+        if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
+            settings.mode = "offline"
+        return wandb.init(**named, dir=run.folder, config=asdict(run.config), settings=settings)
+    except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> InputError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(
+        f"--wandb: wandb cannot start ({said}); log in, set WANDB_MODE=offline, or leave --wandb out and run it again"
+    )

@@ -1,0 +1,56 @@
+"""What a reader of figures and reports has to beware of: mixed versions, unsaturated models, rows left out."""
+
+from collections import Counter
+from typing import Any
+
+from .points import ends_saturated, kl_by_step, one_setting, versions_of
+from .results import named
+from .run import Run
+
+Row = dict[str, Any]
+
+MOST_NAMED = 4
+"""Runs that a notice names."""
+
+
+def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
+    """One line each, none where there is nothing to beware of.
+
+    Args:
+        rows: all of the runs' rows, before those of one setting are chosen.
+    """
+    said = said_of_versions(rows)
+    here = {name: [row for row in one_setting(rows) if row["run"] == name] for name in named(runs)}
+    unsaturated = [name for name, run in named(runs).items() if not ends_saturated(run, here[name])]
+    if unsaturated:
+        shown = [_shown(name, named(runs)[name], here[name]) for name in unsaturated[:MOST_NAMED]]
+        more = f" and {len(unsaturated) - MOST_NAMED} more" if len(unsaturated) > MOST_NAMED else ""
+        said.append(
+            f"not saturated at the last step, so not of equal loss: {', '.join(shown)}{more}; "
+            "each is marked, train longer"
+        )
+    with_value = [row for row in rows if row["value"] is not None and row["value"] == row["value"]]
+    left_out = len(with_value) - len(one_setting(rows))
+    if left_out:
+        said.append(
+            f"{left_out} measurement{'s' if left_out > 1 else ''} not drawn: of each kind, those of one setting are "
+            "(the one that covers the most checkpoints), of final features and all words; all are in results.jsonl"
+        )
+    return said
+
+
+def said_of_versions(rows: list[Row]) -> list[str]:
+    """That rows were measured by different versions of satlab, where they were."""
+    if len(versions_of(rows)) < 2:
+        return []
+    counts = Counter(str(row.get("satlab") or "unknown") for row in rows)
+    listed = ", ".join(f"{version}: {count}" for version, count in sorted(counts.items()))
+    return [f"measured by different versions of satlab (rows by {listed}), which may not be comparable; measure again"]
+
+
+def _shown(name: str, run: Run, here: list[Row]) -> str:
+    kl = kl_by_step(run, here)
+    if not kl:
+        return f"{name} (no KL yet)"
+    last = kl[max(kl)]
+    return f"{name} (KL {last['kl']:.4g} +- {last['kl_stderr']:.2g}, threshold {run.config.threshold:g})"

@@ -1,0 +1,59 @@
+"""The report: one HTML file that opens without a network, with tables that sort and plots that answer the pointer."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ..disk import write_atomic
+from .report_data import collect
+
+PAGE = Path(__file__).parent / "page"
+SCRIPTS = ("chart.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
+STYLES = ("chart.css", "table.css", "report.css")
+REPORT = "report.html"
+
+
+def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
+    """Writes the report of runs and studies to the file; what it shows.
+
+    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, and where the runs
+    are on different languages; nothing is written then.
+    """
+    data = collect(folders, out)
+    text = as_html(data)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, text)
+    return data
+
+
+def as_html(data: dict[str, Any]) -> str:
+    """The page. Names and settings are data in it, never markup, and its policy lets no other script or address in."""
+    script, style = (
+        "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
+    )
+    parts = {
+        "title": html.escape(data["title"]),
+        "question": html.escape(data["question"]),
+        "data": as_script_data(data),
+        "script": script,
+        "style": style,
+        "script_hash": _hash(script),
+        "style_hash": _hash(style),
+    }
+    template = (PAGE / "report.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+
+
+def as_script_data(data: Any) -> str:
+    """JSON that can stand in a script element: no < of a name ends it, and non-ASCII characters are escaped."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(text: str) -> str:
+    """The source expression of a content security policy that lets exactly this text in."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,175 @@
+"""What a report shows, gathered from recorded metrics, results and settings; no model is loaded."""
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .. import __version__
+from ..train import TrainConfig
+from .comparison import correlations_of, in_words
+from .config import read_yaml
+from .measure import BASELINES
+from .notices import notices_of
+from .points import ends_saturated, is_saturated, kl_by_step, one_setting, points_of, recorded, versions_of
+from .results import BASELINES_FILE, STUDY_FILE, named
+from .run import CONFIG, METRICS, RESULTS, Run
+
+Row = dict[str, Any]
+
+QUESTION = "Among models that have reached the same pre-training loss, does the flatter one do better downstream?"
+"""Of a study that asks none itself."""
+
+CURVE = ("step", "kl", "kl_stderr", "n", "loss", "saturated")
+"""What a learning curve shows of a row of metrics."""
+
+MEASUREMENT = (
+    *("run", "step", "what", "method", "task", "block", "layer", "position", "value", "stderr", "n", "unit"),
+    *("settings", "satlab"),
+)
+"""What the page lists of every row that was recorded."""
+
+STUDY_FILES = (STUDY_FILE, "results.csv", "results.parquet", BASELINES_FILE)
+
+
+def collect(folders: list[Path], page: Path) -> dict[str, Any]:
+    """Everything on the page, as JSON has it: numbers that are not finite stand as words.
+
+    Raises InputError as `recorded` does.
+
+    Args:
+        page: the report's file, which links are relative to.
+    """
+    runs, rows = recorded(folders)
+    chosen = one_setting(rows)
+    by_name = named(runs)
+    here = {name: [row for row in chosen if row["run"] == name] for name in by_name}
+    tasks = sorted({row["task"] for row in chosen if row["what"] == "probe"})
+    correlations = correlations_of(points_of(runs, chosen))
+    differing = _differing([run.config for run in runs])
+    found = {
+        "title": ", ".join(dict.fromkeys(folder.resolve().name for folder in folders)),
+        "question": " ".join(dict.fromkeys(_questions(folders))) or QUESTION,
+        "language": runs[0].source,
+        "satlab": __version__,
+        "notices": notices_of(runs, rows) + _nothing_measured(chosen),
+        "versions": versions_of(rows),
+        "tasks": tasks,
+        "runs": [_run(name, run, here[name], differing, page) for name, run in by_name.items()],
+        "curves": {
+            name: [{key: row.get(key) for key in CURVE} for row in run.metrics] for name, run in by_name.items()
+        },
+        "checkpoints": [row for name, run in by_name.items() for row in _checkpoints(name, run, here[name])],
+        "baselines": _baselines(chosen),
+        "correlations": correlations,
+        "words": {task: in_words(correlations, task) for task in tasks},
+        "measurements": [{key: row.get(key) for key in MEASUREMENT} for row in rows],
+        "files": [link for folder in folders for link in _files(folder, page)],
+    }
+    return {key: _json(value) for key, value in found.items()}
+
+
+def algorithm(config: TrainConfig) -> str:
+    """How a model was trained, in a few words: "adamw", "sgd, exact targets", "adamw, against A"."""
+    words = [config.optimizer]
+    if config.targets != "sampled":
+        words.append(f"{config.targets} targets")
+    if config.adversary_task is not None:
+        words.append(f"against {config.adversary_task}")
+    return ", ".join(words)
+
+
+def link(path: Path, page: Path) -> str:
+    """The address of a file or directory as seen from the page: relative, so that both can move together."""
+    relative = Path(os.path.relpath(path.resolve(), page.resolve().parent)).as_posix()
+    return quote(relative + ("/" if path.is_dir() else ""))
+
+
+def _questions(folders: list[Path]) -> list[str]:
+    contents = [read_yaml(folder / STUDY_FILE) for folder in folders if (folder / STUDY_FILE).is_file()]
+    return [content["question"] for content in contents if isinstance(content.get("question"), str)]
+
+
+def _nothing_measured(chosen: list[Row]) -> list[str]:
+    if any(row["step"] is not None for row in chosen):
+        return []
+    return ["nothing measured yet: satlab evaluate, probe and flatness measure a run's checkpoints"]
+
+
+def _differing(configs: list[TrainConfig]) -> list[str]:
+    """The settings in which the runs differ, but for the seed, which has a column of its own."""
+    values = [asdict(config) for config in configs]
+    return [key for key in values[0] if key != "seed" and any(value[key] != values[0][key] for value in values)]
+
+
+def _run(name: str, run: Run, here: list[Row], differing: list[str], page: Path) -> Row:
+    config, kl = asdict(run.config), kl_by_step(run, here)
+    last = kl[max(kl)] if kl else {}
+    first = next((row["step"] for row in run.metrics if row.get("saturated")), None)
+    files = [run.folder / file for file in (CONFIG, METRICS, RESULTS)]
+    return {
+        "name": name,
+        "model": run.model,
+        "parameters": next((row["parameters"] for row in here if row.get("parameters")), None),
+        "seed": run.config.seed,
+        "algorithm": algorithm(run.config),
+        "threshold": run.config.threshold,
+        "step": max(kl) if kl else None,
+        "kl": last.get("kl"),
+        "kl_stderr": last.get("kl_stderr"),
+        "kl_n": last.get("n"),
+        "saturated": ends_saturated(run, here),
+        "saturated_from": first,
+        "differs": {key: config[key] for key in differing},
+        "config": config,
+        "link": link(run.folder, page),
+        "files": [{"name": file.name, "link": link(file, page)} for file in files if file.is_file()],
+    }
+
+
+def _checkpoints(name: str, run: Run, here: list[Row]) -> Iterable[Row]:
+    """A row for each checkpoint that was measured: KL, Tr(H) in total, and each task's accuracy."""
+    kl = kl_by_step(run, here)
+    for step in sorted({row["step"] for row in here}):
+        now = [row for row in here if row["step"] == step]
+        trace = next((row for row in now if row["what"] == "hessian_trace" and row["block"] == "total"), {})
+        known = kl.get(step, {})
+        yield {
+            "run": name,
+            "step": step,
+            "kl": {"value": known.get("kl"), "stderr": known.get("kl_stderr"), "n": known.get("n")},
+            "fresh": any(row["what"] == "kl" for row in now),
+            "saturated": is_saturated(kl.get(step), run.config.threshold),
+            "trace": _estimate(trace),
+            "accuracy": {row["task"]: _estimate(row) for row in now if row["method"] == "linear"},
+            "satlab": ", ".join(versions_of(now)),
+        }
+
+
+def _estimate(row: Row) -> Row:
+    return {key: row.get(key) for key in ("value", "stderr", "n")}
+
+
+def _baselines(chosen: list[Row]) -> list[Row]:
+    """The baselines, each once: several runs may have measured the same one."""
+    rows = {(row["task"], row["method"]): row for row in chosen if row["method"] in BASELINES}
+    keys = ("task", "method", "value", "stderr", "n", "satlab")
+    return [{key: rows[name].get(key) for key in keys} for name in sorted(rows)]
+
+
+def _files(folder: Path, page: Path) -> list[Row]:
+    figures = [path for path in sorted((folder / "figures").glob("*.*")) if path.suffix in (".png", ".pdf", ".csv")]
+    found = [path for path in [*(folder / name for name in STUDY_FILES), *figures] if path.is_file()]
+    return [{"name": path.relative_to(folder).as_posix(), "link": link(path, page)} for path in found]
+
+
+def _json(value: Any) -> Any:
+    """The value with nan and infinity as words, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

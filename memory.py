@@ -1,0 +1,79 @@
+"""How much memory there is, and what is too large for it."""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+
+from .errors import TooLargeError
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - not a POSIX system: no process has a limit of its own
+    resource = None  # type: ignore[assignment]
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def machine_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that a process can have here: the machine's memory, or less by its control group or ulimit; None if unknown.
+
+    root: the directory in which proc and sys are looked for.
+    """
+    known = _group_limits(root)
+    if "SC_PHYS_PAGES" in os.sysconf_names:
+        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if resource is not None and (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        known.append(limit)
+    return min((size for size in known if size > 0), default=None)
+
+
+def _group_limits(root: Path) -> list[int]:
+    """The limits of the control groups, of either version, that this process is in, and of those these are in."""
+    found = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            base, file = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            base, file = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            text = _text(base.joinpath(*parts[:depth], file)).strip()
+            found += [int(text)] if text.isdecimal() else []
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def check_memory(needed: int, what: str, remedy: str, gpus: bool = False) -> None:
+    """Raises TooLargeError where `what` needs more bytes than this machine has.
+
+    gpus: whether it may lie in the memory of a GPU instead.
+    """
+    room = machine_memory()
+    if room is not None and needed > room and gpus and torch.cuda.is_available():
+        found = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
+        room = max([room, *found])
+    if room is not None and needed > room:
+        raise TooLargeError(
+            f"{what}: needs at least {as_size(needed)} of memory, expected at most the {as_size(room)} there are here; "
+            f"{remedy}"
+        )
+
+
+def as_size(number: int) -> str:
+    """Bytes as people read them: 1.5 GiB."""
+    power = max(0, (number.bit_length() - 1) // 10)
+    if power >= len(UNITS):
+        return f"10^{int(number.bit_length() * math.log10(2))} bytes"
+    value = number / 1024**power
+    return f"{value:,.0f} {UNITS[power]}" if value >= 100 else f"{value:.3g} {UNITS[power]}"

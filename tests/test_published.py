@@ -1,0 +1,174 @@
+"""One row a checkpoint, our numbers beside published ones, figures in a paper's form: from rows written by hand."""
+
+import csv
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from satlab.errors import InputError
+from satlab.estimate import Estimate
+from satlab.lab.paper import FORMS, check_forms, draw_forms
+from satlab.lab.published import compare, read_published, write_comparison
+from satlab.lab.wide import last_of_each, over_seeds, wide_rows
+
+TASKS = ["A", "B"]
+MODELS = {"plain": {}, "spoilt": {}}
+
+
+def run(name, seed, parent, steps=(10, 20, 40)):
+    folder = parent / f"{name}-seed{seed}"
+    metrics = [
+        {"step": s, "kl": 1.0, "kl_stderr": 0.1, "n": 5, "since_saturation": None if s < 20 else s - 20} for s in steps
+    ]
+    config = SimpleNamespace(seed=seed, threshold=0.02)
+    return SimpleNamespace(folder=folder, model="bert-1x8", config=config, metrics=metrics)
+
+
+def row(run, step, what, value, stderr=0.001, **more):
+    base = {"run": run.folder.name, "model": run.model, "parameters": 100 + run.config.seed, "seed": run.config.seed}
+    values = {"step": step, "what": what, "value": value, "stderr": stderr, "n": 50, "settings": "{}", "task": None}
+    method = {"kl": "exact-truth", "probe": "linear"}.get(what, "sampled-gradient")
+    return base | values | {"method": method, "block": None, "floor": 2.5 if what == "kl" else None} | more
+
+
+def measured(parent):
+    """(runs, rows): two models of two seeds; plain is saturated from step 20 on, spoilt never in its seed 1."""
+    runs = [run(name, seed, parent) for name in MODELS for seed in (0, 1)]
+    rows = []
+    for one in runs:
+        spoilt = one.folder.name.startswith("spoilt")
+        for step in (10, 20, 40):
+            kl = 0.5 if step < 20 or (spoilt and one.config.seed == 1) else 0.3 / step
+            rows.append(row(one, step, "kl", kl))
+            for number, task in enumerate(TASKS):
+                accuracy = 0.5 + step / 100 + 0.01 * one.config.seed + 0.1 * number - (0.2 if spoilt else 0.0)
+                rows.append(row(one, step, "probe", accuracy, task=task))
+            for what, factor in (("hessian_trace", 1.0), ("hessian_trace_enlarged", 0.5)):
+                for block, share in (("total", 1.0), ("norm", 0.25), ("weight", 0.75)):
+                    rows.append(row(one, step, what, factor * share * 800 / step, block=block))
+    rows.append(
+        {"run": None, "step": None, "what": "probe", "method": "lookup", "task": "A", "value": 0.7}
+        | {"stderr": 0.01, "n": 3}
+    )
+    return runs, rows
+
+
+@pytest.fixture
+def found(tmp_path):
+    runs, rows = measured(tmp_path)
+    return wide_rows(runs, rows), rows
+
+
+def test_a_checkpoint_has_one_row(found):
+    wide, _ = found
+    assert [(r["run"], r["step"]) for r in wide[:4]] == [("plain-seed0", s) for s in (10, 20, 40)] + [
+        ("plain-seed1", 10)
+    ]
+    last = wide[2]
+    assert (last["name"], last["seed"], last["model"], last["parameters"]) == ("plain", 0, "bert-1x8", 100)
+    assert last["kl"] == Estimate(0.0075, 0.001, 50)
+    assert last["loss"].value == pytest.approx(2.5075)
+    assert last["accuracy B"].value == pytest.approx(1.0)
+    assert (last["trace"].value, last["trace norm"].value, last["enlarged"].value) == (20, 5, 10)
+    assert last["since_saturation"] == 20
+    assert [r["saturated"] for r in wide] == [False, True, True] * 3 + [False] * 3
+
+
+def test_the_mean_over_seeds_has_their_spread(found):
+    last = [r for r in last_of_each(found[0]) if r["name"] == "plain"]
+    mean = over_seeds(last, "accuracy A")
+    assert mean.value == pytest.approx(0.905)
+    assert mean.stderr == pytest.approx(0.005)
+    assert mean.n == 2
+    assert over_seeds(last[:1], "accuracy A") == last[0]["accuracy A"]
+    assert over_seeds(last, "accuracy C") is None
+
+
+def entry(**changes):
+    return {"quantity": "accuracy", "task": "A", "model": "plain", "value": 0.9, "source": "Table 1"} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "ours", "stderr", "saturated"),
+    [
+        ({}, 0.905, 0.005, True),
+        ({"model": "spoilt"}, 0.705, 0.005, False),
+        ({"minus": "spoilt"}, 0.2, 0.005 * math.sqrt(2), False),
+        ({"minus": "saturation"}, 0.2, 0.0, True),
+        ({"model": "spoilt", "minus": "saturation"}, 0.2, 0.001 * math.sqrt(2), False),
+        ({"model": "lookup"}, 0.7, 0.01, True),
+        ({"quantity": "trace", "task": None}, 20, 0.0, True),
+        ({"quantity": "enlarged", "task": None, "model": "spoilt"}, 10, 0.0, False),
+        ({"quantity": "loss", "task": None}, 2.5075, 0.0, True),
+        ({"quantity": "kl", "task": None, "model": "spoilt"}, 0.25375, 0.24625, False),
+    ],
+)
+def test_ours_stands_beside_the_published_number(found, changes, ours, stderr, saturated):
+    (row,) = compare(read_published([entry(**changes)], MODELS, TASKS), *found)
+    assert row["ours"] == pytest.approx(ours)
+    assert row["ours_stderr"] == pytest.approx(stderr, abs=1e-12)
+    assert row["difference"] == pytest.approx(ours - 0.9)
+    assert row["saturated"] is saturated
+
+
+def test_what_was_not_measured_is_said(found, tmp_path):
+    items = read_published([entry(model="bayes"), entry(stderr=0.02)], MODELS, TASKS)
+    rows = compare(items, *found)
+    assert (rows[0]["ours"], rows[0]["difference"], rows[0]["n"]) == (None, None, 0)
+    write_comparison(rows, tmp_path)
+    text = (tmp_path / "published.md").read_text()
+    assert "| Table 1 | accuracy A, bayes | 0.9 | not measured |  | yes |" in text
+    assert "| Table 1 | accuracy A, plain | 0.9 +- 0.02 | 0.905 +- 0.005 (n = 2) | +0.005 | yes |" in text
+    assert len(list(csv.DictReader((tmp_path / "published.csv").open()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (["0.9"], "published 1: is '0.9', expected a mapping"),
+        ([entry(), entry(modle="plain")], "published 2: unknown key 'modle': did you mean 'model'?"),
+        ([entry(model="plan")], "unknown model 'plan': did you mean 'plain'?"),
+        ([entry(minus="spoit")], "unknown model 'spoit': did you mean 'spoilt'?"),
+        ([entry(task="D")], "unknown task of this study 'D'"),
+        ([entry(quantity="acuracy")], "unknown quantity 'acuracy': did you mean 'accuracy'?"),
+        ([entry(value="high")], "value"),
+    ],
+)
+def test_wrong_entries(entries, said):
+    with pytest.raises(InputError) as error:
+        read_published(entries, MODELS, TASKS)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_form_is_drawn_with_its_numbers(found, tmp_path):
+    wide, rows = found
+    written = draw_forms(list(FORMS), wide, rows, TASKS, tmp_path)
+    assert all(path.stat().st_size > 500 or path.suffix in (".md", ".csv") for path in written)
+    for form in FORMS:
+        assert (tmp_path / f"paper-{form}.csv").is_file()
+        assert (tmp_path / f"paper-{form}.{'md' if form == 'table' else 'png'}").is_file()
+    numbers = list(csv.DictReader((tmp_path / "paper-flatness.csv").open()))
+    traces = [r for r in numbers if r["quantity"] == "trace" and r["name"] == "plain"]
+    assert [(int(r["at"]), float(r["value"]), r["n"]) for r in traces] == [(10, 80, "2"), (20, 40, "2"), (40, 20, "2")]
+    inside = list(csv.DictReader((tmp_path / "paper-enlarged.csv").open()))
+    assert {r["kind"] for r in inside} == {"enlarged", "enlarged norm", "enlarged weight"}
+    assert len(inside) == len(TASKS) * 3 * len(MODELS)
+    table = (tmp_path / "paper-table.md").read_text()
+    assert "| spoilt | 2.754 +- 0.25 (n = 2) |" in table
+    assert "| look-up table | 2.5 | 0 | 0.7 +- 0.01 (n = 3) |" in table
+    assert table.count("| no |") == 1
+
+
+def test_nothing_measured_draws_nothing(tmp_path):
+    one = run("plain", 0, tmp_path)
+    wide = wide_rows([one], [row(one, 10, "kl", 0.1)])
+    assert draw_forms(["enlarged"], wide, [], TASKS, tmp_path) == []
+
+
+def test_forms_have_names():
+    with pytest.raises(InputError, match="unknown form 'trainng': did you mean 'training'"):
+        check_forms(["trainng"])
+    with pytest.raises(InputError, match="expected each once"):
+        check_forms(["table", "table"])

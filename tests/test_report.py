@@ -1,0 +1,450 @@
+"""The report: one file, complete, whose data are never markup, and which says what its reader has to beware of."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+import yaml
+from chromium import Chromium, find_chromium
+from recorded import CONFIG, STEPS, make_run, metrics, result, results, write_lines
+
+from satlab import __version__
+from satlab.lab import cli, measure, report
+from satlab.lab.run import create_run
+from satlab.models import build
+from satlab.train import TrainConfig
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+MODELS = {
+    "bert-1x8-seed0": ("bert-1x8", {}),
+    "lstm-1x8-seed0": ("lstm-1x8", {"optimizer": "sgd", "lr": 0.1}),
+    "bert-1x16-seed1": ("bert-1x16", {"targets": "exact", "seed": 1}),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(measure, "load_model", refuse)
+    monkeypatch.setattr(build, "load_model", refuse)
+
+
+def make_study(folder, question=None, rows=None):
+    """Three runs of three steps; KL falls below the threshold at the last step, but for the second run."""
+    for name, (model, changes) in MODELS.items():
+        config = TrainConfig(**{**CONFIG.__dict__, **changes})
+        mine = results(model) if rows is None else rows
+        if model == "lstm-1x8":
+            mine = [row | {"value": 0.3} if row["what"] == "kl" else row for row in mine]
+        kl = (0.5, 0.1, 0.02) if model != "lstm-1x8" else (0.5, 0.3, 0.3)
+        make_run(folder / "runs" / name, model, mine, kl, config)
+    (folder / "study.yaml").write_text(yaml.safe_dump({"language": "demo-hmm", "question": question}))
+    return folder
+
+
+class Page(HTMLParser):
+    """What a browser would make of the file: elements, their attributes, the text of each script."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.text = path.read_text(encoding="utf-8")
+        self.elements, self.open, self.inside = [], None, {}
+        self.feed(self.text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.open = dict(attributes).get("id", tag)
+
+    def handle_endtag(self, tag):
+        self.open = None
+
+    def handle_data(self, data):
+        self.inside[self.open] = self.inside.get(self.open, "") + data
+
+    @property
+    def data(self):
+        return json.loads(self.inside["data"])
+
+    def tags(self, name):
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def written(folder, out=None):
+    path = out or folder / "report.html"
+    report.write_report([folder], path)
+    return Page(path)
+
+
+def test_the_command(tmp_path, capsys):
+    folder = make_study(tmp_path / "s")
+    assert cli.run(["report", str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{folder / 'report.html'}\n"
+    assert captured.err == (
+        "satlab: warning: not saturated at the last step, so not of equal loss: lstm-1x8-seed0 "
+        "(KL 0.3 +- 0.01, threshold 0.05); each is marked, train longer\n"
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "runs", "study.yaml"]
+    before = (folder / "report.html").read_bytes()
+    assert cli.run(["report", str(folder)]) == 0
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_several_directories_and_another_place(tmp_path, capsys):
+    folders = [str(make_run(tmp_path / name, model)) for name, model in (("a", "bert-1x8"), ("b", "lstm-1x8"))]
+    assert cli.run(["report", *folders, "--out", str(tmp_path / "new" / "x.html")]) == 0
+    assert [run["name"] for run in Page(tmp_path / "new" / "x.html").data["runs"]] == ["a", "b"]
+    assert capsys.readouterr().out == f"{tmp_path / 'new' / 'x.html'}\n"
+
+
+def test_one_file_that_needs_no_other(tmp_path):
+    page = written(make_study(tmp_path / "s"))
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", page.text)
+    assert [a for _, a in page.elements if "src" in a or "srcset" in a] == []
+    assert [a["href"] for _, a in page.elements if "href" in a] == ["data:,"]
+    (policy,) = (a["content"] for a in page.tags("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; ")
+    for tag in ("style", "script"):
+        digest = base64.b64encode(hashlib.sha256(page.inside[tag].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert [a.get("type") for a in page.tags("script")] == ["application/json", None]
+    assert {"viewport", "color-scheme"} <= {a.get("name") for a in page.tags("meta")}
+    assert [a for _, a in page.elements if any(key.startswith("on") or key == "style" for key in a)] == []
+
+
+def test_the_data_are_complete(tmp_path):
+    page = written(make_study(tmp_path / "s"))
+    data = page.data
+    assert [run["name"] for run in data["runs"]] == sorted(MODELS)
+    by_name = {run["name"]: run for run in data["runs"]}
+    assert {name: run["algorithm"] for name, run in by_name.items()} == {
+        "bert-1x8-seed0": "adamw",
+        "lstm-1x8-seed0": "sgd",
+        "bert-1x16-seed1": "adamw, exact targets",
+    }
+    assert by_name["lstm-1x8-seed0"]["differs"] == {"optimizer": "sgd", "lr": 0.1, "targets": "sampled"}
+    assert by_name["bert-1x8-seed0"]["config"]["batch_size"] == 8
+    assert {name: [row["kl"] for row in rows] for name, rows in data["curves"].items()} == {
+        "bert-1x8-seed0": [0.5, 0.1, 0.02],
+        "bert-1x16-seed1": [0.5, 0.1, 0.02],
+        "lstm-1x8-seed0": [0.5, 0.3, 0.3],
+    }
+    assert [(row["run"], row["step"]) for row in data["checkpoints"]] == [(n, s) for n in sorted(MODELS) for s in STEPS]
+    last = next(row for row in data["checkpoints"] if row["run"] == "bert-1x8-seed0" and row["step"] == 40)
+    assert last == {
+        "run": "bert-1x8-seed0",
+        "step": 40,
+        "kl": {"value": 0.5 / 27, "stderr": 0.01, "n": 3},
+        "fresh": True,
+        "saturated": True,
+        "trace": {"value": 300.0, "stderr": 2.5, "n": 3},
+        "accuracy": {"state-4": {"value": 0.7, "stderr": 0.02, "n": 3}},
+        "satlab": "0.1.0",
+    }
+    assert [(row["method"], row["value"]) for row in data["baselines"]] == [
+        ("bayes", 0.75),
+        ("lookup", 0.6),
+        ("majority", 0.3),
+    ]
+    assert {(row["among"], row["n"], row["runs"]) for row in data["correlations"]} == {
+        ("saturated", 2, 2),
+        ("all checkpoints", 9, 3),
+    }
+    assert all(row["low"] == -1 and row["high"] == 1 for row in data["correlations"])
+    assert data["words"]["state-4"][0].startswith("Saturated models: n = 2 of 2 runs, no correlation")
+    assert len(data["measurements"]) == sum(len(results("x")) for _ in MODELS)
+
+
+def test_links_lead_to_the_files_wherever_the_page_is(tmp_path):
+    odd = tmp_path / "a study #1 100%"
+    folder = make_study(odd / "s")
+    (folder / "results.csv").write_text("run\n")
+    for out in (folder / "report.html", tmp_path / "elsewhere" / "deep" / "page.html"):
+        data = written(folder, out).data
+        links = [file["link"] for file in data["files"]]
+        links += [link for run in data["runs"] for link in (run["link"], *(file["link"] for file in run["files"]))]
+        assert len(links) == 2 + 3 * 4
+        for link in links:
+            assert not link.startswith("/")
+            assert ":" not in link
+            assert (out.parent / unquote(link)).exists()
+    assert [file["name"] for file in data["runs"][0]["files"]] == ["config.yaml", "metrics.jsonl", "results.jsonl"]
+
+
+def test_names_are_data_and_never_markup(tmp_path):
+    folder = make_study(tmp_path / '<b>&"quoted" {{data}}', question=EVIL)
+    folder = folder.rename(folder.parent / "<img src=x onerror=alert(3)>")
+    rows = [result(EVIL.replace("/", "\\"), 10, "probe", 0.5, method="linear", task=EVIL), *results("bert-1x8")]
+    write_lines(folder / "runs" / "bert-1x8-seed0" / "results.jsonl", rows)
+    (folder / "runs" / "lstm-1x8-seed0").rename(folder / "runs" / "<svg onload=alert(4)>")
+    page = written(folder)
+    assert len(page.tags("script")) == 2
+    assert page.tags("img") == []
+    assert page.inside["h1"] == "<img src=x onerror=alert(3)>"
+    assert EVIL in page.inside["p"]
+    assert page.text.count("</script>") == 2
+    assert EVIL in page.data["tasks"]
+    assert page.data["question"] == EVIL
+    assert "<svg onload=alert(4)>" in [run["name"] for run in page.data["runs"]]
+    assert "<" not in page.inside["data"]
+
+
+def test_the_question_of_the_study_stands_on_top(tmp_path):
+    folder = make_study(tmp_path / "s", "Is flat good?")
+    page = written(folder)
+    assert page.tags("p")[0] == {"class": "question"}
+    assert page.data["question"] == "Is flat good?"
+    (folder / "study.yaml").write_text("language: demo-hmm\n")
+    assert written(folder).data["question"].endswith("does the flatter one do better downstream?")
+
+
+def test_results_of_different_versions_are_not_mixed_silently(tmp_path, capsys):
+    folder = make_study(tmp_path / "s")
+    file = folder / "runs" / "bert-1x8-seed0" / "results.jsonl"
+    write_lines(file, [row | {"satlab": "0.0.9"} if row["what"] == "probe" else row for row in results("bert-1x8")])
+    assert cli.run(["report", str(folder)]) == 0
+    said = "measured by different versions of satlab (rows by 0.0.9: 6, 0.1.0: 48), which may not be comparable"
+    assert [said in line for line in capsys.readouterr().err.splitlines()] == [True, False]
+    data = Page(folder / "report.html").data
+    assert said in data["notices"][0]
+    assert data["versions"] == ["0.0.9", "0.1.0"]
+    assert data["checkpoints"][3]["satlab"] == "0.0.9, 0.1.0"
+    assert {row["satlab"] for row in data["correlations"]} == {"0.0.9, 0.1.0"}
+    assert cli.run(["plot", str(folder)]) == 0
+    assert said in capsys.readouterr().err
+
+
+def test_models_that_are_not_saturated_are_marked(tmp_path):
+    data = written(make_study(tmp_path / "s")).data
+    assert {run["name"]: run["saturated"] for run in data["runs"]} == {
+        "bert-1x8-seed0": True,
+        "bert-1x16-seed1": True,
+        "lstm-1x8-seed0": False,
+    }
+    assert [row["saturated"] for row in data["checkpoints"]] == [False, False, True] * 2 + [False] * 3
+    assert len(data["notices"]) == 1
+
+
+def test_many_models_that_are_not_saturated_make_one_line(tmp_path, capsys):
+    for i in range(7):
+        make_run(tmp_path / "s" / "runs" / f"r{i}", kl=(0.5, 0.4, 0.3), rows=[])
+    (tmp_path / "s" / "study.yaml").write_text("language: demo-hmm\n")
+    assert cli.run(["report", str(tmp_path / "s")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "r3 (KL 0.3 +- 0.01, threshold 0.05) and 3 more; each is marked" in line]
+
+
+def test_a_study_without_measurements_yet(tmp_path, capsys):
+    data = written(make_study(tmp_path / "s", rows=[])).data
+    assert data["notices"][-1].startswith("nothing measured yet")
+    assert (data["checkpoints"], data["correlations"], data["tasks"]) == ([], [], [])
+    assert len(data["curves"]["bert-1x8-seed0"]) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_measurements_that_are_not_drawn_are_listed(tmp_path):
+    quick = [row | {"settings": '{"l2": 9}'} for row in results("bert-1x8") if row["step"] == 20]
+    data = written(make_run(tmp_path / "r", rows=[*results("bert-1x8"), *quick])).data
+    assert data["notices"][0].startswith("5 measurements not drawn")
+    assert len(data["measurements"]) == len(results("bert-1x8")) + 5
+    assert len(data["checkpoints"]) == 3
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
+def test_numbers_that_are_none(tmp_path, bad):
+    rows = [row | {"value": bad} if row["step"] == 20 else row for row in results("bert-1x8")]
+    folder = make_run(tmp_path / "r", rows=rows)
+    write_lines(
+        folder / "metrics.jsonl", [metrics(step, kl) for step, kl in zip(STEPS, (0.5, math.nan, 0.02), strict=True)]
+    )
+    data = written(folder).data
+    assert data["curves"]["r"][1]["kl"] == "nan"
+    assert len(data["measurements"]) == len(rows)
+    assert [row["step"] for row in data["checkpoints"]][-1] == 40
+
+
+def wrong(tmp_path, kind):
+    """The arguments of a report that cannot be, and what is said of them."""
+    if kind == "neither":
+        (tmp_path / "x").mkdir()
+        return [str(tmp_path / "x")], "neither a run nor a study, expected a directory made by satlab train or study"
+    if kind == "untrained":
+        create_run(tmp_path / "x", "demo-hmm", "bert-1x8", CONFIG)
+        return [str(tmp_path / "x")], "no metrics yet, expected a trained run; train one first"
+    if kind == "empty study":
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / "study.yaml").write_text("language: demo-hmm\n")
+        return [str(tmp_path / "x")], "no metrics yet"
+    if kind == "damaged":
+        folder = make_run(tmp_path / "x")
+        (folder / "results.jsonl").write_text('{"step": 1\n')
+        return [str(folder)], "line 1: damaged, expected a JSON object; remove the line"
+    if kind == "languages":
+        other = tmp_path / "y"
+        create_run(other, "demo-pcfg", "bert-1x8", CONFIG)
+        return [str(make_run(tmp_path / "x")), str(other)], "different languages"
+    if kind == "name":
+        return [str(make_run(tmp_path / "x")), "--out", str(tmp_path / "x.txt")], "its name ending in .html"
+    (tmp_path / "d.html").mkdir()
+    return [str(make_run(tmp_path / "x")), "--out", str(tmp_path / "d.html")], "expected a file"
+
+
+@pytest.mark.parametrize("kind", ["neither", "untrained", "empty study", "damaged", "languages", "name", "directory"])
+def test_bad_input_is_one_line_and_nothing_written(tmp_path, kind, capsys):
+    arguments, message = wrong(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.run(["report", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_scripts_never_make_markup_of_data():
+    for name in (*report.SCRIPTS, *report.STYLES):
+        text = (report.PAGE / name).read_text()
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|</script", text
+        )
+        assert len(text.splitlines()) < 300
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not here")
+@pytest.mark.parametrize("name", report.SCRIPTS)
+def test_the_scripts_are_valid(name):
+    done = subprocess.run(["node", "--check", report.PAGE / name], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_page_says_which_version_wrote_it(tmp_path):
+    assert written(make_run(tmp_path / "r")).data["satlab"] == __version__
+
+
+@pytest.fixture
+def browser(tmp_path):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium here")
+    (tmp_path / "browser").mkdir()
+    with Chromium(tmp_path / "browser", program) as found:
+        found.look()
+        yield found
+
+
+POINTS = "#flatness g.point"
+
+
+def count(browser, selector):
+    return browser.evaluate(f"document.querySelectorAll({json.dumps(selector)}).length")
+
+
+def column(browser, table, number):
+    """The texts of a table's column."""
+    cells = f"document.querySelectorAll('{table} tbody tr td:nth-child({number})')"
+    return browser.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(tmp_path, browser):
+    folder = make_study(tmp_path / "s", EVIL)
+    report.write_report([folder], folder / "report.html")
+    browser.open((folder / "report.html").as_uri())
+    assert count(browser, POINTS) == 9
+    assert count(browser, f"{POINTS}.hollow .cross") == 7
+    assert count(browser, "#flatness .bar") == 18
+    assert count(browser, "#curves svg") == 4
+    assert count(browser, "#curves .band") == 3
+    assert count(browser, "#curves .level.threshold") == 4
+    assert count(browser, "#probes .level") == 2
+    assert browser.evaluate("document.querySelector('.question').textContent") == EVIL
+
+    steps = [int(step) for step in column(browser, "#results", 2)]
+    assert steps == [10, 20, 40] * 3
+    browser.click("#results th:nth-child(2) button")
+    assert [int(step) for step in column(browser, "#results", 2)] == sorted(steps)
+    assert browser.evaluate("document.querySelectorAll('#results th')[1].getAttribute('aria-sort')") == "ascending"
+    browser.click("#results th:nth-child(2) button")
+    assert [int(step) for step in column(browser, "#results", 2)] == sorted(steps, reverse=True)
+    assert browser.evaluate("document.querySelectorAll('#results th')[1].getAttribute('aria-sort')") == "descending"
+
+    # Runs lie on top of one another here, and the last one's marks are drawn last.
+    assert browser.evaluate("document.getElementById('tooltip').hidden")
+    browser.move(POINTS, 8)
+    browser.wait_for("!document.getElementById('tooltip').hidden")
+    tip = browser.evaluate("document.getElementById('tooltip').innerText")
+    for said in ("lstm-1x8-seed0", "sgd", "0.300 ± 0.010", "300.0 ± 2.5", "0.700 ± 0.020", "n = 3", "lr\n0.1"):
+        assert said in tip
+    browser.move("h1")
+    browser.wait_for("document.getElementById('tooltip').hidden")
+
+    browser.click("input[name=model][value=lstm-1x8]")
+    assert count(browser, POINTS) == 6
+    assert len(column(browser, "#results", 1)) == 6
+    assert count(browser, "#curves svg") == 3
+    browser.click("input[name=saturated]")
+    assert count(browser, POINTS) == count(browser, f"{POINTS}.filled") == 2
+    browser.click("input[name=algorithm][value=adamw]")
+    assert column(browser, "#results", 1) == ["bert-1x16-seed1"]
+    browser.click("input[name=saturated]")
+    choose = "const s = document.querySelector('select[name=to]'); s.value = '20'; s.dispatchEvent(new Event('change'))"
+    browser.evaluate(f"(() => {{ {choose} }})()")
+    assert count(browser, POINTS) == 2
+    assert "2 of 9 checkpoints" in browser.evaluate("document.querySelector('.count').textContent")
+    for box in ("trace", "kl", "curveSteps", "accuracySteps", "farBaselines"):
+        browser.click(f"input[name={box}]")
+    assert count(browser, POINTS) == 2
+    browser.click("#all summary")
+    browser.wait_for("document.querySelectorAll('#measurements tbody tr').length === 54")
+    assert browser.problems == []
+
+
+@pytest.mark.slow
+def test_the_page_on_a_phone_in_the_dark_and_on_paper(tmp_path, browser):
+    folder = make_study(tmp_path / "s")
+    report.write_report([folder], folder / "report.html")
+    browser.open((folder / "report.html").as_uri())
+    back = "getComputedStyle(document.body).backgroundColor"
+    assert browser.evaluate(back) == "rgb(255, 255, 255)"
+    browser.look(400, 800, "dark")
+    browser.wait_for("document.querySelector('#flatness svg').viewBox.baseVal.width < 400")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 400
+    assert browser.evaluate(back) == "rgb(20, 23, 27)"
+    browser.look(800, 900, "dark", "print")
+    assert browser.evaluate(back) == "rgb(255, 255, 255)"
+    assert len(browser.send("Page.printToPDF")["data"]) > 10_000
+    assert browser.problems == []
+
+
+@pytest.mark.slow
+def test_odd_records_in_a_browser(tmp_path, browser):
+    """Nothing measured; names that are markup; a KL that no logarithm shows; numbers that are none; one point."""
+    bad = [row | {"value": math.nan} if row["what"] == "hessian_trace" else row for row in results("bert-1x8")]
+    pages = {
+        "empty": make_run(tmp_path / "empty", rows=[]),
+        "zero": make_run(tmp_path / "zero", kl=(0.0, -0.001, 0.0)),
+        "nan": make_run(tmp_path / "nan", rows=bad, kl=(0.5, math.nan, 0.02)),
+        "evil": make_run(tmp_path / "<img src=x onerror=alert(1)>", rows=[*results("x"), *results("x", EVIL)]),
+        "one": make_run(tmp_path / "one", rows=[row for row in results("x") if row["step"] == 20]),
+    }
+    for name, folder in pages.items():
+        page = tmp_path / f"{name}.html"
+        report.write_report([folder], page)
+        browser.open(page.as_uri())
+        browser.wait_for(f"document.title.length > 0 && location.href.endsWith('{name}.html')")
+        assert count(browser, "img") == 0
+        assert count(browser, "#runs tbody tr") == 1
+        assert "NaN" not in browser.evaluate(
+            "[...document.querySelectorAll('svg *')].map((e) => e.outerHTML).join(' ')"
+        )
+        assert browser.problems == []

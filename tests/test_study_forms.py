@@ -1,0 +1,148 @@
+"""Studies that vary one model, extend another study, view models inside a larger one, and end in a paper's form."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from test_study import STUDY
+
+from satlab.lab import cli
+from satlab.lab.config import STUDIES, load_study
+from satlab.lab.paper import check_forms
+from satlab.lab.published import read_published
+from satlab.lab.results import rows_in, runs_in
+from satlab.lab.study import check_study, model_of
+from satlab.lab.wide import wide_rows
+
+VARIED = STUDY | {
+    "models": {"slow": {"model": "bert-1x8", "lr": 1e-3}, "fast": {"model": "bert-1x8"}},
+    "enlarge_to": "bert-2x16",
+    "form": ["training", "enlarged", "table"],
+    "published": [
+        {"quantity": "accuracy", "task": "state-4", "model": "fast", "minus": "slow", "value": 0.1, "source": "Table 1"}
+    ],
+}
+
+
+def written(folder, content, name="study.yaml"):
+    (folder / name).write_text(yaml.safe_dump(content))
+    return folder / name
+
+
+def run(path, out):
+    return cli.run(["study", str(path), "--out", str(out), "--workers", "1"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forms")
+    assert run(written(folder, VARIED), folder / "out") == 0
+    return folder / "out"
+
+
+def results(out):
+    return list(csv.DictReader((out / "results.csv").open()))
+
+
+def test_variants_of_a_model_are_runs_of_their_own(finished):
+    assert sorted(path.name for path in (finished / "runs").iterdir()) == ["fast-seed0", "slow-seed0"]
+    configs = [yaml.safe_load(path.read_text()) for path in sorted(finished.glob("runs/*/config.yaml"))]
+    assert [content["model"] for content in configs] == ["bert-1x8", "bert-1x8"]
+    assert [content["train"]["lr"] for content in configs] == [0.003, 0.001]
+
+
+def test_the_trace_inside_a_larger_model_is_that_of_the_widened_one(finished):
+    """By parameter: the bert's linear weights keep theirs, its embedding's is divided by the factor of width."""
+    rows = [row for row in results(finished) if row["run"] == "fast-seed0" and row["step"] == "120"]
+    trace = {row["block"]: float(row["value"]) for row in rows if row["what"] == "hessian_trace"}
+    inside = {row["block"]: float(row["value"]) for row in rows if row["what"] == "hessian_trace_enlarged"}
+    assert trace.keys() == inside.keys()
+    # The same contexts, and words drawn from the same distribution up to rounding.
+    assert inside["embedding"] == pytest.approx(trace["embedding"] / 2, rel=1e-3)
+    settings = [json.loads(row["settings"]) for row in rows if row["what"] == "hessian_trace_enlarged"]
+    assert {entry["enlarge_to"] for entry in settings} == {"bert-2x16"}
+
+
+def test_figures_and_comparison_are_written(finished):
+    names = {path.name for path in (finished / "figures").iterdir()}
+    assert {"paper-training.png", "paper-enlarged.pdf", "paper-table.md", "published.md", "published.csv"} <= names
+    (row,) = csv.DictReader((finished / "figures" / "published.csv").open())
+    accuracies = {
+        row["run"]: float(row["value"])
+        for row in results(finished)
+        if row["method"] == "linear" and row["step"] == "120"
+    }
+    assert float(row["ours"]) == pytest.approx(accuracies["fast-seed0"] - accuracies["slow-seed0"])
+
+
+def test_an_extension_takes_up_the_same_runs(finished, tmp_path, capsys):
+    base = written(tmp_path, VARIED, "base.yaml")
+    path = written(tmp_path, {"extends": base.name, "tasks": ["state-4", "state-2"], "form": ["flatness"]})
+    before = {file: file.stat().st_mtime_ns for file in finished.glob("runs/*/checkpoints/*/*")}
+    assert run(path, finished) == 0
+    assert before == {file: file.stat().st_mtime_ns for file in finished.glob("runs/*/checkpoints/*/*")}
+    assert {row["task"] for row in results(finished) if row["what"] == "probe"} == {"state-4", "state-2"}
+    assert (finished / "figures" / "paper-flatness.png").is_file()
+
+
+def test_an_extension_changes_single_keys(tmp_path):
+    written(tmp_path, VARIED, "base.yaml")
+    path = written(tmp_path, {"extends": "base.yaml", "train": {"lr": 0.5}, "models": {"bert-1x8": {}}})
+    study, base = load_study(str(path)), load_study(str(tmp_path / "base.yaml"))
+    assert (study.train.lr, study.train.steps) == (0.5, base.train.steps)
+    assert list(study.models) == ["bert-1x8"]
+    assert study.enlarge_to == base.enlarge_to
+    assert load_study(str(written(tmp_path, {"extends": "smoke"}, "other.yaml"))) == load_study("smoke")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"extends": "study.yaml"}, "extends itself"),
+        ({"extends": "smok"}, "unknown study 'smok': did you mean 'smoke'?"),
+        ({"extends": "none.yaml"}, "no such file"),
+        ({"extends": "base.yaml", "lr": 1}, "unknown key 'lr'"),
+        ({"extends": "base.yaml", "train": {"lrr": 1}}, "unknown key 'lrr'"),
+        ({"extends": "base.yaml", "enlarge_to": "bert-2x20"}, "width 20 is no multiple of 8"),
+        (
+            {"extends": "base.yaml", "published": [], "models": {"../a": {"model": "bert-1x8"}}},
+            "model ../a: expected a name of letters",
+        ),
+        (
+            {"extends": "base.yaml", "published": [], "models": {"a": {"model": "bret-1x8"}}, "enlarge_to": None},
+            "did you mean 'bert'",
+        ),
+        ({"extends": "base.yaml", "form": ["tabel"]}, "unknown form 'tabel': did you mean 'table'?"),
+        ({"extends": "base.yaml", "published": [{"quantity": "loss"}]}, "published 1"),
+    ],
+)
+def test_wrong_studies_write_nothing(tmp_path, capsys, changes, said):
+    written(tmp_path, VARIED, "base.yaml")
+    path = written(tmp_path, changes)
+    assert run(path, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_ships_can_be_begun(path, tmp_path):
+    study = load_study(path.stem)
+    check_forms(study.form)
+    read_published(study.published, study.models, study.tasks)
+    grid = check_study(study, tmp_path / "out")
+    assert [how[2] for _, how in grid] == [model_of(study, name) for name in study.models for _ in study.seeds]
+
+
+def test_a_result_has_a_study_of_its_own_in_two_sizes():
+    names = {path.stem for path in STUDIES.glob("*.yaml")}
+    for result in ("figure-1", "figure-2", "figure-3", "figure-5", "figure-10", "figure-11", "table-1", "table-2"):
+        assert {result, f"{result}-small"} <= names
+
+
+def test_wide_rows_of_a_study(finished):
+    wide = wide_rows(runs_in([finished]), rows_in([finished]))
+    assert {row["name"] for row in wide} == {"slow", "fast"}
+    assert all("enlarged" in row and "trace" in row and "accuracy state-4" in row for row in wide)
