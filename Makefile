@@ -13,12 +13,13 @@ smoke: $(VENV)/done
 	rm -rf results/smoke
 	$(BIN)/satlab study studies/smoke.yaml --out results/smoke
 
-# Two processes of one thread each: two threads of one process wait for one another.
+# Two processes of one thread each: two threads of one process wait for one another. They start the command over and over: its
+# compiled modules are kept.
 test: $(VENV)/done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(VENV)/done
 	mkdir -p $(VENV)/names && ln -sfn "$(CURDIR)" $(VENV)/names/satlab

@@ -1,6 +1,5 @@
 """Signals that ask work to stop: Ctrl-C, SIGTERM and SIGUSR1 (with which Slurm announces that a job's time is up)."""
 
-import _thread
 import signal
 import sys
 import threading
@@ -94,7 +93,7 @@ class StopRequest:
 
     def _again(self, number: signal.Signals) -> None:
         if self.urgent:
-            _thread.interrupt_main(number)
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _importing(self, frame: FrameType | None) -> bool:
         """Whether what runs in this frame was called, within the block, by an import."""

@@ -1,9 +1,13 @@
 """Shared by all tests: one thread, so that run times and rounding do not depend on the machine, and a recorder."""
 
+import signal
+
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# A shell that starts the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Recorder:

@@ -273,8 +273,18 @@ def test_bad_input(line, fragments, place, capsys, monkeypatch):
     assert listing(place) == before
 
 
-@pytest.mark.parametrize("module", [False, True], ids=["script", "module"])
-@pytest.mark.parametrize(("line", "fragments"), [LANGUAGES[1], COMMANDS[0], MEASUREMENTS[0], STUDIES[0]])
+@pytest.mark.parametrize(
+    ("line", "fragments", "module"),
+    [
+        (*LANGUAGES[1], True),
+        (*STUDIES[0], False),
+        *[
+            pytest.param(*one, module, marks=pytest.mark.slow)
+            for one in (COMMANDS[0], MEASUREMENTS[0])
+            for module in (False, True)
+        ],
+    ],
+)
 def test_bad_input_as_a_process(line, fragments, module, place):
     before = listing(place)
     script = shutil.which("satlab", path=os.path.dirname(sys.executable))

@@ -157,7 +157,7 @@ def test_loss_floor(folder, masking):
     probabilities = full_pass(folder, token_ids, 1.0, strings).exp().tolist()
     enumeration = Enumeration(dict(zip(strings, probabilities, strict=True)), 3)
     exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
-    estimate = CausalLM(folder, 3, token_ids=token_ids, dtype="float64").loss_floor(2000, generator(1), masking)
+    estimate = CausalLM(folder, 3, token_ids=token_ids, dtype="float64").loss_floor(400, generator(1), masking)
     assert 0 < estimate.stderr < 0.1 * exact
     assert abs(estimate.value - exact) < 4 * estimate.stderr
 

@@ -175,7 +175,7 @@ def test_neither_threads_nor_batches_change_a_bit(name):
 LONG = "S -> A S [0.495] | B B [0.005] | 'a' [0.5]\nA -> B A [0.3] | 'b' [0.7]\nB -> 'c' [0.999] | S A [0.001]"
 
 
-@pytest.mark.parametrize("length", [100, 250])
+@pytest.mark.parametrize("length", [100, pytest.param(250, marks=pytest.mark.slow)])
 def test_hundreds_of_words_against_logs(length):
     """p of a sentence of 250 words is about e^-300 and less; relative error of log p, and of every conditional at a position."""
     language = PCFG(PCFG.from_string(LONG, length).grammar, length, lengths={length: 1.0})

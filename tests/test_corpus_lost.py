@@ -61,8 +61,10 @@ def killed_at(step, work):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-@pytest.mark.parametrize("lost", [False, True])
-@pytest.mark.parametrize("seconds", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("seconds", "lost"),
+    [(0.0, True), (1.0, False), *[pytest.param(*case, marks=pytest.mark.slow) for case in ((0.0, False), (1.0, True))]],
+)
 def test_a_kill_at_any_moment_leaves_what_the_same_command_goes_on_with(whole, tmp_path, monkeypatch, seconds, lost):
     """Also where it goes over a corpus whose manifest was lost. seconds: between two notes of what is done."""
     format, corpus, files = whole

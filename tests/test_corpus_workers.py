@@ -76,7 +76,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("format", "count", "kills"), [("parquet", 2, [(4, 0.0)]), ("bin", 1, [(2, 0.0), (5, 0.013)])])
+@pytest.mark.parametrize(
+    ("format", "count", "kills"),
+    [("parquet", 2, [(4, 0.0)]), pytest.param("bin", 1, [(2, 0.0), (5, 0.013)], marks=pytest.mark.slow)],
+)
 def test_a_killed_run_leaves_whole_shards_and_goes_on(tmp_path, format, count, kills):
     write(tmp_path / "whole", truth=False, format=format)
     (tmp_path / "slow.py").write_text(SLOW)

@@ -100,17 +100,17 @@ def test_all_estimators_of_it_agree_on_the_same_contexts(name):
 def test_the_mean_of_combinations_is_the_trace(name, masking):
     """Over the random signs alone, on fixed contexts: the correction's bias would show."""
     language = tiny_hmm()
-    model, batch = shaken(name, language, deviation=0.3), Stream(language, 8, 1, masking).batch(1)
+    model, batch = shaken(name, language, deviation=0.3), Stream(language, 6, 1, masking).batch(1)
     exact = sum(context_traces(model, batch).values())
     found, raw = [], []
-    for seed in range(400):
+    for seed in range(150):
         given = Given(batch, generator(seed))
         found.append(random_factor.METHOD.terms(model, given).estimate.value)
         raw.append(float(sum(random_factor.context_terms(model, given)[0].values()).mean()))
     for values in (torch.tensor(found), torch.tensor(raw)):
-        stderr = float(values.std()) / 400**0.5
+        stderr = float(values.std()) / 150**0.5
         assert abs(float(values.mean() - exact.mean())) < 4 * stderr
-        assert stderr < 0.02 * float(exact.mean())
+        assert stderr < 0.03 * float(exact.mean())
 
 
 def test_combinations_need_fewer_contexts_than_sampled_words():

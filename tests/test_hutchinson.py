@@ -134,12 +134,12 @@ def test_probes_on_padded_sentences_with_several_contexts(name, masking):
     truth, space = stream.truth(batch), Space(model)
     units = torch.eye(len(space), dtype=torch.float64)
     exact = sum(float(product(model, space, "hessian", batch, truth, u) @ u) for u in units) / len(batch.rows)
-    given = [Given(batch, random_stream(seed, "flatness"), probes=4, truth=truth) for seed in range(24)]
+    given = [Given(batch, random_stream(seed, "flatness"), probes=4, truth=truth) for seed in range(14)]
     found = [hutchinson.METHOD.terms(model, one).estimate for one in given]
     values = torch.tensor([estimate.value for estimate in found])
-    stderr = float(values.std()) / 24**0.5
+    stderr = float(values.std()) / 14**0.5
     assert abs(float(values.mean()) - exact) < 4 * stderr
-    assert stderr < 0.4 * abs(exact)
+    assert stderr < 0.5 * abs(exact)
     assert all(estimate.n == 4 for estimate in found)
 
 

@@ -40,29 +40,29 @@ def test_a_sketch_of_all_directions_is_exact(case):
 
 def test_the_mean_is_the_trace_in_total_and_by_block(case):
     model, given, dense = case
-    found = [estimated(model, given, 30, seed) for seed in range(16)]
+    found = [estimated(model, given, 30, seed) for seed in range(12)]
     blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
     for exact, values in [
         (dense.trace(), [f.value for f in found]),
         *((exact, [f.blocks[block].value for f in found]) for block, exact in blocks.items()),
     ]:
-        stderr = float(torch.tensor(values).std()) / 4
-        assert abs(sum(values) / 16 - float(exact)) < 4 * stderr
+        stderr = float(torch.tensor(values).std()) / 12**0.5
+        assert abs(sum(values) / 12 - float(exact)) < 4 * stderr
         assert stderr < 0.05 * float(dense.diagonal().abs().sum())
     assert all(f.n == 10 for f in found)
     spread = float(torch.tensor([f.value for f in found]).std())
-    assert sum(f.stderr for f in found) / 16 == pytest.approx(spread, rel=0.4)
+    assert sum(f.stderr for f in found) / 12 == pytest.approx(spread, rel=0.4)
 
 
 def test_it_is_closer_than_as_many_plain_probes(case):
     model, given, dense = case
     plain = []
     operator = Curvature(model, "hessian", given.batch, given.truth, 10**6)
-    for seed in range(16):
+    for seed in range(12):
         noise = generator(seed)
         signs = [operator.space.signs(noise) for _ in range(30)]
         plain.append(sum(float(v @ dense @ v) for v in signs) / 30)
-    ours = [estimated(model, given, 30, seed).value for seed in range(16)]
+    ours = [estimated(model, given, 30, seed).value for seed in range(12)]
     assert torch.tensor(ours).std() < 0.6 * torch.tensor(plain).std()
 
 

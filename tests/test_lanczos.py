@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers import generator
-from networks import gap, grammar_language, shaken, tiny_hmm
+from networks import gap, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.flatness import lanczos, top_eigenvalues
@@ -12,7 +12,7 @@ from satlab.flatness.trace import contexts_of, truth_of
 from satlab.generators.stream import Stream
 from satlab.randomness import random_stream
 
-CASES = [("bert-1x2", "one", tiny_hmm), ("lstm-1x2", "bernoulli:0.5", grammar_language), ("gpt-1x2", "next", tiny_hmm)]
+CASES = [("bert-1x2", "one", tiny_hmm), ("lstm-1x2", "bernoulli:0.5", tiny_hmm), ("gpt-1x2", "next", tiny_hmm)]
 
 
 def dense(model, kind, batch, truth):
@@ -24,7 +24,7 @@ def dense(model, kind, batch, truth):
 @pytest.mark.parametrize(("name", "masking", "make"), CASES)
 def test_the_largest_are_those_of_the_dense_matrix(name, masking, make, kind):
     language = make()
-    model, sentences = shaken(name, language, deviation=0.4), language.sample(40, generator(1), latents=False)
+    model, sentences = shaken(name, language, deviation=0.4), language.sample(25, generator(1), latents=False)
     batch = contexts_of(model, sentences, masking, random_stream(5, "flatness"))
     truth = truth_of(language, batch, masking, "lanczos")
     values, _ = torch.linalg.eigh(dense(model, kind, batch, truth))
@@ -36,7 +36,7 @@ def test_the_largest_are_those_of_the_dense_matrix(name, masking, make, kind):
         assert sum(block.value for block in eigenvalue.blocks.values()) == pytest.approx(eigenvalue.value, rel=1e-6)
     assert found[0].value == pytest.approx(float(values[-1]), rel=1e-8)
     assert 0 < found[0].stderr < 0.7 * found[0].value
-    assert 10 < found[0].n <= 40
+    assert 10 < found[0].n <= 25
 
 
 def test_all_eigenvalues_of_a_small_matrix_and_orthonormal_vectors():
@@ -69,7 +69,9 @@ def test_the_standard_error_is_the_deviation_over_samples_of_contexts():
     language = tiny_hmm()
     model = shaken("bert-1x2", language, deviation=0.3)
     found = [
-        top_eigenvalues(model, language.sample(60, generator(seed), latents=False), 1, "gauss-newton", seed)[0]
+        top_eigenvalues(
+            model, language.sample(60, generator(seed), latents=False), 1, "gauss-newton", seed, iterations=15
+        )[0]
         for seed in range(16)
     ]
     deviation = float(torch.tensor([f.value for f in found]).std())

@@ -38,7 +38,7 @@ def test_elsewhere_a_row_is_a_line_with_the_same(tmp_path, capsys):
     assert cli.run(command(SHORT, tmp_path / "r")) == 0
     lines = capsys.readouterr().err.splitlines()[:-1]
     rows = load_run(tmp_path / "r").metrics
-    assert len(lines) == len(rows) == 7
+    assert len(lines) == len(rows) == 6
     for line, row in zip(lines, rows, strict=True):
         begin = (
             f"step {row['step']}: KL {row['kl']:.5f} +- {row['kl_stderr']:.5f} nats, floor {row['floor']:.5f} nats, "

@@ -323,7 +323,7 @@ def kill_after(rows, command, metrics):
     assert process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 9])
 def test_a_killed_training_ends_with_the_same_bits(undisturbed, tmp_path, rows, capsys):
     command = [*shlex.split(LONG), "--out", str(tmp_path / "r")]
     kill_after(rows, [sys.executable, "-m", "satlab", *command], tmp_path / "r" / "metrics.jsonl")

@@ -263,7 +263,7 @@ def test_png(satlab, tmp_path, language):
         ("show demo-hmm --png nowhere/tree.png", ["nowhere", "no directory"]),
         ("show demo-hmm --png folder.png", ["folder.png", "is a directory"]),
         ("show demo-hmm --pgn t.png", ["unknown option '--pgn'", "did you mean '--png'"]),
-        ("show", ["language"]),
+        ("show", ["LANGUAGE missing"]),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(satlab, tmp_path, line, fragments):

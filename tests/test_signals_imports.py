@@ -36,7 +36,15 @@ runpy.run_module("satlab", run_name="__main__")
 """`python -m satlab`, whose command is one that sends signals while it is loaded, in a fraction of a second."""
 
 
-@pytest.mark.parametrize("sent", [[], [signal.SIGINT], [signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT] * 2])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [],
+        [signal.SIGTERM],
+        [signal.SIGINT] * 2,
+        *[pytest.param([number], marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGUSR1)],
+    ],
+)
 def test_a_signal_while_the_command_is_loaded(sent):
     code = START.replace("NUMBERS", repr([int(number) for number in sent]))
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
@@ -53,7 +61,7 @@ def library(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(number, then="time.sleep(0.2)"):
-        name = f"library_{number}_{abs(hash(then))}"
+        name = f"library_{number}_{tmp_path.name}"
         code = f"""
         import os, time
         os.kill(os.getpid(), {int(number)})

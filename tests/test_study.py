@@ -216,6 +216,7 @@ def test_a_cell_that_diverges_is_reported_and_the_others_are_finished(finished, 
     assert (tmp_path / "out" / "figures" / "kl_vs_step.png").exists()
 
 
+@pytest.mark.slow
 def test_a_study_whose_cells_all_diverge_says_so(tmp_path, capsys):
     models = {"bert-1x8": {"lr": 1e30, "warmup": 0.0}}
     capsys.readouterr()

@@ -95,7 +95,8 @@ def wait_for(process, file, rows, patience=120):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_cell_that_is_stopped_goes_on_and_ends_the_same(finished, tmp_path, number):
     process = start(command_of(tmp_path, "--cell", 0))
     wait_for(process, tmp_path / "out" / "runs" / "bert-1x8-seed0" / "metrics.jsonl", 3)

@@ -98,6 +98,7 @@ def check_killed(folder, kills, steps, start, threshold):
     assert len({row["adversary_strength"] for row in outcome(folder / "whole")[1]}) > 3
 
 
+@pytest.mark.slow
 def test_a_training_killed_three_times_ends_with_the_same_bits(tmp_path):
     nursery = Nursery(SLOW_WRITER)
     try:
