@@ -159,8 +159,8 @@ def on_cluster(
 
 
 @contextmanager
-def cluster_pool(workers: int | None = None) -> Iterator["ClusterPool"]:
-    """Ray tasks of one processor each, on the cluster that `on_cluster` would take; workers: tasks side by side.
+def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["ClusterPool"]:
+    """Ray tasks of one processor and so many GPUs each, on the cluster that `on_cluster` would take; workers: tasks side by side.
 
     Unless that is given the cluster has them all, and does as many as it has processors for. Where the block ends, tasks
     under way are interrupted as if by Ctrl-C, and have GRACE seconds to keep what they have.
@@ -168,7 +168,7 @@ def cluster_pool(workers: int | None = None) -> Iterator["ClusterPool"]:
     Raises InputError where Ray is not installed or no cluster answers.
     """
     with connection() as ray:
-        pool = ClusterPool(ray, workers or MOST_WAITING)
+        pool = ClusterPool(ray, workers or MOST_WAITING, gpus)
         try:
             yield pool
         finally:
@@ -182,9 +182,9 @@ class ClusterPool:
     WorkerError.
     """
 
-    def __init__(self, ray: Any, workers: int) -> None:
+    def __init__(self, ray: Any, workers: int, gpus: int = 0) -> None:
         self.ray, self.threads = ray, ThreadPoolExecutor(workers)
-        self.call = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_call)
+        self.call = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS - 1)(_call)
         self.under_way: set[Any] = set()
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> "Future[T]":

@@ -50,7 +50,7 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, 
     run, failure = create_run(*how), None
     try:
         with StopRequest() as stop:
-            train_run(run, should_stop=stop)
+            train_run(run, study.device, should_stop=stop)
     except DivergedError as error:
         # What came before is measured all the same.
         failure = error

@@ -21,9 +21,11 @@ Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
 """A title, a function that does the work and keeps its results, and its arguments."""
 
 
-def training(runs: list[Run]) -> list[Cell]:
+def training(runs: list[Run], device: str) -> list[Cell]:
     """The runs, the longest first, so that no single one is left over at the end."""
-    return [(f"train {run.folder.name}", train_cell, (run.folder,)) for run in sorted(runs, key=_work, reverse=True)]
+    return [
+        (f"train {run.folder.name}", train_cell, (run.folder, device)) for run in sorted(runs, key=_work, reverse=True)
+    ]
 
 
 def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
@@ -53,13 +55,13 @@ def _work(run: Run) -> float:
     return run.config.steps * run.config.batch_size * int(layers) * int(width) ** 2
 
 
-def train_cell(folder: Path) -> None:
+def train_cell(folder: Path, device: str) -> None:
     """In a worker: one that is asked to stop keeps where its run is and ends, so that it takes up no other cell."""
     warnings.showwarning = show_warning
     stop = StopRequest()
     try:
         with stop:
-            train_run(load_run(folder), should_stop=stop)
+            train_run(load_run(folder), device, should_stop=stop)
     finally:
         if stop.signal is not None:
             os._exit(128 + stop.signal)
@@ -67,21 +69,21 @@ def train_cell(folder: Path) -> None:
 
 
 def _kl(folder: Path, study: StudyConfig, step: int) -> None:
-    list(measure_kl(load_run(folder), study.evaluate, step))
+    list(measure_kl(load_run(folder).on(study.device), study.evaluate, step))
 
 
 def _flatness(folder: Path, study: StudyConfig, step: int) -> None:
-    list(measure_flatness(load_run(folder), study.flatness, step))
+    list(measure_flatness(load_run(folder).on(study.device), study.flatness, step))
 
 
 def _enlarged(folder: Path, study: StudyConfig, step: int) -> None:
-    list(measure_flatness(load_run(folder), study.flatness, step, study.enlarge_to))
+    list(measure_flatness(load_run(folder).on(study.device), study.flatness, step, study.enlarge_to))
 
 
 def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:
-    list(measure_probe(load_run(folder), task, study.probe, step))
+    list(measure_probe(load_run(folder).on(study.device), task, study.probe, step))
 
 
 def _baselines(out: Path, study: StudyConfig, task: str) -> None:
-    language = load_language(study.language, study.max_length)
+    language = load_language(study.language, study.max_length).to(study.device)
     list(measure_baselines(language, task, study.probe, out / BASELINES_FILE))

@@ -107,6 +107,7 @@ def _language(parser: Parser, more: str = "") -> None:
 def _run(parser: Parser) -> None:
     parser.add_argument("run", type=str, help="directory made by satlab train")
     parser.add_argument("--step", type=int | None, default=None, help="one checkpoint alone; all unless given")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
 
 
 def _generate(parser: Parser) -> None:

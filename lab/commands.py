@@ -26,7 +26,7 @@ from ..generators.verify import examine, other_versions, repair
 from ..models import load_model
 from ..randomness import random_stream
 from ..train import Row, TrainConfig
-from ..train.world import joined
+from ..train.world import World, joined
 from . import measure, pictures
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
 from .export import export_model
@@ -192,12 +192,12 @@ def _conclude(out: str, run: Run) -> None:
 
 
 def evaluate(given: Namespace) -> None:
-    run = load_run(Path(given.run))
+    run = _run(given)
     _table(run, measure.measure_kl(run, _config(EvaluateConfig, given), given.step), given.step)
 
 
 def probe(given: Namespace) -> None:
-    run, config = load_run(Path(given.run)), _config(ProbeConfig, given)
+    run, config = _run(given), _config(ProbeConfig, given)
     rows = measure.measure_probe(run, given.task, config, given.step, given.cache)
     # What is wrong is said before the baselines are measured.
     find_task(run.language, given.task)
@@ -213,7 +213,7 @@ def probe(given: Namespace) -> None:
 
 
 def flatness(given: Namespace) -> None:
-    run = load_run(Path(given.run))
+    run = _run(given)
     _table(run, measure.measure_flatness(run, _config(FlatnessConfig, given), given.step), given.step)
 
 
@@ -221,6 +221,10 @@ def export(given: Namespace) -> None:
     step, folder = measure.chosen_checkpoints(load_run(Path(given.run)), given.step)[-1]
     export_model(load_model(folder), Path(given.out))
     _print({"run": given.run, "step": step, "out": given.out})
+
+
+def _run(given: Namespace) -> Run:
+    return load_run(Path(given.run)).on(World().device(given.device))
 
 
 def _config(kind: type[T], given: Namespace) -> T:

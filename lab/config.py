@@ -104,7 +104,8 @@ class StudyConfig:
         enlarge_to: a model of which all others are parts; Tr(H) is then also that of each inside it.
         form: figures and tables in a paper's form, beside the usual ones; see lab/paper.py.
         published: numbers to compare with; see lab/published.py.
-        workers: cells side by side, one thread each; all cores unless given.
+        workers: cells side by side, one thread each; all cores unless given, one on a GPU.
+        device: where models are trained and measured, cpu or cuda.
         question: what the study asks, in a sentence; its report begins with it.
     """
 
@@ -121,11 +122,12 @@ class StudyConfig:
     form: list[str] = field(default_factory=list)
     published: list[Any] = field(default_factory=list)
     workers: int | None = None
+    device: str = "cpu"
     question: str | None = None
 
     @property
     def num_workers(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or (os.cpu_count() or 1 if self.device == "cpu" else 1)
 
 
 class _Reader(ArgumentParser):

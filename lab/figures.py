@@ -101,7 +101,7 @@ def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
         axes.annotate("saturated below", (axes.get_xlim()[0], threshold), va="bottom", fontsize=8)
     axes.set(yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
-    _log_axis(axes)
+    log_axis(axes)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
     axes.legend(fontsize=8)
     return figure, numbers
@@ -118,7 +118,7 @@ def _probe(points: list[Row], lines: list[Row], unsaturated: set[str]) -> tuple[
             face = color if point["saturated"] else "white"
             axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
     _baselines(axes, lines)
-    _log_axis(axes)
+    log_axis(axes)
     axes.set(xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {points[0]['task']}")
     axes.legend(fontsize=8)
     return figure, points
@@ -173,13 +173,13 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
     """Logarithmic where the values span more than a factor of three, with plain numbers either way."""
     axes.margins(x=0.2)
     if max(traces) > 3 * min(traces) > 0:
-        _log_axis(axes)
+        log_axis(axes)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _log_axis(axes: Axes) -> None:
+def log_axis(axes: Axes) -> None:
     """A logarithmic x axis that reads 1,000 and not 10^3."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -1,4 +1,4 @@
-"""Measurements on a run's checkpoints: one row each, taken once.
+"""Measurements on a run's checkpoints: one row each, taken once, on the device that the run's language is on.
 
 A row: model, parameters (their number), seed, step (null for what belongs to the language), what, method, task, block,
 settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured before with the same settings is not measured again.
@@ -71,7 +71,7 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
         key = _key(run, at, "kl", "exact-truth", config)
 
         def take(folder: Path = folder) -> Iterator[Row]:
-            model = load_model(folder)
+            model = load_model(folder).to(run.language.device)
             kl = kl_to_truth(model, held_out())
             yield _values(kl) | _size(model) | {"unit": "nats", "floor": held_out().floor.value}
 
@@ -88,7 +88,8 @@ def measure_flatness(
     """
     check_method(config.method)
     what, take_rows = FLATNESS[config.method]
-    sentences = run.language.sample(config.contexts, random_stream(config.seed, "evaluation", 2), latents=False)
+    generator = random_stream(config.seed, "evaluation", 2, device=run.language.device)
+    sentences = run.language.sample(config.contexts, generator, latents=False)
     for at, folder in chosen_checkpoints(run, step):
         key = _key(run, at, what, config.method, config)
         if enlarge_to is not None:
@@ -96,7 +97,7 @@ def measure_flatness(
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder)
-            viewed = model if enlarge_to is None else widen(model, enlarge_to)
+            viewed = (model if enlarge_to is None else widen(model, enlarge_to)).to(run.language.device)
             measurement = Measurement(viewed, run.language, sentences, run.config.masking or "one", config)
             for value, more in take_rows(measurement):
                 yield _values(value) | _size(model) | more
@@ -132,7 +133,8 @@ def measure_probe(
         left = [probe for probe in probes if not _known(file, keys[probe])]
         if left:
             begin = time.perf_counter()
-            taken = _accuracies(load_model(folder), run.language, task, config, left, cache)
+            model = load_model(folder).to(run.language.device)
+            taken = _accuracies(model, run.language, task, config, left, cache)
             shared = {"seconds": (time.perf_counter() - begin) / len(left), "satlab": __version__}
             append_lines(file, [keys[probe] | row | shared for probe, row in taken.items()])
         for probe in probes:
@@ -195,7 +197,7 @@ def _baselines(language: Language, task_name: str, config: ProbeConfig, file: Pa
         return task.bayes_accuracy(config.test_sentences, random_stream(config.seed, "tasks", device=language.device))
 
     def lookup(reading: Reading) -> Estimate:
-        table, extraction = build_model("lookup", language), config.extraction(cache)
+        table, extraction = build_model("lookup", language).to(language.device), config.extraction(cache)
         return linear_probe(table, language, task, **samples, method=how, reading=reading, extraction=extraction)
 
     sources: list[tuple[str, Reading, Callable[[], Estimate]]] = [

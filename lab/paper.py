@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from ..disk import write_atomic
 from ..errors import InputError, unknown
 from ..estimate import Estimate
+from .figures import log_axis
 from .results import write_csv
 from .wide import baseline, last_of_each, over_seeds
 
@@ -76,7 +77,8 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
     numbers: list[Row] = []
     for axes, panel in zip(grid.flat, drawn, strict=True):
         numbers += _lines(axes, x, panel, wide)
-        axes.set(xlabel=x, xscale="log", ylabel=LABELS.get(panel, panel))
+        axes.set(xlabel=x, ylabel=LABELS.get(panel, panel))
+        log_axis(axes)
         if panel == first and logarithmic:
             axes.set_yscale("log")
         if panel == "loss":

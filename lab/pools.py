@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ..cluster import cluster_pool, connection
 from ..errors import WorkerError, unknown
 from ..workers import process_pool
+from .config import StudyConfig
 from .interrupt import StopRequest
 from .results import STUDY_FILE
 
@@ -39,17 +40,17 @@ def reached(engine: str) -> Iterator[None]:
 
 
 @contextmanager
-def pool_of(engine: str, workers: int | None, cores: int, out: Path, stop: StopRequest) -> Iterator[Pool]:
-    """A pool of so many workers: local ones, cores unless given, or tasks of the cluster, as many as it has room for.
+def pool_of(engine: str, study: StudyConfig, out: Path, stop: StopRequest) -> Iterator[Pool]:
+    """A pool of the study's workers: local ones, or tasks of the cluster, as many as it has room for, with a GPU each if asked.
 
     Where the block ends because it is to stop, training runs first keep where they are. Raises WorkerError where a worker
     is killed and nothing was asked to stop.
     """
     if engine == "local":
-        with _stopping_well(workers or cores, stop) as pool:
+        with _stopping_well(study.num_workers, stop) as pool:
             yield pool
     else:
-        with cluster_pool(workers) as tasks:
+        with cluster_pool(study.workers, 0 if study.device == "cpu" else 1) as tasks:
             yield _Shared(tasks, out)
 
 

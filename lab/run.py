@@ -62,6 +62,10 @@ class Run:
     language: Language
     corpus: TrainingCorpus | None = None
 
+    def on(self, device: str) -> "Run":
+        """The run with its language on this device, where measurements are then made."""
+        return replace(self, language=self.language.to(device))
+
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
         return checkpoints(self.folder)

@@ -144,7 +144,7 @@ def run_study(
 
 def _run(study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str) -> list[str]:
     runs = prepare(study, out)
-    todo = [*training(runs), *(baselines(out, study, task) for task in study.tasks)]
+    todo = [*training(runs, study.device), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
     planned = {run.folder: len(run.config.kept_steps) * cells_a_checkpoint(study) for run in runs}
     planned[out] = len(todo)
@@ -172,7 +172,7 @@ def _work_off(
     Yields (message, the cell that ended with what it gave rise to), and once a second (news, None) while none does.
     """
     waiting: dict[Future[None], Cell] = {}
-    with pool_of(engine, study.workers, study.num_workers, out, stop) as pool:
+    with pool_of(engine, study, out, stop) as pool:
         waiting = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
         while waiting and not stop():
             ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)

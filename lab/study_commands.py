@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..cluster import check_tasks
 from ..errors import InputError
+from ..train.world import World
 from ..workers import check_workers
 from . import figures, paper
 from .array import cells_of, run_cell
@@ -43,6 +44,10 @@ def _study(parser: ArgumentParser) -> None:
     parser.add_argument("--engine", type=str, default="local", help=engine)
     cell = "do this cell alone, in this process: train and measure one model, or one task's baselines; counted from 0"
     parser.add_argument("--cell", type=int | None, default=None, help=cell)
+    device = (
+        "cpu or cuda, instead of what the study says; a GPU takes one cell at a time unless --workers says otherwise"
+    )
+    parser.add_argument("--device", type=str | None, default=None, help=device)
     parser.add_argument("--cells", action="store_true", help="print what each cell is, a line for each; write nothing")
 
 
@@ -55,6 +60,9 @@ def study(given: Namespace) -> int:
         for cell in cells_of(config):
             _print(cell)
         return 0
+    config = replace(config, device=given.device or config.device)
+    if given.engine == "local":
+        World().device(config.device)
     if given.cell is not None:
         if given.workers is not None or given.engine != "local":
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")

@@ -40,7 +40,7 @@ def place(original, tmp_path, monkeypatch):
     shutil.copytree(original, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.alarm(20)
+    signal.alarm(180)
     yield tmp_path / "place"
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -181,6 +181,8 @@ MEASUREMENTS = [
     ("evaluate run --sentences 0", ["sentences", "0", "at least 2"]),
     ("evaluate run --sentences 1", ["sentences", "1", "at least 2"]),
     ("evaluate run --sentences -1", ["sentences", "-1", "at least 2"]),
+    ("evaluate run --device cuda", ["device 'cuda'", "expected cpu"]),
+    ("flatness run --device gpu", ["device 'gpu'", "expected cpu"]),
     ("probe nowhere --task state-1", ["nowhere", "no run here"]),
     ("probe run", ["task", "missing"]),
     ("probe run --task stat-1", ["unknown task 'stat-1'", "did you mean 'state-1'"]),
@@ -211,6 +213,7 @@ def study(name, out="new"):
 STUDIES = [
     ("study demoo --out new", ["unknown study 'demoo'", "did you mean 'demo'"]),
     ("study nowhere.yaml --out new", ["nowhere.yaml", "no such file"]),
+    ("study smoke --out new --device cuda", ["device 'cuda'", "expected cpu"]),
     ("study list.yaml --out new", ["list.yaml", "expected a mapping"]),
     ("study garbage.yaml --out new", ["garbage.yaml"]),
     ("study broken.yaml --out new", ["broken.yaml", "not YAML"]),
@@ -289,7 +292,7 @@ def test_bad_input_as_a_process(line, fragments, module, place):
     before = listing(place)
     script = shutil.which("satlab", path=os.path.dirname(sys.executable))
     start = [sys.executable, "-m", "satlab"] if module or script is None else [script]
-    done = subprocess.run([*start, *shlex.split(line)], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*start, *shlex.split(line)], check=False, capture_output=True, text=True, timeout=180)
     check_refused(done.returncode, done.stdout, done.stderr, fragments)
     assert listing(place) == before
 

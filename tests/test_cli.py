@@ -270,7 +270,7 @@ def test_the_module_runs_from_another_directory(tmp_path):
         text=True,
         cwd=tmp_path,
         env=environment,
-        timeout=60,
+        timeout=180,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: satlab ")

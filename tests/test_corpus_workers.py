@@ -145,7 +145,7 @@ def test_a_file_of_tokens_that_outgrows_the_disk_ends_with_a_whole_shard(tmp_pat
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))\n" + SLOW
     )
     command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), "bin", "1", "8000", "2000"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert "File too large" in done.stderr
     assert (tmp_path / "c" / storage.TokenFile.UNFINISHED).stat().st_size == 2 * 2000 * 9 * 2
     for out in ("c", "whole"):

@@ -132,7 +132,7 @@ def test_a_real_training_is_stopped_within_ten_seconds(tmp_path, monkeypatch, ca
         assert "another process is writing here" in capsys.readouterr().err
         process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert time.monotonic() - begin < 10
     finally:
         end(process)
@@ -246,7 +246,7 @@ def test_the_runs_of_a_study_that_is_stopped_keep_where_they_are(tmp_path, numbe
         assert not list(out.glob("runs/*/checkpoints"))
         os.killpg(process.pid, number) if group else process.send_signal(number)
         begin = time.monotonic()
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate(timeout=180)[1]
         assert time.monotonic() - begin < 15
     finally:
         end(process)

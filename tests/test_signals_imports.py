@@ -47,7 +47,7 @@ runpy.run_module("satlab", run_name="__main__")
 )
 def test_a_signal_while_the_command_is_loaded(sent):
     code = START.replace("NUMBERS", repr([int(number) for number in sent]))
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=180)
     if not sent:
         assert (done.returncode, done.stdout, done.stderr) == (0, "loaded\nbegan\n", "")
         return

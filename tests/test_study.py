@@ -248,7 +248,7 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path):
             time.sleep(0.01)
         (worker,) = workers_of(process)
         os.kill(worker, signal.SIGKILL)
-        error = process.communicate(timeout=60)[1].decode()
+        error = process.communicate(timeout=180)[1].decode()
     finally:
         if not group_is_empty(process.pid, 0.1):
             os.killpg(process.pid, signal.SIGKILL)

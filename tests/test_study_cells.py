@@ -101,7 +101,7 @@ def test_a_cell_that_is_stopped_goes_on_and_ends_the_same(finished, tmp_path, nu
     process = start(command_of(tmp_path, "--cell", 0))
     wait_for(process, tmp_path / "out" / "runs" / "bert-1x8-seed0" / "metrics.jsonl", 3)
     process.send_signal(number)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=180)[1]
     assert process.returncode == (143 if number == signal.SIGTERM else -9)
     if number == signal.SIGTERM:
         (last,) = [line for line in error.splitlines() if line.startswith("satlab:")]
@@ -129,8 +129,8 @@ def test_cells_that_begin_at_the_same_moment_do_not_disturb_one_another(finished
 
 
 def test_a_cell_that_diverges_says_so_and_what_came_before_is_measured(finished, tmp_path, capsys, monkeypatch):
-    def train_and_diverge(run, should_stop):
-        train_run(run, should_stop=should_stop)
+    def train_and_diverge(run, device, should_stop):
+        train_run(run, device, should_stop=should_stop)
         raise DivergedError("training diverged at step 121")
 
     monkeypatch.setattr(array, "train_run", train_and_diverge)

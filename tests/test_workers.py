@@ -92,7 +92,7 @@ def test_workers_end_with_the_process_they_work_for(tmp_path, how, method):
         os.killpg(process.pid, how)  # as a terminal does
     else:
         process.kill()
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=180)[1]
     assert said == b"interrupted\n" or how is signal.SIGKILL
     assert gone(process.pid)
 
