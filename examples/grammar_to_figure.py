@@ -20,21 +20,20 @@ out = Path(sys.argv[1] if len(sys.argv) > 1 else "results/example")
 language = PCFG.from_string(GRAMMAR, max_length=6)
 sentences = language.sample(1000, random_stream(0, "corpus"))
 config = TrainConfig(steps=1000, batch_size=64, lr=3e-3, schedule="linear", threshold=0.004, stop_at_saturation=False)
+held_out = HeldOut(language, config)
 
 # %% Train two sizes until KL(truth || model) is negligible: run again, this goes on where it was
-for name in ("bert-1x8", "bert-2x16"):
-    stream = Stream(language, config.batch_size, config.seed)
-    for row in train(
-        build_model(name, language), stream, HeldOut(language, config), config, out / name, time.monotonic
-    ):
+for name, color in {"bert-1x8": "C0", "bert-2x16": "C1"}.items():
+    parts = (build_model(name, language), Stream(language, config.batch_size, config.seed), held_out)
+    for row in train(*parts, config, out / name, time.monotonic):
         print(f"{name} step {row.step}: KL {row.kl:.4f} +- {row.kl_stderr:.4f} nats, floor {row.floor:.4f}")
 
     # %% Flatness and the linear probe of every checkpoint
-    models = [load_model(folder) for _, folder in checkpoints(out / name)]
-    traces = [hessian_trace(model, sentences) for model in models]
-    accuracies = [linear_probe(model, language, language.tasks["A"], 1000, 1000) for model in models]
-    x, y, dx, dy = ([getattr(e, key) for e in es] for key in ("value", "stderr") for es in (traces, accuracies))
-    plt.errorbar(x, y, dy, dx, "o-", label=name)
-plt.gca().set(xscale="log", xlabel="Tr(H)", ylabel="accuracy, task A", title="bars: one standard error")
+    for step, folder in checkpoints(out / name):
+        model = load_model(folder)
+        x, y = hessian_trace(model, sentences), linear_probe(model, language, language.tasks["A"], 1000, 1000)
+        face = color if held_out.rule.holds(held_out.measure(model).kl) else "white"
+        plt.errorbar(x.value, y.value, y.stderr, x.stderr, "o", c=color, mfc=face, label=f"{name} step {step}")
+plt.gca().set(xscale="log", xlabel="Tr(H)", ylabel="accuracy, task A", title="bars: s.e.; hollow: not saturated")
 plt.legend()
 plt.savefig(out / "figure.png")

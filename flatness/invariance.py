@@ -13,6 +13,7 @@ checkpoints of one architecture and one parametrisation, nothing else.
 """
 
 import copy
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -100,6 +101,8 @@ def trace_under_rescaling(
 
     Raises InputError as `rescaled` and hessian_trace do.
     """
+    if len(set(alphas)) < len(alphas):
+        raise InputError(f"scales are {list(alphas)}, expected each once; remove the repeated one")
     others = [rescaled(model, alpha).eval() for alpha in alphas]
     found = []
     for alpha, other in zip(alphas, others, strict=True):
@@ -107,6 +110,8 @@ def trace_under_rescaling(
             other, sentences, method, draws, seed, masking, probes=probes, targets=targets, language=language
         )
         change = logit_change(model, other, sentences, seed, masking)
+        if not math.isfinite(trace.value):
+            raise InputError(f"alpha {alpha:g}: Tr(H) is not finite there, expected one nearer to 1; correct it")
         found.append(Rescaled(trace.value, trace.stderr, trace.n, trace.blocks, alpha, change))
     return found
 

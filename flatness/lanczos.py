@@ -2,16 +2,19 @@
 
     A V_j = V_j T_j + beta_j v_(j+1) e_j^T,     T_j y = theta y,     | theta - eigenvalue of A | <= beta_j |y_j|
 
-(Lanczos 1950; Parlett 1998, 13.2.) The basis is orthogonalised twice against all its vectors, in float64, so that no
+(Lanczos 1950; Parlett 1998, 13.2.) The bound is the distance to some eigenvalue; and the k-th largest theta is never above the
+k-th largest eigenvalue (Cauchy). What has not converged, to CONVERGED of the largest, is not given. The basis is orthogonalised twice against all its vectors, in float64, so that no
 eigenvalue is found twice for lack of orthogonality; one that A has several times is found once. Memory: `iterations`
 vectors of as many float64 numbers as the model has parameters.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences
 from ..models import MaskedLM
@@ -22,7 +25,10 @@ from .terms import Terms, TraceEstimate
 from .trace import check_settings, contexts_of, truth_of
 
 TOLERANCE = 1e-4
-"""The bounds of all eigenvalues, as a share of the largest one, below which no further iteration is made."""
+"""The bounds of all eigenvalues asked for, as a share of the largest of them, below which no further iteration is made."""
+
+CONVERGED = 1e-2
+"""The bound that an eigenvalue may have to be given, as a share of the largest one found."""
 
 PARTS = 20
 """Parts of the contexts between which the standard error is taken, about."""
@@ -30,7 +36,7 @@ PARTS = 20
 
 @dataclass(frozen=True)
 class Eigenvalue(TraceEstimate):
-    """An eigenvalue of the matrix over the contexts at hand; bound: how far the exact one may be from it, at most.
+    """An eigenvalue of the matrix over the contexts at hand; bound: some exact one is no farther from it than this.
 
     stderr: of u^T A u over contexts, its eigenvector u held fixed (first order). blocks: u_b . (A u)_b.
     """
@@ -50,9 +56,9 @@ def top_eigenvalues(
     targets: str = "sampled",
     language: Language | None = None,
 ) -> list[Eigenvalue]:
-    """The `count` algebraically largest eigenvalues, in descending order; fewer where fewer are found.
+    """The `count` algebraically largest eigenvalues, in descending order; with a warning, those of them that converged.
 
-    Raises InputError as hessian_trace does.
+    Raises InputError as hessian_trace does, and where not even the largest has converged.
     """
     check_settings(model, sentences, 1, targets, masking)
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
@@ -62,6 +68,13 @@ def top_eigenvalues(
     at_a_time = min(positions_at_a_time(model), batch.inputs.numel() // PARTS or 1)
     operator = Curvature(model, matrix, batch, truth, at_a_time)
     values, vectors, bounds = lanczos(operator, count, iterations, generator)
+    converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
+    if converged < len(values):
+        missing = f"{converged} of the {len(values)} largest eigenvalues converged in {iterations} iterations"
+        if not converged:
+            raise InputError(f"lanczos: {missing}, expected at least one; give more iterations")
+        warnings.warn(f"lanczos: {missing}, the others are left out; more iterations would find them", stacklevel=2)
+        values, vectors, bounds = values[:converged], vectors[:, :converged], bounds[:converged]
     found = []
     for value, vector, bound in zip(values.tolist(), vectors.T, bounds.tolist(), strict=True):
         estimate = _over_parts(operator, vector.to(operator.space.dtype))
@@ -90,7 +103,8 @@ def lanczos(
         values, inner = _tridiagonal(diagonal, beside[:-1])
         bounds = beside[-1] * inner[-1].abs()
         largest = float(values.abs().max())
-        done = j + 1 >= count and bool((bounds[-count:] <= TOLERANCE * largest).all())
+        wanted = float(values[-count:].abs().max())
+        done = j + 1 >= count and bool((bounds[-count:] <= TOLERANCE * wanted).all())
         if done or j + 1 == len(basis) or beside[-1] <= 1e-12 * largest:
             break
         basis[j + 1] = image / beside[-1]

@@ -5,7 +5,8 @@
 Where a sampled word picks one term of the sum over words, l mixes them all, so that terms differ less. The head's
 output matrix and bias have closed forms (see gauss_newton.py); the rest is corrected by a control variate, |W^T l|^2,
 the squared covector before the head, whose mean over r is known: sum_v f_v |W_v|^2 - |W^T f|^2. Its coefficient in one
-half of the sentences is fitted on the other half, so that the estimate stays unbiased.
+half of the sentences is fitted on the other half, so that the estimate stays unbiased; of fewer than FEWEST sentences it is 0,
+since a slope fitted on a few may do more harm than good.
 """
 
 import torch
@@ -19,6 +20,9 @@ from .tape import Taped, tapes
 from .terms import Given, Method, Terms, by_block
 
 Values = dict[str, Tensor]
+
+FEWEST = 50
+"""Sentences with which the control variate is used."""
 
 
 def context_terms(model: MaskedLM, given: Given) -> tuple[Values, Tensor]:
@@ -65,6 +69,8 @@ def _terms(model: MaskedLM, given: Given) -> Terms:
 def _corrected(sums: Tensor, control: Tensor) -> Tensor:
     """sums - b control [c], b the slope over the half of the clusters (even or odd) that a cluster is not in."""
     out = sums.clone()
+    if len(sums) < FEWEST:
+        return out
     for half in (0, 1):
         theirs, other = sums[1 - half :: 2], control[1 - half :: 2]
         slope = ((theirs - theirs.mean()) * other).sum() / other.square().sum().clamp(min=1e-300)

@@ -9,6 +9,7 @@ With the truth L is the mean of -sum_v p*_v log f_v, which rises by as much as K
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -55,13 +56,21 @@ def sharpness(
     """
     if not radii or not all(0 < radius < float("inf") for radius in radii):
         raise InputError(f"radii are {list(radii)}, expected positive numbers; correct them")
+    if len(set(radii)) < len(radii):
+        raise InputError(f"radii are {list(radii)}, expected each once; remove the repeated one")
     check_settings(model, sentences, 1, targets, masking)
     model.eval()
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
     batch = contexts_of(model, sentences, masking, generator)
     truth = truth_of(language, batch, masking, "sharpness") if targets == "exact" else None
     given = Given(batch, generator, probes=probes, truth=truth)
-    return [*_random(model, given, radii), *_sam(model, given, radii)]
+    found = [*_random(model, given, radii), *_sam(model, given, radii)]
+    for rise in found:
+        if not math.isfinite(rise.value):
+            raise InputError(
+                f"radius {rise.radius:g}: the loss is not finite there, expected a shorter step; correct it"
+            )
+    return found
 
 
 def _random(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
@@ -87,6 +96,8 @@ def _sam(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
     n = len(given.batch.inputs)
     fitted, its_truth = _part(given, 0, n // 2)
     part, truth = _part(given, n // 2, n)
+    if not len(fitted.rows) or not len(part.rows):
+        raise InputError(f"{n} sentences, in half of which no word is hidden: expected hidden words in both; give more")
     moved = _Moved(model)
     gradient = moved.gradient(fitted, its_truth)
     direction = gradient / gradient.norm().clamp(min=1e-30)
@@ -124,7 +135,7 @@ class _Moved:
                     out.append(-log_f.gather(1, part.targets[:, None])[:, 0])
                 else:
                     out.append(-(its_truth * log_f).sum(1))
-        return torch.cat(out)
+        return torch.cat(out) if out else self.origin.new_zeros(0, dtype=torch.float64)
 
     def gradient(self, batch: Batch, truth: Tensor | None) -> Tensor:
         """Of the summed loss at theta, [P]."""

@@ -34,7 +34,7 @@ def measured(run, capsys, arguments):
 
 @pytest.mark.parametrize("method", list(FLATNESS))
 def test_every_method_ends_in_rows(run, capsys, method):
-    line = f"--method {method} --contexts 12 --probes 6 --targets exact --eigenvalues 2 --iterations 5 --radii [0.1]"
+    line = f"--method {method} --contexts 12 --probes 6 --targets exact --eigenvalues 2 --iterations 60 --radii [0.1]"
     status, rows, _ = measured(run, capsys, line)
     assert status == 0
     assert measured(run, capsys, line)[1] == rows

@@ -28,7 +28,7 @@ def test_the_largest_are_those_of_the_dense_matrix(name, masking, make, kind):
     batch = contexts_of(model, sentences, masking, random_stream(5, "flatness"))
     truth = truth_of(language, batch, masking, "lanczos")
     values, _ = torch.linalg.eigh(dense(model, kind, batch, truth))
-    found = top_eigenvalues(model, sentences, 3, kind, 5, masking, iterations=60, targets="exact", language=language)
+    found = top_eigenvalues(model, sentences, 3, kind, 5, masking, iterations=200, targets="exact", language=language)
     assert len(found) == 3
     for eigenvalue, exact in zip(found, values.flip(0), strict=False):
         assert abs(eigenvalue.value - float(exact)) <= max(eigenvalue.bound, 1e-8 * float(values[-1]))
@@ -85,3 +85,17 @@ def test_what_cannot_be_used_is_refused():
         top_eigenvalues(model, sentences, targets="exactly")
     with pytest.raises(InputError, match="'lanczos' needs the truth"):
         top_eigenvalues(model, sentences, targets="exact")
+
+
+def test_what_has_not_converged_is_not_given():
+    language = tiny_hmm()
+    model, sentences = shaken("bert-1x3", language, deviation=0.4), language.sample(25, generator(0), latents=False)
+    with pytest.raises(InputError, match=r"lanczos: 0 of the 1 largest .* in 1 iterations.*; give more iterations"):
+        top_eigenvalues(model, sentences, 1, iterations=1)
+    whole = top_eigenvalues(model, sentences, 6, iterations=200)
+    assert len(whole) == 6
+    with pytest.warns(UserWarning, match=r"of the 6 largest eigenvalues converged in 12 iterations"):
+        some = top_eigenvalues(model, sentences, 6, iterations=12)
+    for one, other in zip(some, whole, strict=False):
+        assert one.value == pytest.approx(other.value, abs=one.bound + 1e-9)
+    assert 1 <= len(some) < 6

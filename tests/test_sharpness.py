@@ -85,3 +85,19 @@ def test_radii_that_are_no_distances_are_refused(radii):
     language = demo_hmm()
     with pytest.raises(InputError, match=r"radii are .* expected positive numbers"):
         sharpness(shaken("bert-1x16", language), language.sample(8, generator(1)), radii)
+
+
+def test_a_radius_that_is_too_far_or_given_twice_is_refused():
+    language = tiny_hmm()
+    model, sentences = shaken("bert-1x16", language), language.sample(8, generator(1), latents=False)
+    with pytest.raises(InputError, match=r"radius 1e\+200: the loss is not finite"):
+        sharpness(model, sentences, (1e200,), probes=2)
+    with pytest.raises(InputError, match="each once"):
+        sharpness(model, sentences, (0.1, 0.1), probes=2)
+
+
+def test_a_share_in_which_no_word_is_hidden_adds_nothing():
+    language = tiny_hmm()
+    model, sentences = shaken("bert-1x16", language), language.sample(20, generator(1), latents=False)
+    found = sharpness(model, sentences, (0.1,), 3, "bernoulli:0.15", probes=20)
+    assert all(rise.n > 0 and abs(rise.value) < 1 for rise in found)
