@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,10 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             raise
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, wrong: Callable[[dict[str, Any]], str | None] | None = None) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file, without a half-written last one; none where there is no file.
 
-    Raises InputError, naming the line, where the file is damaged.
+    Raises InputError, naming the line, where the file is damaged, and where `wrong` says what is wrong with a row.
     """
     try:
         content = path.read_bytes()
@@ -99,6 +99,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             row = None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: damaged, expected a JSON object; remove the line")
+        if wrong is not None and (said := wrong(row)) is not None:
+            raise InputError(f"{path}, line {number}: {said}; correct the line or remove it")
         rows.append(row)
     return rows
 

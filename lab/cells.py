@@ -81,9 +81,9 @@ def _enlarged(folder: Path, study: StudyConfig, step: int) -> None:
 
 
 def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:
-    list(measure_probe(load_run(folder).on(study.device), task, study.probe, step))
+    list(measure_probe(load_run(folder).on(study.device), task, study.probe, step, study.cache))
 
 
 def _baselines(out: Path, study: StudyConfig, task: str) -> None:
     language = load_language(study.language, study.max_length).to(study.device)
-    list(measure_baselines(language, task, study.probe, out / BASELINES_FILE))
+    list(measure_baselines(language, task, study.probe, out / BASELINES_FILE, study.cache))

@@ -20,7 +20,6 @@ from ..generators.corpus import MANIFEST, Corpus, open_corpus
 from ..generators.corpus_writer import write_corpus
 from ..generators.induce import Reading
 from ..generators.induce import induce as read_off
-from ..generators.tasks import find_task
 from ..generators.treebank import located_trees
 from ..generators.verify import examine, other_versions, repair
 from ..models import load_model
@@ -32,7 +31,8 @@ from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_
 from .export import export_model
 from .interrupt import StopRequest
 from .mirror import load_wandb, mirrored
-from .progress import TrainingProgress, progress_bar
+from .probe_readings import features_need_disk
+from .progress import TrainingProgress, parts_on, progress_bar
 from .run import METRICS, RESULTS, Run, create_run, load_run, train_run
 from .show import default_samples, describe
 from .show_text import as_text
@@ -198,18 +198,18 @@ def evaluate(given: Namespace) -> None:
 
 def probe(given: Namespace) -> None:
     run, config = _run(given), _config(ProbeConfig, given)
-    rows = measure.measure_probe(run, given.task, config, given.step, given.cache)
     # What is wrong is said before the baselines are measured.
-    find_task(run.language, given.task)
-    measure.chosen_checkpoints(run, given.step)
-    measure.probe_readings(run, config)
-    config.extraction(given.cache)
-    if measure.features_need_disk(run, config) and "OMP_NUM_THREADS" not in os.environ:
+    measure.check_probe(run, given.task, config, given.step, given.cache)
+    if features_need_disk(run.model, run.language.max_length, config) and "OMP_NUM_THREADS" not in os.environ:
         # Unlike all smaller work, products with rows this long gain by every core.
         torch.set_num_threads(os.cpu_count() or 1)
-    for row in measure.measure_baselines(run.language, given.task, config, run.folder / RESULTS, given.cache):
-        _print(row)
-    _table(run, rows, given.step)
+    file, cache = run.folder / RESULTS, given.cache
+    with progress_bar(None, "baselines") as bar:
+        for row in measure.measure_baselines(run.language, given.task, config, file, cache, parts_on(bar)):
+            _print(row)
+    with progress_bar(None, "checkpoints") as bar:
+        for row in measure.measure_probe(run, given.task, config, given.step, cache, parts_on(bar)):
+            _print(row)
 
 
 def flatness(given: Namespace) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from .choice import panel_name
 from .correlation import LEAST_GROUPS, METHODS, correlation
 
 Row = dict[str, Any]
@@ -14,41 +15,57 @@ SATURATED, ALL = "saturated", "all checkpoints"
 """Among which models: those whose loss is the same, that of the truth; or all, whose loss differs."""
 
 
+ACROSS = "across sizes, where plain Tr(H) is not comparable"
+INSIDE = "across sizes, each inside the same larger model"
+"""What is said of a correlation over several architectures: by plain Tr(H), or by that inside a larger model."""
+
+Part = tuple[str, str, str, list[Row]]
+"""Model (empty: all), which trace, what is said of it, and the points."""
+
+
 def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -> list[Row]:
     """Correlation of Tr(H) with probe accuracy, a row each; points as `points_of` gives them, those with a trace count.
 
-    By task; among the saturated models, then all checkpoints; over all models, and within each of several models
-    with at least 5 runs; Spearman and Pearson; plain, and given KL. Keys: task, among, model (empty: all), method,
-    given (KL or empty), value, low, high (95 % BCa bootstrap interval over runs), n (models), runs, note, satlab
-    (who measured).
+    By task and probe; among the saturated models, then all checkpoints; over all models, and within each of several
+    models with at least 5 runs; Spearman and Pearson; plain, and given KL. Plain Tr(H) compares checkpoints of one
+    architecture; over several ones it is Tr(H) inside the same larger model, where that was measured.
+
+    Keys: task, probe, among, model (empty: all), trace (trace or enlarged), estimator (of it), across (what is said of
+    several architectures), method, given (KL or empty), value, low, high (95 % BCa bootstrap interval over runs), n
+    (models), runs, note, satlab (who measured).
     """
-    known = [point for point in points if _finite(point["trace"], point["accuracy"])]
     rows = []
-    for task in sorted({point["task"] for point in known}):
-        mine = [point for point in known if point["task"] == task]
+    for task, probe in sorted({(point["task"], point["method"]) for point in points}):
+        mine = [point for point in points if (point["task"], point["method"]) == (task, probe)]
         for among in (SATURATED, ALL):
             chosen = [point for point in mine if point["saturated"] or among == ALL]
-            for model, part in _parts(chosen):
-                named = {"task": task, "among": among, "model": model}
-                rows += [named | row for row in _rows(part, resamples, seed)]
+            for model, trace, across, part in _parts(chosen):
+                named = {"task": task, "probe": probe, "among": among, "model": model, "trace": trace}
+                named |= {"estimator": part[0][f"{trace}_method"], "across": across}
+                rows += [named | row for row in _rows(part, trace, resamples, seed)]
     return rows
 
 
-def _parts(points: list[Row]) -> Iterator[tuple[str, list[Row]]]:
+def _parts(points: list[Row]) -> Iterator[Part]:
     """All points, then those of each model with runs enough for an interval, where there is another model."""
-    yield "", points
-    models = sorted({point["model"] for point in points})
+    plain = [point for point in points if _finite(point["trace"], point["accuracy"])]
+    inside = [point for point in points if _finite(point["enlarged"], point["accuracy"])]
+    models = sorted({point["model"] for point in plain})
+    if len({point["model"] for point in inside}) > 1:
+        yield "", "enlarged", INSIDE, inside
+    elif plain:
+        yield "", "trace", ACROSS if len(models) > 1 else "", plain
     for model in models if len(models) > 1 else []:
-        part = [point for point in points if point["model"] == model]
+        part = [point for point in plain if point["model"] == model]
         if len({point["run"] for point in part}) >= LEAST_GROUPS:
-            yield model, part
+            yield model, "trace", "", part
 
 
-def _rows(points: list[Row], resamples: int, seed: int) -> Iterator[Row]:
+def _rows(points: list[Row], trace: str, resamples: int, seed: int) -> Iterator[Row]:
     for method in METHODS:
         for given in ("", "KL"):
             used = [point for point in points if not given or _finite(point["kl"])]
-            x, y, kl = ([point[key] for point in used] for key in ("trace", "accuracy", "kl"))
+            x, y, kl = ([point[key] for point in used] for key in (trace, "accuracy", "kl"))
             runs = [point["run"] for point in used]
             found = correlation(x, y, kl if given else None, method, resamples, seed, runs)
             row = {"method": method, "given": given, "value": found.value, "low": found.low, "high": found.high}
@@ -60,15 +77,20 @@ def _finite(*values: float | None) -> bool:
     return all(value is not None and math.isfinite(value) for value in values)
 
 
-def in_words(correlations: list[Row], task: str) -> list[str]:
-    """The coefficients over all models of a task, a sentence each for the saturated ones and for all checkpoints."""
+def in_words(correlations: list[Row], panel: str) -> list[str]:
+    """The coefficients of a task's probe, a sentence each: within single architectures first, then over all models.
+
+    Of the saturated models, then of all checkpoints.
+    """
+    mine = [row for row in correlations if panel_name(row["task"], row["probe"]) == panel]
     said = []
-    for among in (SATURATED, ALL):
-        rows = [r for r in correlations if (r["task"], r["among"], r["model"]) == (task, among, "")]
-        if not rows:
-            continue
+    for among, model in dict.fromkeys(
+        (row["among"], row["model"]) for row in sorted(mine, key=lambda r: not r["model"])
+    ):
+        rows = [row for row in mine if (row["among"], row["model"]) == (among, model)]
         title = "Saturated models" if among == SATURATED else "All checkpoints, whose KL differs"
-        head = f"{title}: n = {rows[0]['n']} of {rows[0]['runs']} runs"
+        of = model or rows[0]["across"]
+        head = f"{title}{', ' if of else ''}{of}: n = {rows[0]['n']} of {rows[0]['runs']} runs"
         shown = [_shown(row) for row in rows if not math.isnan(row["value"])]
         said.append(f"{head}, {'; '.join(shown)}." if shown else f"{head}, no correlation.")
     if said:

@@ -18,6 +18,9 @@ from .probe_config import ProbeConfig
 MERGED = {"train", "evaluate", "probe", "flatness"}
 """Keys of a study of which an extension may give a part."""
 
+DEALT = ("gauss-newton-hutchinson", "hutchinson", "residual", "by-parts", "sharpness")
+"""Flatness methods that deal the contexts out to their probes."""
+
 STUDIES = Path(__file__).parent.parent / "studies"
 
 T = TypeVar("T")
@@ -69,6 +72,15 @@ class FlatnessConfig:
             values = getattr(self, name)
             if not values or not all(0 < value < float("inf") for value in values):
                 raise InputError(f"{name} is {values}, expected positive numbers; correct it")
+        if len(set(self.radii)) < len(self.radii):
+            raise InputError(f"radii is {self.radii}, expected each once; remove the repeated one")
+        if self.method in DEALT and self.probes > self.contexts:
+            raise InputError(
+                f"probes is {self.probes} with method {self.method} and {self.contexts} contexts, expected at most as many: "
+                "each has contexts of its own; give fewer probes or more contexts"
+            )
+        if self.method == "hutch++" and self.probes < 6:
+            raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class StudyConfig:
         published: numbers to compare with; see lab/published.py.
         workers: cells side by side, one thread each; all cores unless given, one on a GPU.
         device: where models are trained and measured, cpu or cuda.
+        cache: directory for probes' features that memory has no room for; the system's temporary one unless given.
         question: what the study asks, in a sentence; its report begins with it.
     """
 
@@ -123,6 +136,7 @@ class StudyConfig:
     published: list[Any] = field(default_factory=list)
     workers: int | None = None
     device: str = "cpu"
+    cache: str | None = None
     question: str | None = None
 
     @property
@@ -230,24 +244,36 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
     """The path of a study and all its keys, those of the one it extends included."""
     path = Path(source)
     if not path.is_file():
-        shipped = sorted(p.stem for p in STUDIES.glob("*.yaml"))
-        if source not in shipped:
-            if path.suffix in (".yaml", ".yml") and path.stem not in shipped:
-                raise InputError(f"{path}: no such file, expected a study; check the path")
-            raise unknown("study", source, shipped)
-        path = STUDIES / f"{source}.yaml"
+        path = _shipped(source)
     if path in within:
         raise InputError(f"{path}: extends itself, expected another study; correct the key extends")
     content = read_yaml(path)
     if "extends" not in content:
         return path, content
-    base = str(content.pop("extends"))
+    base = content.pop("extends")
+    if not isinstance(base, str):
+        raise InputError(f"{path}: extends is '{base}', expected another study's path or name; correct it")
     beside = path.parent / base
+    if not beside.is_file() and not Path(base).is_file():
+        try:
+            _shipped(base)
+        except InputError as error:
+            raise InputError(f"{path}, extends: {error}") from None
     _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
     for key in MERGED & content.keys() & inherited.keys():
         if isinstance(content[key], Mapping):
             content[key] = {**inherited[key], **content[key]}
     return path, inherited | content
+
+
+def _shipped(name: str) -> Path:
+    """The file of a study that ships with satlab. Raises InputError for another name."""
+    shipped = sorted(p.stem for p in STUDIES.glob("*.yaml"))
+    if name in shipped:
+        return STUDIES / f"{name}.yaml"
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).stem not in shipped:
+        raise InputError(f"{name}: no such file, expected a study; check the path")
+    raise unknown("study", name, shipped)
 
 
 def _found(name: str, folder: Path) -> str:

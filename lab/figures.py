@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ..estimate import ONE_SIDED_95
+from .choice import described, one_setting, panel_name
 from .comparison import CORRELATIONS, correlations_of, in_words
 from .notices import said_of_versions
-from .points import baselines_of, ends_saturated, one_setting, points_of, recorded
+from .points import baselines_of, ends_saturated, points_of, recorded
+from .rescaling import said_of_rescaling
 from .results import named, write_csv
 from .run import Run
 
@@ -36,6 +38,9 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+LINE = 0.12
+"""Inches of a line below the panels."""
+
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
@@ -56,13 +61,14 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
     points = points_of(runs, rows)
     correlations = correlations_of(points)
-    for task in sorted({row["task"] for row in rows if row["what"] == "probe"}):
-        mine, lines = [point for point in points if point["task"] == task], baselines_of(rows, task)
-        if mine:
-            jobs.append((f"probe_vs_step-{task}", partial(_probe, mine, lines, unsaturated)))
+    for task, method in sorted({(point["task"], point["method"]) for point in points}):
+        mine = [point for point in points if (point["task"], point["method"]) == (task, method)]
+        panel = panel_name(task, method)
+        lines, end = baselines_of(rows, panel), panel.replace(" ", "-")
+        jobs.append((f"probe_vs_step-{end}", partial(_probe, panel, mine, lines, unsaturated)))
         if any(point["trace"] is not None for point in mine):
-            found = "\n".join([*in_words(correlations, task), *said_of_versions(rows)])
-            jobs.append((f"flatness_vs_accuracy-{task}", partial(_flatness, mine, lines, unsaturated, found)))
+            found = [*in_words(correlations, panel), *said_of_rescaling(rows), *said_of_versions(rows)]
+            jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
     written = []
     out.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
@@ -82,8 +88,18 @@ def _of(name: str, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["run"] == name]
 
 
-def _marked(name: str, unsaturated: set[str]) -> str:
-    return f"{name} (not saturated)" if name in unsaturated else name
+def marked(name: str, saturated: bool) -> str:
+    """A model's name, with a remark where it is not saturated."""
+    return name if saturated else f"{name} (not saturated)"
+
+
+def write_below(figure: Figure, said: list[str]) -> None:
+    """Sentences below the panels, each on lines of its own, as wide as the figure, which grows by their height."""
+    if said:
+        width, height = figure.get_size_inches()
+        text = "\n".join(textwrap.fill(part, int(15 * width)) for part in said)
+        figure.set_size_inches(width, height + LINE * (text.count("\n") + 1))
+        figure.supxlabel(text, fontsize=7)
 
 
 def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
@@ -92,7 +108,7 @@ def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     for color, (name, run) in zip(_colors(len(runs)), named(runs).items(), strict=True):
         rows = run.metrics
         step, kl, error = (np.array([row[key] for row in rows]) for key in ("step", "kl", "kl_stderr"))
-        axes.plot(step, kl, color=color, label=_marked(name, unsaturated), linewidth=1.2)
+        axes.plot(step, kl, color=color, label=marked(name, name not in unsaturated), linewidth=1.2)
         axes.fill_between(
             step, kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error, color=color, alpha=0.25, linewidth=0
         )
@@ -107,24 +123,28 @@ def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     return figure, numbers
 
 
-def _probe(points: list[Row], lines: list[Row], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
+def _probe(panel: str, points: list[Row], lines: list[Row], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     runs = list(dict.fromkeys(point["run"] for point in points))
     for color, run in zip(_colors(len(runs)), runs, strict=True):
         mine = [point for point in points if point["run"] == run]
         x, y, error = ([point[key] for point in mine] for key in ("step", "accuracy", "accuracy_stderr"))
-        axes.errorbar(x, y, error, color=color, label=_marked(run, unsaturated), linewidth=1.2, capsize=2)
+        label = marked(run, run not in unsaturated)
+        axes.errorbar(x, y, error, color=color, label=label, linewidth=1.2, capsize=2)
         for point in mine:
             face = color if point["saturated"] else "white"
             axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
     _baselines(axes, lines)
     log_axis(axes)
-    axes.set(xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {points[0]['task']}")
+    axes.set(xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {panel}")
     axes.legend(fontsize=8)
+    write_below(figure, [f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."])
     return figure, points
 
 
-def _flatness(points: list[Row], lines: list[Row], unsaturated: set[str], found: str) -> tuple[Figure, list[Row]]:
+def _flatness(
+    panel: str, points: list[Row], lines: list[Row], unsaturated: set[str], found: list[str]
+) -> tuple[Figure, list[Row]]:
     points = [point for point in points if point["trace"] is not None]
     smallest_first = sorted(points, key=lambda point: point["parameters"] or 0)
     runs = list(dict.fromkeys(point["run"] for point in smallest_first))
@@ -132,7 +152,7 @@ def _flatness(points: list[Row], lines: list[Row], unsaturated: set[str], found:
     norm = LogNorm(min(steps), max(max(steps), min(steps) + 1))
     columns = min(3, len(runs))
     shape = (-(-len(runs) // columns), columns)
-    size = (max(5.5, 3.1 * columns + 1.2), 2.9 * shape[0] + 0.9)
+    size = (max(5.5, 3.1 * columns + 1.2), 2.9 * shape[0] + 0.4)
     figure, grid = plt.subplots(*shape, figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axes, run in zip(grid.flat, runs, strict=False):
         mine = [point for point in points if point["run"] == run]
@@ -149,13 +169,13 @@ def _flatness(points: list[Row], lines: list[Row], unsaturated: set[str], found:
             offset, side = ((-5, -11), "right") if i == len(mine) - 2 else ((5, 5), "left")
             axes.annotate(f"{point['step']:,}", at, xytext=offset, textcoords="offset points", ha=side, fontsize=7)
         _baselines(axes, [line for line in lines if _near(line, points)])
-        axes.set_title(f"{_marked(run, unsaturated)}\n{mine[0]['parameters']:,} parameters", fontsize=9)
+        axes.set_title(f"{marked(run, run not in unsaturated)}\n{mine[0]['parameters']:,} parameters", fontsize=9)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
         _trace_axis(axes, [point["trace"] for point in mine])
     for axes in grid.flat[len(runs) :]:
         axes.set_visible(False)
     for row in grid:
-        row[0].set_ylabel(f"probe accuracy, task {points[0]['task']}")
+        row[0].set_ylabel(f"probe accuracy,\ntask {panel}")
     if grid.flat[0].get_legend_handles_labels()[1]:
         grid.flat[0].legend(fontsize=7, loc="best")
     scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
@@ -163,9 +183,9 @@ def _flatness(points: list[Row], lines: list[Row], unsaturated: set[str], found:
         scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
     )
     bar.ax.minorticks_off()
-    wide = int(15 * size[0])
-    text = [textwrap.fill(part, wide) for part in (*found.splitlines(), KEPT_APART)]
-    figure.supxlabel("\n".join(text), fontsize=7)
+    first = points[0]
+    how = f"Tr(H) by {described(first['trace_method'], first['trace_settings'])}; accuracy by "
+    write_below(figure, [*found, how + described(first["method"], first["settings"]) + ".", KEPT_APART])
     return figure, points
 
 

@@ -1,6 +1,6 @@
 """What each flatness method measures on a model, as the values of rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..estimate import Estimate
@@ -14,6 +14,26 @@ Values = tuple[Estimate, dict[str, Any]]
 """An estimate and what its row says beside it, `block` and `unit` among that."""
 
 CURVATURE = "nats per squared parameter"
+
+GAUSS_NEWTON = ("sampled-gradient", "random-factor", "gauss-newton", "gauss-newton-hutchinson")
+"""Estimators of the Gauss-Newton trace, the Hessian's where the model equals the truth."""
+
+ALWAYS = ("method", "contexts", "seed", "enlarge_to")
+USED: dict[str, tuple[str, ...]] = {
+    "sampled-gradient": ("draws",),
+    "random-factor": ("draws",),
+    "gauss-newton": (),
+    "gauss-newton-hutchinson": ("probes",),
+    "hutchinson": ("probes", "targets"),
+    "hutch++": ("probes", "targets"),
+    "residual": ("probes",),
+    "by-parts": ("draws", "probes"),
+    "lanczos": ("eigenvalues", "iterations", "targets"),
+    "lanczos-gauss-newton": ("eigenvalues", "iterations"),
+    "sharpness": ("probes", "radii", "targets"),
+    "invariance": ("draws", "scales"),
+}
+"""Settings that each method's value depends on, beside ALWAYS."""
 
 
 class Measurement:
@@ -65,6 +85,13 @@ class Measurement:
         ):
             more = {"alpha": found.alpha, "logit_change": found.logit_change}
             yield from _in_blocks(found, f"{found.alpha:g}", more)
+
+
+def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a method's value depends on; all of them for what is no flatness method."""
+    if method not in USED:
+        return dict(settings)
+    return {name: value for name, value in settings.items() if name in ALWAYS or name in USED[method]}
 
 
 def _in_blocks(trace: TraceEstimate, prefix: str, more: dict[str, Any]) -> Iterator[Values]:

@@ -10,28 +10,32 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..disk import append_lines, read_lines
+from ..disk import append_lines
 from ..errors import InputError, unknown
 from ..estimate import Estimate
 from ..generators import Language
 from ..generators.stream import evaluation_set
 from ..generators.tasks import Task, find_task
 from ..models import MaskedLM, build_model, load_model
-from ..models.build import NAME
 from ..models.widen import widen
 from ..probes import AdamW, FineTuning, Optimum, Reading, fine_tune, linear_probe, linear_probes, majority_class
-from ..probes.store import IN_MEMORY
 from ..randomness import random_stream
 from ..train import kl_to_truth
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig
 from .flatness_rows import FLATNESS, Measurement
+from .known import known_rows, of_method
+from .probe_readings import probe_readings
 from .run import RESULTS, Run
 
 Row = dict[str, Any]
+
+Progress = Callable[[float, int], object]
+"""What is told how many of how many are done, part of the next one included."""
 
 BASELINES = ("majority", "lookup", "bayes")
 """Probe methods that belong to the language and its task, not to a model."""
@@ -73,7 +77,8 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder).to(run.language.device)
             kl = kl_to_truth(model, held_out())
-            yield _values(kl) | _size(model) | {"unit": "nats", "floor": held_out().floor.value}
+            floor = held_out().floor
+            yield _values(kl) | _size(model) | {"unit": "nats", "floor": floor.value, "floor_stderr": floor.stderr}
 
         yield from _measured(run.folder / RESULTS, key, take)
 
@@ -94,6 +99,7 @@ def measure_flatness(
         key = _key(run, at, what, config.method, config)
         if enlarge_to is not None:
             key |= {"what": f"{what}_enlarged", "settings": _settings(config, enlarge_to=enlarge_to)}
+        key |= {"settings": of_method(key)}
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder)
@@ -105,40 +111,52 @@ def measure_flatness(
         yield from _measured(run.folder / RESULTS, key, take)
 
 
-def probe_readings(run: Run, config: ProbeConfig) -> list[Reading]:
-    """What the probes of a run's model read. Raises InputError for a layer or a position that is not there."""
-    found = NAME.fullmatch(run.model)
-    return config.readings(int(found["layers"]) if found else 0, run.language.max_length)
-
-
-def features_need_disk(run: Run, config: ProbeConfig) -> bool:
-    """Whether a probe's features of all words are more than memory is given for."""
-    found = NAME.fullmatch(run.model)
-    width = (int(found["width"]) if found else 0) if config.projection is None else 0
-    return config.train_sentences * run.language.max_length * width * 4 > IN_MEMORY
+def check_probe(
+    run: Run, task_name: str, config: ProbeConfig, step: int | None = None, cache: str | None = None
+) -> None:
+    """Raises InputError for what `measure_probe` refuses before it measures anything, damaged checkpoints included."""
+    find_task(run.language, task_name)
+    config.extraction(cache)
+    readings = probe_readings(run.model, run.language.max_length, config)
+    for at, folder in chosen_checkpoints(run, step):
+        keys = (_probe_key(run, at, task_name, config, *probe) for probe in product(config.methods, readings))
+        if not all(known_rows(run.folder / RESULTS, key) for key in keys):
+            load_model(folder)
 
 
 def measure_probe(
-    run: Run, task_name: str, config: ProbeConfig, step: int | None = None, cache: str | None = None
+    run: Run,
+    task_name: str,
+    config: ProbeConfig,
+    step: int | None = None,
+    cache: str | None = None,
+    on_part: Progress = lambda done, of: None,
 ) -> Iterator[Row]:
     """Downstream accuracy on each checkpoint's features, or after fine-tuning: a row for each method and reading.
 
-    cache: the directory for features that memory has no room for. Rows taken together share their seconds.
+    cache: the directory for features that memory has no room for. A method's rows are kept once all its readings of a
+    checkpoint are taken, and share their seconds. on_part(checkpoints done, in all) is called as fits and epochs end.
     """
-    task = find_task(run.language, task_name)
-    probes = [(method, reading) for reading in probe_readings(run, config) for method in config.methods]
-    file = run.folder / RESULTS
-    for at, folder in chosen_checkpoints(run, step):
-        keys = {probe: _probe_key(run, at, task_name, config, *probe) for probe in probes}
-        left = [probe for probe in probes if not _known(file, keys[probe])]
-        if left:
+    task, file = find_task(run.language, task_name), run.folder / RESULTS
+    readings = probe_readings(run.model, run.language.max_length, config)
+    chosen, methods = chosen_checkpoints(run, step), config.methods
+    for number, ((at, folder), method) in enumerate(product(chosen, methods)):
+        keys = {reading: _probe_key(run, at, task_name, config, method, reading) for reading in readings}
+        if left := [reading for reading in readings if not known_rows(file, keys[reading])]:
             begin = time.perf_counter()
             model = load_model(folder).to(run.language.device)
-            taken = _accuracies(model, run.language, task, config, left, cache)
+            progress = _part_of(on_part, number, len(methods), len(chosen))
+            taken = _accuracies(model, run.language, task, config, method, left, cache, progress)
             shared = {"seconds": (time.perf_counter() - begin) / len(left), "satlab": __version__}
-            append_lines(file, [keys[probe] | row | shared for probe, row in taken.items()])
-        for probe in probes:
-            yield from _known(file, keys[probe])
+            append_lines(file, [keys[reading] | row | shared for reading, row in taken.items()])
+        on_part((number + 1) / len(methods), len(chosen))
+        for reading in readings:
+            yield from known_rows(file, keys[reading])
+
+
+def _part_of(on_part: Progress, number: int, each: int, of: int) -> Progress:
+    """Tells how far all is by how far the part of this number is, of which there are `each` in one of `of`."""
+    return lambda done, parts: on_part((number + done / parts) / each, of)
 
 
 def _probe_key(run: Run, step: int, task: str, config: ProbeConfig, method: str, reading: Reading) -> Row:
@@ -153,80 +171,97 @@ def _accuracies(
     language: Language,
     task: Task,
     config: ProbeConfig,
-    probes: list[tuple[str, Reading]],
+    method: str,
+    readings: list[Reading],
     cache: str | None,
-) -> dict[tuple[str, Reading], Row]:
-    """The values of probes that are not known yet, features taken once for all of them."""
-    found: dict[tuple[str, Reading], Row] = {}
-    for method, reading in probes:
-        how = config.how(method)
-        if isinstance(how, FineTuning):
-            found[method, reading] = _values(fine_tune(model, language, task, **asdict(config.samples), how=how))
-    frozen = {method: how for method, _ in probes if not isinstance(how := config.how(method), FineTuning)}
-    readings = list(dict.fromkeys(reading for method, reading in probes if method in frozen))
-    if readings:
-        taken = linear_probes(
-            model, language, task, frozen, readings, config.samples, config.extraction(cache)
-        )  # fmt: skip
-        for probe in probes:
-            if probe in taken:
-                penalty = {"l2": list(taken[probe].l2)} if config.l2 is None and taken[probe].l2 else {}
-                found[probe] = _values(taken[probe]) | penalty
-    return {probe: row | _size(model) | {"unit": "accuracy"} for probe, row in found.items()}
+    on_part: Progress,
+) -> dict[Reading, Row]:
+    """The values of a method's readings, features taken once for all of them."""
+    how, more = config.how(method), _size(model) | {"unit": "accuracy"}
+    if isinstance(how, FineTuning):
+        (reading,) = readings
+        return {
+            reading: _values(fine_tune(model, language, task, **asdict(config.samples), how=how, on_epoch=on_part))
+            | more
+        }
+    taken = linear_probes(
+        model, language, task, {method: how}, readings, config.samples, config.extraction(cache), on_part
+    )
+    found = {}
+    for (_, reading), accuracy in taken.items():
+        penalty = {"l2": list(accuracy.l2)} if config.l2 is None and accuracy.l2 else {}
+        found[reading] = _values(accuracy) | penalty | more
+    return found
 
 
 def measure_baselines(
-    language: Language, task_name: str, config: ProbeConfig, file: Path, cache: str | None = None
+    language: Language,
+    task_name: str,
+    config: ProbeConfig,
+    file: Path,
+    cache: str | None = None,
+    on_part: Progress = lambda done, of: None,
 ) -> Iterator[Row]:
     """What stands beside every probe of a task: majority class, a probe on the look-up table, the Bayes optimum.
 
-    The rows are kept in the file; they belong to the language and have no step. The look-up table is probed as the models
-    are, at the same positions; beside fine-tuning, which it has no weights for, by the optimum. A task with inputs of its
-    own has no look-up table: instead comes a row of value null that says so under the key skipped, and is not kept.
+    The rows are kept in the file; they belong to the language, whose fingerprint they bear, and have no step. The
+    look-up table is probed as the models are, at the same positions; beside fine-tuning, which it has no weights for,
+    by the optimum. A task with inputs of its own has no look-up table: instead comes a row of value null that says so
+    under the key skipped, and is not kept. on_part(baselines done, in all) is called as fits end.
     """
-    for method in dict.fromkeys("linear" if name == "fine-tune" else name for name in config.methods):
-        yield from _baselines(language, task_name, replace(config, method=method, layer=None), file, cache)
-
-
-def _baselines(language: Language, task_name: str, config: ProbeConfig, file: Path, cache: str | None) -> Iterator[Row]:
-    task, samples, (method,) = find_task(language, task_name), asdict(config.samples), config.methods
-    how = config.how(method)
-    assert isinstance(how, Optimum | AdamW)
-
-    def bayes() -> Estimate:
-        return task.bayes_accuracy(config.test_sentences, random_stream(config.seed, "tasks", device=language.device))
-
-    def lookup(reading: Reading) -> Estimate:
-        table, extraction = build_model("lookup", language).to(language.device), config.extraction(cache)
-        return linear_probe(table, language, task, **samples, method=how, reading=reading, extraction=extraction)
-
-    sources: list[tuple[str, Reading, Callable[[], Estimate]]] = [
-        ("majority", Reading(), lambda: majority_class(language, task, **samples)),
-        *(("lookup", reading, partial(lookup, reading)) for reading in config.readings(0, language.max_length)),
-        ("bayes", Reading(), bayes),
+    methods = dict.fromkeys("linear" if name == "fine-tune" else name for name in config.methods)
+    configs = [replace(config, method=method, layer=None) for method in methods]
+    sources = [
+        (one, name, reading, take)
+        for one in configs
+        for name, reading, take in _baselines(language, find_task(language, task_name), one, cache)
     ]
-    for name, reading, source in sources:
+    about = {"task": task_name, "language_fingerprint": language.fingerprint()}
+    for number, (one, name, reading, take) in enumerate(sources):
         key: Row = {"model": None, "parameters": None, "seed": None, "step": None, "what": "probe", "method": name}
-        key |= {"task": task_name, "settings": json.dumps(config.settings(method, reading), sort_keys=True)}
+        key |= about | {"settings": json.dumps(one.settings(one.methods[0], reading), sort_keys=True)}
         key |= {} if reading.position is None else {"position": reading.position}
-        if name == "lookup" and task.own_inputs:
+        if take is None:
             nothing = {"value": None, "stderr": None, "n": 0, "unit": "accuracy", "skipped": NO_LOOKUP}
             yield key | nothing | {"seconds": 0.0, "satlab": __version__}
-            continue
-
-        def take(source: Callable[[], Estimate] = source) -> list[Row]:
-            return [_values(source()) | {"unit": "accuracy"}]
-
-        yield from _measured(file, key, take)
+        else:
+            yield from _measured(file, key, partial(take, _part_of(on_part, number, 1, len(sources))))
+        on_part(number + 1, len(sources))
 
 
-def _known(file: Path, key: Row) -> list[Row]:
-    return [row for row in read_lines(file) if all(row.get(name) == value for name, value in key.items())]
+Take = Callable[[Progress], list[Row]]
+
+
+def _baselines(
+    language: Language, task: Task, config: ProbeConfig, cache: str | None
+) -> list[tuple[str, Reading, Take | None]]:
+    """Name, reading and how it is taken of each baseline beside one method; None where there is none."""
+    samples, how = asdict(config.samples), config.how(config.methods[0])
+    assert isinstance(how, Optimum | AdamW)
+
+    def rows(value: Estimate) -> list[Row]:
+        return [_values(value) | {"unit": "accuracy"}]
+
+    def majority(on_part: Progress) -> list[Row]:
+        return rows(majority_class(language, task, **samples))
+
+    def bayes(on_part: Progress) -> list[Row]:
+        generator = random_stream(config.seed, "tasks", device=language.device)
+        return rows(task.bayes_accuracy(config.test_sentences, generator))
+
+    def lookup(reading: Reading, on_part: Progress) -> list[Row]:
+        table, extraction = build_model("lookup", language).to(language.device), config.extraction(cache)
+        given = (table, language, task)
+        return rows(linear_probe(*given, **samples, method=how, reading=reading, extraction=extraction, on_fit=on_part))
+
+    readings = config.readings(0, language.max_length)
+    tables = [("lookup", reading, None if task.own_inputs else partial(lookup, reading)) for reading in readings]
+    return [("majority", Reading(), majority), *tables, ("bayes", Reading(), bayes)]
 
 
 def _measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Row]:
     """The rows of the file under this key; where there are none they are taken and added to it, all at once."""
-    if known := _known(file, key):
+    if known := known_rows(file, key):
         return known
     begin = time.perf_counter()
     taken = list(take())

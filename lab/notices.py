@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from .points import ends_saturated, kl_by_step, one_setting, versions_of
+from .choice import left_out, one_setting
+from .points import ends_saturated, kl_by_step, versions_of
 from .results import named
 from .run import Run
 
@@ -20,21 +21,21 @@ def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
         rows: all of the runs' rows, before those of one setting are chosen.
     """
     said = said_of_versions(rows)
-    here = {name: [row for row in one_setting(rows) if row["run"] == name] for name in named(runs)}
+    shown = one_setting(rows)
+    here = {name: [row for row in shown if row["run"] == name] for name in named(runs)}
     unsaturated = [name for name, run in named(runs).items() if not ends_saturated(run, here[name])]
     if unsaturated:
-        shown = [_shown(name, named(runs)[name], here[name]) for name in unsaturated[:MOST_NAMED]]
+        listed = [_shown(name, named(runs)[name], here[name]) for name in unsaturated[:MOST_NAMED]]
         more = f" and {len(unsaturated) - MOST_NAMED} more" if len(unsaturated) > MOST_NAMED else ""
         said.append(
-            f"not saturated at the last step, so not of equal loss: {', '.join(shown)}{more}; "
+            f"not saturated at the last step, so not of equal loss: {', '.join(listed)}{more}; "
             "each is marked, train longer"
         )
-    with_value = [row for row in rows if row["value"] is not None and row["value"] == row["value"]]
-    left_out = len(with_value) - len(one_setting(rows))
-    if left_out:
+    if hidden := left_out(rows):
         said.append(
-            f"{left_out} measurement{'s' if left_out > 1 else ''} not drawn: of each kind, those of one setting are "
-            "(the one that covers the most checkpoints), of final features and all words; all are in results.jsonl"
+            f"{hidden} measurement{'s' if hidden > 1 else ''} not drawn: of each kind, those of one method and setting "
+            "are (which covers the most checkpoints, then has the most data), of final features and all words; "
+            "all are in results.jsonl"
         )
     return said
 

@@ -10,7 +10,8 @@ enlarged        Figure 5            accuracy against Tr(H), every model viewed i
 table           Tables 1 and 2      loss, accuracy and Tr(H) of each model's last checkpoint
 
 Loss is KL + floor. Bars are one standard error: over seeds where there are several, else of the measurement. Hollow
-marks are checkpoints that are not saturated.
+marks are checkpoints that are not saturated; the figure says so where there are any. Each probe that was measured has a
+panel. Under the panels stands how the numbers were measured, and in the columns method and settings of the CSV.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,10 @@ from matplotlib.figure import Figure
 from ..disk import write_atomic
 from ..errors import InputError, unknown
 from ..estimate import Estimate
-from .figures import log_axis
+from .choice import described
+from .figures import log_axis, marked, write_below
 from .results import write_csv
-from .wide import baseline, last_of_each, over_seeds
+from .wide import baseline, how_of, last_of_each, over_seeds, panels_of
 
 Row = dict[str, Any]
 
@@ -66,8 +68,8 @@ Made = tuple[Figure, list[Row]] | None
 
 
 def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[str], logarithmic: bool) -> Made:
-    """A panel of the quantity `first`, and one of accuracy for each task, against x."""
-    panels = [first, *(f"accuracy {task}" for task in tasks)]
+    """A panel of the quantity `first`, and one of accuracy for each probe of each task, against x."""
+    panels = [first, *(f"accuracy {panel}" for panel in panels_of(wide, tasks))]
     drawn = [panel for panel in panels if any(panel in row for row in wide)]
     if not drawn:
         return None
@@ -79,6 +81,7 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
         numbers += _lines(axes, x, panel, wide)
         axes.set(xlabel=x, ylabel=LABELS.get(panel, panel))
         log_axis(axes)
+        axes.margins(x=0.15 if x == SIZE else 0.05)
         if panel == first and logarithmic:
             axes.set_yscale("log")
         if panel == "loss":
@@ -87,8 +90,23 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
             _look_up_table(axes, rows, panel.removeprefix("accuracy "))
     if grid[0, 0].get_legend_handles_labels()[1]:
         grid[0, 0].legend(fontsize=7)
+    _say(figure, drawn, wide, numbers)
     return figure, numbers
 
+
+def _say(figure: Figure, quantities: list[str], wide: list[Row], numbers: list[Row]) -> None:
+    """Below the panels: what hollow marks are, where there are any, and how each quantity was measured."""
+    said = [HOLLOW] if not all(row["saturated"] for row in numbers) else []
+    write_below(figure, said + _hows(quantities, wide))
+
+
+def _hows(quantities: list[str], wide: list[Row]) -> list[str]:
+    """How each quantity was measured."""
+    hows = {quantity: how for quantity in quantities if (how := how_of(wide, quantity)) is not None}
+    return [f"{quantity}: {described(*how)}" for quantity, how in hows.items()]
+
+
+HOLLOW = "Hollow: not saturated."
 
 LABELS = {
     "loss": "pre-training loss, nats",
@@ -112,10 +130,11 @@ def _lines(axes: Axes, x: str, quantity: str, wide: list[Row]) -> list[Row]:
             value = over_seeds(same, quantity)
             assert value is not None
             drawn.append((key, value, all(row["saturated"] for row in same), same[0]))
-        label = None if x == SIZE else members[0]
+        label = None if x == SIZE or not drawn else marked(members[0], drawn[-1][2])
         color = plt.get_cmap("tab10")(number % 10)
         numbers += _draw_line(axes, drawn, color, label)
-    return [{"x": x, "quantity": quantity} | row for row in numbers]
+    method, settings = how_of(wide, quantity) or (None, None)
+    return [{"x": x, "quantity": quantity} | row | {"method": method, "settings": settings} for row in numbers]
 
 
 Drawn = list[tuple[tuple[int, str], Estimate, bool, Row]]
@@ -140,15 +159,15 @@ def _columns(value: Estimate) -> Row:
 
 
 def _floor(axes: Axes, wide: list[Row]) -> None:
-    floors = [row["loss"].value - row["kl"].value for row in wide if "loss" in row]
+    floors = [row["floor"].value for row in wide if "floor" in row]
     if floors:
         axes.axhline(
             floors[-1], color="0.4", linestyle="--", linewidth=1, label=f"entropy of the truth {floors[-1]:.4g}"
         )
 
 
-def _look_up_table(axes: Axes, rows: list[Row], task: str) -> None:
-    value = baseline(rows, "lookup", task)
+def _look_up_table(axes: Axes, rows: list[Row], panel: str) -> None:
+    value = baseline(rows, "lookup", panel)
     if value is not None:
         axes.axhline(value.value, color="0.4", linestyle="--", linewidth=1, label=f"look-up table {value.value:.3f}")
         axes.legend(fontsize=7)
@@ -159,53 +178,59 @@ def _flatness(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
 
 
 def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
-    """A panel a task for the total, and one for each kind of parameter, of the last checkpoints."""
+    """A row of panels for each probe of each task: one for the total, one for each kind of parameter; last checkpoints."""
     last = [row for row in last_of_each(wide) if "enlarged" in row]
-    tasks = [task for task in tasks if any(f"accuracy {task}" in row for row in last)]
-    if not last or not tasks:
+    panels = panels_of(last, tasks)
+    if not last or not panels:
         return None
     kinds = sorted({key for row in last for key in row if key.startswith("enlarged")})
-    shape = (len(tasks), len(kinds))
+    shape = (len(panels), len(kinds))
     figure, grid = plt.subplots(
         *shape, figsize=(3.0 * shape[1], HEIGHT * shape[0]), squeeze=False, sharey="row", layout="constrained"
     )
     numbers: list[Row] = []
-    for (i, task), (j, kind) in ((t, k) for t in enumerate(tasks) for k in enumerate(kinds)):
+    how = how_of(last, "enlarged") or (None, None)
+    for (i, panel), (j, kind) in ((p, k) for p in enumerate(panels) for k in enumerate(kinds)):
         axes = grid[i, j]
         for number, name in enumerate(dict.fromkeys(row["name"] for row in last)):
             mine = [row for row in last if row["name"] == name]
-            trace, accuracy = (over_seeds(mine, key) for key in (kind, f"accuracy {task}"))
+            trace, accuracy = (over_seeds(mine, key) for key in (kind, f"accuracy {panel}"))
             if trace is None or accuracy is None:
                 continue
             color, saturated = plt.get_cmap("tab10")(number % 10), all(row["saturated"] for row in mine)
             bars = {"xerr": trace.stderr, "yerr": accuracy.stderr, "capsize": 2, "elinewidth": 1}
             face = color if saturated else "white"
-            axes.errorbar(trace.value, accuracy.value, fmt="o", color=color, markerfacecolor=face, label=name, **bars)
-            row: Row = {"task": task, "kind": kind, "name": name, "saturated": saturated}
+            label = marked(name, saturated)
+            axes.errorbar(trace.value, accuracy.value, fmt="o", color=color, markerfacecolor=face, label=label, **bars)
+            row: Row = {"task": panel, "kind": kind, "name": name, "saturated": saturated}
             row |= {"trace": trace.value, "trace_stderr": trace.stderr, "trace_n": trace.n}
             row |= {"accuracy": accuracy.value, "accuracy_stderr": accuracy.stderr, "accuracy_n": accuracy.n}
-            numbers.append(row)
+            numbers.append(row | {"method": how[0], "settings": how[1]})
         axes.set_title("total" if kind == "enlarged" else kind.removeprefix("enlarged "), fontsize=9)
         axes.set(xlabel="Tr(H) inside the larger model")
-        grid[i, 0].set_ylabel(f"accuracy {task}")
+        grid[i, 0].set_ylabel(f"accuracy {panel}")
+    if not numbers:
+        plt.close(figure)
+        return None
     grid[0, 0].legend(fontsize=7)
+    _say(figure, ["enlarged", *(f"accuracy {panel}" for panel in panels)], last, numbers)
     return figure, numbers
 
 
 def _table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path) -> list[Path]:
     """paper-table.csv and .md: a row a model, and one for the look-up table, whose loss is the floor."""
     last = last_of_each(wide)
-    columns = ["loss", "kl", *(f"accuracy {task}" for task in tasks), "trace"]
+    panels = panels_of(last, tasks)
+    columns = ["loss", "kl", *(f"accuracy {panel}" for panel in panels), "trace"]
     columns = [column for column in columns if any(column in row for row in last)]
     found: list[tuple[str, bool, dict[str, Estimate | None]]] = []
     for name in dict.fromkeys(row["name"] for row in last):
         mine = [row for row in last if row["name"] == name]
         cells = {column: over_seeds(mine, column) for column in columns}
         found.append((name, all(row["saturated"] for row in mine), cells))
-    table: dict[str, Estimate | None] = {f"accuracy {task}": baseline(rows, "lookup", task) for task in tasks}
-    if any("loss" in row for row in last):
-        floor = next(row["loss"].value - row["kl"].value for row in last if "loss" in row)
-        table |= {"loss": Estimate(floor, 0.0, 1), "kl": Estimate(0.0, 0.0, 1)}
+    table: dict[str, Estimate | None] = {f"accuracy {panel}": baseline(rows, "lookup", panel) for panel in panels}
+    if floors := [row["floor"] for row in last if "floor" in row]:
+        table |= {"loss": floors[0], "kl": Estimate(0.0, 0.0, 1)}
     found.append(("look-up table", True, table))
     lines = [f"| | {' | '.join(columns)} | saturated |", f"|---|{'---|' * (len(columns) + 1)}"]
     numbers = []
@@ -215,9 +240,13 @@ def _table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path) -> lis
         for column in columns:
             value = cells.get(column)
             if value is not None:
-                numbers.append({"name": name, "quantity": column} | _columns(value) | {"saturated": saturated})
+                how = how_of(last, column) or (None, None)
+                row: Row = {"name": name, "quantity": column} | _columns(value) | {"saturated": saturated}
+                numbers.append(row | {"method": how[0], "settings": how[1]})
+    lines += ["", *(f"{said}  " for said in _hows(columns, last))]
     write_atomic(out / "paper-table.md", "\n".join(lines) + "\n")
-    write_csv(numbers, ["name", "quantity", "value", "stderr", "n", "saturated"], out / "paper-table.csv")
+    names = ["name", "quantity", "value", "stderr", "n", "saturated", "method", "settings"]
+    write_csv(numbers, names, out / "paper-table.csv")
     return [out / "paper-table.md", out / "paper-table.csv"]
 
 

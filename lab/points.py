@@ -1,4 +1,4 @@
-"""What figures and reports show of recorded rows: points, which rows make one curve, which models are saturated."""
+"""What figures and reports show of recorded rows: points, and which models are saturated."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,11 +6,15 @@ from typing import Any
 
 from ..errors import InputError
 from ..estimate import ONE_SIDED_95
-from .measure import BASELINES
+from .choice import panel_of, setting_of
+from .measure import BASELINES, ENLARGED
 from .results import named, rows_in, runs_in
 from .run import Run
 
 Row = dict[str, Any]
+
+TRACES = {"hessian_trace": "trace", ENLARGED: "enlarged"}
+"""Traces that are shown: what rows call them, and what points do."""
 
 
 def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
@@ -26,27 +30,6 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
         names = ", ".join(sorted({run.source for run in runs}))
         raise InputError(f"the runs are on different languages ({names}), expected one; take each language by itself")
     return runs, rows
-
-
-def one_setting(rows: list[Row]) -> list[Row]:
-    """Of each kind of measurement the rows taken with one setting: measurements of different care make no curve.
-
-    It is the setting that covers the most checkpoints, or the later one of two that cover as many. Rows without a value
-    are left out, and probes of one layer or position. Of probes, the setting is one of "linear" where there is any.
-    """
-    kinds: dict[Any, list[Row]] = {}
-    for row in rows:
-        whole = row.get("layer") is None and row.get("position") is None
-        if whole and row["value"] is not None and row["value"] == row["value"]:
-            kinds.setdefault((row["what"], row.get("task")), []).append(row)
-    kept = []
-    for group in kinds.values():
-        measured = [row for row in group if row["method"] not in BASELINES] or group[-1:]
-        settings = [row["settings"] for row in measured if row["method"] == "linear"]
-        settings = settings or [row["settings"] for row in measured]
-        _, chosen = max(enumerate(settings), key=lambda item: (settings.count(item[1]), item[0]))
-        kept += [row for row in group if row["settings"] == chosen]
-    return kept
 
 
 def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
@@ -72,28 +55,44 @@ def ends_saturated(run: Run, here: Iterable[Row]) -> bool:
 
 
 def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
-    """One point a checkpoint and task: accuracy, and where they were measured trace and KL, each with its error."""
+    """One point a checkpoint, task and probe: accuracy, and where they were measured trace and KL, each with its error.
+
+    Keys: run, model, parameters, task, method and settings (of the probe), step; accuracy, trace and enlarged (the trace
+    inside a larger model), each also with _stderr and _n; of both traces _method and _settings; kl, kl_stderr,
+    saturated, satlab. None where it was not measured.
+
+    Args:
+        rows: those that `one_setting` leaves.
+    """
     points = []
     for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
         kl = kl_by_step(run, here)
-        trace = {row["step"]: row for row in here if row["what"] == "hessian_trace" and row["block"] == "total"}
-        for row in sorted((row for row in here if row["method"] == "linear"), key=lambda row: row["step"]):
+        totals = {(row["what"], row["step"]): row for row in here if row["what"] in TRACES and row["block"] == "total"}
+        probes = [row for row in here if row["what"] == "probe" and row["method"] not in BASELINES]
+        for row in sorted(probes, key=lambda row: row["step"]):
             step = row["step"]
             point: Row = {"run": name, "model": run.model, "parameters": row.get("parameters"), "task": row["task"]}
-            point["step"] = step
+            point |= {"method": row["method"], "settings": setting_of(row)[1], "step": step}
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
-            flat = trace.get(step, {})
-            point |= {"trace": flat.get("value"), "trace_stderr": flat.get("stderr"), "trace_n": flat.get("n")}
+            flat = {short: totals.get((what, step), {}) for what, short in TRACES.items()}
+            for short, total in flat.items():
+                point |= {
+                    short: total.get("value"),
+                    f"{short}_stderr": total.get("stderr"),
+                    f"{short}_n": total.get("n"),
+                }
+                how = setting_of(total) if total else (None, None)
+                point |= {f"{short}_method": how[0], f"{short}_settings": how[1]}
             point |= {key: kl.get(step, {}).get(key) for key in ("kl", "kl_stderr")}
             point["saturated"] = is_saturated(kl.get(step), run.config.threshold)
-            points.append(point | {"satlab": ", ".join(versions_of([row, flat] if flat else [row]))})
+            points.append(point | {"satlab": ", ".join(versions_of([row, *filter(None, flat.values())]))})
     return points
 
 
-def baselines_of(rows: list[Row], task: str) -> list[Row]:
-    """A task's baselines, one row each: several runs may have measured the same one."""
-    return list({row["method"]: row for row in rows if row["method"] in BASELINES and row.get("task") == task}.values())
+def baselines_of(rows: list[Row], panel: str) -> list[Row]:
+    """The baselines beside a task's probe."""
+    return [row for row in rows if row["method"] in BASELINES and panel_of(row) == panel]
 
 
 def versions_of(rows: Iterable[Row]) -> list[str]:

@@ -53,6 +53,8 @@ class ProbeConfig:
                 raise unknown("probe method", method, PROBES)
         for method in PROBES:
             self.how(method)
+        if self.l2 is None and self.train_sentences < 2 and set(self.methods) & {"linear", "fine-tune"}:
+            raise InputError("train_sentences is 1, expected at least 2 where l2 is to be chosen; give more, or l2")
         for name in ("layer", "position"):
             if isinstance(getattr(self, name), str) and getattr(self, name) != "all":
                 raise InputError(f"{name} is '{getattr(self, name)}', expected a number or all; correct it")

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,16 @@ def _has_room() -> bool:
         return 0 not in os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError):
         return True
+
+
+def parts_on(bar: Any) -> Callable[[float, int], None]:
+    """What shows on a bar how many of how many are done, in hundredths."""
+
+    def show(done: float, of: int) -> None:
+        bar.total, bar.n = of, round(done, 2)
+        bar.refresh()
+
+    return show
 
 
 class TrainingProgress:

@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 from .. import __version__
 from ..train import TrainConfig
+from .choice import described, one_setting, panel_of, setting_of
 from .comparison import correlations_of, in_words
 from .config import read_yaml
 from .measure import BASELINES
 from .notices import notices_of
-from .points import ends_saturated, is_saturated, kl_by_step, one_setting, points_of, recorded, versions_of
+from .points import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
+from .rescaling import rescalings, said_of_rescaling
 from .results import BASELINES_FILE, STUDY_FILE, named
 from .run import CONFIG, METRICS, RESULTS, Run
 
@@ -47,7 +49,7 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
     chosen = one_setting(rows)
     by_name = named(runs)
     here = {name: [row for row in chosen if row["run"] == name] for name in by_name}
-    tasks = sorted({row["task"] for row in chosen if row["what"] == "probe"})
+    tasks = sorted({panel_of(row) for row in chosen if row["what"] == "probe"})
     correlations = correlations_of(points_of(runs, chosen))
     differing = _differing([run.config for run in runs])
     found = {
@@ -66,6 +68,9 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "baselines": _baselines(chosen),
         "correlations": correlations,
         "words": {task: in_words(correlations, task) for task in tasks},
+        "shown": _measured_by(chosen),
+        "rescaled": rescalings(chosen),
+        "rescaled_words": said_of_rescaling(chosen),
         "measurements": [{key: row.get(key) for key in MEASUREMENT} for row in rows],
         "files": [link for folder in folders for link in _files(folder, page)],
     }
@@ -144,7 +149,7 @@ def _checkpoints(name: str, run: Run, here: list[Row]) -> Iterable[Row]:
             "fresh": any(row["what"] == "kl" for row in now),
             "saturated": is_saturated(kl.get(step), run.config.threshold),
             "trace": _estimate(trace),
-            "accuracy": {row["task"]: _estimate(row) for row in now if row["method"] == "linear"},
+            "accuracy": {panel_of(row): _estimate(row) for row in now if row["what"] == "probe"},
             "satlab": ", ".join(versions_of(now)),
         }
 
@@ -155,9 +160,18 @@ def _estimate(row: Row) -> Row:
 
 def _baselines(chosen: list[Row]) -> list[Row]:
     """The baselines, each once: several runs may have measured the same one."""
-    rows = {(row["task"], row["method"]): row for row in chosen if row["method"] in BASELINES}
-    keys = ("task", "method", "value", "stderr", "n", "satlab")
-    return [{key: rows[name].get(key) for key in keys} for name in sorted(rows)]
+    rows = {(panel_of(row), row["method"]): row for row in chosen if row["method"] in BASELINES}
+    keys = ("method", "value", "stderr", "n", "satlab")
+    return [{"task": name[0]} | {key: rows[name].get(key) for key in keys} for name in sorted(rows)]
+
+
+def _measured_by(chosen: list[Row]) -> Row:
+    """By which method and settings is what the page shows: "KL", "Tr(H)" and each panel."""
+    titles = {"kl": "KL", "hessian_trace": "Tr(H)"}
+    rows = [row for row in chosen if row["method"] not in BASELINES]
+    found = {titles[row["what"]]: row for row in rows if row["what"] in titles}
+    found |= {panel_of(row): row for row in rows if row["what"] == "probe"}
+    return {title: described(*setting_of(row)) for title, row in found.items()}
 
 
 def _files(folder: Path, page: Path) -> list[Row]:

@@ -12,9 +12,13 @@ import pyarrow.parquet as pq
 
 from ..disk import publish, read_lines, write_atomic
 from ..errors import InputError
+from .row_form import wrong_result
 from .run import CONFIG, Run, load_run
 
 Row = dict[str, Any]
+
+LANGUAGE = "language_fingerprint"
+"""Of a baseline: the key that says of which language it is."""
 
 BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
 
@@ -33,6 +37,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "n": pa.int64(),
     "unit": pa.string(),
     "floor": pa.float64(),
+    "floor_stderr": pa.float64(),
     "settings": pa.string(),
     "seconds": pa.float64(),
     "satlab": pa.string(),
@@ -55,11 +60,18 @@ def runs_in(folders: Iterable[Path]) -> list[Run]:
 
 
 def rows_in(folders: Iterable[Path]) -> list[Row]:
-    """Every measurement in these directories, with the name of its run; a language's rows have none."""
+    """Every measurement in these directories, with the name of its run; a language's rows have none.
+
+    Rows that say they are of another language than the runs are left out. Raises InputError for a row that is none.
+    """
     folders = list(folders)
-    rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE)]
-    for name, run in named(runs_in(folders)).items():
+    rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE, wrong_result)]
+    runs = runs_in(folders)
+    for name, run in named(runs).items():
         rows += [row | {"run": None if row["step"] is None else name} for row in run.results]
+    if runs and any(LANGUAGE in row for row in rows):
+        known = {run.language.fingerprint() for run in runs}
+        rows = [row for row in rows if row.get(LANGUAGE) is None or row[LANGUAGE] in known]
     return [row | {"stderr": math.nan if row["stderr"] is None else row["stderr"]} for row in rows]
 
 

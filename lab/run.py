@@ -33,6 +33,7 @@ from ..train.sharding import blocks_of
 from ..train.world import World
 from .config import from_mapping, read_yaml
 from .room import check_model_room, check_sentences_room
+from .row_form import wrong_metrics, wrong_result
 
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 
@@ -72,11 +73,11 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        return read_lines(self.folder / METRICS)
+        return read_lines(self.folder / METRICS, wrong_metrics)
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return read_lines(self.folder / RESULTS)
+        return read_lines(self.folder / RESULTS, wrong_result)
 
 
 def load_run(folder: Path) -> Run:

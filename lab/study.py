@@ -16,17 +16,15 @@ import yaml
 from ..disk import write_atomic
 from ..errors import DivergedError, InputError, StoppedError
 from ..generators import load_language
-from ..generators.tasks import find_task
-from ..models.widen import check_larger
 from ..train import TrainConfig, checkpoints
 from ..train.checkpoint import read_state
 from .cells import Cell, baselines, cells_a_checkpoint, measurements, train_cell, training
 from .config import StudyConfig, at_least, from_mapping
 from .interrupt import StopRequest
-from .measure import check_method
 from .pools import pool_of, reached
 from .results import STUDY_FILE, rows_in, write_tables
 from .run import Run, check_run, create_run
+from .study_checks import check_same_language, check_settings
 
 FAILED = "failed: "
 """How the message of a cell that ended with an error begins."""
@@ -44,8 +42,8 @@ MOST_NAMED = 4
 def prepare(study: StudyConfig, out: Path) -> list[Run]:
     """The study's runs, made where they are not there yet. Everything is checked before anything is written.
 
-    Raises InputError for a language, model, task, method or setting that does not exist, and where out holds something
-    else.
+    Raises InputError for a language, model, task, method or setting that does not exist or that a measurement would
+    refuse, and where out holds something else, or a study or run of another language.
     """
     grid = [how for _, how in check_study(study, out)]
     for how in grid:
@@ -67,14 +65,11 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     if study.workers is not None:
         at_least("workers", study.workers, 1)
     language = load_language(study.language, study.max_length)
-    for task in study.tasks:
-        find_task(language, task)
-    check_method(study.flatness.method)
     for name in study.models:
         if not NAME.fullmatch(name):
             raise InputError(f"study, model {name}: expected a name of letters, digits, '-', '_' and '.'; rename it")
-        if study.enlarge_to is not None:
-            check_larger(model_of(study, name), study.enlarge_to)
+    check_settings(study, language, {name: model_of(study, name) for name in study.models})
+    check_same_language(study, language, out)
     return [
         (
             name,

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ from ..train.world import World
 from ..workers import check_workers
 from . import figures, paper
 from .array import cells_of, run_cell
+from .choice import one_setting
 from .config import StudyConfig, load_study
-from .points import one_setting
 from .pools import check_engine
 from .progress import progress_bar
 from .published import compare, read_published, write_comparison
 from .report import REPORT, write_report
 from .report_commands import warn
 from .results import rows_in, runs_in
-from .study import run_study
+from .study import check_study, run_study
 from .wide import wide_rows
 
 Report = Callable[[str, int, int], None]
@@ -48,19 +49,38 @@ def _study(parser: ArgumentParser) -> None:
         "cpu or cuda, instead of what the study says; a GPU takes one cell at a time unless --workers says otherwise"
     )
     parser.add_argument("--device", type=str | None, default=None, help=device)
+    cache = "directory for features that do not fit in memory, instead of what the study says"
+    parser.add_argument("--cache", type=str | None, default=None, help=cache)
     parser.add_argument("--cells", action="store_true", help="print what each cell is, a line for each; write nothing")
 
 
 def study(given: Namespace) -> int:
-    config, out = load_study(given.study), Path(given.out)
+    config = load_study(given.study)
+    with _naming(given.study):
+        return _do(given, config, Path(given.out))
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Errors that begin with "study, " and a place in it begin with its path or name instead."""
+    try:
+        yield
+    except InputError as error:
+        if not str(error).startswith("study, "):
+            raise
+        raise type(error)(source + str(error).removeprefix("study")) from None
+
+
+def _do(given: Namespace, config: StudyConfig, out: Path) -> int:
+    config = replace(config, device=given.device or config.device, cache=_cache(given.cache or config.cache))
     check_engine(given.engine)
     paper.check_forms(config.form)
-    read_published(config.published, config.models, config.tasks)
+    read_published(config.published, config.models, config.tasks, config.enlarge_to)
     if given.cells:
+        check_study(config, out)
         for cell in cells_of(config):
             _print(cell)
         return 0
-    config = replace(config, device=given.device or config.device)
     if given.engine == "local":
         World().device(config.device)
     if given.cell is not None:
@@ -75,6 +95,11 @@ def study(given: Namespace) -> int:
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, _reporting(bar), given.engine)
     return _conclude(config, given.out, out, failures)
+
+
+def _cache(given: str | None) -> str | None:
+    """The full path, for processes that work in other directories."""
+    return None if given is None else str(Path(given).resolve())
 
 
 def _reporting(bar: Any) -> Report:
@@ -113,7 +138,7 @@ def _paper(config: StudyConfig, out: Path) -> list[Path]:
     wide, folder = wide_rows(runs_in([out]), rows), out / "figures"
     with plt.rc_context(figures.STYLE):
         written = paper.draw_forms(config.form, wide, rows, config.tasks, folder)
-    published = read_published(config.published, config.models, config.tasks)
+    published = read_published(config.published, config.models, config.tasks, config.enlarge_to)
     return written + (write_comparison(compare(published, wide, rows), folder) if published else [])
 
 

@@ -28,6 +28,10 @@ class Reading:
     layer: int | None = None
     position: int | None = None
 
+    def width(self, size: int, length: int) -> int:
+        """How many features it gives of a model of so many each word and so many words."""
+        return size * (length if self.position is None else 1)
+
     def of(self, whole: Sequence[Tensor], length: int) -> Tensor:
         """[n, d] of the concatenated features: the final ones, then those of the layers, each [n, length * width]."""
         found = whole[0 if self.layer is None else self.layer + 1]

@@ -1,6 +1,7 @@
 """Fine-tuning: a linear head on one feature, trained together with all weights of the model (Liu et al. 2022, A.4)."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -75,10 +76,12 @@ def fine_tune(
     seeds: int = 3,
     seed: int = 0,
     how: FineTuning | None = None,
+    on_epoch: Callable[[int, int], object] = lambda done, of: None,
 ) -> Estimate:
     """Test accuracy after fine-tuning on the sentences of the linear probes; the given model stays as it is.
 
     Each of `seeds` repeats has its own sentences, head and order; value and stderr are over the repeats, n = seeds.
+    on_epoch(done, of) is called after each epoch of a repeat.
     Raises InputError for a model without weights, where a number is not positive, and where the weights do not stay finite.
     """
     samples, how = Samples(train_sentences, test_sentences, seeds, seed), how or FineTuning()
@@ -86,7 +89,11 @@ def fine_tune(
         raise InputError(f"model '{model.name}' has no weights to fine-tune, expected a bert, gpt or lstm model")
     accuracies = []
     for repeat, (train, test) in enumerate(samples.draw(language, task)):
-        classifier = tuned(model, train, task.labels(train), len(task.classes), how, seed, repeat)
+
+        def after(epoch: int, before: int = repeat * how.epochs, of: int = seeds * how.epochs) -> None:
+            on_epoch(before + epoch, of)
+
+        classifier = tuned(model, train, task.labels(train), len(task.classes), how, seed, repeat, after)
         accuracies.append(_accuracy(classifier, test, task.labels(test)))
     return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
 
@@ -99,6 +106,7 @@ def tuned(
     how: FineTuning,
     seed: int = 0,
     repeat: int = 0,
+    on_epoch: Callable[[int], object] = lambda done: None,
 ) -> Classifier:
     """A classifier trained on labelled sentences; what is drawn is a function of (seed, repeat)."""
     generator = random_stream(seed, "probe", repeat, TUNING)
@@ -109,7 +117,7 @@ def tuned(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # Dropout draws from torch's global state, which is given back as it was.
         torch.manual_seed(derive_seed(seed, "probe", repeat, TUNING, 1))
-        for _ in range(how.epochs):
+        for epoch in range(how.epochs):
             for rows in torch.randperm(len(labels), generator=generator).to(device).split(how.batch_size):
                 step += 1
                 for group in optimizer.param_groups:
@@ -118,6 +126,7 @@ def tuned(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+            on_epoch(epoch + 1)
     if not bool(loss.isfinite()):
         raise InputError(f"lr is {how.lr:g}: fine-tuning diverged; give a smaller lr")
     return classifier

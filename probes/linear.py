@@ -1,6 +1,6 @@
 """The linear probe: how well one linear layer reads a task's label off frozen features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +13,7 @@ from .adamw import AdamW
 from .features import PRECISIONS, Reading, check_readings, extract
 from .logistic import Logistic
 from .optimum import Optimum, correct
-from .projection import GaussianProjection
+from .projection import GaussianProjection, check_projection
 from .samples import Samples
 from .store import Features, Storage
 
@@ -59,6 +59,7 @@ def linear_probe(
     method: Optimum | AdamW | None = None,
     reading: Reading = Reading(),  # noqa: B008
     extraction: Extraction = Extraction(),
+    on_fit: Callable[[int, int], object] = lambda done, of: None,
 ) -> ProbeAccuracy:
     """Test accuracy of multinomial logistic regression on concatenated, standardised features, at its convex optimum.
 
@@ -66,13 +67,15 @@ def linear_probe(
 
     l2 None: chosen by validation, see `Optimum`. method: Optimum(l2) unless given; AdamW() is the layer as Liu et al.
     2022 train it (section 3, A.4). Each of `seeds` repeats draws its own training and test sentences, `task.inputs`, the
-    same ones for every model and method; value and stderr are over the repeats, n = seeds.
+    same ones for every model and method; value and stderr are over the repeats, n = seeds. on_fit(done, of) is called
+    after each fit.
 
-    Raises InputError where a number is not positive, for a layer or position that is not there, where features do not
-    fit on the disk, and for the look-up table at inputs the language cannot produce.
+    Raises InputError where a number is not positive, for a layer or position that is not there, for a projection that
+    is not narrower than a network's features, where features do not fit on the disk, and for the look-up table at
+    inputs the language cannot produce.
     """
     samples = Samples(train_sentences, test_sentences, seeds, seed)
-    found = linear_probes(model, language, task, {"": method or Optimum(l2)}, [reading], samples, extraction)
+    found = linear_probes(model, language, task, {"": method or Optimum(l2)}, [reading], samples, extraction, on_fit)
     return found["", reading]
 
 
@@ -84,9 +87,13 @@ def linear_probes(
     readings: Sequence[Reading] = (Reading(),),
     samples: Samples = Samples(),  # noqa: B008
     extraction: Extraction = Extraction(),
+    on_fit: Callable[[int, int], object] = lambda done, of: None,
 ) -> dict[Probe, ProbeAccuracy]:
     """`linear_probe` for several methods and readings, whose features are all taken in one pass of the model."""
     check_readings(model, readings)
+    if next(model.parameters(), None) is not None:
+        for reading in readings:
+            check_projection(extraction.projection, reading.width(model.feature_size, model.max_length), model.name)
     probes = [(name, reading) for reading in readings for name in methods]
     accuracies: dict[Probe, list[float]] = {probe: [] for probe in probes}
     penalties: dict[Probe, list[float]] = {probe: [] for probe in probes}
@@ -100,11 +107,12 @@ def linear_probes(
 
         seen, unseen = take(train), take(test)
         labels, asked = task.labels(train), task.labels(test)
-        for name, reading in probes:
+        for number, (name, reading) in enumerate(probes, start=1):
             fitted = methods[name].fit(seen[reading], labels, len(task.classes), samples.seed, repeat)
             accuracies[name, reading].append(correct(fitted, unseen[reading], asked))
             if isinstance(fitted, Logistic):
                 penalties[name, reading].append(fitted.l2)
+            on_fit(repeat * len(probes) + number, samples.seeds * len(probes))
     return {probe: _over_repeats(accuracies[probe], penalties[probe]) for probe in probes}
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..randomness import random_stream
 
 
@@ -23,6 +24,15 @@ class GaussianProjection:
             matrix = torch.randn(width, self.size, generator=generator) * self.size**-0.5
             self.matrices[width] = matrix.to(features)
         return features @ self.matrices[width]
+
+
+def check_projection(size: int | None, width: int, name: str) -> None:
+    """Raises InputError unless a projection to `size`, if any, is narrower than the features of the model `name`."""
+    if size is not None and size >= width:
+        raise InputError(
+            f"projection is {size}, expected less than the {width} features that a probe of {name} reads; "
+            "give a smaller one, or leave it out"
+        )
 
 
 PROJECTION, HEAD, TUNING = 1, 2, 3

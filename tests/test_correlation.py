@@ -192,9 +192,10 @@ def test_wrong_input(arguments, message):
         correlation(*arguments)
 
 
-def point(run, step, trace, accuracy, kl=0.005, saturated=True, model="bert-1x8"):
+def point(run, step, trace, accuracy, kl=0.005, saturated=True, model="bert-1x8", enlarged=None, method="linear"):
     row = {"run": run, "step": step, "trace": trace, "accuracy": accuracy, "kl": kl, "saturated": saturated}
-    return row | {"model": model, "task": "A", "satlab": "0.1.0"}
+    row |= {"trace_method": "sampled-gradient", "enlarged": enlarged, "enlarged_method": "random-factor"}
+    return row | {"model": model, "task": "A", "method": method, "satlab": "0.1.0"}
 
 
 def test_correlations_of_points():
@@ -222,9 +223,35 @@ def test_correlations_of_points():
     assert rows[0]["value"] == pytest.approx(expected, abs=1e-12)
     assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
     said = in_words(rows, "A")
-    assert said[0].startswith(f"Saturated models: n = 24 of 12 runs, Spearman {expected:.2f} [")
-    assert said[1].startswith("All checkpoints, whose KL differs: n = 37 of 12 runs, ")
+    assert [line.split(":")[0] for line in said] == [
+        "Saturated models, bert-1x16",
+        "Saturated models, bert-1x8",
+        "All checkpoints, whose KL differs, bert-1x16",
+        "All checkpoints, whose KL differs, bert-1x8",
+        "Saturated models, across sizes, where plain Tr(H) is not comparable",
+        "All checkpoints, whose KL differs, across sizes, where plain Tr(H) is not comparable",
+    ]
+    assert f": n = 24 of 12 runs, Spearman {expected:.2f} [" in said[4]
+    assert {(row["trace"], row["estimator"]) for row in rows} == {("trace", "sampled-gradient")}
     assert in_words(rows, "B") == []
+    assert in_words(rows, "A linear-adamw") == []
+
+
+def test_over_several_architectures_it_is_the_trace_inside_the_larger_model():
+    """Made so that plain Tr(H) and that inside the larger model go opposite ways with accuracy."""
+    points = [
+        point(f"{model}-{i}", 1, float(10 * i + size), i / 10, model=model, enlarged=-float(i), method="linear-adamw")
+        for size, model in enumerate(("bert-1x8", "bert-1x16"))
+        for i in range(6)
+    ]
+    rows = correlations_of(points, resamples=50)
+    pooled = [row for row in rows if not row["model"]]
+    assert {(row["trace"], row["estimator"], row["n"]) for row in pooled} == {("enlarged", "random-factor", 12)}
+    assert pooled[0]["value"] == pytest.approx(-1)
+    assert {row["probe"] for row in rows} == {"linear-adamw"}
+    alone = [row for row in rows if row["model"] and not row["given"]]
+    assert {(row["trace"], round(row["value"], 9)) for row in alone} == {("trace", 1.0)}
+    assert "across sizes, each inside the same larger model: n = 12" in in_words(rows, "A linear-adamw")[-1]
 
 
 def test_three_saturated_models_have_no_interval():

@@ -144,7 +144,7 @@ def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, bad, column, what
 def test_odd_traces(tmp_path, traces):
     rows = [row for row in results("bert-1x8") if row["what"] != "hessian_trace"]
     rows += [
-        result("bert-1x8", step, "hessian_trace", value, 0.0, block="total")
+        result("bert-1x8", step, "hessian_trace", value, 0.0, block="total", method="sampled-gradient")
         for step, value in zip(STEPS, traces, strict=True)
     ]
     figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")

@@ -9,9 +9,10 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.lab import cli, measure
+from satlab.lab.choice import one_setting
 from satlab.lab.config import ProbeConfig, from_mapping
 from satlab.lab.measure import measure_baselines, measure_probe
-from satlab.lab.points import one_setting, points_of
+from satlab.lab.points import points_of
 from satlab.lab.results import named, rows_in, write_tables
 from satlab.lab.run import load_run
 from satlab.models import load_model
@@ -86,7 +87,10 @@ def test_what_is_known_is_not_measured_again_and_what_is_missing_is(run, monkeyp
     (one,) = measured(run, layer=1)
     rows = measured(run, layer="all", method=["linear", "linear-adamw"], epochs=1)
     assert len(rows) == 6
-    assert rows[2] == one
+    assert [(row["method"], row["layer"]) for row in rows] == [
+        (m, i) for m in ("linear", "linear-adamw") for i in range(3)
+    ]
+    assert rows[1] == one
     assert len(load_run(run.folder).results) == 6
     monkeypatch.setattr(measure, "load_model", None)
     assert measured(run, layer="all", method=["linear", "linear-adamw"], epochs=1) == rows
@@ -138,7 +142,10 @@ def test_tables_have_columns_for_layer_and_position_and_figures_leave_them_out(r
     assert [row["layer"] for row in table] == [None, 0, 1, 2, None]
     assert {row["position"] for row in table} == {None}
     points = points_of(list(named([run]).values()), one_setting(rows))
-    assert [point["accuracy"] for point in points] == [rows[0]["value"]]
+    assert {point["method"]: point["accuracy"] for point in points} == {
+        "linear": rows[0]["value"],
+        "linear-adamw": rows[-1]["value"],
+    }
 
 
 # ---- the configuration
@@ -171,6 +178,9 @@ BAD = [
     ("--method fine-tune --layer 1", "layer with method fine-tune"),
     ("--method fine-tune --projection 5", "projection with method fine-tune"),
     ("--projection 0", "projection is 0, expected at least 1"),
+    ("--projection 64", "projection is 64, expected less than the 64 features that a probe of bert-2x8 reads"),
+    ("--projection 8 --position 1", "projection is 8, expected less than the 8 features"),
+    ("--l2 null --train-sentences 1", "train_sentences is 1, expected at least 2 where l2 is to be chosen"),
     ("--precision bf17", "precision is 'bf17', expected one of float32, bf16"),
     ("--epochs 0", "epochs is 0, expected at least 1"),
     ("--lr -1", "lr is -1.0, expected a positive number"),

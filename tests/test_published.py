@@ -4,10 +4,12 @@ import csv
 import math
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import pytest
 
 from satlab.errors import InputError
 from satlab.estimate import Estimate
+from satlab.lab import paper
 from satlab.lab.paper import FORMS, check_forms, draw_forms
 from satlab.lab.published import compare, read_published, write_comparison
 from satlab.lab.wide import last_of_each, over_seeds, wide_rows
@@ -29,7 +31,13 @@ def row(run, step, what, value, stderr=0.001, **more):
     base = {"run": run.folder.name, "model": run.model, "parameters": 100 + run.config.seed, "seed": run.config.seed}
     values = {"step": step, "what": what, "value": value, "stderr": stderr, "n": 50, "settings": "{}", "task": None}
     method = {"kl": "exact-truth", "probe": "linear"}.get(what, "sampled-gradient")
-    return base | values | {"method": method, "block": None, "floor": 2.5 if what == "kl" else None} | more
+    return (
+        base
+        | values
+        | {"method": method, "block": None, "floor": 2.5 if what == "kl" else None}
+        | ({"floor_stderr": 0.004} if what == "kl" else {})
+        | more
+    )
 
 
 def measured(parent):
@@ -49,7 +57,7 @@ def measured(parent):
                     rows.append(row(one, step, what, factor * share * 800 / step, block=block))
     rows.append(
         {"run": None, "step": None, "what": "probe", "method": "lookup", "task": "A", "value": 0.7}
-        | {"stderr": 0.01, "n": 3}
+        | {"stderr": 0.01, "n": 3, "settings": "{}"}
     )
     return runs, rows
 
@@ -68,6 +76,8 @@ def test_a_checkpoint_has_one_row(found):
     last = wide[2]
     assert (last["name"], last["seed"], last["model"], last["parameters"]) == ("plain", 0, "bert-1x8", 100)
     assert last["kl"] == Estimate(0.0075, 0.001, 50)
+    assert last["floor"] == Estimate(2.5, 0.004, 50)
+    assert last["loss"].stderr == pytest.approx(math.sqrt(0.001**2 + 0.004**2))
     assert last["loss"].value == pytest.approx(2.5075)
     assert last["accuracy B"].value == pytest.approx(1.0)
     assert (last["trace"].value, last["trace norm"].value, last["enlarged"].value) == (20, 5, 10)
@@ -102,10 +112,13 @@ def entry(**changes):
         ({"quantity": "enlarged", "task": None, "model": "spoilt"}, 10, 0.0, False),
         ({"quantity": "loss", "task": None}, 2.5075, 0.0, True),
         ({"quantity": "kl", "task": None, "model": "spoilt"}, 0.25375, 0.24625, False),
+        ({"quantity": "loss", "task": None, "model": "lookup"}, 2.5, 0.004, True),
+        ({"quantity": "kl", "task": None, "model": "lookup"}, 0.0, 0.0, True),
+        ({"quantity": "loss", "task": None, "model": "lookup", "minus": "plain"}, -0.0075, 0.004, True),
     ],
 )
 def test_ours_stands_beside_the_published_number(found, changes, ours, stderr, saturated):
-    (row,) = compare(read_published([entry(**changes)], MODELS, TASKS), *found)
+    (row,) = compare(read_published([entry(**changes)], MODELS, TASKS, "bert-2x16"), *found)
     assert row["ours"] == pytest.approx(ours)
     assert row["ours_stderr"] == pytest.approx(stderr, abs=1e-12)
     assert row["difference"] == pytest.approx(ours - 0.9)
@@ -118,8 +131,8 @@ def test_what_was_not_measured_is_said(found, tmp_path):
     assert (rows[0]["ours"], rows[0]["difference"], rows[0]["n"]) == (None, None, 0)
     write_comparison(rows, tmp_path)
     text = (tmp_path / "published.md").read_text()
-    assert "| Table 1 | accuracy A, bayes | 0.9 | not measured |  | yes |" in text
-    assert "| Table 1 | accuracy A, plain | 0.9 +- 0.02 | 0.905 +- 0.005 (n = 2) | +0.005 | yes |" in text
+    assert "| Table 1 | accuracy A, bayes | 0.9 | not measured |  |  | yes |" in text
+    assert "| Table 1 | accuracy A, plain | 0.9 +- 0.02 | 0.905 +- 0.005 (n = 2) | +0.005 | linear | yes |" in text
     assert len(list(csv.DictReader((tmp_path / "published.csv").open()))) == 2
 
 
@@ -133,6 +146,13 @@ def test_what_was_not_measured_is_said(found, tmp_path):
         ([entry(task="D")], "unknown task of this study 'D'"),
         ([entry(quantity="acuracy")], "unknown quantity 'acuracy': did you mean 'accuracy'?"),
         ([entry(value="high")], "value"),
+        (
+            [entry(quantity="trace", task=None, model="lookup")],
+            "trace, lookup: lookup has no trace, expected its accuracy",
+        ),
+        ([entry(quantity="loss", task=None, model="bayes")], "bayes has no loss, expected its accuracy or a model"),
+        ([entry(model="lookup", minus="saturation")], "lookup is not trained, expected a model of the study"),
+        ([entry(quantity="enlarged", task=None)], "the study gives no enlarge_to, expected one; give it or remove"),
     ],
 )
 def test_wrong_entries(entries, said):
@@ -140,6 +160,62 @@ def test_wrong_entries(entries, said):
         read_published(entries, MODELS, TASKS)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def with_adamw(rows, names=("plain", "spoilt")):
+    """The rows, and probes of these models by linear-adamw with a look-up table beside them, each 0.3 lower."""
+    chosen = [r for r in rows if r["method"] == "linear" and r["run"].split("-")[0] in names]
+    more = [r | {"method": "linear-adamw", "value": r["value"] - 0.3, "settings": '{"epochs": 3}'} for r in chosen]
+    table = [r for r in rows if r["method"] == "lookup"]
+    return rows + more + [r | {"beside": "linear-adamw", "value": 0.4, "settings": '{"epochs": 3}'} for r in table]
+
+
+def test_accuracy_is_by_the_published_probe_where_it_was_measured(tmp_path):
+    runs, rows = measured(tmp_path)
+    entries = [entry(source="a|b\nc"), entry(model="lookup"), entry(model="spoilt"), entry(minus="spoilt")]
+    rows = with_adamw(rows, ("plain",))
+    found = compare(read_published(entries, MODELS, TASKS), wide_rows(runs, rows), rows)
+    assert [(row["method"], row["settings"]) for row in found] == [
+        *[("linear-adamw", '{"epochs": 3}')] * 2,
+        *[("linear", "{}")] * 2,
+    ]
+    assert [row["ours"] for row in found] == pytest.approx([0.605, 0.4, 0.705, 0.2])
+    write_comparison(found, tmp_path)
+    lines = (tmp_path / "published.md").read_text().splitlines()
+    cells = "| accuracy A, plain | 0.9 | 0.605 +- 0.005 (n = 2) | -0.295 | linear-adamw (epochs 3) | yes |"
+    assert lines[2] == f"| a\\|b c {cells}"
+    assert len(lines) == 6
+
+
+def test_every_probe_has_its_panels_and_columns(tmp_path):
+    runs, rows = measured(tmp_path)
+    rows = with_adamw(rows)
+    draw_forms(list(FORMS), wide_rows(runs, rows), rows, TASKS, tmp_path / "out")
+    table = (tmp_path / "out" / "paper-table.md").read_text()
+    heads = "loss | kl | accuracy A | accuracy A linear-adamw | accuracy B | accuracy B linear-adamw | trace"
+    assert table.startswith(f"| | {heads} | saturated |")
+    assert "| look-up table | 2.5 +- 0.004 (n = 50) | 0 | 0.7 +- 0.01 (n = 3) | 0.4 +- 0.01 (n = 3) |" in table
+    assert "trace: sampled-gradient" in table
+    numbers = list(csv.DictReader((tmp_path / "out" / "paper-training.csv").open()))
+    panels = {(r["quantity"], r["method"], r["settings"]) for r in numbers if r["quantity"].startswith("accuracy A")}
+    assert panels == {("accuracy A", "linear", "{}"), ("accuracy A linear-adamw", "linear-adamw", '{"epochs": 3}')}
+
+
+@pytest.mark.parametrize("form", ["training", "sizes", "flatness", "enlarged"])
+def test_a_form_says_what_hollow_marks_are(found, form, monkeypatch):
+    """Where there are any: of the first model alone, whose last checkpoints are all saturated, only among its steps."""
+    wide, rows = found
+    said = []
+    monkeypatch.setattr(paper, "write_below", lambda figure, lines: said.append(lines))
+    figure, _ = FORMS[form](wide, rows, TASKS)
+    assert said[-1][0] == "Hollow: not saturated."
+    labels = [label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]]
+    if form != "sizes":
+        assert {"plain", "spoilt (not saturated)"} <= set(labels)
+    plain = [row for row in wide if row["name"] == "plain" and row["saturated"]]
+    FORMS[form](plain, rows, TASKS)
+    assert "Hollow: not saturated." not in said[-1]
+    plt.close("all")
 
 
 def test_every_form_is_drawn_with_its_numbers(found, tmp_path):
@@ -157,7 +233,7 @@ def test_every_form_is_drawn_with_its_numbers(found, tmp_path):
     assert len(inside) == len(TASKS) * 3 * len(MODELS)
     table = (tmp_path / "paper-table.md").read_text()
     assert "| spoilt | 2.754 +- 0.25 (n = 2) |" in table
-    assert "| look-up table | 2.5 | 0 | 0.7 +- 0.01 (n = 3) |" in table
+    assert "| look-up table | 2.5 +- 0.004 (n = 50) | 0 | 0.7 +- 0.01 (n = 3) |" in table
     assert table.count("| no |") == 1
 
 

@@ -161,7 +161,11 @@ def test_the_data_are_complete(tmp_path):
         ("all checkpoints", 9, 3),
     }
     assert all(row["low"] == -1 and row["high"] == 1 for row in data["correlations"])
-    assert data["words"]["state-4"][0].startswith("Saturated models: n = 2 of 2 runs, no correlation")
+    assert data["words"]["state-4"][0].startswith(
+        "Saturated models, across sizes, where plain Tr(H) is not comparable: n = 2 of 2 runs, no correlation"
+    )
+    assert data["shown"] == {"KL": "exact-truth", "Tr(H)": "sampled-gradient", "state-4": "linear"}
+    assert data["rescaled"] == []
     assert len(data["measurements"]) == sum(len(results("x")) for _ in MODELS)
 
 
@@ -253,11 +257,39 @@ def test_a_study_without_measurements_yet(tmp_path, capsys):
 
 
 def test_measurements_that_are_not_drawn_are_listed(tmp_path):
-    quick = [row | {"settings": '{"l2": 9}'} for row in results("bert-1x8") if row["step"] == 20]
+    quick = [row | {"settings": '{"l2": 9, "contexts": 9}'} for row in results("bert-1x8") if row["step"] == 20]
     data = written(make_run(tmp_path / "r", rows=[*results("bert-1x8"), *quick])).data
     assert data["notices"][0].startswith("5 measurements not drawn")
     assert len(data["measurements"]) == len(results("bert-1x8")) + 5
     assert len(data["checkpoints"]) == 3
+
+
+def rescaled(step, alpha, value):
+    rows = [("", value), ("/norm", value / 4), ("/weight", value * 3 / 4)]
+    more = {"method": "invariance", "alpha": alpha}
+    return [
+        result("bert-1x8", step, "rescaled_trace", part, 2.5, block=f"{alpha:g}{end}", **more) for end, part in rows
+    ]
+
+
+def test_every_probe_and_the_rescaled_traces_are_shown(tmp_path):
+    more = [row | {"method": "linear-adamw", "value": 0.4} for row in results("bert-1x8") if row["method"] == "linear"]
+    more += rescaled(40, 0.5, 600.0) + rescaled(40, 1.0, 300.0) + rescaled(40, 2.0, 400.0)
+    data = written(make_run(tmp_path / "r", rows=[*results("bert-1x8"), *more])).data
+    assert data["tasks"] == ["state-4", "state-4 linear-adamw"]
+    assert {key: value["value"] for key, value in data["checkpoints"][2]["accuracy"].items()} == {
+        "state-4": 0.7,
+        "state-4 linear-adamw": 0.4,
+    }
+    assert [row["task"] for row in data["baselines"]] == ["state-4"] * 3 + ["state-4 linear-adamw"] * 3
+    assert [(row["step"], row["alpha"], row["trace"]["value"]) for row in data["rescaled"]] == [
+        (40, "0.5", 600),
+        (40, "1", 300),
+        (40, "2", 400),
+    ]
+    assert data["rescaled"][0]["blocks"]["norm"] == {"value": 150, "stderr": 2.5, "n": 3}
+    (said,) = data["rescaled_words"]
+    assert said.endswith(": Tr(H) changes by a factor of 2 (rescaling by 0.5, 1, 2 at step 40 of r).")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, None])
@@ -271,6 +303,18 @@ def test_numbers_that_are_none(tmp_path, bad):
     assert data["curves"]["r"][1]["kl"] == "nan"
     assert len(data["measurements"]) == len(rows)
     assert [row["step"] for row in data["checkpoints"]][-1] == 40
+
+
+WRONG_ROWS = {
+    "short": ("results.jsonl", {"what": "kl", "model": "bert-1x8"}, "has no key 'method', expected a text there"),
+    "value": ("results.jsonl", result("", 10, "kl", "hello", method="x"), 'value is "hello", expected a number'),
+    "step": ("results.jsonl", result("", "20", "kl", 0.1, method="x"), 'step is "20", expected a whole number'),
+    "yes": ("results.jsonl", result("", True, "kl", 0.1, method="x"), "step is true, expected a whole number"),
+    "task": ("results.jsonl", result("", 1, "probe", 0.1, method="x"), "has no key 'task', expected a text there"),
+    "settings": ("results.jsonl", result("", 1, "kl", 0.1, method="x", settings="[]"), 'settings is "[]", expected'),
+    "kl": ("metrics.jsonl", {"step": 30, "kl": "x", "kl_stderr": 0.1}, 'kl is "x", expected a number'),
+    "no kl": ("metrics.jsonl", {"step": 30}, "has no key 'kl', expected a number there; correct the line or remove it"),
+}
 
 
 def wrong(tmp_path, kind):
@@ -289,6 +333,11 @@ def wrong(tmp_path, kind):
         folder = make_run(tmp_path / "x")
         (folder / "results.jsonl").write_text('{"step": 1\n')
         return [str(folder)], "line 1: damaged, expected a JSON object; remove the line"
+    if kind in WRONG_ROWS:
+        folder, (file, row, said) = make_run(tmp_path / "x"), WRONG_ROWS[kind]
+        with (folder / file).open("a") as lines:
+            lines.write(json.dumps(row) + "\n")
+        return [str(folder)], f"{folder / file}, line {len(results('')) + 1 if 'results' in file else 4}: {said}"
     if kind == "languages":
         other = tmp_path / "y"
         create_run(other, "demo-pcfg", "bert-1x8", CONFIG)
@@ -299,7 +348,10 @@ def wrong(tmp_path, kind):
     return [str(make_run(tmp_path / "x")), "--out", str(tmp_path / "d.html")], "expected a file"
 
 
-@pytest.mark.parametrize("kind", ["neither", "untrained", "empty study", "damaged", "languages", "name", "directory"])
+KINDS = ["neither", "untrained", "empty study", "damaged", "languages", "name", "directory", *WRONG_ROWS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bad_input_is_one_line_and_nothing_written(tmp_path, kind, capsys):
     arguments, message = wrong(tmp_path, kind)
     before = sorted(tmp_path.rglob("*"))
@@ -406,6 +458,7 @@ def test_the_page_in_a_browser(tmp_path, browser):
     assert count(browser, POINTS) == 2
     browser.click("#all summary")
     browser.wait_for("document.querySelectorAll('#measurements tbody tr').length === 54")
+    assert count(browser, "#curves svg .dot.hollow") == 2
     assert browser.problems == []
 
 

@@ -131,7 +131,7 @@ def test_wrong_studies_write_nothing(tmp_path, capsys, changes, said):
 def test_every_study_that_ships_can_be_begun(path, tmp_path):
     study = load_study(path.stem)
     check_forms(study.form)
-    read_published(study.published, study.models, study.tasks)
+    read_published(study.published, study.models, study.tasks, study.enlarge_to)
     grid = check_study(study, tmp_path / "out")
     assert [how[2] for _, how in grid] == [model_of(study, name) for name in study.models for _ in study.seeds]
 

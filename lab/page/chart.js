@@ -218,7 +218,7 @@ function lines(series, x, y) {
 function mark(point, series, x, y) {
   const [px, py] = [x(point.x), y(point.y)];
   const [title, facts] = point.about;
-  const kind = point.shape ? (point.hollow ? "hollow" : "filled") : "dot";
+  const kind = point.shape ? (point.hollow ? "hollow" : "filled") : point.hollow ? "dot hollow" : "dot";
   const said = [title, ...facts.map(([key, value]) => `${key} ${value}`)].join(", ");
   const group = drawn("g", {
     class: `point ${kind} color${series.color}`,
@@ -233,7 +233,7 @@ function mark(point, series, x, y) {
       group.append(drawn("path", { class: "bar", d: `M${px},${y(point.y - point.ye)}V${y(point.y + point.ye)}` }));
   }
   group.append(
-    symbol(point.shape || "circle", point.hollow, px, py),
+    symbol(point.shape || "circle", point.hollow && point.shape, px, py),
     drawn("circle", { class: "hit", cx: px, cy: py, r: point.shape ? 11 : 6 }),
   );
   group.addEventListener("pointerenter", (event) => showTip(point.about, event.clientX, event.clientY));

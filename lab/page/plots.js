@@ -55,6 +55,13 @@ function show(id, figures) {
   for (const made of figures) made.draw();
 }
 
+/** How the numbers of a plot were measured, a sentence. */
+function measuredBy(task, trace) {
+  const known = [trace ? "Tr(H)" : null, task].filter((key) => key && data.shown[key]);
+  const said = known.map((key) => `${key === task ? "accuracy" : key} by ${data.shown[key]}`);
+  return said.length ? [`Measured: ${said.join("; ")}.`] : [];
+}
+
 function drawFlatness() {
   const traces = data.checkpoints.map((row) => row.trace.value).filter(isNumber);
   if (settings.trace === null)
@@ -64,7 +71,7 @@ function drawFlatness() {
     const x = { label: "Tr(H), nats / parameter² (left: flatter)", log: settings.trace };
     const y = { label: `probe accuracy, task ${task}`, among: levels.map((level) => level.value) };
     const series = seriesOf(task, (row) => row.trace, "thin");
-    return figure(`Task ${task}`, data.words[task] || [], {
+    return figure(`Task ${task}`, [...(data.words[task] || []), ...measuredBy(task, true)], {
       name: `Flatness and accuracy, task ${task}`,
       x,
       y,
@@ -82,7 +89,7 @@ function drawProbes() {
     const x = { label: "training step", log: settings.accuracySteps };
     const y = { label: `probe accuracy, task ${task}`, among: levels.map((level) => level.value) };
     const series = seriesOf(task, (row) => ({ value: row.step, stderr: null }), "line");
-    return figure(`Task ${task}`, [], {
+    return figure(`Task ${task}`, measuredBy(task, false), {
       name: `Probe accuracy by step, task ${task}`,
       x,
       y,
@@ -108,6 +115,7 @@ function curve(run, band) {
       x: row.step,
       y: row.kl,
       ye: isNumber(row.kl_stderr) ? NINETY * row.kl_stderr : null,
+      hollow: !row.saturated,
       about: [run.name, facts],
     };
   });

@@ -29,6 +29,7 @@ function start() {
   showResults = resultsTable();
   runsTable();
   otherTables();
+  rescaledTable();
   measurementsTable();
   changed();
   axes("flatness-axes", { trace: "Tr(H) logarithmic" }, drawFlatness);

@@ -70,14 +70,34 @@ function allSettings(run) {
   );
 }
 
+function among(row) {
+  return [row.among, row.model, row.across].filter((part) => part).join(", ");
+}
+
+/** Tr(H) under rescalings of the weights that no prediction sees, where it was measured. */
+function rescaledTable() {
+  if (!data.rescaled.length) return;
+  const host = document.getElementById("rescaled");
+  const blocks = [...new Set(data.rescaled.flatMap((row) => Object.keys(row.blocks)))].sort();
+  const columns = [
+    word("run", "run"),
+    number("step", (row) => row.step),
+    number("factor", (row) => Number(row.alpha)),
+    estimate("Tr(H)", (row) => row.trace),
+    ...blocks.map((block) => estimate(block, (row) => row.blocks[block])),
+  ];
+  const inside = element("div");
+  const words = data.rescaled_words.map((text) => element("p", { class: "words" }, text));
+  host.append(element("h3", {}, "The same predictions from rescaled weights"), ...words, inside);
+  table(inside, "Tr(H) in total and of each kind of parameter", columns, data.rescaled);
+}
+
 function otherTables() {
   const correlations = [
     word("task", "task"),
-    {
-      name: "among",
-      show: (row) => (row.model ? `${row.among}, ${row.model}` : row.among),
-      by: (row) => `${row.among} ${row.model}`,
-    },
+    word("probe", "probe"),
+    word("Tr(H) by", "estimator"),
+    { name: "among", show: among, by: among, wrap: true },
     {
       name: "coefficient",
       show: (row) => (row.given ? `${row.method} given ${row.given}` : row.method),

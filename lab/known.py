@@ -1,0 +1,25 @@
+"""Rows that a results file already holds of a measurement."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..disk import read_lines
+from .flatness_rows import USED, settings_used
+
+Row = dict[str, Any]
+
+
+def known_rows(file: Path, key: Row) -> list[Row]:
+    """The rows of the file that agree with the key in all that it names, of flatness settings those the method uses."""
+    wanted = key | {"settings": of_method(key)}
+    rows = [row for row in read_lines(file) if row.get("what") == key["what"] and row.get("method") == key["method"]]
+    return [row for row in rows if (row | {"settings": of_method(row)}).items() >= wanted.items()]
+
+
+def of_method(row: Row) -> str:
+    """The settings of a row or key, of flatness those its method's value depends on: older rows name all there were."""
+    settings = str(row.get("settings"))
+    if row["method"] not in USED:
+        return settings
+    return json.dumps(settings_used(row["method"], json.loads(settings)), sort_keys=True)
