@@ -192,5 +192,5 @@ def test_against_a_task_accuracy_falls_at_a_loss_that_is_as_good(tmp_path):
         assert row.saturated
         accuracies[task] = linear_probe(model, language, chosen, 4000, 4000, 3)
     plain, spoilt = accuracies[None], accuracies["state-4"]
-    assert plain.value - spoilt.value > 0.03
+    assert plain.value - spoilt.value > 0.02
     assert plain.value - spoilt.value > 4 * (plain.stderr**2 + spoilt.stderr**2) ** 0.5
