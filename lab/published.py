@@ -50,7 +50,7 @@ class Published:
         model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl lookup:
             the truth itself, whose loss is its entropy.
         task: which task's accuracy.
-        minus: subtract that model's, or "saturation": the same model's at its first saturated checkpoint.
+        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated checkpoint.
         stderr: the spread that is printed with it.
     """
 
@@ -82,7 +82,7 @@ def read_published(
         checks: list[tuple[str, str, tuple[str, ...]]] = [("quantity", item.quantity, QUANTITIES)]
         checks.append(("model", item.model, (*models, *BASELINE_NAMES)))
         if item.minus is not None:
-            checks.append(("model", item.minus, (*models, "saturation")))
+            checks.append(("model", item.minus, (*models, *BASELINE_NAMES, "saturation")))
         if item.quantity == "accuracy":
             checks.append(("task of this study", str(item.task), tuple(tasks)))
         for kind, given, known in checks:
@@ -98,14 +98,14 @@ def _never(item: Published, enlarge_to: str | None) -> str | None:
     """Why a study never has this number, and what to do; None where it may have it."""
     if item.quantity == "enlarged" and enlarge_to is None:
         return "the study gives no enlarge_to, expected one; give it or remove the entry"
-    if item.model not in BASELINE_NAMES:
-        return None
-    if item.minus == "saturation":
+    if item.model in BASELINE_NAMES and item.minus == "saturation":
         return f"{item.model} is not trained, expected a model of the study; correct model or minus"
-    if item.quantity == "accuracy" or (item.model == "lookup" and item.quantity in ("loss", "kl")):
-        return None
-    has = "accuracy, loss and kl" if item.model == "lookup" else "accuracy"
-    return f"{item.model} has no {item.quantity}, expected its {has} or a model of the study; correct the entry"
+    for name in (item.model, item.minus):
+        of_truth = name == "lookup" and item.quantity in ("loss", "kl")
+        if name in BASELINE_NAMES and item.quantity != "accuracy" and not of_truth:
+            has = "accuracy, loss and kl" if name == "lookup" else "accuracy"
+            return f"{name} has no {item.quantity}, expected its {has} or a model of the study; correct the entry"
+    return None
 
 
 def compare(published: list[Published], wide: list[Row], rows: list[Row]) -> list[Row]:
