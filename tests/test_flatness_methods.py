@@ -64,7 +64,7 @@ def test_every_method_ends_in_rows(run, capsys, method):
     ("arguments", "words"),
     [
         ("--method lanzcos", ["unknown flatness method", "did you mean 'lanczos'"]),
-        ("--method hutchinson --contexts 5", ["100 probes on 5 sentences"]),
+        ("--method hutchinson --contexts 5", ["probes is 100", "5 contexts", "at most as many"]),
         ("--targets soft", ["unknown targets 'soft'", "sampled"]),
         ("--probes 1", ["probes is 1", "at least 2"]),
         ("--radii [-1]", ["radii is [-1.0]", "expected positive numbers"]),
