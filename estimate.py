@@ -31,15 +31,16 @@ class Estimate:
     def from_ratio(cls, sums: Tensor, counts: Tensor) -> "Estimate":
         """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i, sums s [n] and counts c [n].
 
-        stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c)   (linearised; exact where every c_i = 1).
+        stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c)   (linearised; exact where every c_i = 1); nan where
+        fewer than two clusters have anything.
         """
         sums, counts = sums.detach().double().cpu(), counts.detach().double().cpu()
         n = len(sums)
         if n == 0 or float(counts.sum()) == 0:
             return cls(math.nan, math.nan, n)
         ratio = sums.sum() / counts.sum()
-        if n == 1:
-            return cls(float(ratio), math.nan, 1)
+        if int((counts > 0).sum()) < 2:
+            return cls(float(ratio), math.nan, n)
         spread = (sums - ratio * counts).square().sum() / (n * (n - 1))
         return cls(float(ratio), float(spread.sqrt() / counts.mean()), n)
 

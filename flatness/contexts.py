@@ -25,13 +25,14 @@ class Contexts:
         return len(self.positions)
 
 
-def groups(model: MaskedLM, batch: Batch) -> Iterator[Contexts]:
-    """All contexts of the batch, each once. Of a causal model a context ends at the position that is asked for."""
+def groups(model: MaskedLM, batch: Batch, most: int | None = None) -> Iterator[Contexts]:
+    """All contexts of the batch, each once, at most so many together. A causal model's end at the position asked for."""
     whole = (batch.inputs != model.pad_id).sum(1)[batch.rows]
     lengths = batch.positions + 1 if model.causal else whole
     for length in lengths.unique().tolist():
         index = (lengths == length).nonzero()[:, 0]
-        for part in index.split(positions_at_a_time(model) // length or 1):
+        size = positions_at_a_time(model) // length or 1
+        for part in index.split(size if most is None else min(size, most)):
             yield Contexts(part, batch.inputs[batch.rows[part], :length], batch.positions[part])
 
 

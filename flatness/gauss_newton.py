@@ -19,6 +19,9 @@ from .head import Head, add
 from .tape import Taped, tapes
 from .terms import Given, Method, Terms, by_block
 
+MATRICES = 2**25
+"""Numbers of the d x d matrices, one a context, that are held at a time: 256 MB of each."""
+
 
 def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
     """Tr J^T F J of each context by kind of parameter: name -> [m] float64."""
@@ -29,7 +32,7 @@ def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
         found = gradients.squares(model, batch, words)
         return by_block(model, {name: (f * values).sum(1) for name, values in found.items()})
     out: dict[str, Tensor] = {}
-    for contexts in groups(model, batch):
+    for contexts in groups(model, batch, MATRICES // model.feature_size**2 or 1):
         for name, values in _traces(model, contexts).items():
             out.setdefault(name, torch.zeros(len(batch.rows), dtype=torch.float64))[contexts.index.cpu()] = values.cpu()
     return by_block(model, out)

@@ -47,12 +47,18 @@ class FineTuning:
 class Classifier(nn.Module):
     """A copy of a language model and a linear head on its feature at [CLS], which is put before the words.
 
-    A causal model's [CLS] has read no word; its head is on the feature of the last word.
+    Masked models have not seen [CLS] in pre-training: its embedding is new, and so is its position, the one that no word
+    ever has, while words keep theirs. A causal model has always read it, but it has read no word there; its head is on
+    the feature of the last word.
     """
 
     def __init__(self, model: MaskedLM, num_classes: int, generator: torch.Generator) -> None:
         super().__init__()
         self.model = copy.deepcopy(model)
+        position = getattr(self.model, "position", None)
+        if position is not None and not model.causal:
+            # The last row, which no word of the longest sentence reads, goes before those of the words.
+            position.data = position.data.roll(1, 0)
         weight = next(model.parameters())
         bound = model.feature_size**-0.5
         table = torch.rand(num_classes, model.feature_size + 1, generator=generator, dtype=torch.float64)

@@ -33,10 +33,15 @@ class Logistic:
     scale: Tensor
     l2: float
 
+    def scores(self, features: Tensor) -> Tensor:
+        """The logits [n, k] of features [n, d], float64, on the features' device; the classifier may be on another."""
+        device = features.device
+        standardised = (features.double() - self.mean.to(device)) / self.scale.to(device)
+        return torch.addmm(self.bias.to(device), standardised, self.weight.T.to(device))
+
     def predict(self, features: Tensor) -> Tensor:
         """The most probable class [n] of features [n, d]."""
-        standardised = (features.double() - self.mean) / self.scale
-        return (standardised @ self.weight.T + self.bias).argmax(1)
+        return self.scores(features).argmax(1)
 
 
 def fit_logistic(
