@@ -61,6 +61,10 @@ def top_eigenvalues(
     Raises InputError as hessian_trace does, and where not even the largest has converged.
     """
     check_settings(model, sentences, 1, targets, masking)
+    if iterations < count:
+        raise InputError(
+            f"lanczos: {iterations} iterations for {count} eigenvalues, expected at least as many; give more"
+        )
     generator = random_stream(seed, "flatness", device=sentences.tokens.device)
     batch = contexts_of(model, sentences, masking, generator)
     truth = truth_of(language, batch, masking, "lanczos") if targets == "exact" else None

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from ..generators import load_language
 from ..train import checkpoints
 from .config import StudyConfig
 from .interrupt import StopRequest
-from .measure import measure_baselines, measure_flatness, measure_kl, measure_probe
+from .measure import measure_flatness, measure_kl
 from .messages import show_warning
+from .probe_rows import measure_baselines, measure_probe
 from .results import BASELINES_FILE
 from .run import Run, load_run, train_run
 
@@ -29,20 +31,28 @@ def training(runs: list[Run], device: str) -> list[Cell]:
 
 
 def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
-    """KL, flatness and probes of every checkpoint of a trained run."""
+    """KL, flatness and probes of every checkpoint of a trained run.
+
+    Where traces are compared across sizes, of the last one also how far they depend on the parametrisation alone.
+    """
     cells: list[Cell] = []
-    for step, _ in checkpoints(folder):
+    kept = checkpoints(folder)
+    for step, _ in kept:
         name, given = f"{folder.name} step {step}", (folder, study, step)
         cells += [(f"kl {name}", _kl, given), (f"flatness {name}", _flatness, given)]
         if study.enlarge_to is not None:
             cells.append((f"flatness {name} in {study.enlarge_to}", _enlarged, given))
         cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
+    if kept and study.enlarge_to is not None:
+        step = kept[-1][0]
+        cells.append((f"rescaling {folder.name} step {step}", _rescaling, (folder, study, step)))
     return cells
 
 
-def cells_a_checkpoint(study: StudyConfig) -> int:
-    """How many measurements each checkpoint gets."""
-    return 2 + (study.enlarge_to is not None) + len(study.tasks)
+def number_of_measurements(run: Run, study: StudyConfig) -> int:
+    """How many measurements a run gets that keeps the checkpoints it is told to."""
+    enlarged = study.enlarge_to is not None
+    return len(run.config.kept_steps) * (2 + enlarged + len(study.tasks)) + enlarged
 
 
 def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
@@ -78,6 +88,11 @@ def _flatness(folder: Path, study: StudyConfig, step: int) -> None:
 
 def _enlarged(folder: Path, study: StudyConfig, step: int) -> None:
     list(measure_flatness(load_run(folder).on(study.device), study.flatness, step, study.enlarge_to))
+
+
+def _rescaling(folder: Path, study: StudyConfig, step: int) -> None:
+    config = replace(study.flatness, method="invariance")
+    list(measure_flatness(load_run(folder).on(study.device), config, step))
 
 
 def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:

@@ -26,7 +26,7 @@ from ..models import load_model
 from ..randomness import random_stream
 from ..train import Row, TrainConfig
 from ..train.world import World, joined
-from . import measure, pictures
+from . import measure, pictures, probe_rows
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
 from .export import export_model
 from .interrupt import StopRequest
@@ -199,16 +199,16 @@ def evaluate(given: Namespace) -> None:
 def probe(given: Namespace) -> None:
     run, config = _run(given), _config(ProbeConfig, given)
     # What is wrong is said before the baselines are measured.
-    measure.check_probe(run, given.task, config, given.step, given.cache)
+    probe_rows.check_probe(run, given.task, config, given.step, given.cache)
     if features_need_disk(run.model, run.language.max_length, config) and "OMP_NUM_THREADS" not in os.environ:
         # Unlike all smaller work, products with rows this long gain by every core.
         torch.set_num_threads(os.cpu_count() or 1)
     file, cache = run.folder / RESULTS, given.cache
     with progress_bar(None, "baselines") as bar:
-        for row in measure.measure_baselines(run.language, given.task, config, file, cache, parts_on(bar)):
+        for row in probe_rows.measure_baselines(run.language, given.task, config, file, cache, parts_on(bar)):
             _print(row)
     with progress_bar(None, "checkpoints") as bar:
-        for row in measure.measure_probe(run, given.task, config, given.step, cache, parts_on(bar)):
+        for row in probe_rows.measure_probe(run, given.task, config, given.step, cache, parts_on(bar)):
             _print(row)
 
 

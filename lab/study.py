@@ -18,7 +18,7 @@ from ..errors import DivergedError, InputError, StoppedError
 from ..generators import load_language
 from ..train import TrainConfig, checkpoints
 from ..train.checkpoint import read_state
-from .cells import Cell, baselines, cells_a_checkpoint, measurements, train_cell, training
+from .cells import Cell, baselines, measurements, number_of_measurements, train_cell, training
 from .config import StudyConfig, at_least, from_mapping
 from .interrupt import StopRequest
 from .pools import pool_of, reached
@@ -141,7 +141,7 @@ def _run(study: StudyConfig, out: Path, report: Callable[[str, int, int], None],
     runs = prepare(study, out)
     todo = [*training(runs, study.device), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
-    planned = {run.folder: len(run.config.kept_steps) * cells_a_checkpoint(study) for run in runs}
+    planned = {run.folder: number_of_measurements(run, study) for run in runs}
     planned[out] = len(todo)
     failures, done = [], 0
     with StopRequest() as stop:

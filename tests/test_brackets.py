@@ -14,7 +14,7 @@ from oracles import Enumeration
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
 from satlab.lab.config import ProbeConfig
-from satlab.lab.measure import measure_baselines
+from satlab.lab.probe_rows import measure_baselines
 from satlab.lab.show import describe
 from satlab.probes import majority_class
 

@@ -59,6 +59,8 @@ def test_one_sample_has_no_standard_error_and_none_has_no_value():
 
 
 def test_ratio_without_any_count_has_no_value():
+    alone = Estimate.from_ratio(torch.tensor([0.0, 6.0, 0.0]), torch.tensor([0.0, 2.0, 0.0]))
+    assert (alone.value, math.isnan(alone.stderr), alone.n) == (3.0, True, 3)
     estimate = Estimate.from_ratio(torch.zeros(3), torch.zeros(3))
     assert (math.isnan(estimate.value), math.isnan(estimate.stderr), estimate.n) == (True, True, 3)
 

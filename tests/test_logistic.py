@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import generator
+from torch._subclasses import FakeTensorMode
 
 from satlab.errors import InputError
 from satlab.probes import logistic
-from satlab.probes.logistic import fit_logistic
+from satlab.probes.logistic import Logistic, fit_logistic
 
 
 def problem(n, d, k, seed, kind="plain"):
@@ -239,3 +240,11 @@ def test_the_objective_here_is_the_documented_one():
     surprise = [-scores[i, y] + math.log(np.exp(scores[i]).sum()) for i, y in enumerate([1, 0])]
     expected = np.mean(surprise) + 0.5 * 0.3 * (0.25 + 0.25 + 1)
     assert float(objective(x, labels, 0.3)(flat, 2)) == pytest.approx(expected, rel=1e-14)
+
+
+def test_features_may_lie_on_another_device_than_the_classifier():
+    """What is fitted part by part is kept on the CPU, while features stay on a GPU that has room for them."""
+    with FakeTensorMode():
+        table = torch.empty(3, 6, dtype=torch.float64)
+        probe = Logistic(table, table[:, 0], table[0], table[0], 1e-4)
+        assert probe.predict(torch.empty(10, 6, device="cuda")).device.type == "cuda"

@@ -37,6 +37,28 @@ def test_the_head_is_on_cls_or_on_the_last_word(name):
     assert classifier(tokens, lengths).shape == (len(tokens), 3)
 
 
+@pytest.mark.parametrize("name", ["bert-2x16", "bert-post-1x16", "gpt-1x16"])
+def test_words_keep_the_positions_they_were_trained_at(name):
+    """Without what [CLS] adds, word t reads as it does in the model itself; [CLS] has the row that no word reads."""
+    language = grammar_language()
+    model = shaken(name, language)
+    copied = Classifier(model, 3, generator(0)).model
+    own, given = copied.position, model.position
+    assert own.shape == (language.max_length + 1, 16)
+    if model.causal:
+        assert torch.equal(own, given)
+    else:
+        assert torch.equal(own[1:], given[:-1])
+        assert torch.equal(own[0], given[-1])
+    longest = language.sample(200, generator(0)).tokens
+    assert longest.shape[1] == language.max_length
+    before = model(longest)
+    with torch.no_grad():
+        model.position[-1] += 1
+    if not model.causal:
+        assert torch.equal(model(longest), before)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_longest_sentences_have_room_for_cls(name):
     language = demo_hmm()

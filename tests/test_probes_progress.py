@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import test_probes_rows
@@ -10,12 +11,13 @@ from test_progress import Terminal
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.lab import cli, measure
+from satlab.lab import cli, probe_rows
 from satlab.lab.config import ProbeConfig
-from satlab.lab.measure import measure_baselines, measure_probe
+from satlab.lab.probe_rows import measure_baselines, measure_probe
 from satlab.lab.run import load_run
 from satlab.models import build_model
-from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, linear_probes
+from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, linear, linear_probes
+from satlab.probes.features import extract
 
 trained, run = test_probes_rows.trained, test_probes_rows.run
 FEW, GIVEN = test_probes_rows.FEW, test_probes_rows.GIVEN
@@ -31,23 +33,44 @@ def test_a_method_that_is_done_is_kept_when_the_next_one_is_killed(run, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(measure, "fine_tune", killed)
+        patch.setattr(probe_rows, "fine_tune", killed)
         with pytest.raises(KeyboardInterrupt):
             list(measure_probe(run, "A", ProbeConfig(**FEW, **ALL), 4))
     assert rows_there(run) == [("linear", 4), ("linear-adamw", 4)]
     kept = load_run(run.folder).results
-    monkeypatch.setattr(measure, "linear_probes", killed)
+    monkeypatch.setattr(probe_rows, "linear_probes", killed)
     rows = list(measure_probe(run, "A", ProbeConfig(**FEW, **ALL), 4))
     assert rows[:2] == kept
     assert rows[2]["method"] == "fine-tune"
 
 
+@pytest.mark.parametrize("left", [[], ["linear"]])
+def test_features_are_computed_once_for_all_linear_probes(run, tmp_path, monkeypatch, left):
+    """Of a repeat's training and test sentences, whatever methods and positions there are; of the look-up table too."""
+    config = ProbeConfig(**FEW, method=["linear", "linear-adamw"], position="all", epochs=1)
+    if left:
+        list(measure_probe(run, "A", replace(config, method=left), 4))
+        list(measure_baselines(run.language, "A", replace(config, method=left), tmp_path / "b"))
+    read = []
+
+    def counted(model, sentences, *how):
+        read.append(len(sentences))
+        return extract(model, sentences, *how)
+
+    monkeypatch.setattr(linear, "extract", counted)
+    rows = list(measure_probe(run, "A", config, 4))
+    assert (len(rows), read) == (2 * run.language.max_length, 2 * [FEW["train_sentences"], FEW["test_sentences"]])
+    read.clear()
+    rows = list(measure_baselines(run.language, "A", config, tmp_path / "b"))
+    assert len(rows) == 2 * (run.language.max_length + 2)
+    assert read == 2 * [FEW["train_sentences"], FEW["test_sentences"]]
+
+
 def test_fits_and_epochs_are_told_of_in_checkpoints(run):
     told = []
     list(measure_probe(run, "A", ProbeConfig(**FEW, **ALL), on_part=lambda done, of: told.append((done, of))))
-    # Two seeds of each linear method, two epochs of two seeds of fine-tuning, and the end of each method.
-    linear, tuned = [1 / 6, 1 / 3, 1 / 3], [1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 3]
-    each = [*linear, *(1 / 3 + x for x in linear), *(2 / 3 + x for x in tuned)]
+    # Two seeds of two linear methods together, two epochs of two seeds of fine-tuning, and the end of the checkpoint.
+    each = [1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1, 1]
     assert [done for done, _ in told] == pytest.approx(each + [1 + x for x in each])
     assert {of for _, of in told} == {2}
 
@@ -61,7 +84,7 @@ def test_baselines_tell_how_many_are_done(run, tmp_path):
         list(measure_baselines(run.language, "A", config, tmp_path / "b", None, lambda *part: told.append(part)))
         return told
 
-    assert again() == [(n, 6) for n in (1, 1.5, 2, 2, 3, 4, 4.5, 5, 5, 6)]
+    assert again() == [(n, 6) for n in (1, 2, 2.5, 3, 3.5, 4, 3, 4, 5, 6)]
     assert again() == [(n, 6) for n in range(1, 7)]
 
 

@@ -11,8 +11,8 @@ from satlab.errors import InputError
 from satlab.lab import cli, measure
 from satlab.lab.choice import one_setting
 from satlab.lab.config import ProbeConfig, from_mapping
-from satlab.lab.measure import measure_baselines, measure_probe
 from satlab.lab.points import points_of
+from satlab.lab.probe_rows import measure_baselines, measure_probe
 from satlab.lab.results import named, rows_in, write_tables
 from satlab.lab.run import load_run
 from satlab.models import load_model
@@ -119,7 +119,7 @@ def test_baselines_stand_beside_every_method_and_position(run, tmp_path):
     file = tmp_path / "baselines.jsonl"
     config = ProbeConfig(**FEW, method=["linear-adamw", "fine-tune"], epochs=1, layer=None)
     rows = list(measure_baselines(run.language, "A", config, file))
-    assert [row["method"] for row in rows] == ["majority", "lookup", "bayes"] * 2
+    assert [row["method"] for row in rows] == ["majority", "majority", "lookup", "lookup", "bayes", "bayes"]
     assert "epochs" in rows[0]["settings"]
     assert rows[3]["settings"] == OLD
     config = ProbeConfig(**FEW, layer=2, position="all")

@@ -11,7 +11,7 @@ from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.lab import cells, cli
 from satlab.lab.config import STUDIES, FlatnessConfig, ProbeConfig, load_study
-from satlab.lab.measure import measure_baselines
+from satlab.lab.probe_rows import measure_baselines
 from satlab.lab.study import check_study, prepare
 
 SMALL = STUDY | {"models": {"bert-1x8": {}}}

@@ -64,6 +64,16 @@ def test_the_trace_inside_a_larger_model_is_that_of_the_widened_one(finished):
     assert {entry["enlarge_to"] for entry in settings} == {"bert-2x16"}
 
 
+def test_beside_it_stands_what_rescaling_alone_does_to_the_trace(finished):
+    """Of the last checkpoint of every run."""
+    rows = [row for row in results(finished) if row["what"] == "rescaled_trace" and "/" not in row["block"]]
+    assert [(row["run"], row["step"], row["block"]) for row in rows] == [
+        (name, "120", alpha) for name in ("fast-seed0", "slow-seed0") for alpha in ("0.5", "1", "2")
+    ]
+    assert len({row["value"] for row in rows}) == 6
+    assert "so that no prediction changes" in (finished / "report.html").read_text()
+
+
 def test_figures_and_comparison_are_written(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
     assert {"paper-training.png", "paper-enlarged.pdf", "paper-table.md", "published.md", "published.csv"} <= names
