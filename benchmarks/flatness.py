@@ -4,7 +4,7 @@
 
 RUN is a trained run; the figures in docs/benchmarks are of
 
-    satlab train demo-pcfg --model bert-4x128 --lr 1e-3 --steps 4000 --batch-size 128 --schedule linear
+    satlab train demo-pcfg --model bert-4x128 --lr 1e-3 --steps 12000 --batch-size 128 --schedule linear
         --stop-at-saturation false --out RUN
 
 Each case is a process of its own, and all take turns, round after round, ours for so many seconds and others for twice

@@ -17,8 +17,6 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from satlab.flatness import hessian_trace
-from satlab.flatness.gradients import one_by_one
-from satlab.flatness.sampled_gradient import draw_words
 from satlab.generators import Language
 from satlab.generators.stream import Batch, Stream
 from satlab.lab.run import load_run
@@ -46,11 +44,16 @@ def library(model: MaskedLM, language: Language, seed: int, method: str) -> Term
 def one_gradient_at_a_time(model: MaskedLM, language: Language, seed: int, draws: int = 50) -> Terms:
     """|| grad log f(v) ||^2 of 50 words v ~ f a context, by autograd (Liu et al. 2022, B.1)."""
     stream, generator, step = Stream(language, 1, seed), random_stream(seed, "flatness"), 0
+    parameters = list(model.parameters())
     while True:
         step += 1
         batch = stream.batch(step)
-        squares = one_by_one(model, batch, draw_words(model, batch, draws, generator))
-        yield 1, float(sum(values.mean() for values in squares.values())), float("nan")
+        log_f = model.logits_at(batch.inputs, batch.rows, batch.positions).log_softmax(1)[0]
+        total = 0.0
+        for word in log_f.exp().multinomial(draws, replacement=True, generator=generator):
+            gradient = torch.autograd.grad(log_f[word], parameters, retain_graph=True)
+            total += float(sum(part.square().sum() for part in gradient))
+        yield 1, total / draws, float("nan")
 
 
 def gaussian(model: MaskedLM, language: Language, seed: int, size: int) -> Terms:

@@ -31,6 +31,7 @@ from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_
 from .export import export_model
 from .interrupt import StopRequest
 from .mirror import load_wandb, mirrored
+from .notices import said_of_checkpoints
 from .probe_readings import features_need_disk
 from .progress import TrainingProgress, parts_on, progress_bar
 from .run import METRICS, RESULTS, Run, create_run, load_run, train_run
@@ -210,11 +211,18 @@ def probe(given: Namespace) -> None:
     with progress_bar(None, "checkpoints") as bar:
         for row in probe_rows.measure_probe(run, given.task, config, given.step, cache, parts_on(bar)):
             _print(row)
+    _warn_of_unsaturated(run, given.step)
 
 
 def flatness(given: Namespace) -> None:
     run = _run(given)
     _table(run, measure.measure_flatness(run, _config(FlatnessConfig, given), given.step), given.step)
+    _warn_of_unsaturated(run, given.step)
+
+
+def _warn_of_unsaturated(run: Run, step: int | None) -> None:
+    for said in said_of_checkpoints(run, [at for at, _ in measure.chosen_checkpoints(run, step)]):
+        warnings.warn(said, stacklevel=1)
 
 
 def export(given: Namespace) -> None:

@@ -1,10 +1,11 @@
 """What a reader of figures and reports has to beware of: mixed versions, unsaturated models, rows left out."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from .choice import left_out, one_setting
-from .points import ends_saturated, kl_by_step, versions_of
+from .points import ends_saturated, is_saturated, kl_by_step, versions_of
 from .results import named
 from .run import Run
 
@@ -38,6 +39,23 @@ def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
             "all are in results.jsonl"
         )
     return said
+
+
+def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
+    """That some of a run's checkpoints are not saturated, where they are not: what is measured on them is of another loss."""
+    kl, threshold = kl_by_step(run, run.results), run.config.threshold
+    wrong = [step for step in steps if not is_saturated(kl.get(step), threshold)]
+    if not wrong:
+        return []
+    listed = ", ".join(
+        f"step {step} (KL {kl[step]['kl']:.4g} +- {kl[step]['kl_stderr']:.2g})"
+        if step in kl
+        else f"step {step} (no KL yet)"
+        for step in wrong[:MOST_NAMED]
+    )
+    more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
+    said = f"not saturated, so not of the loss that others have: {listed}{more}, threshold {threshold:g}"
+    return [f"{said}; compare them with care, or train longer"]
 
 
 def said_of_versions(rows: list[Row]) -> list[str]:
