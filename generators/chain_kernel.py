@@ -1,32 +1,82 @@
 """Drawing state paths and words of Markov chains as compiled code, sentence by sentence."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled_pass
-from .counter_random import draw_key, find, uniform
+from .compiled import compiled, compiled_pass
+from .counter_random import draw_key, uniform
 from .parallel import in_parallel
+
+SHARES = 256
+"""Equal parts of [0, 1), a power of two: for each it is known where the search for an entry begins."""
+
+
+@dataclass(frozen=True)
+class SearchTable:
+    """Rows of weights to draw from: their running sums [rows, n], and for each share j the first entry whose sum exceeds
+    j / SHARES of the row's total, [rows, SHARES] (the index search of Chen and Asau 1974)."""
+
+    sums: np.ndarray
+    begins: np.ndarray
+
+    @classmethod
+    def of(cls, weights: Tensor) -> Self:
+        """weights [rows, n], not negative, each row with a positive sum."""
+        sums = weights.double().cumsum(-1).numpy()
+        shares = np.arange(SHARES) / SHARES
+        begins = [np.searchsorted(row, shares * row[-1], side="right") for row in sums]
+        return cls(sums, np.array(begins, dtype=np.int32))
+
+
+@dataclass(frozen=True)
+class ChainTables:
+    """Of an HMM whose transition has the blocks [B, k, k]."""
+
+    initial: SearchTable
+    transition: SearchTable
+    emission: SearchTable
+
+    @classmethod
+    def of(cls, initial: Tensor, blocks: Tensor, emission: Tensor) -> Self:
+        return cls(*(SearchTable.of(weights) for weights in (initial[None], blocks.flatten(0, 1), emission)))
 
 
 def draw_chains(
-    initial: Tensor, blocks: Tensor, emission: Tensor, num_sentences: int, length: int, generator: torch.Generator
+    tables: ChainTables, num_sentences: int, length: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(states [n, T], tokens [n, T]) of an HMM whose transition has the blocks [B, k, k]; see `HMM.sample`."""
-    states, tokens = (
-        torch.empty(num_sentences, length, dtype=torch.long),
-        torch.empty(num_sentences, length, dtype=torch.long),
-    )
-    tables = [table.cumsum(-1).numpy() for table in (initial, blocks.flatten(0, 1), emission)]
-    in_parallel(_draw, num_sentences, *tables, draw_key(generator), states.numpy(), tokens.numpy())
+    """(states [n, T], tokens [n, T]); see `HMM.sample`."""
+    states, tokens = (torch.empty(num_sentences, length, dtype=torch.long) for _ in range(2))
+    arrays = [
+        array for table in (tables.initial, tables.transition, tables.emission) for array in (table.sums, table.begins)
+    ]
+    in_parallel(_draw, num_sentences, *arrays, draw_key(generator), states.numpy(), tokens.numpy())
     return states, tokens
+
+
+@compiled
+def find_from(sums: np.ndarray, begins: np.ndarray, share: float) -> int:
+    """The first entry whose running sum exceeds share times the total; never one of weight zero. As `find`, but for the way."""
+    target = share * sums[-1]
+    entry = begins[int(share * SHARES)]
+    while entry < len(sums) and sums[entry] <= target:
+        entry += 1
+    while entry >= len(sums) or (entry > 0 and sums[entry] == sums[entry - 1]):
+        entry -= 1
+    return entry
 
 
 @compiled_pass
 def _draw(
     initial: np.ndarray,
+    initial_begins: np.ndarray,
     transition: np.ndarray,
+    transition_begins: np.ndarray,
     emission: np.ndarray,
+    emission_begins: np.ndarray,
     key: np.ndarray,
     states: np.ndarray,
     tokens: np.ndarray,
@@ -35,9 +85,10 @@ def _draw(
 ) -> None:
     size = transition.shape[1]
     for row in range(begin, end):
-        state = find(initial, uniform(key, row, 0))
+        state = find_from(initial[0], initial_begins[0], uniform(key, row, 0))
         for t in range(states.shape[1]):
             if t > 0:
-                state = state // size * size + find(transition[state], uniform(key, row, 2 * t))
+                within = find_from(transition[state], transition_begins[state], uniform(key, row, 2 * t))
+                state = state // size * size + within
             states[row, t] = state
-            tokens[row, t] = find(emission[state], uniform(key, row, 2 * t + 1))
+            tokens[row, t] = find_from(emission[state], emission_begins[state], uniform(key, row, 2 * t + 1))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .categorical import Categorical
-from .chain_kernel import draw_chains
+from .chain_kernel import ChainTables, draw_chains
 from .forward_backward import forward, forward_backward
 from .forward_backward_kernel import compiled_conditionals, compiled_forward_backward
 from .hmm_tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
@@ -222,12 +222,15 @@ class HMM(LatentLanguage):
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
         """num_sentences sentences; latents["states"] [n, T], the hidden states counted from 0."""
         if self.device.type == "cpu":
-            chain = (self.initial, self.blocks, self.emission)
-            path, tokens = draw_chains(*chain, num_sentences, self.max_length, generator)
+            path, tokens = draw_chains(self._search_tables, num_sentences, self.max_length, generator)
         else:
             path, tokens = self.draw_by_table(num_sentences, generator)
         lengths = torch.full((num_sentences,), self.max_length, device=self.device)
         return Sentences(tokens, lengths, {"states": path} if latents else {})
+
+    @cached_property
+    def _search_tables(self) -> ChainTables:
+        return ChainTables.of(self.initial, self.blocks, self.emission)
 
     def draw_by_table(self, num_sentences: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(states [n, T], tokens [n, T]) on any device, all sentences step by step."""

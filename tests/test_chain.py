@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from oracles import HmmOracle, dense
 from random_languages import random_hmm_arrays
 from tree_oracle import entropy
 
 from satlab.generators import HMM
 from satlab.generators.chain import chain_statistics, stationary
+from satlab.generators.chain_kernel import SHARES, SearchTable, find_from
+from satlab.generators.counter_random import find
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -59,3 +62,22 @@ def test_stationary_keeps_its_relative_accuracy_for_rare_states():
     exact = np.array([1, p / 0.5, (p / 0.5) ** 2])
     transition = np.array([[1 - p, p, 0], [0.5, 0.5 - p, p], [0, 0.5, 0.5]])
     assert stationary(transition) == pytest.approx(exact / exact.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 300, 5000])
+def test_a_search_that_begins_by_its_share_finds_what_bisection_finds(n):
+    """At random shares, at the borders of the table's shares and of the entries, and one rounding beside them."""
+    rng = np.random.default_rng(n)
+    weights = rng.exponential(size=(4, n)) ** 3
+    weights[1, rng.random(n) < 0.7] = 0
+    weights[2, 1:] = 0
+    weights[3] = np.where(np.arange(n) == n // 2, 1, 1e-300)
+    weights[1, n // 2] = 1
+    table = SearchTable.of(torch.from_numpy(weights))
+    borders = np.concatenate([np.arange(SHARES) / SHARES, *(row / row[-1] for row in table.sums)])
+    near = [borders, np.nextafter(borders, 0), np.nextafter(borders, 1), rng.random(2000)]
+    shares = np.clip(np.concatenate(near), 0, 1 - 2.0**-53)
+    for sums, begins, own in zip(table.sums, table.begins, weights, strict=True):
+        found = [find_from(sums, begins, share) for share in shares]
+        assert found == [find(sums, share) for share in shares]
+        assert (own[found] > 0).all()
