@@ -32,7 +32,7 @@ def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -
 
     Keys: task, probe, among, model (empty: all), trace (trace or enlarged), estimator (of it), across (what is said of
     several architectures), method, given (KL or empty), value, low, high (95 % BCa bootstrap interval over runs), n
-    (models), runs, note, satlab (who measured).
+    (models), unsaturated (how many of these are not saturated), runs, note, satlab (who measured).
     """
     rows = []
     for task, probe in sorted({(point["task"], point["method"]) for point in points}):
@@ -70,7 +70,8 @@ def _rows(points: list[Row], trace: str, resamples: int, seed: int) -> Iterator[
             found = correlation(x, y, kl if given else None, method, resamples, seed, runs)
             row = {"method": method, "given": given, "value": found.value, "low": found.low, "high": found.high}
             versions = sorted({version for point in used for version in point["satlab"].split(", ")})
-            yield row | {"n": found.n, "runs": found.groups, "note": found.note, "satlab": ", ".join(versions)}
+            row |= {"n": found.n, "unsaturated": sum(not point["saturated"] for point in used)}
+            yield row | {"runs": found.groups, "note": found.note, "satlab": ", ".join(versions)}
 
 
 def _finite(*values: float | None) -> bool:
@@ -88,7 +89,9 @@ def in_words(correlations: list[Row], panel: str) -> list[str]:
         (row["among"], row["model"]) for row in sorted(mine, key=lambda r: not r["model"])
     ):
         rows = [row for row in mine if (row["among"], row["model"]) == (among, model)]
-        title = "Saturated models" if among == SATURATED else "All checkpoints, whose KL differs"
+        title = "Saturated models"
+        if among == ALL:
+            title = f"All checkpoints, whose KL differs ({rows[0]['unsaturated']} not saturated)"
         of = model or rows[0]["across"]
         head = f"{title}{', ' if of else ''}{of}: n = {rows[0]['n']} of {rows[0]['runs']} runs"
         shown = [_shown(row) for row in rows if not math.isnan(row["value"])]

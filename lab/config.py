@@ -21,6 +21,9 @@ MERGED = {"train", "evaluate", "probe", "flatness"}
 DEALT = ("gauss-newton-hutchinson", "hutchinson", "residual", "by-parts", "sharpness")
 """Flatness methods that deal the contexts out to their probes."""
 
+NAME = re.compile(r"[^/\\\x00-\x1f]+")
+"""Of a study: it becomes a part of a file's name."""
+
 STUDIES = Path(__file__).parent.parent / "studies"
 
 T = TypeVar("T")
@@ -63,6 +66,7 @@ class FlatnessConfig:
 
     def __post_init__(self) -> None:
         at_least("contexts", self.contexts, 2)
+        at_least("seed", self.seed, 0)
         for name in ("draws", "eigenvalues", "iterations"):
             at_least(name, getattr(self, name), 1)
         at_least("probes", self.probes, 2)
@@ -97,6 +101,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         at_least("sentences", self.sentences, 2)
+        at_least("seed", self.seed, 0)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class StudyConfig:
         device: where models are trained and measured, cpu or cuda.
         cache: directory for probes' features that memory has no room for; the system's temporary one unless given.
         question: what the study asks, in a sentence; its report begins with it.
+        name: of its comparison's files, figures/published-NAME; the file's name, without its ending, unless given.
     """
 
     language: Any
@@ -138,6 +144,14 @@ class StudyConfig:
     device: str = "cpu"
     cache: str | None = None
     question: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if any(seed < 0 for seed in self.seeds):
+            raise InputError(f"seeds are {self.seeds}, expected none below 0; correct them")
+        at_least("probe seed", self.probe.seed, 0)
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise InputError(f"name is '{self.name}', expected the beginning of a file's name, without '/'; rename it")
 
     @property
     def num_workers(self) -> int:
@@ -227,8 +241,8 @@ def read_yaml(path: Path, remedy: str = "correct the file") -> dict[str, Any]:
 def load_study(source: str) -> StudyConfig:
     """A study by its path, or by the name of one that ships with satlab ("demo").
 
-    With the key `extends`, the path or name of another one, its keys are that one's but for those it gives itself; of
-    train, evaluate, probe and flatness it may give single keys.
+    With the key `extends`, the path or name of another one, its keys are that one's, but for its name and for those it
+    gives itself; of train, evaluate, probe and flatness it may give single keys.
     """
     path, content = _study_file(source)
     study = from_mapping(StudyConfig, content, str(path))
@@ -237,7 +251,7 @@ def load_study(source: str) -> StudyConfig:
         language = _found(language, path.parent)
     elif isinstance(language, Mapping) and isinstance(language.get("file"), str):
         language = dict(language) | {"file": _found(language["file"], path.parent)}
-    return replace(study, language=language)
+    return replace(study, language=language, name=study.name or path.stem)
 
 
 def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
@@ -260,6 +274,7 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
         except InputError as error:
             raise InputError(f"{path}, extends: {error}") from None
     _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
+    inherited.pop("name", None)
     for key in MERGED & content.keys() & inherited.keys():
         if isinstance(content[key], Mapping):
             content[key] = {**inherited[key], **content[key]}

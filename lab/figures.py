@@ -5,7 +5,7 @@ together.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from ..estimate import ONE_SIDED_95
 from .choice import described, one_setting, panel_name
 from .comparison import CORRELATIONS, correlations_of, in_words
 from .notices import said_of_versions
-from .points import baselines_of, ends_saturated, points_of, recorded
+from .points import baselines_of, ends_saturated, points_of, recorded, trained_by
 from .rescaling import said_of_rescaling
 from .results import named, write_csv
 from .run import Run
+from .wide import name_of
 
 Row = dict[str, Any]
 
@@ -40,6 +41,10 @@ STYLE: dict[Any, Any] = {
 }
 LINE = 0.12
 """Inches of a line below the panels."""
+
+DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vP*"
+MOST_INSIDE = 6
+"""Names in a legend among the points; that of more stands beside them."""
 
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
@@ -59,15 +64,15 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     rows = one_setting(rows)
     unsaturated = {name for name, run in named(runs).items() if not ends_saturated(run, _of(name, rows))}
     jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
-    points = points_of(runs, rows)
+    points, groups = points_of(runs, rows), {name: name_of(run) for name, run in named(runs).items()}
     correlations = correlations_of(points)
     for task, method in sorted({(point["task"], point["method"]) for point in points}):
         mine = [point for point in points if (point["task"], point["method"]) == (task, method)]
         panel = panel_name(task, method)
-        lines, end = baselines_of(rows, panel), panel.replace(" ", "-")
-        jobs.append((f"probe_vs_step-{end}", partial(_probe, panel, mine, lines, unsaturated)))
+        lines, end, mixed = baselines_of(rows, panel), panel.replace(" ", "-"), said_of_versions(rows)
+        jobs.append((f"probe_vs_step-{end}", partial(_probe, panel, mine, lines, unsaturated, groups, mixed)))
         if any(point["trace"] is not None for point in mine):
-            found = [*in_words(correlations, panel), *said_of_rescaling(rows), *said_of_versions(rows)]
+            found = [*in_words(correlations, panel), *said_of_rescaling(rows), *mixed]
             jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
     written = []
     out.mkdir(parents=True, exist_ok=True)
@@ -88,9 +93,16 @@ def _of(name: str, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["run"] == name]
 
 
-def marked(name: str, saturated: bool) -> str:
-    """A model's name, with a remark where it is not saturated."""
-    return name if saturated else f"{name} (not saturated)"
+def plain_text(text: str) -> str:
+    """Text that matplotlib shows as it is: no $ begins a formula, and no _ takes a name out of the legend."""
+    text = text.replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+def marked(name: str, saturated: bool, remark: str = "") -> str:
+    """A model's name for a figure, with a remark where it is not saturated, and another one if given."""
+    said = ", ".join(filter(None, ["" if saturated else "not saturated", remark]))
+    return plain_text(f"{name} ({said})" if said else name)
 
 
 def write_below(figure: Figure, said: list[str]) -> None:
@@ -99,47 +111,82 @@ def write_below(figure: Figure, said: list[str]) -> None:
         width, height = figure.get_size_inches()
         text = "\n".join(textwrap.fill(part, int(15 * width)) for part in said)
         figure.set_size_inches(width, height + LINE * (text.count("\n") + 1))
-        figure.supxlabel(text, fontsize=7)
+        figure.supxlabel(plain_text(text), fontsize=7)
+
+
+def looks_of(groups: Sequence[str]) -> list[Row]:
+    """How each line is drawn: a color for each group, a dash and a marker for each member of those of a color."""
+    names, members, looks = list(dict.fromkeys(groups)), [0] * 10, []
+    for group in groups:
+        color = names.index(group) % 10
+        number, members[color] = members[color], members[color] + 1
+        look = {"color": plt.get_cmap("tab10")(color), "linestyle": DASHES[number % len(DASHES)]}
+        looks.append(look | {"marker": MARKERS[number % len(MARKERS)]})
+    return looks
+
+
+def _steps_figure(runs: int) -> tuple[Figure, Axes]:
+    """A panel against steps, with room for the legend of so many runs."""
+    return plt.subplots(figsize=(6 if runs <= MOST_INSIDE else 8.5, 4), layout="constrained")
+
+
+def _legend(figure: Figure, axes: Axes, runs: int) -> None:
+    if runs <= MOST_INSIDE:
+        axes.legend(fontsize=8)
+    else:
+        figure.legend(loc="outside right center", fontsize=7)
 
 
 def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    numbers = []
-    for color, (name, run) in zip(_colors(len(runs)), named(runs).items(), strict=True):
+    figure, axes = _steps_figure(len(runs))
+    numbers, versions = [], trained_by(runs)
+    for look, (name, run) in zip(looks_of([name_of(run) for run in runs]), named(runs).items(), strict=True):
         rows = run.metrics
         step, kl, error = (np.array([row[key] for row in rows]) for key in ("step", "kl", "kl_stderr"))
-        axes.plot(step, kl, color=color, label=marked(name, name not in unsaturated), linewidth=1.2)
-        axes.fill_between(
-            step, kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error, color=color, alpha=0.25, linewidth=0
+        every = max(1, len(rows) // 8)
+        axes.plot(
+            step, kl, label=marked(name, name not in unsaturated), linewidth=1.2, markersize=4, markevery=every, **look
         )
-        numbers += [{"run": name} | row for row in rows]
+        low, high = kl - ONE_SIDED_95 * error, kl + ONE_SIDED_95 * error
+        axes.fill_between(step, low, high, color=look["color"], alpha=0.25, linewidth=0)
+        numbers += [{"run": name} | row | {"satlab": versions[name]} for row in rows]
     for threshold in sorted({run.config.threshold for run in runs}):
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
-        axes.annotate("saturated below", (axes.get_xlim()[0], threshold), va="bottom", fontsize=8)
+        place: Any = ("axes fraction", "data")
+        axes.annotate(f"saturated below {threshold:g}", (0.01, threshold), xycoords=place, va="bottom", fontsize=8)
     axes.set(yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
     log_axis(axes)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
-    axes.legend(fontsize=8)
+    _legend(figure, axes, len(runs))
+    different = sorted(set(versions.values()))
+    write_below(figure, [f"Trained by different versions of satlab: {', '.join(different)}."] * (len(different) > 1))
     return figure, numbers
 
 
-def _probe(panel: str, points: list[Row], lines: list[Row], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+def _probe(
+    panel: str, points: list[Row], lines: list[Row], unsaturated: set[str], groups: dict[str, str], mixed: list[str]
+) -> tuple[Figure, list[Row]]:
     runs = list(dict.fromkeys(point["run"] for point in points))
-    for color, run in zip(_colors(len(runs)), runs, strict=True):
+    figure, axes = _steps_figure(len(runs))
+    for look, run in zip(looks_of([groups[run] for run in runs]), runs, strict=True):
         mine = [point for point in points if point["run"] == run]
         x, y, error = ([point[key] for point in mine] for key in ("step", "accuracy", "accuracy_stderr"))
         label = marked(run, run not in unsaturated)
-        axes.errorbar(x, y, error, color=color, label=label, linewidth=1.2, capsize=2)
+        axes.errorbar(x, y, error, label=label, linewidth=1.2, capsize=2, markersize=5, **look)
         for point in mine:
-            face = color if point["saturated"] else "white"
-            axes.plot(point["step"], point["accuracy"], "o", color=color, markerfacecolor=face, markersize=5)
+            face = look["color"] if point["saturated"] else "white"
+            axes.plot(point["step"], point["accuracy"], **look, markerfacecolor=face, markersize=5)
     _baselines(axes, lines)
     log_axis(axes)
-    axes.set(xlabel="training step (filled: saturated)", ylabel=f"probe accuracy, task {panel}")
-    axes.legend(fontsize=8)
-    write_below(figure, [f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."])
+    axes.set(xlabel="training step (filled: saturated)", ylabel=plain_text(f"probe accuracy, task {panel}"))
+    _legend(figure, axes, len(runs))
+    how = f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."
+    write_below(figure, [*mixed, f"Bars: one standard error over n = {_counts(points)} repeats of the probe. {how}"])
     return figure, points
+
+
+def _counts(points: list[Row]) -> str:
+    return ", ".join(map(str, sorted({point["accuracy_n"] for point in points})))
 
 
 def _flatness(
@@ -175,7 +222,7 @@ def _flatness(
     for axes in grid.flat[len(runs) :]:
         axes.set_visible(False)
     for row in grid:
-        row[0].set_ylabel(f"probe accuracy,\ntask {panel}")
+        row[0].set_ylabel(plain_text(f"probe accuracy,\ntask {panel}"))
     if grid.flat[0].get_legend_handles_labels()[1]:
         grid.flat[0].legend(fontsize=7, loc="best")
     scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
@@ -219,7 +266,3 @@ def _baselines(axes: Axes, lines: list[Row]) -> None:
         color, style = BASELINE_STYLE[line["method"]]
         label = f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}"
         axes.axhline(line["value"], color=color, linestyle=style, linewidth=1, label=label, zorder=0)
-
-
-def _colors(n: int) -> list[Any]:
-    return [plt.get_cmap("tab10")(i % 10) for i in range(n)]

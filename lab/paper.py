@@ -9,9 +9,10 @@ sizes-kl        Figure 10           log KL and accuracy against the number of pa
 enlarged        Figure 5            accuracy against Tr(H), every model viewed inside the same larger one
 table           Tables 1 and 2      loss, accuracy and Tr(H) of each model's last checkpoint
 
-Loss is KL + floor. Bars are one standard error: over seeds where there are several, else of the measurement. Hollow
-marks are checkpoints that are not saturated; the figure says so where there are any. Each probe that was measured has a
-panel. Under the panels stands how the numbers were measured, and in the columns method and settings of the CSV.
+Loss is KL + floor. Bars are one standard error: of the measurement, and where there are several seeds over these as well
+(`over_seeds`). Hollow marks are checkpoints that are not saturated. Each probe that was measured has a panel. Under the
+panels stands what bars and marks are, over how many trainings, and how each quantity was measured; in the CSV the columns
+stderr, n (of what the mean is over: trainings where there are several), trainings, method, settings and satlab.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from ..disk import write_atomic
 from ..errors import InputError, unknown
 from ..estimate import Estimate
-from .choice import described
-from .figures import log_axis, marked, write_below
+from .figures import log_axis, looks_of, marked, plain_text, write_below
+from .notices import said_of_versions
+from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 from .results import write_csv
-from .wide import baseline, how_of, last_of_each, over_seeds, panels_of
+from .wide import baseline, fewer_seeds, last_of_each, over_seeds, panels_of
 
 Row = dict[str, Any]
 
@@ -47,13 +49,18 @@ def check_forms(forms: list[str]) -> None:
         raise InputError(f"form is {forms}, expected each once; remove the repeated one")
 
 
-def draw_forms(forms: list[str], wide: list[Row], rows: list[Row], tasks: list[str], out: Path) -> list[Path]:
-    """Each form as paper-FORM.png, .pdf and .csv (a table as .md and .csv), where anything was measured for it."""
+def draw_forms(
+    forms: list[str], wide: list[Row], rows: list[Row], tasks: list[str], out: Path, comparison: list[Row] | None = None
+) -> list[Path]:
+    """Each form as paper-FORM.png, .pdf and .csv (a table as .md and .csv), where anything was measured for it.
+
+    comparison: what `compare` gives, published numbers that the table shows beside ours.
+    """
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for form in forms:
         if form == "table":
-            written += _table(wide, rows, tasks, out)
+            written += write_table(wide, rows, tasks, out, comparison or [])
         elif made := FORMS[form](wide, rows, tasks):
             figure, numbers = made
             for suffix in (".png", ".pdf"):
@@ -79,7 +86,7 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
     numbers: list[Row] = []
     for axes, panel in zip(grid.flat, drawn, strict=True):
         numbers += _lines(axes, x, panel, wide)
-        axes.set(xlabel=x, ylabel=LABELS.get(panel, panel))
+        axes.set(xlabel=x, ylabel=plain_text(LABELS.get(panel, panel)))
         log_axis(axes)
         axes.margins(x=0.15 if x == SIZE else 0.05)
         if panel == first and logarithmic:
@@ -90,20 +97,15 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
             _look_up_table(axes, rows, panel.removeprefix("accuracy "))
     if grid[0, 0].get_legend_handles_labels()[1]:
         grid[0, 0].legend(fontsize=7)
-    _say(figure, drawn, wide, numbers)
+    _say(figure, drawn, wide, rows, numbers)
     return figure, numbers
 
 
-def _say(figure: Figure, quantities: list[str], wide: list[Row], numbers: list[Row]) -> None:
-    """Below the panels: what hollow marks are, where there are any, and how each quantity was measured."""
+def _say(figure: Figure, quantities: list[str], wide: list[Row], rows: list[Row], numbers: list[Row]) -> None:
+    """Below the panels: what hollow marks and bars are, by which versions and how each quantity was measured."""
     said = [HOLLOW] if not all(row["saturated"] for row in numbers) else []
-    write_below(figure, said + _hows(quantities, wide))
-
-
-def _hows(quantities: list[str], wide: list[Row]) -> list[str]:
-    """How each quantity was measured."""
-    hows = {quantity: how for quantity in quantities if (how := how_of(wide, quantity)) is not None}
-    return [f"{quantity}: {described(*how)}" for quantity, how in hows.items()]
+    said.append(said_of_bars({row["trainings"] for row in numbers}))
+    write_below(figure, said + said_of_versions(rows) + said_of_how(quantities, wide))
 
 
 HOLLOW = "Hollow: not saturated."
@@ -122,40 +124,48 @@ def _lines(axes: Axes, x: str, quantity: str, wide: list[Row]) -> list[Row]:
     names = list(dict.fromkeys(row["name"] for row in points))
     lines = [names] if x == SIZE else [[name] for name in names]
     numbers = []
-    for number, members in enumerate(lines):
+    for members, look in zip(lines, looks_of([members[0] for members in lines]), strict=True):
         mine = [row for row in points if row["name"] in members and quantity in row]
         drawn = []
         for key in sorted({(row[place], row["name"]) for row in mine}):
             same = [row for row in mine if (row[place], row["name"]) == key]
             value = over_seeds(same, quantity)
             assert value is not None
-            drawn.append((key, value, all(row["saturated"] for row in same), same[0]))
-        label = None if x == SIZE or not drawn else marked(members[0], drawn[-1][2])
-        color = plt.get_cmap("tab10")(number % 10)
-        numbers += _draw_line(axes, drawn, color, label)
-    method, settings = how_of(wide, quantity) or (None, None)
-    return [{"x": x, "quantity": quantity} | row | {"method": method, "settings": settings} for row in numbers]
+            drawn.append((key, value, same))
+        label = None
+        if x == STEPS and drawn:
+            last = drawn[-1][2]
+            fewer = next((f"{said} at some steps" for _, _, same in drawn if (said := fewer_seeds(same))), "")
+            label = marked(members[0], _saturated(last), fewer_seeds(last) or fewer)
+        numbers += _draw_line(axes, drawn, look, label)
+    return [{"x": x, "quantity": quantity} | row | measured_columns(wide, quantity) for row in numbers]
 
 
-Drawn = list[tuple[tuple[int, str], Estimate, bool, Row]]
+Drawn = list[tuple[tuple[int, str], Estimate, list[Row]]]
+"""(place, name), the mean, and the rows it is over."""
 
 
-def _draw_line(axes: Axes, drawn: Drawn, color: Any, label: str | None) -> list[Row]:
-    places, values = [key[0] for key, *_ in drawn], [value.value for _, value, *_ in drawn]
+def _saturated(rows: list[Row]) -> bool:
+    return all(row["saturated"] for row in rows)
+
+
+def _draw_line(axes: Axes, drawn: Drawn, look: Row, label: str | None) -> list[Row]:
+    places, values = [key[0] for key, *_ in drawn], [value.value for _, value, _ in drawn]
+    errors, color = [value.stderr for _, value, _ in drawn], look["color"]
     axes.errorbar(
-        places, values, [value.stderr for _, value, *_ in drawn], color=color, label=label, linewidth=1.1, capsize=2
+        places, values, errors, color=color, linestyle=look["linestyle"], label=label, linewidth=1.1, capsize=2
     )
     rows = []
-    for (place, name), value, saturated, row in drawn:
+    for (place, name), value, same in drawn:
+        saturated = _saturated(same)
         axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=color if saturated else "white")
         if label is None:
-            axes.annotate(name, (place, value.value), xytext=(3, 4), textcoords="offset points", fontsize=6)
-        rows.append({"at": place, "name": name, "model": row["model"]} | _columns(value) | {"saturated": saturated})
+            text = "\n".join(filter(None, [plain_text(name), fewer_seeds(same)]))
+            axes.annotate(text, (place, value.value), xytext=(3, 4), textcoords="offset points", fontsize=6)
+        row = {"at": place, "name": name, "model": same[0]["model"]}
+        row |= {"value": value.value, "stderr": value.stderr, "n": value.n, "trainings": len(same)}
+        rows.append(row | {"saturated": saturated})
     return rows
-
-
-def _columns(value: Estimate) -> Row:
-    return {"value": value.value, "stderr": value.stderr, "n": value.n}
 
 
 def _floor(axes: Axes, wide: list[Row]) -> None:
@@ -189,71 +199,42 @@ def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
         *shape, figsize=(3.0 * shape[1], HEIGHT * shape[0]), squeeze=False, sharey="row", layout="constrained"
     )
     numbers: list[Row] = []
-    how = how_of(last, "enlarged") or (None, None)
     for (i, panel), (j, kind) in ((p, k) for p in enumerate(panels) for k in enumerate(kinds)):
         axes = grid[i, j]
-        for number, name in enumerate(dict.fromkeys(row["name"] for row in last)):
-            mine = [row for row in last if row["name"] == name]
-            trace, accuracy = (over_seeds(mine, key) for key in (kind, f"accuracy {panel}"))
-            if trace is None or accuracy is None:
-                continue
-            color, saturated = plt.get_cmap("tab10")(number % 10), all(row["saturated"] for row in mine)
-            bars = {"xerr": trace.stderr, "yerr": accuracy.stderr, "capsize": 2, "elinewidth": 1}
-            face = color if saturated else "white"
-            label = marked(name, saturated)
-            axes.errorbar(trace.value, accuracy.value, fmt="o", color=color, markerfacecolor=face, label=label, **bars)
-            row: Row = {"task": panel, "kind": kind, "name": name, "saturated": saturated}
-            row |= {"trace": trace.value, "trace_stderr": trace.stderr, "trace_n": trace.n}
-            row |= {"accuracy": accuracy.value, "accuracy_stderr": accuracy.stderr, "accuracy_n": accuracy.n}
-            numbers.append(row | {"method": how[0], "settings": how[1]})
+        numbers += _inside(axes, kind, panel, last)
         axes.set_title("total" if kind == "enlarged" else kind.removeprefix("enlarged "), fontsize=9)
         axes.set(xlabel="Tr(H) inside the larger model")
-        grid[i, 0].set_ylabel(f"accuracy {panel}")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.margins(x=0.15)
+        grid[i, 0].set_ylabel(plain_text(f"accuracy {panel}"))
     if not numbers:
         plt.close(figure)
         return None
     grid[0, 0].legend(fontsize=7)
-    _say(figure, ["enlarged", *(f"accuracy {panel}" for panel in panels)], last, numbers)
+    _say(figure, ["enlarged", *(f"accuracy {panel}" for panel in panels)], last, rows, numbers)
     return figure, numbers
 
 
-def _table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path) -> list[Path]:
-    """paper-table.csv and .md: a row a model, and one for the look-up table, whose loss is the floor."""
-    last = last_of_each(wide)
-    panels = panels_of(last, tasks)
-    columns = ["loss", "kl", *(f"accuracy {panel}" for panel in panels), "trace"]
-    columns = [column for column in columns if any(column in row for row in last)]
-    found: list[tuple[str, bool, dict[str, Estimate | None]]] = []
-    for name in dict.fromkeys(row["name"] for row in last):
-        mine = [row for row in last if row["name"] == name]
-        cells = {column: over_seeds(mine, column) for column in columns}
-        found.append((name, all(row["saturated"] for row in mine), cells))
-    table: dict[str, Estimate | None] = {f"accuracy {panel}": baseline(rows, "lookup", panel) for panel in panels}
-    if floors := [row["floor"] for row in last if "floor" in row]:
-        table |= {"loss": floors[0], "kl": Estimate(0.0, 0.0, 1)}
-    found.append(("look-up table", True, table))
-    lines = [f"| | {' | '.join(columns)} | saturated |", f"|---|{'---|' * (len(columns) + 1)}"]
-    numbers = []
-    for name, saturated, cells in found:
-        texts = [_cell(cells.get(column)) for column in columns]
-        lines.append(f"| {name} | {' | '.join(texts)} | {'yes' if saturated else 'no'} |")
-        for column in columns:
-            value = cells.get(column)
-            if value is not None:
-                how = how_of(last, column) or (None, None)
-                row: Row = {"name": name, "quantity": column} | _columns(value) | {"saturated": saturated}
-                numbers.append(row | {"method": how[0], "settings": how[1]})
-    lines += ["", *(f"{said}  " for said in _hows(columns, last))]
-    write_atomic(out / "paper-table.md", "\n".join(lines) + "\n")
-    names = ["name", "quantity", "value", "stderr", "n", "saturated", "method", "settings"]
-    write_csv(numbers, names, out / "paper-table.csv")
-    return [out / "paper-table.md", out / "paper-table.csv"]
-
-
-def _cell(value: Estimate | None) -> str:
-    if value is None:
-        return ""
-    return f"{value.value:.4g}" if not value.stderr > 0 else f"{value.value:.4g} +- {value.stderr:.2g} (n = {value.n})"
+def _inside(axes: Axes, kind: str, panel: str, last: list[Row]) -> list[Row]:
+    """A panel of the above, a point a model; the plotted numbers."""
+    names, numbers = list(dict.fromkeys(row["name"] for row in last)), []
+    for name, look in zip(names, looks_of(names), strict=True):
+        mine = [row for row in last if row["name"] == name and kind in row and f"accuracy {panel}" in row]
+        trace, accuracy = (over_seeds(mine, key) for key in (kind, f"accuracy {panel}"))
+        if trace is None or accuracy is None:
+            continue
+        color, saturated = look["color"], _saturated(mine)
+        bars: Row = {"xerr": trace.stderr, "yerr": accuracy.stderr, "capsize": 2, "elinewidth": 1}
+        bars |= {
+            "markerfacecolor": color if saturated else "white",
+            "label": marked(name, saturated, fewer_seeds(mine)),
+        }
+        axes.errorbar(trace.value, accuracy.value, fmt=look["marker"], color=color, **bars)
+        row: Row = {"task": panel, "kind": kind, "name": name, "saturated": saturated, "trainings": len(mine)}
+        row |= {"trace": trace.value, "trace_stderr": trace.stderr, "trace_n": trace.n}
+        row |= {"accuracy": accuracy.value, "accuracy_stderr": accuracy.stderr, "accuracy_n": accuracy.n}
+        numbers.append(row | measured_columns(last, "enlarged"))
+    return numbers
 
 
 def _form(x: str, first: str, logarithmic: bool) -> Callable[[list[Row], list[Row], list[str]], Made]:

@@ -7,9 +7,10 @@ from typing import Any
 from ..errors import InputError
 from ..estimate import ONE_SIDED_95
 from .choice import panel_of, setting_of
+from .config import read_yaml
 from .measure import BASELINES, ENLARGED
 from .results import named, rows_in, runs_in
-from .run import Run
+from .run import CONFIG, Run
 
 Row = dict[str, Any]
 
@@ -98,3 +99,8 @@ def baselines_of(rows: list[Row], panel: str) -> list[Row]:
 def versions_of(rows: Iterable[Row]) -> list[str]:
     """The versions of satlab that measured the rows; "unknown" for rows that do not say."""
     return sorted({str(row.get("satlab") or "unknown") for row in rows})
+
+
+def trained_by(runs: list[Run]) -> dict[str, str]:
+    """The version of satlab that each run was made by; "unknown" where it does not say."""
+    return {name: str(read_yaml(run.folder / CONFIG).get("satlab", "unknown")) for name, run in named(runs).items()}

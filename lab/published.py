@@ -15,7 +15,7 @@ from ..estimate import Estimate
 from .choice import Setting, described, panel_name, setting_of
 from .config import from_mapping
 from .results import write_csv
-from .wide import baseline_row, how_of, last_of_each, over_seeds
+from .wide import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 
 Row = dict[str, Any]
 
@@ -23,19 +23,16 @@ QUANTITIES = ("loss", "kl", "accuracy", "trace", "enlarged")
 BASELINE_NAMES = ("majority", "lookup", "bayes")
 PUBLISHED_PROBE = "linear-adamw"
 COLUMNS = (
-    *(
-        "source",
-        "what",
-        "published",
-        "published_stderr",
-        "ours",
-        "ours_stderr",
-        "n",
-        "difference",
-        "method",
-        "settings",
-    ),
-    "saturated",
+    *("source", "what", "published", "published_stderr", "ours", "ours_stderr", "n", "seeds", "difference"),
+    *("method", "settings", "satlab", "saturated"),
+)
+HEADS = ("source", "what", "published", "ours", "ours - published", "measured by", "saturated")
+MEANING = (
+    "n: trainings that ours is a mean over; baselines have none. +- of ours is one standard error. A number of one model: "
+    "over its trainings and of the measurement, which all of them share. A difference of two models, which are measured on "
+    "the same sentences: over the trainings alone, where there are several. The difference from a baseline has both errors "
+    "in full. ours - published has the error of ours, beside that of the published number where one is printed. saturated: "
+    "whether all of our models that a row is about are."
 )
 
 
@@ -88,10 +85,19 @@ def read_published(
         for kind, given, known in checks:
             if given not in known:
                 raise InputError(f"{where}: {unknown(kind, given, known)}")
+        _check_numbers(item, where)
         if never := _never(item, enlarge_to):
             raise InputError(f"{where}: {item.what}: {never}")
         found.append(item)
     return found
+
+
+def _check_numbers(item: Published, where: str) -> None:
+    """Raises InputError for a value that is not finite, and for a standard error that is not one."""
+    if not math.isfinite(item.value):
+        raise InputError(f"{where}: value is {item.value}, expected a finite number; correct it")
+    if item.stderr is not None and not 0 <= item.stderr < math.inf:
+        raise InputError(f"{where}: stderr is {item.stderr}, expected a finite number from 0; correct it")
 
 
 def _never(item: Published, enlarge_to: str | None) -> str | None:
@@ -109,27 +115,36 @@ def _never(item: Published, enlarge_to: str | None) -> str | None:
 
 
 def compare(published: list[Published], wide: list[Row], rows: list[Row]) -> list[Row]:
-    """A row a number: published, ours (mean over seeds; None where it was not measured), ours - published.
+    """A row a number: published, ours (mean over seeds; None where it was not measured), difference = ours - published.
 
-    method, settings: how ours was measured. saturated: whether all of our models that it is about were, at the end.
+    ours_stderr: see `MEANING`. n: number of trainings, of two models the smaller; None of a baseline. seeds: how many
+    there are of these models. method, settings, satlab: how ours was measured, and by which versions. saturated: whether
+    all of our models that it is about were, at the end.
     """
     return [_compared(item, wide, rows) for item in published]
 
 
 def _compared(item: Published, wide: list[Row], rows: list[Row]) -> Row:
-    row: Row = {"source": item.source, "what": item.what, "published": item.value, "published_stderr": item.stderr}
-    ours, saturated, how = None, True, None
+    row: Row = {key: getattr(item, key) for key in ("source", "what", "quantity", "task", "model", "minus")}
+    row |= {"published": item.value, "published_stderr": item.stderr}
+    found = Ours(None, None, None)
     # The published probe where it was measured, of both models of a difference.
     for key in _keys(item):
-        ours, saturated, how = _by(key, item, wide, rows)
-        if ours is not None:
+        found = _by(key, item, wide, rows)
+        if found.estimate is not None:
             break
-    method, settings = how if ours is not None and how is not None else (None, None)
-    row |= {"method": method, "settings": settings}
-    if ours is None:
-        return row | {"ours": None, "ours_stderr": None, "n": 0, "difference": None, "saturated": saturated}
-    values = {"ours": ours.value, "ours_stderr": ours.stderr, "n": ours.n, "difference": ours.value - item.value}
-    return row | values | {"saturated": saturated}
+    about = [one for one in wide if one["name"] in (item.model, item.minus)]
+    last = last_of_each(about)
+    trained = {item.model, item.minus} - {None, "saturation", *BASELINE_NAMES}
+    saturated = trained <= {one["name"] for one in last} and all(one["saturated"] for one in last)
+    seeds = min((one["seeds"] for one in last), default=None)
+    if found.estimate is None:
+        return row | dict.fromkeys(COLUMNS[4:-1]) | {"n": 0, "seeds": seeds, "saturated": saturated}
+    method, settings = found.how or (None, None)
+    ours = found.estimate
+    row |= {"ours": ours.value, "ours_stderr": ours.stderr, "n": found.trainings, "seeds": seeds}
+    row |= {"difference": ours.value - item.value, "method": method, "settings": settings}
+    return row | {"satlab": ", ".join(versions_in(about, [key])), "saturated": saturated}
 
 
 def _keys(item: Published) -> list[str]:
@@ -139,25 +154,49 @@ def _keys(item: Published) -> list[str]:
     return [f"accuracy {panel_name(str(item.task), method)}" for method in (PUBLISHED_PROBE, "linear")]
 
 
-def _by(key: str, item: Published, wide: list[Row], rows: list[Row]) -> tuple[Estimate | None, bool, Setting | None]:
-    """The number that stands under this key, whether its models are saturated, and how it was measured."""
-    ours, saturated, how = _ours(key, item.model, wide, rows)
-    if ours is not None and item.minus == "saturation":
-        ours = _since_saturation(key, item.model, wide)
-    elif ours is not None and item.minus is not None:
-        other, also, _ = _ours(key, item.minus, wide, rows)
-        saturated = saturated and also
-        ours = None if other is None else _difference(ours, other)
-    return ours, saturated, how
+@dataclass(frozen=True)
+class Ours:
+    """A number of ours.
+
+    Args:
+        estimate: with its standard error; None where it was not measured.
+        trainings: which it is a mean over; None of a baseline.
+        how: by which method and settings.
+        apart: of a model, the error that a difference from another model has of it; see `between_seeds`.
+    """
+
+    estimate: Estimate | None
+    trainings: int | None
+    how: Setting | None
+    apart: Estimate | None = None
 
 
-def _ours(key: str, model: str, wide: list[Row], rows: list[Row]) -> tuple[Estimate | None, bool, Setting | None]:
+def _by(key: str, item: Published, wide: list[Row], rows: list[Row]) -> Ours:
+    """The number that stands under this key."""
+    if key == "loss" and item.minus is not None and "lookup" in (item.model, item.minus):
+        # What the loss exceeds the entropy by is KL, on the same sentences.
+        key = "kl"
+    one = _ours(key, item.model, wide, rows)
+    if one.estimate is None or item.minus is None:
+        return one
+    if item.minus == "saturation":
+        return _since_saturation(key, item.model, wide)
+    other = _ours(key, item.minus, wide, rows)
+    if other.estimate is None:
+        return other
+    first, second = one.estimate, other.estimate
+    if one.apart is not None and other.apart is not None:
+        first, second = one.apart, other.apart
+    counts = [count for count in (one.trainings, other.trainings) if count is not None]
+    return Ours(_difference(first, second), min(counts, default=None), one.how)
+
+
+def _ours(key: str, model: str, wide: list[Row], rows: list[Row]) -> Ours:
     if model in BASELINE_NAMES:
-        ours, how = _of_baseline(key, model, wide, rows)
-        return ours, True, how
-    last = last_of_each([row for row in wide if row["name"] == model])
-    saturated = bool(last) and all(row["saturated"] for row in last)
-    return over_seeds(last, key), saturated, how_of(last, key)
+        estimate, how = _of_baseline(key, model, wide, rows)
+        return Ours(estimate, None, how)
+    last = [row for row in last_of_each([row for row in wide if row["name"] == model]) if key in row]
+    return Ours(over_seeds(last, key), len(last), how_of(last, key), between_seeds(last, key))
 
 
 def _of_baseline(key: str, name: str, wide: list[Row], rows: list[Row]) -> tuple[Estimate | None, Setting | None]:
@@ -174,40 +213,55 @@ def _of_baseline(key: str, name: str, wide: list[Row], rows: list[Row]) -> tuple
     return Estimate(row["value"], row["stderr"], row["n"]), how
 
 
-def _since_saturation(key: str, model: str, wide: list[Row]) -> Estimate | None:
+def _since_saturation(key: str, model: str, wide: list[Row]) -> Ours:
     """The last checkpoint's number minus that of the first saturated one, mean over the seeds that have both."""
-    changes = []
-    for run in dict.fromkeys(row["run"] for row in wide if row["name"] == model):
-        mine = [row for row in wide if row["run"] == run and row["saturated"] and key in row]
-        if len(mine) > 1:
-            changes.append({"change": _difference(mine[-1][key], mine[0][key])})
-    return over_seeds(changes, "change")
+    mine, changes = [row for row in wide if row["name"] == model], []
+    for last in last_of_each(mine):
+        same = [row for row in mine if row["run"] == last["run"] and row["saturated"] and key in row]
+        if same and key in last and last is not same[0]:
+            changes.append({"change": _difference(last[key], same[0][key])})
+    return Ours(between_seeds(changes, "change"), len(changes), how_of(mine, key))
 
 
 def _difference(one: Estimate, other: Estimate) -> Estimate:
-    return Estimate(one.value - other.value, (one.stderr**2 + other.stderr**2) ** 0.5, min(one.n, other.n))
+    return Estimate(one.value - other.value, math.hypot(one.stderr, other.stderr), min(one.n, other.n))
 
 
-def write_comparison(found: list[Row], folder: Path) -> list[Path]:
-    """published.csv, and published.md for people."""
-    write_csv(found, list(COLUMNS), folder / "published.csv")
-    heads = ("source", "what", "published", "ours", "difference", "measured by", "saturated")
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+def write_comparison(found: list[Row], folder: Path, name: str) -> list[Path]:
+    """published-NAME.csv, and published-NAME.md for people; NAME is the study's."""
+    paths = [folder / f"published-{name}.csv", folder / f"published-{name}.md"]
+    write_csv(found, list(COLUMNS), paths[0])
+    lines = [f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}"]
     for row in found:
-        ours = "not measured" if row["ours"] is None else f"{_number(row['ours'], row['ours_stderr'])} (n = {row['n']})"
-        cells = [row["source"], row["what"], _number(row["published"], row["published_stderr"]), ours]
+        cells = [row["source"], row["what"], number_text(row["published"], row["published_stderr"]), ours_text(row)]
         cells.append("" if row["difference"] is None else f"{row['difference']:+.4g}")
         cells.append("" if row["method"] is None else described(row["method"], row["settings"]))
         cells.append("yes" if row["saturated"] else "no")
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    write_atomic(folder / "published.md", "\n".join(lines) + "\n")
-    return [folder / "published.csv", folder / "published.md"]
+        lines.append(f"| {' | '.join(cell_text(cell) for cell in cells)} |")
+    versions = sorted({version for row in found for version in (row["satlab"] or "").split(", ") if version})
+    lines += [
+        "",
+        MEANING,
+        *([f"\nMeasured by different versions of satlab: {', '.join(versions)}."] * (len(versions) > 1)),
+    ]
+    write_atomic(paths[1], "\n".join(lines) + "\n")
+    return paths
 
 
-def _cell(text: str) -> str:
+def ours_text(row: Row) -> str:
+    """Our number of a row with its standard error and trainings: "0.905 +- 0.005 (n = 2 of 3)"."""
+    if row["ours"] is None:
+        return "not measured"
+    fewer = f" of {row['seeds']}" if row["n"] is not None and row["n"] < row["seeds"] else ""
+    count = "" if row["n"] is None else f" (n = {row['n']}{fewer})"
+    return number_text(row["ours"], row["ours_stderr"]) + count
+
+
+def cell_text(text: str) -> str:
     """One line in which no | ends the cell."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _number(value: float, stderr: float | None) -> str:
+def number_text(value: float, stderr: float | None) -> str:
+    """A number with its standard error, where it has one."""
     return f"{value:.4g}" if stderr is None or math.isnan(stderr) else f"{value:.4g} +- {stderr:.2g}"

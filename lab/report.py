@@ -12,7 +12,7 @@ from ..disk import write_atomic
 from .report_data import collect
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("chart.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
+SCRIPTS = ("chart.js", "tip.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
 STYLES = ("chart.css", "table.css", "report.css")
 REPORT = "report.html"
 
@@ -20,8 +20,8 @@ REPORT = "report.html"
 def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
     """Writes the report of runs and studies to the file; what it shows.
 
-    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, and where the runs
-    are on different languages; nothing is written then.
+    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, where the runs are on
+    different languages, and for a damaged file; nothing is written then.
     """
     data = collect(folders, out)
     text = as_html(data)

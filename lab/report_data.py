@@ -1,12 +1,10 @@
 """What a report shows, gathered from recorded metrics, results and settings; no model is loaded."""
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from .. import __version__
 from ..train import TrainConfig
@@ -16,8 +14,9 @@ from .config import read_yaml
 from .measure import BASELINES
 from .notices import notices_of
 from .points import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
+from .report_files import files_of, link, published_in
 from .rescaling import rescalings, said_of_rescaling
-from .results import BASELINES_FILE, STUDY_FILE, named
+from .results import STUDY_FILE, named
 from .run import CONFIG, METRICS, RESULTS, Run
 
 Row = dict[str, Any]
@@ -34,13 +33,11 @@ MEASUREMENT = (
 )
 """What the page lists of every row that was recorded."""
 
-STUDY_FILES = (STUDY_FILE, "results.csv", "results.parquet", BASELINES_FILE)
-
 
 def collect(folders: list[Path], page: Path) -> dict[str, Any]:
     """Everything on the page, as JSON has it: numbers that are not finite stand as words.
 
-    Raises InputError as `recorded` does.
+    Raises InputError as `recorded` does, and for a comparison with published numbers that is none.
 
     Args:
         page: the report's file, which links are relative to.
@@ -72,7 +69,8 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "rescaled": rescalings(chosen),
         "rescaled_words": said_of_rescaling(chosen),
         "measurements": [{key: row.get(key) for key in MEASUREMENT} for row in rows],
-        "files": [link for folder in folders for link in _files(folder, page)],
+        "published": published_in(folders, page),
+        "files": files_of(folders, page),
     }
     return {key: _json(value) for key, value in found.items()}
 
@@ -85,12 +83,6 @@ def algorithm(config: TrainConfig) -> str:
     if config.adversary_task is not None:
         words.append(f"against {config.adversary_task}")
     return ", ".join(words)
-
-
-def link(path: Path, page: Path) -> str:
-    """The address of a file or directory as seen from the page: relative, so that both can move together."""
-    relative = Path(os.path.relpath(path.resolve(), page.resolve().parent)).as_posix()
-    return quote(relative + ("/" if path.is_dir() else ""))
 
 
 def _questions(folders: list[Path]) -> list[str]:
@@ -172,12 +164,6 @@ def _measured_by(chosen: list[Row]) -> Row:
     found = {titles[row["what"]]: row for row in rows if row["what"] in titles}
     found |= {panel_of(row): row for row in rows if row["what"] == "probe"}
     return {title: described(*setting_of(row)) for title, row in found.items()}
-
-
-def _files(folder: Path, page: Path) -> list[Row]:
-    figures = [path for path in sorted((folder / "figures").glob("*.*")) if path.suffix in (".png", ".pdf", ".csv")]
-    found = [path for path in [*(folder / name for name in STUDY_FILES), *figures] if path.is_file()]
-    return [{"name": path.relative_to(folder).as_posix(), "link": link(path, page)} for path in found]
 
 
 def _json(value: Any) -> Any:

@@ -25,7 +25,7 @@ from .published import compare, read_published, write_comparison
 from .report import REPORT, write_report
 from .report_commands import warn
 from .results import rows_in, runs_in
-from .study import check_study, run_study
+from .study import check_study, run_folder, run_study
 from .wide import wide_rows
 
 Report = Callable[[str, int, int], None]
@@ -133,13 +133,18 @@ def _conclude(config: StudyConfig, name: str, out: Path, failures: list[str]) ->
 
 
 def _paper(config: StudyConfig, out: Path) -> list[Path]:
-    """What the study is to show in the form of a paper, and its numbers beside the published ones."""
-    rows = one_setting(rows_in([out]))
-    wide, folder = wide_rows(runs_in([out]), rows), out / "figures"
-    with plt.rc_context(figures.STYLE):
-        written = paper.draw_forms(config.form, wide, rows, config.tasks, folder)
+    """What the study is to show in the form of a paper, and its numbers beside the published ones.
+
+    Of the runs in the directory those of the study's own models and seeds: it may hold another study's as well.
+    """
+    own = {run_folder(out, model, seed).name for model in config.models for seed in config.seeds}
+    rows = one_setting([row for row in rows_in([out]) if row["run"] is None or row["run"] in own])
+    wide, folder = wide_rows([run for run in runs_in([out]) if run.folder.name in own], rows), out / "figures"
     published = read_published(config.published, config.models, config.tasks, config.enlarge_to)
-    return written + (write_comparison(compare(published, wide, rows), folder) if published else [])
+    found = compare(published, wide, rows)
+    with plt.rc_context(figures.STYLE):
+        written = paper.draw_forms(config.form, wide, rows, config.tasks, folder, found)
+    return written + (write_comparison(found, folder, config.name or "study") if published else [])
 
 
 def _print(row: dict[str, Any]) -> None:

@@ -1,14 +1,16 @@
 """One row a checkpoint: everything that was measured on it side by side, each number with its standard error."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from statistics import fmean, stdev
 from typing import Any
 
 from ..estimate import Estimate
+from ..train import TrainConfig
 from .choice import Setting, panel_name, panel_of, setting_of
 from .measure import BASELINES
-from .points import TRACES, is_saturated, kl_by_step
+from .points import TRACES, is_saturated, kl_by_step, versions_of
 from .probe_config import PROBES
 from .results import named
 from .run import Run
@@ -22,28 +24,42 @@ def wide_rows(runs: list[Run], rows: list[Row]) -> list[Row]:
     Keys: run, name (the run's without its seed), model, seed, parameters, step, saturated, since_saturation (steps since
     the first row of the stretch of saturated ones, as training saw it), and as Estimates, where they were measured: kl,
     floor (the entropy of the truth over the same sentences) and loss = kl + floor (nats), trace, trace BLOCK, enlarged,
-    enlarged BLOCK (nats per squared parameter), accuracy PANEL (see `panel_name`). by: key -> how it was measured.
+    enlarged BLOCK (nats per squared parameter), accuracy PANEL (see `panel_name`). by: key -> how it was measured; satlab:
+    key -> the version that measured it. seeds: runs of this name in all. ended: whether training ended here by itself, at
+    saturation.
 
     The loss's standard error is sqrt(stderr(kl)^2 + stderr(floor)^2), as if KL and the entropy were uncorrelated over
     the sentences: where they rise together it is too small, where one falls as the other rises too large. It is that of
     KL alone in rows without an error of the floor, which older versions wrote.
     """
-    found = []
+    found, seeds = [], Counter(map(name_of, runs))
     for label, run in named(runs).items():
         here = [row for row in rows if row["run"] == label]
-        kl = kl_by_step(run, here)
-        since = {row["step"]: row["since_saturation"] for row in run.metrics if "since_saturation" in row}
+        kl, metrics = kl_by_step(run, here), run.metrics
+        since = {row["step"]: row["since_saturation"] for row in metrics if "since_saturation" in row}
+        ended = _ended(run.config, metrics)
         for step in sorted({row["step"] for row in here}):
             mine = [row for row in here if row["step"] == step]
             wide: Row = {"run": label, "name": name_of(run), "model": run.model, "seed": run.config.seed}
             wide |= {"parameters": mine[0].get("parameters"), "step": step, "since_saturation": since.get(step)}
+            wide |= {"seeds": seeds[wide["name"]], "ended": step == ended}
             by: dict[str, Setting] = {}
+            versions: dict[str, str] = {}
             for row in mine:
                 entries = _entries(row)
                 wide |= entries
                 by |= dict.fromkeys(entries, setting_of(row))
-            found.append(wide | {"by": by, "saturated": is_saturated(kl.get(step), run.config.threshold)})
+                versions |= dict.fromkeys(entries, versions_of([row])[0])
+            wide |= {"by": by, "satlab": versions}
+            found.append(wide | {"saturated": is_saturated(kl.get(step), run.config.threshold)})
     return found
+
+
+def _ended(config: TrainConfig, metrics: list[Row]) -> int | None:
+    """The step at which a run that is to stop at saturation did so."""
+    if config.stop_at_saturation and metrics and metrics[-1].get("saturated"):
+        return int(metrics[-1]["step"])
+    return None
 
 
 def name_of(run: Run) -> str:
@@ -97,14 +113,51 @@ def baseline(rows: Iterable[Row], method: str, panel: str) -> Estimate | None:
 
 
 def last_of_each(wide: list[Row]) -> list[Row]:
-    """Of each run the row of its last checkpoint."""
-    return list({row["run"]: row for row in wide}.values())
+    """Of each run the row of its last checkpoint, where that is its model's greatest step, or where training ended there.
+
+    A run that diverged or was stopped before the other seeds of its model is left out: `fewer_seeds` says so.
+    """
+    last = {row["run"]: row for row in wide}.values()
+    greatest: dict[str, int] = {}
+    for row in last:
+        greatest[row["name"]] = max(row["step"], greatest.get(row["name"], 0))
+    return [row for row in last if row["step"] == greatest[row["name"]] or row["ended"]]
+
+
+def fewer_seeds(wide: list[Row]) -> str:
+    """Of one model's rows, one a run: "2 of 3 seeds" where they are not of all its seeds, else empty."""
+    count = len({row["run"] for row in wide})
+    return f"{count} of {wide[0]['seeds']} seeds" if count and count < wide[0]["seeds"] else ""
 
 
 def over_seeds(wide: list[Row], key: str) -> Estimate | None:
-    """The mean of a key over rows of different seeds: standard error and n over these; of a single one what it says itself."""
+    """The mean of a key over n rows of different seeds, with the error of trainings and of the measurement; n is theirs.
+
+    stderr^2 = stdev^2 / n + mean of the measurements' own stderr^2. All seeds are measured on the same sentences and
+    contexts, so their spread does not show what the measurement is wrong by in all of them alike. Exact where the
+    measurement's error is wholly shared, too large where it is not. Of a single row it is what that says itself.
+    """
+    found = [row[key] for row in wide if row.get(key) is not None]
+    mean = between_seeds(wide, key)
+    if mean is None or len(found) < 2:
+        return mean
+    within = fmean(estimate.stderr**2 for estimate in found)
+    return Estimate(mean.value, math.sqrt(mean.stderr**2 + within), mean.n)
+
+
+def between_seeds(wide: list[Row], key: str) -> Estimate | None:
+    """The mean of a key over rows of different seeds, with the error of trainings alone: stdev / sqrt(n).
+
+    For differences of what was measured on the same sentences. Of a single row it is what that says itself.
+    """
     found = [row[key] for row in wide if row.get(key) is not None]
     if len(found) < 2:
         return found[0] if found else None
     values = [estimate.value for estimate in found]
     return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)), len(values))
+
+
+def versions_in(wide: Iterable[Row], keys: Iterable[str]) -> list[str]:
+    """The versions of satlab that measured these keys."""
+    keys = set(keys)
+    return sorted({version for row in wide for key, version in row["satlab"].items() if key in keys})

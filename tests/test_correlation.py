@@ -226,10 +226,10 @@ def test_correlations_of_points():
     assert [line.split(":")[0] for line in said] == [
         "Saturated models, bert-1x16",
         "Saturated models, bert-1x8",
-        "All checkpoints, whose KL differs, bert-1x16",
-        "All checkpoints, whose KL differs, bert-1x8",
+        "All checkpoints, whose KL differs (6 not saturated), bert-1x16",
+        "All checkpoints, whose KL differs (7 not saturated), bert-1x8",
         "Saturated models, across sizes, where plain Tr(H) is not comparable",
-        "All checkpoints, whose KL differs, across sizes, where plain Tr(H) is not comparable",
+        "All checkpoints, whose KL differs (13 not saturated), across sizes, where plain Tr(H) is not comparable",
     ]
     assert f": n = 24 of 12 runs, Spearman {expected:.2f} [" in said[4]
     assert {(row["trace"], row["estimator"]) for row in rows} == {("trace", "sampled-gradient")}

@@ -5,7 +5,7 @@ import math
 
 import matplotlib.image
 import pytest
-from recorded import CONFIG, STEPS, make_run, result, results
+from recorded import CONFIG, STEPS, make_run, result, results, write_lines
 
 from satlab.errors import InputError
 from satlab.lab import cli, figures, measure
@@ -199,3 +199,61 @@ def test_measurements_of_different_care_are_not_mixed_into_one_curve(tmp_path):
     figures.draw([folder], tmp_path / "figures")
     points = table(tmp_path / "figures" / "probe_vs_step-state-4.csv")
     assert [float(point["accuracy"]) for point in points] == pytest.approx([0.5, 0.6, 0.7])
+
+
+NAMES = ("a$b$c", "_first", "$\\bad{", "x")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_shown_as_they_are(tmp_path, capsys, monkeypatch):
+    """A $ begins no formula, and a _ hides no run in a legend."""
+    folders = [str(make_run(tmp_path / name)) for name in NAMES]
+    kept = []
+    monkeypatch.setattr(figures.plt, "close", kept.append)
+    assert cli.run(["plot", *folders, "--out", str(tmp_path / "f")]) == 0
+    assert drawn(tmp_path / "f") == ALL
+    for figure in kept[:2]:
+        (legend,) = [axes.get_legend() for axes in figure.axes]
+        texts = [text.get_text().replace("\\$", "$").lstrip("\u200b") for text in legend.get_texts()]
+        assert [name for name in NAMES if any(name in text for text in texts)] == list(NAMES)
+    titles = [axes.get_title() for axes in kept[2].axes if axes.get_title()]
+    assert [title for title in titles if "_first" in title]
+
+
+def test_twelve_runs_can_be_told_apart(tmp_path):
+    looks = figures.looks_of([f"m{i}" for i in range(4) for _ in range(3)])
+    assert [look["color"] for look in looks[:6]] == [looks[0]["color"]] * 3 + [looks[3]["color"]] * 3
+    for groups in ([f"m{i}" for i in range(4) for _ in range(3)], [f"m{i}" for i in range(13)], ["m"] * 12):
+        looks = figures.looks_of(groups)
+        assert len({(look["color"], look["linestyle"], look["marker"]) for look in looks}) == len(groups)
+
+
+def test_labels_are_inside_the_axes(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures.plt, "close", kept.append)
+    for i in range(8):
+        make_run(tmp_path / f"r-seed{i}")
+    figures.draw([tmp_path / f"r-seed{i}" for i in range(8)], tmp_path / "f")
+    (axes,) = kept[0].axes
+    kept[0].canvas.draw()
+    (label,) = axes.texts
+    inside, box = axes.get_window_extent(), label.get_window_extent()
+    assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+    for figure in kept[:2]:
+        (legend,) = figure.legends
+        assert legend.get_window_extent().x0 >= figure.axes[0].get_window_extent().x1
+        assert len(legend.get_texts()) >= 8
+
+
+def test_every_figure_says_which_versions_differ(tmp_path, monkeypatch):
+    folders = [make_run(tmp_path / name) for name in "ab"]
+    config = folders[1] / "config.yaml"
+    (line,) = [line for line in config.read_text().splitlines() if line.startswith("satlab:")]
+    config.write_text(config.read_text().replace(line, "satlab: 0.0.8"))
+    rows = [row | {"satlab": "0.0.9"} if row["what"] == "probe" else row for row in results("bert-1x8")]
+    write_lines(folders[1] / "results.jsonl", rows)
+    said = []
+    monkeypatch.setattr(figures, "write_below", lambda figure, lines: said.append(" ".join(lines)))
+    figures.draw(folders, tmp_path / "f")
+    assert ["different versions of satlab" in text for text in said] == [True] * 3
+    assert {row["satlab"] for row in table(tmp_path / "f" / "kl_vs_step.csv")} == {line.split()[1].strip("'"), "0.0.8"}

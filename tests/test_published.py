@@ -12,10 +12,12 @@ from satlab.estimate import Estimate
 from satlab.lab import paper
 from satlab.lab.paper import FORMS, check_forms, draw_forms
 from satlab.lab.published import compare, read_published, write_comparison
-from satlab.lab.wide import last_of_each, over_seeds, wide_rows
+from satlab.lab.wide import between_seeds, last_of_each, over_seeds, wide_rows
 
 TASKS = ["A", "B"]
 MODELS = {"plain": {}, "spoilt": {}}
+BOTH = math.hypot(0.005, 0.001)
+"""The error of accuracies over two seeds and of the measurement."""
 
 
 def run(name, seed, parent, steps=(10, 20, 40)):
@@ -23,12 +25,12 @@ def run(name, seed, parent, steps=(10, 20, 40)):
     metrics = [
         {"step": s, "kl": 1.0, "kl_stderr": 0.1, "n": 5, "since_saturation": None if s < 20 else s - 20} for s in steps
     ]
-    config = SimpleNamespace(seed=seed, threshold=0.02)
+    config = SimpleNamespace(seed=seed, threshold=0.02, stop_at_saturation=False)
     return SimpleNamespace(folder=folder, model="bert-1x8", config=config, metrics=metrics)
 
 
 def row(run, step, what, value, stderr=0.001, **more):
-    base = {"run": run.folder.name, "model": run.model, "parameters": 100 + run.config.seed, "seed": run.config.seed}
+    base = {"run": run.folder.name, "model": run.model, "parameters": 100, "seed": run.config.seed}
     values = {"step": step, "what": what, "value": value, "stderr": stderr, "n": 50, "settings": "{}", "task": None}
     method = {"kl": "exact-truth", "probe": "linear"}.get(what, "sampled-gradient")
     return (
@@ -59,6 +61,7 @@ def measured(parent):
         {"run": None, "step": None, "what": "probe", "method": "lookup", "task": "A", "value": 0.7}
         | {"stderr": 0.01, "n": 3, "settings": "{}"}
     )
+    rows.append(rows[-1] | {"method": "bayes", "value": 0.8})
     return runs, rows
 
 
@@ -85,12 +88,13 @@ def test_a_checkpoint_has_one_row(found):
     assert [r["saturated"] for r in wide] == [False, True, True] * 3 + [False] * 3
 
 
-def test_the_mean_over_seeds_has_their_spread(found):
+def test_the_mean_over_seeds_has_their_spread_and_the_error_that_they_share(found):
     last = [r for r in last_of_each(found[0]) if r["name"] == "plain"]
     mean = over_seeds(last, "accuracy A")
     assert mean.value == pytest.approx(0.905)
-    assert mean.stderr == pytest.approx(0.005)
+    assert mean.stderr == pytest.approx(math.hypot(0.005, 0.001))
     assert mean.n == 2
+    assert between_seeds(last, "accuracy A").stderr == pytest.approx(0.005)
     assert over_seeds(last[:1], "accuracy A") == last[0]["accuracy A"]
     assert over_seeds(last, "accuracy C") is None
 
@@ -100,40 +104,48 @@ def entry(**changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "ours", "stderr", "saturated"),
+    ("changes", "ours", "stderr", "n", "saturated"),
     [
-        ({}, 0.905, 0.005, True),
-        ({"model": "spoilt"}, 0.705, 0.005, False),
-        ({"minus": "spoilt"}, 0.2, 0.005 * math.sqrt(2), False),
-        ({"minus": "saturation"}, 0.2, 0.0, True),
-        ({"model": "spoilt", "minus": "saturation"}, 0.2, 0.001 * math.sqrt(2), False),
-        ({"model": "lookup"}, 0.7, 0.01, True),
-        ({"quantity": "trace", "task": None}, 20, 0.0, True),
-        ({"quantity": "enlarged", "task": None, "model": "spoilt"}, 10, 0.0, False),
-        ({"quantity": "loss", "task": None}, 2.5075, 0.0, True),
-        ({"quantity": "kl", "task": None, "model": "spoilt"}, 0.25375, 0.24625, False),
-        ({"quantity": "loss", "task": None, "model": "lookup"}, 2.5, 0.004, True),
-        ({"quantity": "kl", "task": None, "model": "lookup"}, 0.0, 0.0, True),
-        ({"quantity": "loss", "task": None, "model": "lookup", "minus": "plain"}, -0.0075, 0.004, True),
+        ({}, 0.905, BOTH, 2, True),
+        ({"model": "spoilt"}, 0.705, BOTH, 2, False),
+        ({"minus": "spoilt"}, 0.2, 0.005 * math.sqrt(2), 2, False),
+        ({"minus": "lookup"}, 0.205, math.hypot(BOTH, 0.01), 2, True),
+        ({"model": "bayes", "minus": "lookup"}, 0.1, 0.01 * math.sqrt(2), None, True),
+        ({"minus": "saturation"}, 0.2, 0.0, 2, True),
+        ({"model": "spoilt", "minus": "saturation"}, 0.2, 0.001 * math.sqrt(2), 1, False),
+        ({"model": "lookup"}, 0.7, 0.01, None, True),
+        ({"quantity": "trace", "task": None}, 20, 0.001, 2, True),
+        ({"quantity": "enlarged", "task": None, "model": "spoilt"}, 10, 0.001, 2, False),
+        ({"quantity": "loss", "task": None}, 2.5075, math.hypot(0.001, 0.004), 2, True),
+        ({"quantity": "kl", "task": None, "model": "spoilt"}, 0.25375, math.hypot(0.24625, 0.001), 2, False),
+        ({"quantity": "loss", "task": None, "model": "lookup"}, 2.5, 0.004, None, True),
+        ({"quantity": "kl", "task": None, "model": "lookup"}, 0.0, 0.0, None, True),
+        ({"quantity": "loss", "task": None, "model": "lookup", "minus": "plain"}, -0.0075, 0.001, 2, True),
     ],
 )
-def test_ours_stands_beside_the_published_number(found, changes, ours, stderr, saturated):
+def test_ours_stands_beside_the_published_number(found, changes, ours, stderr, n, saturated):
     (row,) = compare(read_published([entry(**changes)], MODELS, TASKS, "bert-2x16"), *found)
     assert row["ours"] == pytest.approx(ours)
     assert row["ours_stderr"] == pytest.approx(stderr, abs=1e-12)
+    assert row["n"] == n
     assert row["difference"] == pytest.approx(ours - 0.9)
     assert row["saturated"] is saturated
 
 
 def test_what_was_not_measured_is_said(found, tmp_path):
-    items = read_published([entry(model="bayes"), entry(stderr=0.02)], MODELS, TASKS)
+    items = read_published([entry(model="majority"), entry(stderr=0.02)], MODELS, TASKS)
     rows = compare(items, *found)
     assert (rows[0]["ours"], rows[0]["difference"], rows[0]["n"]) == (None, None, 0)
-    write_comparison(rows, tmp_path)
-    text = (tmp_path / "published.md").read_text()
-    assert "| Table 1 | accuracy A, bayes | 0.9 | not measured |  |  | yes |" in text
-    assert "| Table 1 | accuracy A, plain | 0.9 +- 0.02 | 0.905 +- 0.005 (n = 2) | +0.005 | linear | yes |" in text
-    assert len(list(csv.DictReader((tmp_path / "published.csv").open()))) == 2
+    write_comparison(rows, tmp_path, "figure-9")
+    text = (tmp_path / "published-figure-9.md").read_text()
+    assert "| ours | ours - published |" in text
+    assert "| Table 1 | accuracy A, majority | 0.9 | not measured |  |  | yes |" in text
+    assert "| Table 1 | accuracy A, plain | 0.9 +- 0.02 | 0.905 +- 0.0051 (n = 2) | +0.005 | linear | yes |" in text
+    assert "n: trainings that ours is a mean over" in text
+    assert "different versions" not in text
+    assert len(list(csv.DictReader((tmp_path / "published-figure-9.csv").open()))) == 2
+    write_comparison([rows[1], rows[1] | {"satlab": "0.0.9"}], tmp_path, "mixed")
+    assert "Measured by different versions of satlab: 0.0.9, unknown." in (tmp_path / "published-mixed.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -146,6 +158,10 @@ def test_what_was_not_measured_is_said(found, tmp_path):
         ([entry(task="D")], "unknown task of this study 'D'"),
         ([entry(quantity="acuracy")], "unknown quantity 'acuracy': did you mean 'accuracy'?"),
         ([entry(value="high")], "value"),
+        ([entry(value=math.nan)], "published 1: value is nan, expected a finite number; correct it"),
+        ([entry(value=-math.inf)], "value is -inf, expected a finite number"),
+        ([entry(stderr=math.nan)], "stderr is nan, expected a finite number from 0"),
+        ([entry(stderr=-0.1)], "stderr is -0.1, expected a finite number from 0"),
         (
             [entry(quantity="trace", task=None, model="lookup")],
             "trace, lookup: lookup has no trace, expected its accuracy",
@@ -180,11 +196,11 @@ def test_accuracy_is_by_the_published_probe_where_it_was_measured(tmp_path):
         *[("linear", "{}")] * 2,
     ]
     assert [row["ours"] for row in found] == pytest.approx([0.605, 0.4, 0.705, 0.2])
-    write_comparison(found, tmp_path)
-    lines = (tmp_path / "published.md").read_text().splitlines()
-    cells = "| accuracy A, plain | 0.9 | 0.605 +- 0.005 (n = 2) | -0.295 | linear-adamw (epochs 3) | yes |"
+    write_comparison(found, tmp_path, "x")
+    lines = (tmp_path / "published-x.md").read_text().splitlines()
+    cells = "| accuracy A, plain | 0.9 | 0.605 +- 0.0051 (n = 2) | -0.295 | linear-adamw (epochs 3) | yes |"
     assert lines[2] == f"| a\\|b c {cells}"
-    assert len(lines) == 6
+    assert len(lines) == 8
 
 
 def test_every_probe_has_its_panels_and_columns(tmp_path):

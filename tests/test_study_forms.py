@@ -2,6 +2,11 @@
 
 import csv
 import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -76,8 +81,10 @@ def test_beside_it_stands_what_rescaling_alone_does_to_the_trace(finished):
 
 def test_figures_and_comparison_are_written(finished):
     names = {path.name for path in (finished / "figures").iterdir()}
-    assert {"paper-training.png", "paper-enlarged.pdf", "paper-table.md", "published.md", "published.csv"} <= names
-    (row,) = csv.DictReader((finished / "figures" / "published.csv").open())
+    assert {"paper-training.png", "paper-enlarged.pdf", "paper-table.md"} <= names
+    assert {"published-study.md", "published-study.csv"} <= names
+    assert yaml.safe_load((finished / "study.yaml").read_text())["name"] == "study"
+    (row,) = csv.DictReader((finished / "figures" / "published-study.csv").open())
     accuracies = {
         row["run"]: float(row["value"])
         for row in results(finished)
@@ -96,6 +103,29 @@ def test_an_extension_takes_up_the_same_runs(finished, tmp_path, capsys):
     assert (finished / "figures" / "paper-flatness.png").is_file()
 
 
+def test_studies_in_one_directory_keep_their_comparisons_and_show_their_own_runs(finished, tmp_path, capsys):
+    """The second one has one of the first one's models, and its numbers are of that alone."""
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    entry = VARIED["published"][0] | {"minus": None}
+    models = {"fast": VARIED["models"]["fast"]}
+    path = written(tmp_path, VARIED | {"models": models, "published": [entry]}, "other.yaml")
+    assert run(path, out) == 0
+    assert {path.name for path in (out / "figures").glob("published*.md")} == {
+        "published-study.md",
+        "published-other.md",
+    }
+    for name, form in (("paper-table", "table"), ("paper-enlarged", "enlarged"), ("paper-training", "training")):
+        names = {row["name"] for row in csv.DictReader((out / "figures" / f"{name}.csv").open())}
+        assert (form, names - {"look-up table"}) == (form, {"fast"})
+    data = json.loads(re.search(r'id="data">(.*?)</script>', (out / "report.html").read_text())[1])
+    assert [(row["study"], row["n"]) for row in data["published"]] == [("other", 1), ("study", 1)]
+    assert {"figures/published-study.md", "figures/published-other.md"} <= {file["name"] for file in data["files"]}
+    # A study.yaml of a version that knew no names.
+    old = {key: value for key, value in yaml.safe_load((out / "study.yaml").read_text()).items() if key != "name"}
+    (out / "study.yaml").write_text(yaml.safe_dump(old))
+    assert load_study(str(out / "study.yaml")).name == "study"
+
+
 def test_an_extension_changes_single_keys(tmp_path):
     written(tmp_path, VARIED, "base.yaml")
     path = written(tmp_path, {"extends": "base.yaml", "train": {"lr": 0.5}, "models": {"bert-1x8": {}}})
@@ -103,7 +133,15 @@ def test_an_extension_changes_single_keys(tmp_path):
     assert (study.train.lr, study.train.steps) == (0.5, base.train.steps)
     assert list(study.models) == ["bert-1x8"]
     assert study.enlarge_to == base.enlarge_to
-    assert load_study(str(written(tmp_path, {"extends": "smoke"}, "other.yaml"))) == load_study("smoke")
+    other = load_study(str(written(tmp_path, {"extends": "smoke"}, "other.yaml")))
+    assert other == replace(load_study("smoke"), name="other")
+
+
+def test_a_study_has_the_name_of_its_file_unless_it_gives_one(tmp_path):
+    named = written(tmp_path, VARIED | {"name": "Mine 2"}, "base.yaml")
+    assert load_study(str(named)).name == "Mine 2"
+    assert load_study(str(written(tmp_path, {"extends": "base.yaml"}, "more.yaml"))).name == "more"
+    assert load_study("figure-2-small").name == "figure-2-small"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +163,15 @@ def test_an_extension_changes_single_keys(tmp_path):
         ),
         ({"extends": "base.yaml", "form": ["tabel"]}, "unknown form 'tabel': did you mean 'table'?"),
         ({"extends": "base.yaml", "published": [{"quantity": "loss"}]}, "published 1"),
+        (
+            {"extends": "base.yaml", "published": [VARIED["published"][0] | {"value": math.nan}]},
+            "value is nan, expected",
+        ),
+        ({"extends": "base.yaml", "seeds": [0, -1]}, "seeds are [0, -1], expected none below 0; correct them"),
+        ({"extends": "base.yaml", "probe": {"seed": -1}}, "probe seed is -1, expected at least 0"),
+        ({"extends": "base.yaml", "flatness": {"seed": -1}}, "seed is -1, expected at least 0"),
+        ({"extends": "base.yaml", "evaluate": {"seed": -1}}, "seed is -1, expected at least 0"),
+        ({"extends": "base.yaml", "name": "../x"}, "name is '../x', expected the beginning of a file's name"),
     ],
 )
 def test_wrong_studies_write_nothing(tmp_path, capsys, changes, said):
@@ -144,6 +191,20 @@ def test_every_study_that_ships_can_be_begun(path, tmp_path):
     read_published(study.published, study.models, study.tasks, study.enlarge_to)
     grid = check_study(study, tmp_path / "out")
     assert [how[2] for _, how in grid] == [model_of(study, name) for name in study.models for _ in study.seeds]
+
+
+def test_every_published_result_asks_a_question_of_its_own():
+    paths = [path for path in STUDIES.glob("*.yaml") if path.stem.startswith(("figure-", "table-"))]
+    questions = [load_study(path.stem).question for path in paths]
+    assert len(set(questions)) == len(paths) > 15
+    assert all(question.endswith("?") and question.count("?") == 1 for question in questions)
+
+
+def test_table_2_names_no_task():
+    for name in ("table-2", "table-2-small"):
+        assert all("task not named" in entry["source"] for entry in load_study(name).published if "A" in entry.values())
+    values = {entry["value"]: entry.get("stderr") for entry in load_study("table-2").published}
+    assert (values[0.557], values[0.502]) == (0.006, 0.010)
 
 
 def test_a_result_has_a_study_of_its_own_in_two_sizes():

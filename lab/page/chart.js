@@ -117,8 +117,9 @@ function scale([low, high], log, from, to) {
 
 /**
  * Draws a plot into `host`, again whenever its width changes.
- * spec: name, x and y ({label, log, among}), height, series, levels ({value, label, kind}); a series has color, path
- * ("thin", "line" or none), band, points ({x, y, xe, ye, shape, hollow, about}), about = [title, [[key, value], ...]].
+ * spec: name, x and y ({label, log, among}), height, series, levels ({value, label, kind}); a series has color, round (how
+ * often the colors were gone through before), path ("thin", "line" or none), band, points ({x, y, xe, ye, shape, hollow,
+ * about}), about = [title, [[key, value], ...], settings]. The levels' names stand above the panel, away from all points.
  */
 function plot(host, spec) {
   let width = 0;
@@ -131,24 +132,28 @@ function plot(host, spec) {
 }
 
 function picture(spec, width) {
-  const height = spec.height;
   const points = spec.series.flatMap((series) => series.points);
   if (!points.length)
     return element("p", { class: "none" }, "No points here: not measured, or left out by the filters.");
-  const [left, right, top, bottom] = [58, 14, 12, 44];
+  const [left, right, bottom] = [58, 14, 44];
   const spread = (key, error) =>
     points.flatMap((p) => [p[key], ...(isNumber(p[error]) ? [p[key] - p[error], p[key] + p[error]] : [])]);
   const ranges = {
     x: range([...spread("x", "xe"), ...(spec.x.among || [])], spec.x.log, 0.05),
     y: range([...spread("y", "ye"), ...(spec.y.among || [])], spec.y.log, 0.06),
   };
+  const keys = names(seen(spec.levels, ranges.y), left, width - right);
+  const top = 12 + keys.height;
+  const height = spec.height + keys.height;
   const x = scale(ranges.x, spec.x.log, left, width - right);
   const y = scale(ranges.y, spec.y.log, height - bottom, top);
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": spec.name });
   svg.append(...frame(spec, ranges, { x, y, left, right, top, bottom, width, height }));
   for (const series of spec.series) svg.append(...lines(series, x, y));
-  for (const series of spec.series) svg.append(...series.points.map((point) => mark(point, series, x, y)));
-  svg.append(...names(spec.levels, ranges.y, y, width - right - 2));
+  spec.series.forEach((series, line) => {
+    svg.append(...series.points.map((point, i) => mark(point, series, x, y, line, i === 0)));
+  });
+  svg.append(...keys.made);
   return svg;
 }
 
@@ -184,14 +189,18 @@ function seen(levels, [low, high]) {
   return levels.filter(({ value }) => value >= low && value <= high).sort((a, b) => b.value - a.value);
 }
 
-/** The levels' names over all else: above their lines, or below where another is close above. */
-function names(levels, visible, y, end) {
-  let last = -1e9;
-  return seen(levels, visible).map(({ value, label }) => {
-    const place = y(value);
-    last = place - 4 < last + 13 ? Math.max(place, last) + 13 : place - 4;
-    return drawn("text", { class: "name", x: end, y: last, "text-anchor": "end" }, label);
-  });
+/** The levels' names above the panel, each after a piece of its line, in as many rows as they take. */
+function names(levels, left, end) {
+  const made = [];
+  let [place, row] = [left, 1];
+  for (const { label, kind } of levels) {
+    const wide = 30 + 7 * label.length;
+    if (place > left && place + wide > end) [place, row] = [left, row + 1];
+    made.push(drawn("path", { class: `key ${kind}`, d: `M${place},${row * 16 - 4}h24` }));
+    made.push(drawn("text", { class: "name", x: place + 29, y: row * 16 }, label));
+    place += wide + 12;
+  }
+  return { made, height: levels.length ? row * 16 : 0 };
 }
 
 function lines(series, x, y) {
@@ -206,7 +215,7 @@ function lines(series, x, y) {
   if (series.path && known.length > 1) {
     made.push(
       drawn("path", {
-        class: `path ${series.path} ${color}`,
+        class: `path ${series.path} round${series.round % 3} ${color}`,
         d: `M${known.map((p) => `${x(p.x)},${y(p.y)}`).join("L")}`,
       }),
     );
@@ -215,7 +224,7 @@ function lines(series, x, y) {
 }
 
 /** A point with its error bars, that says what it is to the pointer, the keyboard and a screen reader. */
-function mark(point, series, x, y) {
+function mark(point, series, x, y, line, first) {
   const [px, py] = [x(point.x), y(point.y)];
   const [title, facts] = point.about;
   const kind = point.shape ? (point.hollow ? "hollow" : "filled") : point.hollow ? "dot hollow" : "dot";
@@ -224,7 +233,8 @@ function mark(point, series, x, y) {
     class: `point ${kind} color${series.color}`,
     role: "img",
     "aria-label": said,
-    tabindex: point.shape ? 0 : null,
+    tabindex: point.shape || first ? 0 : -1,
+    "data-line": line,
   });
   if (point.shape) {
     if (point.xe > 0)
@@ -233,7 +243,7 @@ function mark(point, series, x, y) {
       group.append(drawn("path", { class: "bar", d: `M${px},${y(point.y - point.ye)}V${y(point.y + point.ye)}` }));
   }
   group.append(
-    symbol(point.shape || "circle", point.hollow && point.shape, px, py),
+    symbol(point.shape || "circle", point.hollow && point.shape, px, py, point.shape ? series.round : 0),
     drawn("circle", { class: "hit", cx: px, cy: py, r: point.shape ? 11 : 6 }),
   );
   group.addEventListener("pointerenter", (event) => showTip(point.about, event.clientX, event.clientY));
@@ -243,36 +253,18 @@ function mark(point, series, x, y) {
     showTip(point.about, box.right, box.bottom);
   });
   group.addEventListener("blur", hideTip);
+  group.addEventListener("keydown", walk);
   return group;
 }
 
-function symbol(shape, hollow, px = 8, py = 8) {
+/** A mark; with a ring around it for each time that the colors were gone through before. */
+function symbol(shape, hollow, px = 8, py = 8, rings = 0) {
   const group = drawn(
     "g",
     { transform: `translate(${px},${py})` },
     drawn("path", { class: "shape", d: SHAPES[shape] }),
   );
   if (hollow) group.append(drawn("path", { class: "cross", d: "M-2.4,-2.4L2.4,2.4M-2.4,2.4L2.4,-2.4" }));
+  for (let i = 0; i < rings; i++) group.append(drawn("circle", { class: "ring", r: 8 + 3 * i }));
   return group;
 }
-
-function showTip([title, facts], px, py) {
-  const tip = document.getElementById("tooltip");
-  const rows = facts.flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, value)]);
-  tip.replaceChildren(element("b", {}, title), element("dl", {}, ...rows));
-  tip.hidden = false;
-  tip.style.left = tip.style.top = "0";
-  const box = tip.getBoundingClientRect();
-  const room = document.documentElement.clientWidth;
-  const leftward = px + 14 + box.width > room ? px - 14 - box.width : px + 14;
-  tip.style.left = `${Math.max(4, Math.min(leftward, room - box.width - 4))}px`;
-  const below = py + 14 + box.height > window.innerHeight ? py - 14 - box.height : py + 14;
-  tip.style.top = `${Math.max(4, below)}px`;
-}
-
-function hideTip() {
-  document.getElementById("tooltip").hidden = true;
-}
-
-document.addEventListener("pointerdown", (event) => event.target.closest(".point") || hideTip());
-document.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());

@@ -5,13 +5,13 @@ const chosen = { models: new Set(), algorithms: new Set(), from: -Infinity, to: 
 
 /** Builds the filters; `changed` is called whenever one of them is. */
 function filters(host, data, looks, changed) {
-  const models = [...looks.colors.keys()];
+  const models = [...looks.models.keys()];
   const algorithms = [...looks.shapes.keys()];
   const steps = [...new Set(data.checkpoints.map((row) => row.step))].sort((a, b) => a - b);
   chosen.models = new Set(models);
   chosen.algorithms = new Set(algorithms);
   host.append(
-    choices("Model", "model", models, chosen.models, (name) => swatch("circle", looks.colors.get(name)), changed),
+    choices("Model", "model", models, chosen.models, (name) => swatch("circle", looks.models.get(name)), changed),
   );
   host.append(
     choices(
@@ -19,20 +19,20 @@ function filters(host, data, looks, changed) {
       "algorithm",
       algorithms,
       chosen.algorithms,
-      (name) => swatch(looks.shapes.get(name), 7),
+      (name) => swatch(looks.shapes.get(name), { color: 7, round: 0 }),
       changed,
     ),
   );
   if (steps.length) {
+    // At its outermost step an end leaves all in: curves begin before the first checkpoint.
     const ends = [
-      ["from", steps[0]],
-      ["to", steps[steps.length - 1]],
-    ].map(([end, value]) => {
-      chosen[end] = value;
+      ["from", steps[0], -Infinity],
+      ["to", steps[steps.length - 1], Infinity],
+    ].map(([end, value, all]) => {
       const options = steps.map((step) => element("option", { value: step, selected: step === value }, short(step)));
       const select = element("select", { name: end }, ...options);
       select.addEventListener("change", () => {
-        chosen[end] = Number(select.value);
+        chosen[end] = Number(select.value) === value ? all : Number(select.value);
         changed();
       });
       return element("label", {}, end, select);
@@ -67,12 +67,19 @@ function toggle(name, title, on, changed) {
   return element("label", {}, box, title);
 }
 
-function swatch(shape, color) {
-  const filled = drawn("g", { class: `color${color}` }, symbol(shape, false));
+function swatch(shape, { color, round }) {
+  const filled = drawn("g", { class: `color${color}` }, symbol(shape, false, 8, 8, round));
   return drawn("svg", { class: "swatch", viewBox: "0 0 16 16", "aria-hidden": true }, filled);
 }
 
 const runChosen = (run) => chosen.models.has(run.model) && chosen.algorithms.has(run.algorithm);
 
+const stepChosen = (step) => step >= chosen.from && step <= chosen.to;
+
 const checkpointChosen = (row, run) =>
-  runChosen(run) && row.step >= chosen.from && row.step <= chosen.to && (!chosen.saturated || row.saturated);
+  runChosen(run) && stepChosen(row.step) && (!chosen.saturated || row.saturated);
+
+/** Whether anything of a run is shown: of "saturated only" what has a saturated checkpoint, or ends saturated. */
+const runShown = (run) =>
+  runChosen(run) &&
+  (!chosen.saturated || run.saturated || data.checkpoints.some((row) => row.run === run.name && row.saturated));

@@ -3,7 +3,7 @@
 /** A series for each run: its chosen checkpoints as points, where x and y were measured. */
 function seriesOf(task, x, path) {
   return data.runs.map((run) => {
-    const { color, shape } = look(run);
+    const { color, round, shape } = look(run);
     const rows = data.checkpoints.filter((row) => row.run === run.name && checkpointChosen(row, run));
     const points = rows
       .filter((row) => row.accuracy[task] && isNumber(row.accuracy[task].value) && isNumber(x(row).value))
@@ -19,7 +19,7 @@ function seriesOf(task, x, path) {
           about: about(row, run, task),
         };
       });
-    return { color, path, points };
+    return { color, round, path, points };
   });
 }
 
@@ -102,7 +102,7 @@ function drawProbes() {
 }
 
 function curve(run, band) {
-  const rows = data.curves[run.name].filter((row) => isNumber(row.kl) && row.step <= chosen.to);
+  const rows = data.curves[run.name].filter((row) => isNumber(row.kl) && stepChosen(row.step));
   const points = rows.map((row) => {
     const kl = { value: row.kl, stderr: row.kl_stderr, n: row.n };
     const facts = [
@@ -110,21 +110,22 @@ function curve(run, band) {
       ["KL, nats", counted(kl)],
       ["loss, nats", short(row.loss, 4)],
       ["saturated", yesNo(row.saturated)],
+      ...differing(run),
     ];
     return {
       x: row.step,
       y: row.kl,
       ye: isNumber(row.kl_stderr) ? NINETY * row.kl_stderr : null,
       hollow: !row.saturated,
-      about: [run.name, facts],
+      about: [run.name, facts, settingsOf(run)],
     };
   });
-  return { color: look(run).color, path: "line", band, points };
+  return { ...looks.models.get(run.model), path: "line", band, points };
 }
 
 /** All runs in one plot, then each by itself with its band, all on the same axes. */
 function drawCurves() {
-  const picked = data.runs.filter((run) => runChosen(run) && (!chosen.saturated || run.saturated));
+  const picked = data.runs.filter(runShown);
   const known = picked.flatMap((run) => curve(run, false).points);
   const thresholds = [...new Set(picked.map((run) => run.threshold))];
   const x = { label: "training step", log: settings.curveSteps, among: known.map((point) => point.x) };

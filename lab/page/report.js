@@ -19,7 +19,7 @@ function start() {
   let showResults = () => {};
   const changed = () => {
     const rows = data.checkpoints.filter((row) => checkpointChosen(row, runs.get(row.run)));
-    const left = data.runs.filter(runChosen).length;
+    const left = data.runs.filter(runShown).length;
     const count = `${rows.length} of ${data.checkpoints.length} checkpoints, ${left} of ${data.runs.length} runs`;
     document.querySelector("#filters .count").textContent = count;
     for (const draw of [drawFlatness, drawCurves, drawProbes]) draw();
@@ -29,6 +29,7 @@ function start() {
   showResults = resultsTable();
   runsTable();
   otherTables();
+  publishedTable();
   rescaledTable();
   measurementsTable();
   changed();

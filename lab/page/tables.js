@@ -74,6 +74,43 @@ function among(row) {
   return [row.among, row.model, row.across].filter((part) => part).join(", ");
 }
 
+/** The same, marked where some of the checkpoints are not saturated. */
+function amongMarked(row) {
+  const mark = element("span", { class: "mark" }, ` (${row.unsaturated} not saturated)`);
+  return row.unsaturated ? [among(row), mark] : among(row);
+}
+
+/** What studies compared with a paper, as they wrote it beside the page. */
+function publishedTable() {
+  if (!data.published.length) return;
+  document.getElementById("published-section").hidden = false;
+  const ours = (row) => ({ value: row.ours, stderr: row.ours_stderr });
+  const fewer = (row) => (row.n < row.seeds ? ` of ${row.seeds}` : "");
+  const columns = [
+    { name: "study", show: (row) => linked({ name: row.study, link: row.link }), by: (row) => row.study },
+    { ...word("source", "source"), wrap: true },
+    { ...word("what", "what"), wrap: true },
+    estimate("published", (row) => ({ value: row.published, stderr: row.published_stderr })),
+    {
+      name: "ours (n)",
+      number: true,
+      show: (row) =>
+        row.ours === null ? "not measured" : withError(ours(row)) + (row.n === null ? "" : ` (n = ${row.n}${fewer(row)})`),
+      by: (row) => row.ours,
+    },
+    {
+      name: "ours − published",
+      number: true,
+      show: (row) => (row.difference > 0 ? "+" : "") + short(row.difference),
+      by: (row) => row.difference,
+    },
+    truth("saturated", (row) => row.saturated),
+    { ...word("measured by", "by"), wrap: true },
+    ...(new Set(data.published.map((row) => row.satlab)).size > 1 || mixed ? [word("satlab", "satlab")] : []),
+  ];
+  table(document.getElementById("published"), "As satlab study last compared them", columns, data.published);
+}
+
 /** Tr(H) under rescalings of the weights that no prediction sees, where it was measured. */
 function rescaledTable() {
   if (!data.rescaled.length) return;
@@ -97,7 +134,7 @@ function otherTables() {
     word("task", "task"),
     word("probe", "probe"),
     word("Tr(H) by", "estimator"),
-    { name: "among", show: among, by: among, wrap: true },
+    { name: "among", show: amongMarked, by: among, wrap: true },
     {
       name: "coefficient",
       show: (row) => (row.given ? `${row.method} given ${row.given}` : row.method),
