@@ -156,12 +156,14 @@ def _draw_line(axes: Axes, drawn: Drawn, look: Row, label: str | None) -> list[R
         places, values, errors, color=color, linestyle=look["linestyle"], label=label, linewidth=1.1, capsize=2
     )
     rows = []
-    for (place, name), value, same in drawn:
+    for number, ((place, name), value, same) in enumerate(drawn):
         saturated = _saturated(same)
         axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=color if saturated else "white")
         if label is None:
             text = "\n".join(filter(None, [plain_text(name), fewer_seeds(same)]))
-            axes.annotate(text, (place, value.value), xytext=(3, 4), textcoords="offset points", fontsize=6)
+            # Neighbours may lie close together: their names stand above and below by turns.
+            offset, side = ((3, 4), "bottom") if number % 2 == 0 else ((3, -4), "top")
+            axes.annotate(text, (place, value.value), xytext=offset, textcoords="offset points", va=side, fontsize=6)
         row = {"at": place, "name": name, "model": same[0]["model"]}
         row |= {"value": value.value, "stderr": value.stderr, "n": value.n, "trainings": len(same)}
         rows.append(row | {"saturated": saturated})

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import InputError
-from .choice import described
 from .results import BASELINES_FILE, STUDY_FILE
 
 Row = dict[str, Any]
@@ -17,7 +16,7 @@ STUDY_FILES = (STUDY_FILE, "results.csv", "results.parquet", BASELINES_FILE)
 DRAWN = (".png", ".pdf", ".csv", ".md")
 
 NUMBERS = ("published", "published_stderr", "ours", "ours_stderr", "difference")
-WORDS = ("source", "what", "satlab")
+WORDS = ("source", "what", "method", "satlab")
 
 
 def link(path: Path, page: Path) -> str:
@@ -46,7 +45,7 @@ def published_in(folders: list[Path], page: Path) -> list[Row]:
     """The rows of all published-STUDY.csv in these directories, as their studies last compared them.
 
     Keys: study, link (of the file for people), source, what, published, published_stderr, ours, ours_stderr, difference,
-    n (trainings), seeds, by (method and settings), satlab, saturated. Raises InputError for a file that is none.
+    n (trainings), seeds, method, satlab, saturated. Raises InputError for a file that is none.
     """
     rows = []
     for folder in folders:
@@ -77,5 +76,4 @@ def _row(row: dict[str, str]) -> Row:
     found |= {key: int(row[key]) if row.get(key) else None for key in ("n", "seeds")}
     if found["published"] is None or not math.isfinite(found["published"]):
         raise ValueError("no published number")
-    by = described(row["method"], row["settings"]) if row["method"] else ""
-    return found | {"by": by, "saturated": row["saturated"] == "True"}
+    return found | {"saturated": row["saturated"] == "True"}

@@ -12,11 +12,12 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from chromium import Chromium, find_chromium
 from recorded import CONFIG, STEPS, make_run, metrics, result, results, write_lines
 
 from satlab import __version__
 from satlab.lab import cli, measure, report
+from satlab.lab.published import COLUMNS
+from satlab.lab.results import write_csv
 from satlab.lab.run import create_run
 from satlab.models import build
 from satlab.train import TrainConfig
@@ -383,121 +384,70 @@ def test_the_page_says_which_version_wrote_it(tmp_path):
     assert written(make_run(tmp_path / "r")).data["satlab"] == __version__
 
 
-@pytest.fixture
-def browser(tmp_path):
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium here")
-    (tmp_path / "browser").mkdir()
-    with Chromium(tmp_path / "browser", program) as found:
-        found.look()
-        yield found
-
-
-POINTS = "#flatness g.point"
-
-
-def count(browser, selector):
-    return browser.evaluate(f"document.querySelectorAll({json.dumps(selector)}).length")
-
-
-def column(browser, table, number):
-    """The texts of a table's column."""
-    cells = f"document.querySelectorAll('{table} tbody tr td:nth-child({number})')"
-    return browser.evaluate(f"[...{cells}].map((cell) => cell.textContent)")
-
-
-@pytest.mark.slow
-def test_the_page_in_a_browser(tmp_path, browser):
-    folder = make_study(tmp_path / "s", EVIL)
-    report.write_report([folder], folder / "report.html")
-    browser.open((folder / "report.html").as_uri())
-    assert count(browser, POINTS) == 9
-    assert count(browser, f"{POINTS}.hollow .cross") == 7
-    assert count(browser, "#flatness .bar") == 18
-    assert count(browser, "#curves svg") == 4
-    assert count(browser, "#curves .band") == 3
-    assert count(browser, "#curves .level.threshold") == 4
-    assert count(browser, "#probes .level") == 2
-    assert browser.evaluate("document.querySelector('.question').textContent") == EVIL
-
-    steps = [int(step) for step in column(browser, "#results", 2)]
-    assert steps == [10, 20, 40] * 3
-    browser.click("#results th:nth-child(2) button")
-    assert [int(step) for step in column(browser, "#results", 2)] == sorted(steps)
-    assert browser.evaluate("document.querySelectorAll('#results th')[1].getAttribute('aria-sort')") == "ascending"
-    browser.click("#results th:nth-child(2) button")
-    assert [int(step) for step in column(browser, "#results", 2)] == sorted(steps, reverse=True)
-    assert browser.evaluate("document.querySelectorAll('#results th')[1].getAttribute('aria-sort')") == "descending"
-
-    # Runs lie on top of one another here, and the last one's marks are drawn last.
-    assert browser.evaluate("document.getElementById('tooltip').hidden")
-    browser.move(POINTS, 8)
-    browser.wait_for("!document.getElementById('tooltip').hidden")
-    tip = browser.evaluate("document.getElementById('tooltip').innerText")
-    for said in ("lstm-1x8-seed0", "sgd", "0.300 ± 0.010", "300.0 ± 2.5", "0.700 ± 0.020", "n = 3", "lr\n0.1"):
-        assert said in tip
-    browser.move("h1")
-    browser.wait_for("document.getElementById('tooltip').hidden")
-
-    browser.click("input[name=model][value=lstm-1x8]")
-    assert count(browser, POINTS) == 6
-    assert len(column(browser, "#results", 1)) == 6
-    assert count(browser, "#curves svg") == 3
-    browser.click("input[name=saturated]")
-    assert count(browser, POINTS) == count(browser, f"{POINTS}.filled") == 2
-    browser.click("input[name=algorithm][value=adamw]")
-    assert column(browser, "#results", 1) == ["bert-1x16-seed1"]
-    browser.click("input[name=saturated]")
-    choose = "const s = document.querySelector('select[name=to]'); s.value = '20'; s.dispatchEvent(new Event('change'))"
-    browser.evaluate(f"(() => {{ {choose} }})()")
-    assert count(browser, POINTS) == 2
-    assert "2 of 9 checkpoints" in browser.evaluate("document.querySelector('.count').textContent")
-    for box in ("trace", "kl", "curveSteps", "accuracySteps", "farBaselines"):
-        browser.click(f"input[name={box}]")
-    assert count(browser, POINTS) == 2
-    browser.click("#all summary")
-    browser.wait_for("document.querySelectorAll('#measurements tbody tr').length === 54")
-    assert count(browser, "#curves svg .dot.hollow") == 2
-    assert browser.problems == []
-
-
-@pytest.mark.slow
-def test_the_page_on_a_phone_in_the_dark_and_on_paper(tmp_path, browser):
-    folder = make_study(tmp_path / "s")
-    report.write_report([folder], folder / "report.html")
-    browser.open((folder / "report.html").as_uri())
-    back = "getComputedStyle(document.body).backgroundColor"
-    assert browser.evaluate(back) == "rgb(255, 255, 255)"
-    browser.look(400, 800, "dark")
-    browser.wait_for("document.querySelector('#flatness svg').viewBox.baseVal.width < 400")
-    assert browser.evaluate("document.documentElement.scrollWidth") <= 400
-    assert browser.evaluate(back) == "rgb(20, 23, 27)"
-    browser.look(800, 900, "dark", "print")
-    assert browser.evaluate(back) == "rgb(255, 255, 255)"
-    assert len(browser.send("Page.printToPDF")["data"]) > 10_000
-    assert browser.problems == []
-
-
-@pytest.mark.slow
-def test_odd_records_in_a_browser(tmp_path, browser):
-    """Nothing measured; names that are markup; a KL that no logarithm shows; numbers that are none; one point."""
-    bad = [row | {"value": math.nan} if row["what"] == "hessian_trace" else row for row in results("bert-1x8")]
-    pages = {
-        "empty": make_run(tmp_path / "empty", rows=[]),
-        "zero": make_run(tmp_path / "zero", kl=(0.0, -0.001, 0.0)),
-        "nan": make_run(tmp_path / "nan", rows=bad, kl=(0.5, math.nan, 0.02)),
-        "evil": make_run(tmp_path / "<img src=x onerror=alert(1)>", rows=[*results("x"), *results("x", EVIL)]),
-        "one": make_run(tmp_path / "one", rows=[row for row in results("x") if row["step"] == 20]),
+def compared(folder, name="published-figure-9", **changes):
+    """A study's comparison with a paper as it stands in its directory."""
+    row = dict.fromkeys(COLUMNS) | {
+        "source": "Table 1",
+        "what": "kl, a",
+        "published": 0.5,
+        "ours": 0.25,
+        "n": 2,
+        "seeds": 3,
     }
-    for name, folder in pages.items():
-        page = tmp_path / f"{name}.html"
-        report.write_report([folder], page)
-        browser.open(page.as_uri())
-        browser.wait_for(f"document.title.length > 0 && location.href.endsWith('{name}.html')")
-        assert count(browser, "img") == 0
-        assert count(browser, "#runs tbody tr") == 1
-        assert "NaN" not in browser.evaluate(
-            "[...document.querySelectorAll('svg *')].map((e) => e.outerHTML).join(' ')"
-        )
-        assert browser.problems == []
+    row |= {"ours_stderr": 0.01, "difference": -0.25, "method": "exact-truth", "saturated": True} | changes
+    (folder / "figures").mkdir(exist_ok=True)
+    write_csv([row], list(COLUMNS), folder / "figures" / f"{name}.csv")
+    (folder / "figures" / f"{name}.md").write_text("| |\n")
+    return folder
+
+
+def test_published_numbers_are_shown_of_every_study_in_the_directory(tmp_path):
+    folder = compared(compared(make_study(tmp_path / "s")), "published-figure-10", ours=None, n=0, difference=None)
+    data = written(folder).data
+    assert [(row["study"], row["link"]) for row in data["published"]] == [
+        ("figure-10", "figures/published-figure-10.md"),
+        ("figure-9", "figures/published-figure-9.md"),
+    ]
+    kept = {key: data["published"][1][key] for key in ("published", "ours", "ours_stderr", "n", "seeds", "difference")}
+    assert kept == {"published": 0.5, "ours": 0.25, "ours_stderr": 0.01, "n": 2, "seeds": 3, "difference": -0.25}
+    assert (data["published"][1]["saturated"], data["published"][0]["ours"]) == (True, None)
+    assert "figures/published-figure-9.md" in [file["name"] for file in data["files"]]
+
+
+def test_a_comparison_of_an_older_version_is_shown(tmp_path):
+    folder = make_study(tmp_path / "s")
+    (folder / "figures").mkdir()
+    heads = "source,what,published,published_stderr,ours,ours_stderr,n,difference,method,settings,saturated"
+    (folder / "figures" / "published.csv").write_text(f'{heads}\nTable 1,"kl, a",0.5,,0.25,0.01,2,-0.25,x,{{}},True\n')
+    (row,) = written(folder).data["published"]
+    assert (row["study"], row["ours"], row["n"], row["seeds"]) == ("published", 0.25, 2, None)
+
+
+@pytest.mark.parametrize("text", ["source,what\na,b\n", "{heads}\nx,y,high,,,,,,,,,,\n", "{heads}\nx\n"])
+def test_a_comparison_that_is_none_is_one_line(tmp_path, capsys, text):
+    folder = compared(make_study(tmp_path / "s"))
+    file = folder / "figures" / "published-figure-9.csv"
+    file.write_text(text.format(heads=",".join(COLUMNS)))
+    assert cli.run(["report", str(folder)]) == 2
+    said = f"{file}, line 2: is no comparison, expected what satlab study wrote; run the study again"
+    assert said in capsys.readouterr().err
+
+
+def test_files_of_two_studies_are_told_apart_by_their_directories(tmp_path):
+    first, second = (compared(make_study(tmp_path / name)) for name in ("one", "two"))
+    report.write_report([first, second], tmp_path / "page.html")
+    names = [file["name"] for file in Page(tmp_path / "page.html").data["files"]]
+    assert {"one/study.yaml", "two/study.yaml", "two/figures/published-figure-9.md"} <= set(names)
+    assert len(set(names)) == len(names)
+    third = compared(make_study(tmp_path / "deep" / "one"))
+    report.write_report([first, third], tmp_path / "page.html")
+    names = [file["name"] for file in Page(tmp_path / "page.html").data["files"]]
+    assert len(set(names)) == len(names)
+
+
+def test_correlations_say_how_many_checkpoints_are_not_saturated(tmp_path):
+    data = written(make_study(tmp_path / "s")).data
+    assert {(row["among"], row["unsaturated"]) for row in data["correlations"]} == {
+        ("saturated", 0),
+        ("all checkpoints", 7),
+    }

@@ -90,7 +90,12 @@ function publishedTable() {
     { name: "study", show: (row) => linked({ name: row.study, link: row.link }), by: (row) => row.study },
     { ...word("source", "source"), wrap: true },
     { ...word("what", "what"), wrap: true },
-    estimate("published", (row) => ({ value: row.published, stderr: row.published_stderr })),
+    {
+      name: "published",
+      number: true,
+      show: (row) => String(row.published).replace("-", "−") + (row.published_stderr ? ` ± ${row.published_stderr}` : ""),
+      by: (row) => row.published,
+    },
     {
       name: "ours (n)",
       number: true,
@@ -105,7 +110,7 @@ function publishedTable() {
       by: (row) => row.difference,
     },
     truth("saturated", (row) => row.saturated),
-    { ...word("measured by", "by"), wrap: true },
+    word("measured by", "method"),
     ...(new Set(data.published.map((row) => row.satlab)).size > 1 || mixed ? [word("satlab", "satlab")] : []),
   ];
   table(document.getElementById("published"), "As satlab study last compared them", columns, data.published);
