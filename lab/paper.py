@@ -207,6 +207,7 @@ def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
         axes.set_title("total" if kind == "enlarged" else kind.removeprefix("enlarged "), fontsize=9)
         axes.set(xlabel="Tr(H) inside the larger model")
         axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.ticklabel_format(axis="x", useOffset=False)
         axes.margins(x=0.15)
         grid[i, 0].set_ylabel(plain_text(f"accuracy {panel}"))
     if not numbers:

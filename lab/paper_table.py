@@ -15,6 +15,7 @@ from .wide import baseline, fewer_seeds, how_of, last_of_each, over_seeds, panel
 Row = dict[str, Any]
 
 LOOKUP = "look-up table"
+TABLE_ERRORS = " The look-up table's is of the measurement alone, as n is."
 
 
 def write_table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path, comparison: list[Row]) -> list[Path]:
@@ -46,7 +47,7 @@ def write_table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path, c
                 numbers.append(row | measured_columns(last, column))
     trainings = {row["trainings"] for row in numbers if row["name"] != LOOKUP}
     said = [
-        said_of_bars(trainings, "+-"),
+        said_of_bars(trainings, "+-:") + TABLE_ERRORS,
         *_differences(comparison),
         *said_of_versions(rows),
         *said_of_how(columns, last),

@@ -62,6 +62,9 @@ def test_the_table_has_the_published_numbers_beside_ours(tmp_path):
         "0.905 +- 0.0051 (n = 2)",
     ]
     assert plain[5] == "0.605 +- 0.0051 (n = 2); published 0.9 +- 0.02"
+    assert lines[6].startswith(
+        "+-: one standard error over n = 2 trainings and of the measurement, which they share. The"
+    )
     assert "| 0.4 +- 0.01 (n = 3); published 0.712 |" in lines[4]
     assert "accuracy A, plain minus spoilt: 0.2 +- 0.0071 (n = 2); published 0.1 (Table 1).  " in lines
     numbers = list(csv.DictReader((tmp_path / "paper-table.csv").open()))
