@@ -18,6 +18,7 @@ from ..train.world import World
 from . import commands, model_commands, report_commands, study_commands
 from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 from .ending import ending
+from .help_text import HelpFormatter
 from .messages import show_warning
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
@@ -81,6 +82,7 @@ def make_parser(config: str | None = None) -> Parser:
     """The parser of all commands; where `satlab train` is given a config file, its values are the defaults."""
     parser = Parser(
         allow_abbrev=False,
+        formatter_class=HelpFormatter,
         prog="satlab",
         description="Languages with known truth, models trained until they match it, and what tells those models apart.",
         version=__version__,
@@ -88,7 +90,8 @@ def make_parser(config: str | None = None) -> Parser:
     parsers = parser.add_subcommands(required=True, metavar="COMMAND")
     for name, (build, _) in COMMANDS.items():
         description = (build.__doc__ or "").strip()
-        sub = Parser(allow_abbrev=False, prog=f"satlab {name}", description=description)
+        how: dict[str, Any] = {"allow_abbrev": False, "formatter_class": HelpFormatter}
+        sub = Parser(prog=f"satlab {name}", description=description, **how)
         build(sub)
         if name == "train" and config is not None:
             values = read_yaml(Path(config))
@@ -180,13 +183,13 @@ def _train(parser: Parser) -> None:
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
     parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
-    parser.add_class_arguments(TrainConfig, as_group=False)
+    parser.add_class_arguments(TrainConfig)
 
 
 def _evaluate(parser: Parser) -> None:
     """Measure KL(truth || model) of a run's checkpoints on a held-out set."""
     _run(parser)
-    parser.add_class_arguments(EvaluateConfig, as_group=False)
+    parser.add_class_arguments(EvaluateConfig)
 
 
 def _probe(parser: Parser) -> None:
@@ -197,13 +200,13 @@ def _probe(parser: Parser) -> None:
     _run(parser)
     parser.add_argument("--task", type=str, required=True, help="a task of the language")
     parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
-    parser.add_class_arguments(ProbeConfig, as_group=False)
+    parser.add_class_arguments(ProbeConfig)
 
 
 def _flatness(parser: Parser) -> None:
     """Measure the trace of the Hessian of a run's checkpoints, in total and by kind of parameter."""
     _run(parser)
-    parser.add_class_arguments(FlatnessConfig, as_group=False)
+    parser.add_class_arguments(FlatnessConfig)
 
 
 def _export(parser: Parser) -> None:
