@@ -36,10 +36,10 @@ def hide(lengths: Tensor, width: int, masking: str, generator: torch.Generator) 
 
 def read_masking(masking: str) -> tuple[str, float]:
     """(its name in MASKINGS, the probability of hiding a word under "bernoulli"). Raises InputError for any other."""
-    kind, _, rate = masking.partition(":")
-    if kind not in MASKINGS or (kind != "bernoulli" and ":" in masking):
+    kind, given, rate = masking.partition(":")
+    if kind not in MASKINGS or (kind != "bernoulli" and given):
         raise unknown("masking", masking, MASKINGS)
-    return kind, _probability(rate, masking) if rate else RATE
+    return kind, _probability(rate, masking) if given else RATE
 
 
 def _probability(text: str, masking: str) -> float:

@@ -1,17 +1,20 @@
 """Unlimited training batches and a fixed held-out set, with the exact truth at every place that is to be predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, StoppedError
 from ..estimate import Estimate
 from ..randomness import random_stream
 from .language import Language
 from .masking import NEXT, hide
 from .sentences import Sentences
+
+TRUTH_CHUNK = 1024
+"""Sentences whose truth is worked out between two looks at whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,28 @@ def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: t
     return mask_sentences(sentences, hidden, vocab_size + 1)
 
 
-def exact_truth(language: Language, batch: Batch, masking: str) -> Tensor:
-    """The truth [m, V] (masking "next": [m, V + 1]) float64 at the places of a batch; see `EvaluationSet`."""
+def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[[], bool] | None = None) -> Tensor:
+    """The truth [m, V] (masking "next": [m, V + 1]) float64 at the places of a batch; see `EvaluationSet`.
+
+    With stops it is made TRUTH_CHUNK sentences after the other: raises StoppedError as soon as stops() is true, which is
+    asked before each of them.
+    """
+    if stops is None:
+        return _truth(language, batch.inputs, batch.rows, batch.positions, masking)
+    found = []
+    for begin in range(0, len(batch.inputs), TRUTH_CHUNK):
+        if stops():
+            raise StoppedError("stopped while the truth was worked out; work it out again")
+        here = (batch.rows >= begin) & (batch.rows < begin + TRUTH_CHUNK)
+        inputs = batch.inputs[begin : begin + TRUTH_CHUNK]
+        found.append(_truth(language, inputs, batch.rows[here] - begin, batch.positions[here], masking))
+    return torch.cat(found)
+
+
+def _truth(language: Language, inputs: Tensor, rows: Tensor, positions: Tensor, masking: str) -> Tensor:
     if masking == NEXT:
-        return language.next_word(batch.inputs[:, 1:])[batch.rows, batch.positions]
-    return language.conditional_at(batch.inputs, None, batch.inputs == language.mask_id)
+        return language.next_word(inputs[:, 1:])[rows, positions]
+    return language.conditional_at(inputs, None, inputs == language.mask_id)
 
 
 class Stream:
@@ -114,9 +134,9 @@ class Stream:
         sentences = self.sentences(step, generator)
         return make_batch(sentences, self.masking, self.language.vocab_size, generator)
 
-    def truth(self, batch: Batch) -> Tensor:
-        """The exact truth [m, V] (masking "next": [m, V + 1]) float64 at the places of one of its batches."""
-        return exact_truth(self.language, batch, self.masking)
+    def truth(self, batch: Batch, stops: Callable[[], bool] | None = None) -> Tensor:
+        """The exact truth [m, V] (masking "next": [m, V + 1]) float64 at the places of one of its batches; see `exact_truth`."""
+        return exact_truth(self.language, batch, self.masking, stops)
 
     def sentences(self, step: int, generator: torch.Generator) -> Sentences:
         """What the batch of a step hides words in: fresh sentences, drawn from the generator."""
@@ -124,17 +144,23 @@ class Stream:
 
 
 def evaluation_set(
-    language: Language, num_sentences: int, seed: int, masking: str = "one", stream: str = "evaluation", part: int = 0
+    language: Language,
+    num_sentences: int,
+    seed: int,
+    masking: str = "one",
+    stream: str = "evaluation",
+    part: int = 0,
+    stops: Callable[[], bool] = lambda: False,
 ) -> EvaluationSet:
     """A held-out set fixed by the seed; its random stream is none that training draws from.
 
     Sets of different streams or parts are independent: training watches "evaluation", a later measurement another one.
 
-    Raises InputError where the masking hides no word in it.
+    Raises InputError where the masking hides no word in it, StoppedError as `exact_truth` does.
     """
     generator = random_stream(seed, stream, *([part] if part else []), device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)
     batch = make_batch(sentences, masking, language.vocab_size, generator)
     if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {num_sentences} held-out sentences; take more sentences")
-    return EvaluationSet(batch, exact_truth(language, batch, masking))
+    return EvaluationSet(batch, exact_truth(language, batch, masking, stops))

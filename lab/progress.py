@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from ..train import Row
 
-BAR = "{n_fmt}/{total_fmt} |{bar:8}| {remaining} left{postfix}"
-"""Step, time left and the last row, in the 80 columns of a terminal."""
+BAR = "{n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
+"""Step, time left and the last row; the bar takes what they leave of a line, of 80 columns 1 to 9."""
 
 
 tqdm.monitor_interval = 0
@@ -68,13 +68,14 @@ class TrainingProgress:
         self.bar.update(step - self.bar.n)
 
     def on_row(self, row: Row) -> None:
+        rate = row.tokens_per_second
         if self.bar.disable:
             kl, floor = f"KL {row.kl:.5f} +- {row.kl_stderr:.5f} nats", f"floor {row.floor:.5f} nats"
-            speed = f"{row.tokens_per_second:,.0f} tokens/s"
-            print(f"step {row.step}: {kl}, {floor}, {speed}, at most {self.left(row.step)} left", file=sys.stderr)
+            speed = "" if rate is None else f"{rate:,.0f} tokens/s, "
+            print(f"step {row.step}: {kl}, {floor}, {speed}at most {self.left(row.step)} left", file=sys.stderr)
         else:
-            speed = f"{tqdm.format_sizeof(row.tokens_per_second)} tokens/s"
-            self.bar.set_postfix_str(f"KL {row.kl:.4f}+-{row.kl_stderr:.4f}, floor {row.floor:.4f}, {speed}")
+            speed = "" if rate is None else f", {tqdm.format_sizeof(rate)} tok/s"
+            self.bar.set_postfix_str(f"KL {row.kl:.4f}+-{row.kl_stderr:.4f}, floor {row.floor:.4f}{speed}")
 
     def left(self, step: int) -> str:
         """The time to the step limit, at the pace of this session until now."""

@@ -26,10 +26,11 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:
-    """Raises TooLargeError where a batch, or the first held-out set, cannot be held here.
+    """Raises TooLargeError where a batch, the adversary's, or the first held-out set cannot be held here.
 
     n sentences are tokens [n, T] int64, and exact targets, as those of the held-out set, truth [m, V] float64, with m >= n
     predictions, m about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next word is one.
+    An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
     """
     kind, rate = read_masking(config.masking or "one")
     share = {"one": 1.0, "bernoulli": rate, NEXT: 2.0}[kind]
@@ -39,3 +40,8 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
         truth = PROBABILITY * math.floor(n * share) * classes if with_truth else 0
         what = f"{name} is {n}, of up to {language.max_length} words out of {language.vocab_size}"
         check_memory(WORD * n * language.max_length + truth, what, "take fewer", gpus=True)
+    if config.adversary_task is not None:
+        n = config.adversary_sentences
+        what = f"adversary_sentences is {n}, of up to {language.max_length} words"
+        products = PROBABILITY * n * (n // 2)
+        check_memory(WORD * n * language.max_length + products, what, "take fewer", gpus=True)

@@ -30,7 +30,7 @@ from ..models.masking import check_masking, default_masking
 from ..train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
 from ..train.checkpoint import read_state
 from ..train.sharding import blocks_of
-from ..train.world import World
+from ..train.world import World, without_tf32
 from .config import from_mapping, read_yaml
 from .room import check_model_room, check_sentences_room
 from .row_form import wrong_metrics, wrong_result
@@ -39,6 +39,9 @@ CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 
 PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
 """What to do about a config.yaml that is damaged."""
+
+DEVICE = "device"
+"""The key of config.yaml that says on which kind of device, cpu or cuda, a run is trained."""
 
 WIDENED = "widened"
 """The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
@@ -65,6 +68,7 @@ class Run:
 
     def on(self, device: str) -> "Run":
         """The run with its language on this device, where measurements are then made."""
+        without_tf32(device)
         return replace(self, language=self.language.to(device))
 
     @property
@@ -86,7 +90,7 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
     content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
-        config = from_mapping(TrainConfig, dict(content["train"]), str(folder / CONFIG))
+        config = from_mapping(TrainConfig, _as_now(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
         if language.fingerprint() != content["language_fingerprint"]:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
@@ -190,14 +194,24 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
             again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
             shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-    here, before = wanted.get("corpus", {}), there.get("corpus", {})
-    if here.get("sha256") != before.get("sha256"):
-        shown = f"corpus: {before.get('folder', 'none')} there, {here.get('folder', 'none')} given"
+    here, read = wanted.get("corpus", {}), there.get("corpus", {})
+    if here.get("sha256") != read.get("sha256"):
+        shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
         raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
+    before = _as_now(there.get("train", {}))
     for key, value in wanted["train"].items():
-        if key != "sharding" and there.get("train", {}).get(key) != value:
-            shown = f"{key}: {there.get('train', {}).get(key)} there, {value} given"
+        if key != "sharding" and before.get(key) != value:
+            shown = f"{key}: {before.get(key)} there, {value} given"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+
+
+def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of training as config.yaml has them. Held-out sentences that may become fewer than they are stay as they are."""
+    settings = dict(settings)
+    least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
+    if isinstance(least, int) and isinstance(most, int) and most < least:
+        return settings | {"most_evaluation_sentences": least}
+    return settings
 
 
 def train_run(
@@ -211,11 +225,15 @@ def train_run(
     """Trains until saturated or out of steps; goes on from the last checkpoint, does nothing where it is finished.
 
     Of several processes the first alone locks the directory and writes there.
-    Raises InputError where another process is training the same run, DivergedError as `train` does.
+    Raises InputError where another process is training the same run or it was begun on a device of another kind,
+    DivergedError as `train` does.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
+    without_tf32(device)
     with only_writer(run.folder) if world.first else nullcontext():
+        if world.first:
+            _settle_device(run, torch.device(device).type)
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
@@ -230,6 +248,23 @@ def train_run(
             if world.first:
                 append_lines(run.folder / METRICS, [asdict(row)])
                 on_row(row)
+
+
+def _settle_device(run: Run, kind: str) -> None:
+    """Puts into config.yaml on which kind of device a run begins, as the same seed draws other numbers on another.
+
+    Raises InputError where that is another one than before, and something is left to train. Of a run that was begun when
+    it was not put down nobody knows.
+    """
+    content, found = read_yaml(run.folder / CONFIG, PUT_BACK), checkpoints(run.folder, kept_only=False)
+    if not found and content.get(DEVICE) != kind:
+        begun = content | {DEVICE: kind, "torch": str(torch.__version__)}
+        write_atomic(run.folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
+    elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
+        raise InputError(
+            f"{run.folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other numbers; "
+            f"give --device {content[DEVICE]}, or train again with another --out"
+        )
 
 
 def _stream(run: Run, language: Language) -> Stream:

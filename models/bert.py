@@ -79,9 +79,13 @@ class Bert(MaskedLM):
         return found
 
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        x, visible = self._read(tokens)
+        x, seen = self._read(tokens)
+        visible: Tensor | None = seen
         packing, inside = None, tokens != self.pad_id
-        if self.packs and not bool(inside.all()):
+        if self.packs and bool(inside.all()):
+            # All is visible: attention is faster without being told.
+            visible = None
+        elif self.packs:
             packing = Packing(inside)
             x = packing.pack(x)
         for block in self.blocks[:-1]:

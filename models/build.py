@@ -156,5 +156,6 @@ def load_model(folder: str | Path) -> MaskedLM:
     except TooLargeError:
         raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{folder}: damaged checkpoint ({error}); take another one or train again") from None
+        remedy = "take another one (--step), or train again (with another --out)"
+        raise InputError(f"{folder}: damaged checkpoint ({error}); {remedy}") from None
     return model.eval()

@@ -16,6 +16,9 @@ from bad_files import SMALL, listing, save_chain, write_files
 from satlab import memory
 from satlab.lab import cli, run
 
+HELD_OUT = "--evaluation_sentences 1000000000000 --most_evaluation_sentences 1000000000000"
+ADVERSARY = "--adversary_task state-4 --stop_at_saturation false --adversary_sentences 100000000000"
+OFTEN = "--steps 40000000 --evaluate_every 1 --evaluate_growth"
 TRAIN = f"train demo-hmm --out new --steps 2 {SMALL}"
 
 
@@ -113,6 +116,16 @@ COMMANDS = [
     ("floor demo-hmm --masking bernoulli:2", ["bernoulli:2", "0 < p <= 1"]),
     ("floor demo-hmm --masking bernoulli:0.0001 --sentences 2", ["bernoulli:0.0001"]),
     (f"{TRAIN} --steps 0", ["steps is 0", "at least 1"]),
+    (f"{TRAIN} --steps 1{'0' * 310}", ["steps is a number of 311 digits", "expected at most 99999999"]),
+    (f"{TRAIN} --steps 4000000000000 --evaluate_growth 1", ["steps is 4000000000000", "expected at most 99999999"]),
+    (f"{TRAIN} {OFTEN} 1", ["evaluate_every is 1 and evaluate_growth 1.0 for 40000000 steps", "at most 1000000 rows"]),
+    (f"{TRAIN} {OFTEN} 1.0000001", ["evaluate_growth 1.0000001 for 40000000 steps", "at most 1000000 rows"]),
+    (f"{TRAIN} {ADVERSARY}", ["adversary_sentences is 100000000000", "GiB there are here", "take fewer"]),
+    (
+        f"{TRAIN} --most_evaluation_sentences 49",
+        ["most_evaluation_sentences is 49", "at least evaluation_sentences, 50"],
+    ),
+    (f"{TRAIN} --masking bernoulli:", ["masking 'bernoulli:'", "0 < p <= 1"]),
     (f"{TRAIN} --lr abc", ["lr is 'abc'", "expected a number"]),
     (f"{TRAIN} --lr -1", ["lr is -1", "positive"]),
     (f"{TRAIN} --lr nan", ["lr is", "nan"]),
@@ -143,7 +156,7 @@ COMMANDS = [
     (f"{TRAIN} --threads 100000", ["threads is 100000", "at most 1024"]),
     (f"{TRAIN} --batch_size 1000000000000", ["batch_size is 1000000000000", "58.2 TiB", "GiB there are here"]),
     (f"{TRAIN} --batch_size 1{'0' * 400}", ["batch_size is 1000", "10^401 bytes", "GiB there are here"]),
-    (f"{TRAIN} --evaluation_sentences 1000000000000", ["evaluation_sentences is 1000000000000", "131 TiB"]),
+    (f"{TRAIN} {HELD_OUT}", ["evaluation_sentences is 1000000000000", "131 TiB"]),
     (f"{TRAIN} --model bert-2x6400000", ["983,040,320,000,010 parameters", "3.49 PiB", "GiB there are here"]),
     (f"{TRAIN} --model bert-99999999x64", ["4,998,399,951,562 parameters", "18.2 TiB", "GiB there are here"]),
     (f"{TRAIN} --model lstm-1001x1", ["lstm-1001x1", "1001 layers", "at most 1000"]),

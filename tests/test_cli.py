@@ -264,6 +264,13 @@ def test_the_command_line_overrides_the_config_file(satlab, tmp_path, order, con
     assert (found.lr, found.steps, found.batch_size, found.betas) == (0.125, 1, 4, (0.5, 0.6))
 
 
+def test_checkpoints_null_are_those_that_are_kept_where_none_are_given(satlab, tmp_path):
+    (tmp_path / "c.yaml").write_text("checkpoints: null\nsteps: 2\nbatch_size: 4\nevaluation_sentences: 20\n")
+    satlab("train demo-hmm --model bert-1x8 --out a --config c.yaml")
+    assert load_run(tmp_path / "a").config.checkpoints == []
+    satlab("train demo-hmm --model bert-1x8 --out a --steps 2 --batch-size 4 --evaluation-sentences 20")
+
+
 def test_numbers_in_a_config_file_may_be_written_as_people_write_them(satlab, tmp_path):
     (tmp_path / "c.yaml").write_text("lr: 1e-3\nsteps: 2\nbatch_size: 4\nevaluation_sentences: 20\n")
     satlab("train demo-hmm --model bert-1x8 --out a --config c.yaml")

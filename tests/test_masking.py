@@ -50,7 +50,7 @@ def test_unknown_masking_offers_the_nearest():
         hide(torch.tensor([3]), 3, "bernouli", generator())
 
 
-@pytest.mark.parametrize("rate", ["0", "-0.1", "1.5", "nan", "inf", "x"])
+@pytest.mark.parametrize("rate", ["", "0", "-0.1", "1.5", "nan", "inf", "x"])
 def test_impossible_rate(rate):
     with pytest.raises(InputError, match=f"masking 'bernoulli:{rate}': expected bernoulli:p with 0 < p <= 1"):
         hide(torch.tensor([3]), 3, f"bernoulli:{rate}", generator())

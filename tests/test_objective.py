@@ -150,8 +150,11 @@ def test_a_possible_word_of_probability_zero_costs_nothing():
     [
         (0.009, 0.0, True),
         (0.01, 0.0, False),
-        (0.005, 0.003, True),
-        (0.005, 0.00304, False),
+        (0.0, 0.001, True),
+        (0.0, 0.00101, False),
+        (0.005, 0.003, False),
+        (0.0083, 0.001, True),
+        (0.0084, 0.001, False),
         (0.0, math.nan, False),
         (math.nan, 0.0, False),
         (math.inf, 0.0, False),
@@ -160,6 +163,7 @@ def test_a_possible_word_of_probability_zero_costs_nothing():
     ],
 )
 def test_saturated_is_who_is_below_the_threshold_with_95_percent(value, stderr, holds):
+    """And is known well enough for that to mean anything: within a tenth of the threshold."""
     assert SaturationRule(0.01).holds(Estimate(value, stderr, 100)) is holds
 
 

@@ -1,6 +1,5 @@
 """What one step does: SGD written out, learning from the exact conditional, bf16, and a compiled network."""
 
-import math
 import shutil
 from itertools import product
 
@@ -13,7 +12,7 @@ from satlab.generators.stream import Batch, Stream
 from satlab.train import TrainConfig, checkpoints, masked_loss, train
 from satlab.train.objective import MaskedLoss
 from satlab.train.optimizer import make_optimizer
-from satlab.train.step import Stepper
+from satlab.train.step import Stepper, compilation
 from satlab.train.world import World
 
 
@@ -197,6 +196,20 @@ def test_a_compiled_step_is_the_same_step(name, targets, masking):
     plain, weights = steps_of(short(**changes), name, 4)
     compiled, others = steps_of(short(compile=True, **changes), name, 4)
     assert compiled == pytest.approx(plain, abs=1e-5)
-    # One step of AdamW moves a weight by no more than lr, and by that much where a gradient's sign is in doubt.
-    assert max(gap(p, q) for p, q in zip(weights, others, strict=True)) < 4 * short().lr
-    assert math.fsum(gap(p, q) < 1e-4 for p, q in zip(weights, others, strict=True)) > 0.7 * len(weights)
+    # One step of AdamW moves a weight by lr where a gradient's sign is in doubt: of few weights, and those are not compared.
+    moved = torch.cat([(p - q).abs().flatten() for p, q in zip(weights, others, strict=True)])
+    assert float(moved.quantile(0.99)) < 1e-6
+    assert float(moved.max()) < 0.5 * short().lr
+
+
+@pytest.mark.parametrize(
+    ("device", "masking", "mode"),
+    [
+        ("cpu", "one", "max-autotune-no-cudagraphs"),
+        ("cuda", "one", "reduce-overhead"),
+        ("cuda", "bernoulli:0.15", "default"),
+        ("cuda", "next", "default"),
+    ],
+)
+def test_cuda_graphs_are_recorded_where_shapes_do_not_change(device, masking, mode):
+    assert compilation(device, masking) == mode

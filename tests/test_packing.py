@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from networks import gap, grammar_language, shaken
+from networks import demo_hmm, gap, grammar_language, shaken
+from torch.nn import functional
 
 from satlab.generators.stream import Stream
 from satlab.models.packing import Packing
@@ -34,6 +35,29 @@ def test_losses_and_gradients_are_those_with_padding(name, masking):
         model.packs = packs
         model.zero_grad()
         masked_loss(model, batch).backward()
+        found.append((model.logits_at(batch.inputs, batch.rows, batch.positions), [p.grad for p in model.parameters()]))
+    assert gap(*(logits for logits, _ in found)) < 1e-12
+    for one, other in zip(*(gradients for _, gradients in found), strict=True):
+        assert gap(one, other) < 1e-12
+
+
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
+@pytest.mark.parametrize("name", ["bert-1x16", "bert-3x16", "bert-post-2x16", "bert-2x128"])
+def test_where_nothing_is_padded_attention_has_no_mask_and_the_logits_are_the_same(name, masking, monkeypatch):
+    language, attend, masks = demo_hmm(), functional.scaled_dot_product_attention, []
+    model, batch = shaken(name, language), Stream(language, 40, 1, masking).batch(1)
+
+    def noting(*parts, attn_mask, **how):
+        masks.append(attn_mask)
+        return attend(*parts, attn_mask=attn_mask, **how)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", noting)
+    found = []
+    for packs in (False, True):
+        model.packs, masks[:] = packs, []
+        model.zero_grad()
+        masked_loss(model, batch).backward()
+        assert [mask is None for mask in masks] == [packs] * len(model.blocks)
         found.append((model.logits_at(batch.inputs, batch.rows, batch.positions), [p.grad for p in model.parameters()]))
     assert gap(*(logits for logits, _ in found)) < 1e-12
     for one, other in zip(*(gradients for _, gradients in found), strict=True):

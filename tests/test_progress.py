@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import re
+import select
 import struct
 import sys
 import termios
@@ -12,8 +13,9 @@ import pytest
 from disturbed import SHORT, command, run_stopped_at
 
 from satlab.lab import cli
-from satlab.lab.progress import progress_bar
+from satlab.lab.progress import TrainingProgress, progress_bar
 from satlab.lab.run import load_run
+from satlab.train import Row
 from satlab.train.step import Stepper
 
 
@@ -28,7 +30,7 @@ def test_the_bar_shows_step_time_left_kl_floor_and_speed(tmp_path, monkeypatch):
     states = re.split(r"[\r\n]+", sys.stderr.getvalue())
     shown = [state for state in states if state.startswith("14/14 ")][-1]
     number, rows = r"\d+\.\d{4}", load_run(tmp_path / "r").metrics
-    pattern = rf"14/14 \|.{{8}}\| 00:00 left, KL ({number})\+-{number}, floor ({number}), \S+ tokens/s\s*"
+    pattern = rf"14/14 \|.*\| 00:00 left, KL ({number})\+-{number}, floor ({number}), \S+ tok/s\s*"
     kl, floor = re.fullmatch(pattern, shown).groups()
     assert (kl, floor) == (f"{rows[-1]['kl']:.4f}", f"{rows[-1]['floor']:.4f}")
     assert not any(state.startswith("step ") for state in states)
@@ -46,6 +48,39 @@ def test_elsewhere_a_row_is_a_line_with_the_same(tmp_path, capsys):
         assert line.startswith(f"{begin}{row['tokens_per_second']:,.0f} tokens/s, at most ")
         assert re.fullmatch(r"\d\d:\d\d left", line.partition("at most ")[2])
     assert lines[-1].endswith("00:00 left")
+
+
+ROW = dict.fromkeys(Row.__dataclass_fields__, 0) | {"kl": 0.84123, "kl_stderr": 0.0102, "floor": 4.02971}
+
+
+@pytest.mark.parametrize("steps", [14, 16_000, 4_000_000])
+@pytest.mark.parametrize(("rate", "said"), [(66_312.0, ", 66.3k tok/s"), (None, "")])
+def test_the_bar_fits_into_80_columns(monkeypatch, steps, rate, said):
+    other, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with progress_bar(steps, "steps") as bar:
+            progress = TrainingProgress(bar, steps)
+            progress.on_step(1, 0.0)
+            progress.on_row(Row(**(ROW | {"step": 1, "tokens_per_second": rate})))
+            bar.refresh()
+            shown = b""
+            while select.select([other], [], [], 0.5)[0]:
+                shown += os.read(other, 10_000)
+            shown = shown.decode().split("\r")[-1]
+        monkeypatch.undo()
+    os.close(other)
+    assert shown.startswith(f"1/{steps} |")
+    assert shown.rstrip().endswith(f"KL 0.8412+-0.0102, floor 4.0297{said}")
+    assert len(shown) <= 80
+
+
+def test_a_row_without_a_speed_is_a_line_without_one(capsys):
+    with progress_bar(10, "steps") as bar:
+        TrainingProgress(bar, 10).on_row(Row(**(ROW | {"step": 1, "tokens_per_second": None})))
+    line = "step 1: KL 0.84123 +- 0.01020 nats, floor 4.02971 nats, at most ? left"
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def spoil(take):

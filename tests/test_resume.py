@@ -320,6 +320,15 @@ def test_a_run_may_be_stopped_while_kl_is_measured(name, tmp_path, monkeypatch):
     assert stops >= 9 + 3 * 3
 
 
+def test_a_row_that_had_been_put_off_has_no_speed(tmp_path):
+    """This session has trained nothing before it."""
+    config = short(checkpoints=[], resume_every=100)
+    rows = stopped(tmp_path, "bert-1x16", config, [], 6)
+    rows = session(tmp_path, "bert-1x16", config, rows)
+    assert [row["step"] for row in rows if row["tokens_per_second"] is None] == [6]
+    assert all(row["tokens_per_second"] > 0 for row in rows if row["step"] != 6)
+
+
 def test_a_kill_after_a_row_that_had_been_put_off_changes_no_bit(tmp_path):
     """The checkpoint still says that the row is due, and the row is on record: it is forgotten and made again."""
     config = short(checkpoints=[], resume_every=100)

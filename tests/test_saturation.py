@@ -1,6 +1,7 @@
 """The held-out sentences grow where they leave open whether the model is saturated, and only there."""
 
 import math
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,12 +10,15 @@ import pytest
 import torch
 from networks import grammar_language, tiny_hmm
 from test_objective import plain_divergences
-from training import comparable, session, short
+from training import comparable, parts, session, short, ticking
 
+from satlab.errors import InputError, StoppedError
 from satlab.estimate import Estimate
+from satlab.generators import stream as streams
 from satlab.generators.stream import EvaluationSet, evaluation_set
 from satlab.models.lookup import LookupTable
-from satlab.train import HeldOut, TrainConfig, kl_to_truth, saturation
+from satlab.train import HeldOut, TrainConfig, kl_to_truth, saturation, train
+from satlab.train.objective import divergences
 from satlab.train.saturation import SaturationRule
 
 
@@ -82,7 +86,7 @@ class Never(SaturationRule):
         return True
 
 
-@pytest.mark.parametrize(("most", "n"), [(2, 4), (4, 4), (7, 4), (8, 8), (15, 8), (16, 16), (250, 128)])
+@pytest.mark.parametrize(("most", "n"), [(4, 4), (7, 4), (8, 8), (15, 8), (16, 16), (250, 128)])
 def test_the_set_grows_by_doubling_up_to_what_is_allowed(most, n):
     language = hmm()
     config = replace(CONFIG, most_evaluation_sentences=most)
@@ -137,7 +141,7 @@ def test_what_is_measured_does_not_depend_on_what_was_measured_before():
 def test_further_sentences_are_drawn_once_and_only_where_they_are_needed(monkeypatch):
     language, drawn = hmm(), []
 
-    def noting(language, size, seed, masking, part):
+    def noting(language, size, seed, masking, part, stops):
         drawn.append((part, size))
         return evaluation_set(language, size, seed, masking, part=part)
 
@@ -175,6 +179,64 @@ def test_undecided_is_who_may_be_saturated_and_is_known_poorly(value, stderr, un
     assert SaturationRule(0.01).undecided(Estimate(value, stderr, 100)) is undecided
 
 
+@pytest.mark.parametrize(("most", "saturated", "said"), [(4, False, 1), (7, False, 1), (2**12, True, 0)])
+def test_a_model_known_too_poorly_is_not_saturated_and_that_is_said_once(most, saturated, said, monkeypatch, tmp_path):
+    """Below the threshold by far, but with 4 sentences the error is more than a tenth of it."""
+    changes = {"lr": 1e-9, "steps": 9, "evaluation_sentences": 4, "most_evaluation_sentences": most, "threshold": 2e-3}
+    config = short(checkpoints=[], **changes)
+    language = hmm()
+    near = Tempered(language, 0.6)
+
+    def as_near(model, evaluation, stops):
+        return divergences(near, evaluation, stops)
+
+    monkeypatch.setattr(saturation, "divergences", as_near)
+    kl = HeldOut(language, config).measure(near).kl
+    assert kl.upper95 < config.threshold
+    assert (kl.stderr <= config.threshold / 10) == saturated
+    assert SaturationRule(config.threshold).holds(kl) == saturated
+    model, stream, held_out = parts("bert-1x16", config, language)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = list(train(model, stream, held_out, config, tmp_path, ticking()))
+    assert [row.saturated for row in rows] == [saturated] * 3
+    assert len(caught) == said
+    for warning in caught:
+        text = f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be told from the threshold, 0.002, with {kl.n} held-out sentences"
+        assert str(warning.message).startswith(text)
+        assert str(warning.message).endswith("; train again with more most_evaluation_sentences or a larger threshold")
+
+
+def test_held_out_sentences_do_not_become_fewer():
+    with pytest.raises(
+        InputError, match="most_evaluation_sentences is 9, expected at least evaluation_sentences, 10; give"
+    ):
+        TrainConfig(evaluation_sentences=10, most_evaluation_sentences=9)
+
+
+def test_a_stop_does_not_wait_for_further_sentences(monkeypatch):
+    """Their truth is worked out chunk by chunk, and no part of it is kept."""
+    monkeypatch.setattr(streams, "TRUTH_CHUNK", 2)
+    language = hmm()
+    near, asked = Tempered(language, 0.9), []
+    held_out = HeldOut(language, replace(CONFIG, threshold=1e-6))
+    monkeypatch.setattr(saturation, "divergences", lambda model, part, stops: divergences(model, part))
+    held_out.rule = Never(1.0)
+    whole = HeldOut(language, CONFIG)
+    whole.rule = Never(1.0)
+    expected = whole.measure(near)
+    for most in range(1, 100):
+        asked.clear()
+        try:
+            found = held_out.measure(near, lambda most=most: asked.append(1) or len(asked) == most)
+            break
+        except StoppedError:
+            assert len(held_out.parts) < 4
+    # Of 4, 8 and 16 sentences, two at a time, a set that is whole is not made again: the last one takes 8 looks.
+    assert (most, len(asked)) == (9, 8)
+    assert found == expected
+
+
 # ---- in training
 
 
@@ -202,7 +264,8 @@ def expected_stretches(rows):
 
 def stretch_config(tmp_path):
     """A threshold that is passed more than once: training at a rate at which KL goes up and down."""
-    config = short(steps=60, lr=3e-2, batch_size=4, weight_decay=0.0, evaluate_every=2, most_evaluation_sentences=24)
+    changes = {"evaluation_sentences": 600, "most_evaluation_sentences": 600}
+    config = short(steps=60, lr=3e-2, batch_size=4, weight_decay=0.0, evaluate_every=2, **changes)
     rows = session(tmp_path / "look", "bert-1x16", config)
     uppers = [row["kl_upper95"] for row in rows]
     crossings = {u: sum((a < u) != (b < u) for a, b in pairwise(uppers)) for u in uppers[1:]}

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import assert_frequencies, conditional_table, generator
-from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, grammar_language
+from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, gap, grammar_language
 from oracles import PcfgOracle
 
-from satlab.errors import InputError
+from satlab.errors import InputError, StoppedError
+from satlab.generators import stream as streams
 from satlab.generators.corpus import open_corpus
 from satlab.generators.corpus_stream import CorpusStream
 from satlab.generators.corpus_writer import write_corpus
@@ -277,3 +278,24 @@ def test_sentences_of_a_corpus_are_read_from_left_to_right_too(tmp_path):
         assert torch.equal(following.positions[ends], lengths)
         spoken = following.inputs[following.rows[~ends], following.positions[~ends] + 1]
         assert torch.equal(following.targets[~ends], spoken)
+
+
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.4", "next"])
+@pytest.mark.parametrize("make", [demo_hmm, grammar_language])
+def test_the_truth_may_be_worked_out_in_chunks_between_which_it_can_be_stopped(make, masking, monkeypatch):
+    language, asked = make(), []
+    monkeypatch.setattr(streams, "TRUTH_CHUNK", 7)
+    batches = Stream(language, 30, 2, masking)
+    batch = batches.batch(1)
+    whole = batches.truth(batch)
+    assert gap(batches.truth(batch, lambda: bool(asked.append(1))), whole) < 1e-14
+    assert len(asked) == 5
+    for chunk in range(1, 6):
+        asked.clear()
+        with pytest.raises(StoppedError):
+            batches.truth(batch, lambda chunk=chunk: asked.append(1) or len(asked) == chunk)
+        assert len(asked) == chunk
+    held_out = evaluation_set(language, 30, 2, masking)
+    assert gap(held_out.truth, batches.truth(held_out.batch)) < 1e-14
+    with pytest.raises(StoppedError):
+        evaluation_set(language, 30, 2, masking, stops=lambda: True)

@@ -16,17 +16,20 @@ which ruin the loss of pre-training and hide nothing from a probe. A strong ridg
 not read, a probe does.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..generators import Language, Task
+from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
 from ..models.features import sentence_features
 from ..randomness import random_stream
 from .config import TrainConfig
+from .parts import sentences_in_parts
 
 FIRST_STRENGTH = 1e-2
 GROWTH, RETREAT = 1.25, 0.5
@@ -45,12 +48,40 @@ class Adversary:
         self.model, self.language, self.task, self.config = model, language, task, config
         self.strength = config.adversary_strength or 0.0
 
-    def loss(self, step: int) -> Tensor:
-        """The loss on D2 of the head fitted to D1, with its graph; it depends on (seed, step) and the weights alone."""
+    def draw(self, step: int) -> tuple[Sentences, Tensor]:
+        """D1 and after it D2: the sentences of this step, and their one-hot labels [2n, k]. It depends on (seed, step) alone."""
         generator = random_stream(self.config.seed, "adversary", step, device=self.language.device)
         sentences = self.task.inputs(self.language, self.config.adversary_sentences, generator)
         labels = F.one_hot(self.task.labels(sentences), len(self.task.classes)).to(self.language.device)
+        return sentences, labels
+
+    def loss(self, step: int) -> Tensor:
+        """The loss on D2 of the head fitted to D1, with its graph; it depends on (seed, step) and the weights alone."""
+        return self.loss_on(*self.draw(step))
+
+    def loss_on(self, sentences: Sentences, labels: Tensor) -> Tensor:
+        """The same on sentences that were drawn before."""
         return head_loss(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
+
+    def ascend(
+        self, sentences: Sentences, labels: Tensor, number: int, within: Callable[[int], AbstractContextManager[None]]
+    ) -> None:
+        """Adds the gradient of -strength * loss to the weights', with the graph of one of so many parts at a time.
+
+        d loss / d theta = sum_i (d loss / d h_i) (d h_i / d theta), h_i the features of part i, which are made twice: what
+        the model draws in within(i) has to be the same both times. Whatever within raises is passed on.
+        """
+        parts, features = sentences_in_parts(sentences, number), []
+        for i, part in enumerate(parts):
+            with within(i), torch.no_grad():
+                features.append(sentence_features(self.model, part))
+        joined = torch.cat(features).requires_grad_()
+        (-self.strength * head_loss(joined, labels, self.config.adversary_ridge)).backward()
+        assert joined.grad is not None
+        for i, gradient in enumerate(joined.grad.split([len(part) for part in parts])):
+            with within(i):
+                found = sentence_features(self.model, parts[i])
+            found.backward(gradient)
 
     def adjust(self, kl_upper95: float) -> None:
         """The strength after a row with this upper bound of KL (nats), where it is not fixed."""

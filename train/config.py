@@ -1,7 +1,9 @@
 """How a model is trained."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ..errors import InputError, unknown
 
@@ -13,8 +15,19 @@ CHOICES = {
     "sharding": ("ddp", "fsdp"),
 }
 
+MOST_STEPS = 99_999_999
+"""What the eight digits in the name of a checkpoint hold."""
+
+MOST_ROWS = 1_000_000
+"""Rows of metrics at evaluation_steps; more are not looked at, and take longer than what they measure."""
+
 MOST_THREADS = 1024
 """More CPU threads than any machine gives to one process; a system may refuse to start as many."""
+
+
+def shown_number(number: int) -> str:
+    """The number, or how many digits it has where these are many."""
+    return str(number) if abs(number) < 10**20 else f"a number of {len(str(abs(number)))} digits"
 
 
 @dataclass(frozen=True)
@@ -33,22 +46,24 @@ class TrainConfig:
         momentum: SGD's momentum.
         weight_decay: decoupled (AdamW) or L2 (SGD) decay of weight matrices and embeddings (biases and norms have none).
         dropout: probability that a unit is left out in training.
-        masking: which words are hidden: one a sentence, bernoulli:p, or next, the following word of a causal model.
+        masking: what is predicted: one (hidden word a sentence), bernoulli:p (all words hidden, each with probability p)
+            or next (the following word, of gpt alone); one unless given, of gpt next.
         targets: what is learned: the sampled words, or the exact conditional at their places (no label noise).
         adversary_task: a downstream task that training makes worse, at equal loss; none unless given.
         adversary_strength: weight of the adversary's loss; unless given, it grows as far as the model stays saturated.
         adversary_sentences: labelled sentences a step, half to fit the head on, half to spoil.
         adversary_ridge: ridge penalty of the adversary's head.
-        threshold: KL(truth || model) in nats; the model counts as saturated once the upper 95 % bound is below it.
-        stop_at_saturation: stop then (and not only at the step limit).
+        threshold: KL(truth || model) in nats; the model counts as saturated once the upper 95 % bound is below it, and the
+            standard error at most a tenth of it.
+        stop_at_saturation: stop once the model is saturated, and not only at the step limit.
         checkpoints: steps whose model is kept, beside the last; doubling from 250 unless given.
         evaluate_every: steps to the first row of metrics, and between two rows at least.
         evaluate_growth: least ratio of the steps of two rows, so that a long run is looked at at geometric intervals.
         resume_every: steps between the checkpoints that only serve to go on after an interruption.
         evaluation_sentences: held-out sentences that KL is measured on.
-        most_evaluation_sentences: what they may grow to, near saturation, for an error of a tenth of the threshold.
+        most_evaluation_sentences: how many they may become, near saturation, for an error of a tenth of the threshold.
         precision: of the network's arithmetic in training: float32, or bf16 with weights and sums in float32.
-        compile: compile the network (torch.compile; on a GPU with CUDA graphs).
+        compile: compile the network (torch.compile; on a GPU, where one word a sentence is hidden, with CUDA graphs).
         threads: CPU threads; more than one pays off from a width of about 256 on, and is part of what makes bits equal.
         sharding: what each of several processes holds: ddp, all of the model, or fsdp, a part of it and of its moments.
         seed: what all random streams of the run derive from.
@@ -73,7 +88,7 @@ class TrainConfig:
     adversary_ridge: float = 1e-3
     threshold: float = 0.01
     stop_at_saturation: bool = True
-    checkpoints: list[int] = field(default_factory=list)
+    checkpoints: list[int] | None = field(default_factory=list)
     evaluate_every: int = 250
     evaluate_growth: float = 1.05
     resume_every: int = 1000
@@ -89,8 +104,10 @@ class TrainConfig:
         for name in ("steps", "batch_size", "evaluate_every", "resume_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
-        if self.threads > MOST_THREADS:
-            raise InputError(f"threads is {self.threads}, expected at most {MOST_THREADS}; give a smaller number")
+        for name, most in (("steps", MOST_STEPS), ("threads", MOST_THREADS)):
+            if getattr(self, name) > most:
+                given = shown_number(getattr(self, name))
+                raise InputError(f"{name} is {given}, expected at most {most}; give a smaller number")
         if self.evaluation_sentences < 2:
             raise InputError("evaluation_sentences: expected at least 2, for a standard error; give a larger number")
         if self.adversary_sentences < 4:
@@ -114,9 +131,27 @@ class TrainConfig:
             )
         if not 1 <= self.evaluate_growth < math.inf:
             raise InputError(f"evaluate_growth is {self.evaluate_growth}, expected a ratio of at least 1; correct it")
-        if any(step < 1 for step in self.checkpoints):
+        # null is what leaving them out is.
+        object.__setattr__(self, "checkpoints", list(self.checkpoints or []))
+        if any(step < 1 for step in self.asked_checkpoints):
             raise InputError(f"checkpoints are {self.checkpoints}, expected steps from 1 on; correct them")
+        self._check_rows()
         self._check_pairs()
+
+    def _check_rows(self) -> None:
+        """Refuses held-out sentences that may become fewer than they are, and more rows of metrics than anyone reads."""
+        if self.most_evaluation_sentences < self.evaluation_sentences:
+            raise InputError(
+                f"most_evaluation_sentences is {self.most_evaluation_sentences}, expected at least evaluation_sentences, "
+                f"{self.evaluation_sentences}; give more"
+            )
+        if self.steps // self.evaluate_every > MOST_ROWS and any(
+            True for _ in islice(self._evaluation_steps(), MOST_ROWS, None)
+        ):
+            raise InputError(
+                f"evaluate_every is {self.evaluate_every} and evaluate_growth {self.evaluate_growth} for {self.steps} steps, "
+                f"expected at most {MOST_ROWS} rows of metrics; give a larger one of the two"
+            )
 
     def _check_pairs(self) -> None:
         """Refuses settings that only mean something beside others."""
@@ -139,24 +174,33 @@ class TrainConfig:
     @property
     def kept_steps(self) -> list[int]:
         """The steps whose checkpoint is kept: those asked for (up to the limit), and the last."""
-        asked = self.checkpoints
+        asked = self.asked_checkpoints
         if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
         return sorted({step for step in asked if step <= self.steps} | {self.steps})
 
     @property
+    def asked_checkpoints(self) -> list[int]:
+        """The steps given as checkpoints, none where they were left out."""
+        return self.checkpoints or []
+
+    @property
     def dropped_checkpoints(self) -> list[int]:
         """The steps asked for as checkpoints that lie beyond the step limit."""
-        return sorted({step for step in self.checkpoints if step > self.steps})
+        return sorted({step for step in self.asked_checkpoints if step > self.steps})
 
     @property
     def evaluation_steps(self) -> list[int]:
         """The steps at which KL is measured, beside those with a checkpoint: evaluate_every apart, later geometrically."""
-        steps, step = [], self.evaluate_every
+        return list(self._evaluation_steps())
+
+    def _evaluation_steps(self) -> Iterator[int]:
+        step = self.evaluate_every
         while step <= self.steps:
-            steps.append(step)
+            yield step
+            if step * self.evaluate_growth > self.steps:
+                return
             step = max(step + self.evaluate_every, math.ceil(step * self.evaluate_growth))
-        return steps
 
     def learning_rate(self, step: int) -> float:
         """The rate of step 1, 2, ..., steps."""

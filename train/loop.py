@@ -5,6 +5,7 @@ last checkpoint ends with the same bits as one that never stopped.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DivergedError, StoppedError
+from ..estimate import Estimate
 from ..generators.stream import Stream
 from ..models import MaskedLM
 from . import checkpoint
@@ -36,7 +38,8 @@ class Row:
     """Metrics after `step` steps: losses and KL in nats, loss the mean over the steps since the row before.
 
     saturated_step: the first step of the unbroken stretch of saturated rows that this one ends, None where it is none;
-    since_saturation = step - saturated_step. adversary_strength: 0 without an adversary.
+    since_saturation = step - saturated_step. adversary_strength: 0 without an adversary. tokens_per_second: since the row
+    before, in this session; None where that has trained nothing yet, as in a row that an earlier one was stopped before.
     """
 
     step: int
@@ -52,7 +55,7 @@ class Row:
     saturated_step: int | None
     since_saturation: int | None
     adversary_strength: float
-    tokens_per_second: float
+    tokens_per_second: float | None
 
 
 class _Meter:
@@ -116,18 +119,28 @@ def train(
 
     Raises DivergedError, with the step, where the loss is not finite; the checkpoints before it stay. Raises
     StoppedError, with the step, once should_stop() is true, also in the middle of a measurement, which is then made when
-    the run goes on; a checkpoint of that step is written first.
+    the run goes on, and between the parts of a step, which is then taken again; a checkpoint of the last step that was
+    taken is written first.
     """
-    training = _Training(model, stream, held_out, config, run, adversary, world or World())
-    begin, now = clock(), training.now
+    world = world or World()
 
     def stops() -> bool:
-        return training.world.any(should_stop())
+        return world.any(should_stop())
 
+    training = _Training(model, stream, held_out, config, run, adversary, world, stops)
+    try:
+        yield from _rows(training, clock, on_step, stops)
+    finally:
+        training.take.end()
+
+
+def _rows(
+    training: "_Training", clock: Callable[[], float], on_step: Callable[[int, float], None], stops: Callable[[], bool]
+) -> Iterator[Row]:
+    begin, now = clock(), training.now
     while not now.finished:
-        if not now.row_due:
-            training.step(on_step)
-        stopped, saved = stops(), False
+        taken = now.row_due or training.step(on_step)
+        stopped, saved = not taken or stops(), False
         if now.row_due and not stopped:
             row = training.measure(clock() - begin, stops)
             if row is None:
@@ -140,7 +153,8 @@ def train(
             training.save_between_rows()
         if stopped and not now.finished and not saved:
             training.save_between_rows()
-            raise StoppedError(f"stopped at step {now.step} of {config.steps}; run the same command again to go on")
+            again = "run the same command again to go on"
+            raise StoppedError(f"stopped at step {now.step} of {training.config.steps}; {again}")
 
 
 class _Training:
@@ -155,6 +169,7 @@ class _Training:
         run: Path,
         adversary: Adversary | None,
         world: World,
+        stops: Callable[[], bool],
     ) -> None:
         self.model, self.held_out, self.config, self.run = model, held_out, config, run
         self.adversary, self.world = adversary, world
@@ -165,12 +180,13 @@ class _Training:
         if self.sharded:
             self.optimizer = shard(model, self.optimizer, config, world, stream.language.device)
         self.now = _Progress.of(state)
+        self.saved_step, self.said = self.now.step, False
         if adversary is not None and state is not None:
             adversary.restore(state["adversary"])
         self.kept, self.evaluated = set(config.kept_steps), set(config.evaluation_steps)
         if world.size > 1 and not self.now.finished:
             world.check_same(asdict(config), stream.batch(self.now.step + 1).inputs)
-        self.take = Stepper(model, self.optimizer, stream, config, adversary, world)
+        self.take = Stepper(model, self.optimizer, stream, config, adversary, world, stops)
         self.meter = _Meter(self.take.device, self.now.loss_sum)
 
     @property
@@ -178,18 +194,25 @@ class _Training:
         """Whether this step gets a checkpoint to go on from."""
         return self.now.step % self.config.resume_every == 0
 
-    def step(self, on_step: Callable[[int, float], None]) -> None:
-        self.now.step += 1
-        step = self.now.step
-        loss, words = self.take(step)
+    def step(self, on_step: Callable[[int, float], None]) -> bool:
+        """Takes the next step; whether it was not abandoned."""
+        step = self.now.step + 1
+        try:
+            loss, words = self.take(step)
+        except StoppedError:
+            return False
+        self.now.step = step
         self.meter.add(step, loss, words)
         self.now.row_due = step in self.kept or step in self.evaluated
         if self.now.row_due or step % self.meter.look_every == 0:
             self.meter.check()
             on_step(step, float(loss))
+        return True
 
     def save_between_rows(self) -> None:
-        """A checkpoint of this step to go on from, where its losses and weights are finite."""
+        """A checkpoint of this step to go on from, unless it has one, where its losses and weights are finite."""
+        if self.now.step == self.saved_step:
+            return
         self.meter.check()
         self.check_weights()
         self.save(keep=False)
@@ -206,7 +229,7 @@ class _Training:
         Notes since when the model has been saturated.
         """
         now, config = self.now, self.config
-        mean, rate = float(self.meter.loss) / (now.step - now.since), float(self.meter.words) / seconds
+        mean, words = float(self.meter.loss) / (now.step - now.since), float(self.meter.words)
         try:
             measured = self.held_out.measure(self.world.together(self.model), stops)
         except StoppedError:
@@ -214,14 +237,27 @@ class _Training:
         kl, floor = measured.kl, measured.floor
         if not math.isfinite(kl.value):
             raise DivergedError(f"training diverged at step {now.step}: KL is {kl.value}; {REMEDY}")
+        self.say_where_too_few(kl)
         saturated = bool(self.world.hear(self.held_out.rule.holds(kl)))
         now.saturated_step = (now.saturated_step or now.step) if saturated else None
         since = None if now.saturated_step is None else now.step - now.saturated_step
         now.finished = now.step >= config.steps or (saturated and config.stop_at_saturation)
         strength = 0.0 if self.adversary is None else self.adversary.strength
         estimates = (kl.value, kl.stderr, kl.upper95, floor.value, floor.stderr, kl.n)
-        lr = config.learning_rate(now.step)
+        lr, rate = config.learning_rate(now.step), words / seconds if words else None
         return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate)
+
+    def say_where_too_few(self, kl: Estimate) -> None:
+        """Warns, once, where all held-out sentences there may be do not tell whether the model is saturated."""
+        if self.said or not self.world.first or not self.held_out.rule.too_few(kl):
+            return
+        self.said = True
+        warnings.warn(
+            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be told from the threshold, {self.config.threshold:g}, with {kl.n} "
+            "held-out sentences, so the model does not count as saturated; train again with more "
+            "most_evaluation_sentences or a larger threshold",
+            stacklevel=2,
+        )
 
     def close_row(self, row: Row) -> bool:
         """What comes once a row is recorded: the adversary's answer, and the checkpoint; whether there was one."""
@@ -235,7 +271,7 @@ class _Training:
         return kept or self.rolls
 
     def save(self, keep: bool, **more: Any) -> None:
-        self.now.loss_sum = float(self.meter.loss)
+        self.now.loss_sum, self.saved_step = float(self.meter.loss), self.now.step
         adversary = {} if self.adversary is None else {"adversary": self.adversary.state()}
         parts = (self.model, self.optimizer)
         trained = whole(*parts, self.config, self.world) if self.sharded else parts

@@ -19,11 +19,20 @@ ERROR_SHARE = 0.1
 
 @dataclass(frozen=True)
 class SaturationRule:
-    """Saturated once the upper end of the one-sided 95 % interval of KL(truth || model) is below threshold (nats)."""
+    """Saturated once the upper end of the one-sided 95 % interval of KL(truth || model) is below threshold (nats), and the
+    standard error, without which that says little, at most a tenth of it.
+    """
 
     threshold: float
 
     def holds(self, kl: Estimate) -> bool:
+        return self._below(kl) and not self.undecided(kl)
+
+    def too_few(self, kl: Estimate) -> bool:
+        """Whether it is the error alone that keeps the model from counting as saturated."""
+        return self._below(kl) and self.undecided(kl)
+
+    def _below(self, kl: Estimate) -> bool:
         return math.isfinite(kl.upper95) and kl.upper95 < self.threshold
 
     def undecided(self, kl: Estimate) -> bool:
@@ -64,10 +73,10 @@ class HeldOut:
             if not self.rule.undecided(kl) or 2 * size > self.config.most_evaluation_sentences:
                 return Measured(kl, joined.floor)
             if used == len(self.parts):
-                self.parts.append(self._draw(used))
+                self.parts.append(self._draw(used, stops))
             found.append(divergences(model, self.parts[used], stops))
             used += 1
 
-    def _draw(self, part: int) -> EvaluationSet:
-        size = self.config.evaluation_sentences << max(0, part - 1)
-        return evaluation_set(self.language, size, self.config.seed, self.config.masking or "one", part=part)
+    def _draw(self, part: int, stops: Callable[[], bool] = lambda: False) -> EvaluationSet:
+        size, masking = self.config.evaluation_sentences << max(0, part - 1), self.config.masking or "one"
+        return evaluation_set(self.language, size, self.config.seed, masking, part=part, stops=stops)

@@ -1,23 +1,37 @@
 """One optimiser step."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from threading import Event
 
 import torch
 from torch import Tensor
 
+from ..errors import StoppedError
+from ..generators import Sentences
 from ..generators.stream import Batch, Stream
 from ..models import MaskedLM
 from ..randomness import derive_seed
 from .adversary import Adversary
 from .config import TrainConfig
 from .objective import MaskedLoss
+from .parts import number_of_parts, parts_of
 from .world import World
+
+Made = tuple[Batch, Tensor | None]
+
+LOOK_AGAIN = 0.2
+"""Seconds after which who waits for a batch asks again whether to stop."""
 
 
 class Stepper:
-    """Does step k: what happens depends on (seed, k), the weights and the optimiser's state alone."""
+    """Does step k: what happens depends on (seed, k), the weights and the optimiser's state alone.
+
+    One process on a CPU works off a large batch in parts of about MOST_WORK operations, one after the other: the same
+    gradient up to rounding. Before each it asks stops(); once that is true the step is abandoned with StoppedError, and
+    weights and the optimiser's state are those of step k - 1.
+    """
 
     def __init__(
         self,
@@ -27,61 +41,122 @@ class Stepper:
         config: TrainConfig,
         adversary: Adversary | None,
         world: World,
+        stops: Callable[[], bool] = lambda: False,
     ) -> None:
         self.model, self.optimizer, self.stream, self.config = model, optimizer, stream, config
         self.adversary, self.world = adversary, world
         self.device = next(model.parameters()).device
+        self.on_cpu = self.device.type == "cpu"
+        self.alone = self.on_cpu and world.size == 1
+        self.stops: Callable[[], bool] = stops if self.alone else lambda: False
         # Elsewhere fixed shapes are worth more than the padding's work.
-        model.packs = self.device.type == "cpu" and not config.compile
-        self.maker = ThreadPoolExecutor(1)
-        self.ahead: dict[int, Future[tuple[Batch, Tensor | None]]] = {}
+        model.packs = self.on_cpu and not config.compile
+        self.maker, self.ended = ThreadPoolExecutor(1), Event()
+        self.ahead: dict[int, Future[Made]] = {}
         loss: torch.nn.Module = MaskedLoss(model)
         if config.compile:
-            mode = "max-autotune-no-cudagraphs" if self.device.type == "cpu" else "reduce-overhead"
-            loss.compile(mode=mode)
+            loss.compile(mode=compilation(self.device.type, stream.masking))
         self.loss = world.wrap(loss)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """(the loss of the step, the number of words it read), both on the device."""
-        config, world = self.config, self.world
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate(step)
+            group["lr"] = self.config.learning_rate(step)
         batch, truth = self._data(step)
         words = (batch.inputs != self.model.pad_id).sum()
-        mine, mine_truth = world.share(batch, truth)
+        # Gradients are averaged over the processes, and each holds a part of the sum.
+        count = max(1, len(batch.targets)) / self.world.size
+        drawn = self.adversary.draw(step) if self.adversary is not None and self.adversary.strength > 0 else None
+        number, pieces = self._parts(words), 1 if drawn is None else self._parts(drawn[0].lengths.sum())
         self.model.train()
+        if number == pieces == 1:
+            loss = self._at_once(step, *self.world.share(batch, truth), count, drawn)
+        else:
+            loss = self._in_parts(step, parts_of(batch, truth, number), count, drawn, pieces)
+        self.optimizer.step()
+        return self.world.mean(loss), words
+
+    def end(self) -> None:
+        """No further batch is wanted: who makes the next one gives up."""
+        self.ended.set()
+
+    def _at_once(
+        self, step: int, batch: Batch, truth: Tensor | None, count: float, drawn: tuple[Sentences, Tensor] | None
+    ) -> Tensor:
+        """The loss; all gradients are those of this step then."""
         with self._randomness(step), self._precision():
-            # Gradients are averaged over the processes, and each holds a part of the sum.
-            loss = self.loss(mine, mine_truth, max(1, len(batch.targets)) / world.size)
+            loss: Tensor = self.loss(batch, truth, count)
             goal = loss
-            if self.adversary is not None and self.adversary.strength > 0:
-                goal = loss - self.adversary.strength * self.adversary.loss(step)
+            if self.adversary is not None and drawn is not None:
+                goal = loss - self.adversary.strength * self.adversary.loss_on(*drawn)
         self.optimizer.zero_grad(set_to_none=True)
         goal.backward()
-        self.optimizer.step()
-        return world.mean(loss.detach()), words
+        return loss.detach()
 
-    def _data(self, step: int) -> tuple[Batch, Tensor | None]:
+    def _in_parts(
+        self, step: int, parts: list[Made], count: float, drawn: tuple[Sentences, Tensor] | None, pieces: int
+    ) -> Tensor:
+        """The same, summed over parts that draw numbers of their own for dropout."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+
+        @contextmanager
+        def within(part: int) -> Iterator[None]:
+            if self.stops():
+                raise StoppedError(f"stopped in step {step}; take it again")
+            with self._randomness(step, part), self._precision():
+                yield
+
+        for number, (part, truth) in enumerate(parts):
+            with within(number):
+                loss = self.loss(part, truth, count)
+            loss.backward()
+            total = total + loss.detach()
+        if self.adversary is not None and drawn is not None:
+            self.adversary.ascend(*drawn, pieces, lambda piece: within(len(parts) + piece))
+        return total
+
+    def _parts(self, words: Tensor) -> int:
+        return number_of_parts(self.model, int(words)) if self.alone else 1
+
+    def _data(self, step: int) -> Made:
         """The batch of a step, and its truth where that is learned. A CPU makes the next one while it works on this."""
-        made = self.ahead.pop(step).result() if step in self.ahead else self._make(step)
-        if self.device.type == "cpu" and step < self.config.steps:
-            self.ahead = {step + 1: self.maker.submit(self._make, step + 1)}
+        made = self._waited_for(self.ahead.pop(step)) if step in self.ahead else self._make(step, self.stops)
+        if self.on_cpu and step < self.config.steps:
+            self.ahead = {step + 1: self.maker.submit(self._make, step + 1, self.ended.is_set)}
         return made
 
-    def _make(self, step: int) -> tuple[Batch, Tensor | None]:
+    def _waited_for(self, made: Future[Made]) -> Made:
+        while not made.done():
+            if self.stops():
+                raise StoppedError("stopped while a batch was made; make it again")
+            wait([made], LOOK_AGAIN)
+        return made.result()
+
+    def _make(self, step: int, stops: Callable[[], bool]) -> Made:
         batch = self.stream.batch(step)
-        return batch, self.stream.truth(batch) if self.config.targets == "exact" else None
+        if self.config.targets != "exact":
+            return batch, None
+        return batch, self.stream.truth(batch, stops if self.on_cpu else None)
 
     @contextmanager
-    def _randomness(self, step: int) -> Iterator[None]:
-        """Dropout draws from torch's global state, which is given back as it was."""
+    def _randomness(self, step: int, part: int = 0) -> Iterator[None]:
+        """Dropout draws from torch's global state, which is given back as it was. Several parts are of one process."""
         devices = [self.device.index or 0] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices, enabled=self.config.dropout > 0):
             if self.config.dropout > 0:
-                torch.manual_seed(
-                    derive_seed(self.config.seed, "dropout", step, *([self.world.rank] if self.world.rank else []))
+                index = (
+                    (step, self.world.rank, part) if part else (step, self.world.rank) if self.world.rank else (step,)
                 )
+                torch.manual_seed(derive_seed(self.config.seed, "dropout", *index))
             yield
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+
+def compilation(device: str, masking: str) -> str:
+    """torch.compile's mode: CUDA graphs where no shape depends on what is drawn, as with one hidden word a sentence."""
+    if device == "cpu":
+        return "max-autotune-no-cudagraphs"
+    return "reduce-overhead" if masking == "one" else "default"

@@ -67,6 +67,7 @@ class World:
             return name
         if not (name.startswith("cuda") and torch.cuda.is_available()):
             raise InputError(f"device '{name}' is not here, expected cpu or, with a GPU, cuda; choose another --device")
+        without_tf32(name)
         if self.size == 1:
             return name
         if name != "cuda":
@@ -157,6 +158,12 @@ class World:
                 f"the {self.size} processes have different settings or sentences, expected the same everywhere: the "
                 "same command and files, the same satlab and GPUs of one kind; correct it"
             )
+
+
+def without_tf32(device: str) -> None:
+    """Has cuDNN, and with it LSTMs, multiply float32 as such on a GPU, as torch's other products do; nothing on a CPU."""
+    if torch.device(device).type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
 
 
 class _Together(MaskedLM):

@@ -1,0 +1,47 @@
+"""A batch in parts that a CPU works off in seconds, so that a step can be abandoned before it changes anything."""
+
+import math
+
+from torch import Tensor
+
+from ..generators import Sentences
+from ..generators.stream import Batch
+from ..models import MaskedLM
+
+MOST_WORK = 1e12
+"""Floating-point operations of a part, about: some seconds of a CPU."""
+
+WORK_A_WORD = 6
+"""Operations that a parameter outside the embeddings costs a word, forward and backward."""
+
+
+def number_of_parts(model: MaskedLM, words: int) -> int:
+    """ceil(6 P words / MOST_WORK), at least 1; P parameters outside the embeddings."""
+    inside = sum(p.numel() for name, p in model.named_parameters() if not _is_embedding(model, name))
+    return max(1, math.ceil(WORK_A_WORD * inside * words / MOST_WORK))
+
+
+def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:
+    """The batch's sentences, in order, in at most so many parts of equal size, but for the last; with their truth."""
+    if number == 1:
+        return [(batch, truth)]
+    parts = []
+    for begin, end in _bounds(len(batch.inputs), number):
+        here = (batch.rows >= begin) & (batch.rows < end)
+        part = Batch(batch.inputs[begin:end], batch.rows[here] - begin, batch.positions[here], batch.targets[here])
+        parts.append((part, None if truth is None else truth[here]))
+    return parts
+
+
+def sentences_in_parts(sentences: Sentences, number: int) -> list[Sentences]:
+    """The sentences, in order, in at most so many parts of equal size, but for the last."""
+    return [sentences[begin:end] for begin, end in _bounds(len(sentences), number)]
+
+
+def _is_embedding(model: MaskedLM, name: str) -> bool:
+    return model.parameter_block(name) in ("embedding", "position")
+
+
+def _bounds(n: int, number: int) -> list[tuple[int, int]]:
+    size = math.ceil(n / number)
+    return [(begin, min(begin + size, n)) for begin in range(0, n, size)]
