@@ -49,7 +49,7 @@ def test_the_gradients_of_the_parts_are_that_of_the_whole(name, changes, monkeyp
     language = demo_hmm() if "adversary_task" in changes else grammar_language()
     config = short(batch_size=50, **changes)
     whole = step_with(1e12, monkeypatch, name, language, config)
-    found = step_with(5e5, monkeypatch, name, language, config)
+    found = step_with(2e6, monkeypatch, name, language, config)
     assert whole[3] == [50]
     assert len(found[3]) > 2
     assert sum(found[3]) == 50
@@ -84,7 +84,7 @@ def test_the_number_of_parts_is_that_of_operations_over_what_a_part_may_have(kin
         count_of(kind, 2, 16, language.vocab_size, language.max_length),
     )
     monkeypatch.setattr(parts, "MOST_WORK", 6.0 * count.without_embeddings * 10)
-    assert [parts.number_of_parts(model, words) for words in (0, 1, 10, 11, 20, 21)] == [1, 1, 1, 2, 2, 3]
+    assert [parts.number_of_parts(model, words) for words in (0, 1, 10, 11, 20, 21)] == [1, 1, 1, 5, 8, 9]
 
 
 def test_what_trains_in_seconds_is_one_part():
@@ -93,7 +93,7 @@ def test_what_trains_in_seconds_is_one_part():
     assert parts.number_of_parts(build_model("bert-2x64", language), 256 * 32) == 1
     with torch.device("meta"):
         large = make_model("bert-8x512", 200, 32)
-    assert 5 <= parts.number_of_parts(large, 4096 * 16) <= 20
+    assert 20 <= parts.number_of_parts(large, 4096 * 16) <= 80
 
 
 def test_several_processes_take_a_step_at_once(monkeypatch):
@@ -116,7 +116,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stop_in_the_middle_of_a_step_loses_nothing(way, tmp_path, monkeypatch):
     """At any time it is asked for: the step before has its checkpoint, a kept one stays kept, and the bits are the same."""
-    monkeypatch.setattr(parts, "MOST_WORK", 2e5)
+    monkeypatch.setattr(parts, "MOST_WORK", 8e5)
     config = short(steps=6, checkpoints=[2], resume_every=3, evaluate_every=2, **WAYS[way])
     whole, middle = session(tmp_path / "whole", "bert-1x16", config), 0
     for asked in range(1, 1000):

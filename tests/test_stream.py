@@ -1,6 +1,7 @@
 """Training batches are pure functions of (seed, step); the held-out set carries the exact truth."""
 
 import math
+from types import SimpleNamespace
 
 import nltk
 import numpy as np
@@ -15,7 +16,7 @@ from satlab.generators import stream as streams
 from satlab.generators.corpus import open_corpus
 from satlab.generators.corpus_stream import CorpusStream
 from satlab.generators.corpus_writer import write_corpus
-from satlab.generators.stream import Stream, evaluation_set, mask_sentences
+from satlab.generators.stream import Stream, evaluation_set, exact_truth, mask_sentences
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 
@@ -299,3 +300,17 @@ def test_the_truth_may_be_worked_out_in_chunks_between_which_it_can_be_stopped(m
     assert gap(held_out.truth, batches.truth(held_out.batch)) < 1e-14
     with pytest.raises(StoppedError):
         evaluation_set(language, 30, 2, masking, stops=lambda: True)
+
+
+@pytest.mark.parametrize(("length", "looks"), [(8, 1), (181, 1), (200, 2), (400, 5), (10_000, 1000)])
+def test_chunks_of_long_sentences_are_smaller(length, looks):
+    """A CPU takes minutes for the truth of 1,000 long ones."""
+    asked, batch = (
+        [],
+        SimpleNamespace(inputs=torch.zeros(1000, length), rows=torch.arange(1000), positions=torch.zeros(1000)),
+    )
+    language = SimpleNamespace(
+        device=torch.device("cpu"), mask_id=1, conditional_at=lambda inputs, *rest: inputs[:, :1]
+    )
+    assert len(exact_truth(language, batch, "one", lambda: bool(asked.append(1)))) == 1000
+    assert len(asked) == looks

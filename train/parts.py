@@ -9,16 +9,20 @@ from ..generators.stream import Batch
 from ..models import MaskedLM
 
 MOST_WORK = 1e12
-"""Floating-point operations of a part, about: some seconds of a CPU."""
+"""Floating-point operations of a batch that is worked off at once, about: some seconds of a CPU."""
+
+SHARE = 4
+"""Parts that so many operations are, where a batch has more: a CPU may have other work too."""
 
 WORK_A_WORD = 6
 """Operations that a parameter outside the embeddings costs a word, forward and backward."""
 
 
 def number_of_parts(model: MaskedLM, words: int) -> int:
-    """ceil(6 P words / MOST_WORK), at least 1; P parameters outside the embeddings."""
+    """1 up to MOST_WORK, beyond it ceil(SHARE w / MOST_WORK): w = 6 P words, P parameters outside the embeddings."""
     inside = sum(p.numel() for name, p in model.named_parameters() if not _is_embedding(model, name))
-    return max(1, math.ceil(WORK_A_WORD * inside * words / MOST_WORK))
+    work = WORK_A_WORD * inside * words
+    return 1 if work <= MOST_WORK else math.ceil(SHARE * work / MOST_WORK)
 
 
 def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:

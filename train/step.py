@@ -28,8 +28,7 @@ LOOK_AGAIN = 0.2
 class Stepper:
     """Does step k: what happens depends on (seed, k), the weights and the optimiser's state alone.
 
-    One process on a CPU works off a large batch in parts of about MOST_WORK operations, one after the other: the same
-    gradient up to rounding. Before each it asks stops(); once that is true the step is abandoned with StoppedError, and
+    One process on a CPU works off a large batch in parts, one after the other: the same gradient up to rounding. Before each it asks stops(); once that is true the step is abandoned with StoppedError, and
     weights and the optimiser's state are those of step k - 1.
     """
 
