@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InputError, StoppedError
 from ..train import Row
-from .run import CONFIG, Run
+from .run import CONFIG, DEVICE, TORCH, Run
 
 ID_LENGTH = 16
 """Hexadecimal digits of a run's id."""
@@ -32,8 +32,12 @@ def load_wandb() -> Any:
 
 
 def run_id(run: Run) -> str:
-    """What the run is called at Weights & Biases, whenever it goes on: the SHA-256 of its config.yaml and its name."""
-    text = (run.folder / CONFIG).read_bytes() + run.folder.resolve().name.encode()
+    """What the run is called at Weights & Biases, whenever it goes on: the SHA-256 of its config.yaml, as it is before
+    training, and its name.
+    """
+    added = (f"{DEVICE}: ".encode(), f"{TORCH}: ".encode())
+    lines = (run.folder / CONFIG).read_bytes().splitlines(keepends=True)
+    text = b"".join(line for line in lines if not line.startswith(added)) + run.folder.resolve().name.encode()
     return hashlib.sha256(text).hexdigest()[:ID_LENGTH]
 
 

@@ -40,8 +40,8 @@ CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
 """What to do about a config.yaml that is damaged."""
 
-DEVICE = "device"
-"""The key of config.yaml that says on which kind of device, cpu or cuda, a run is trained."""
+DEVICE, TORCH = "device", "torch"
+"""Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
 
 WIDENED = "widened"
 """The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
@@ -258,7 +258,7 @@ def _settle_device(run: Run, kind: str) -> None:
     """
     content, found = read_yaml(run.folder / CONFIG, PUT_BACK), checkpoints(run.folder, kept_only=False)
     if not found and content.get(DEVICE) != kind:
-        begun = content | {DEVICE: kind, "torch": str(torch.__version__)}
+        begun = content | {DEVICE: kind, TORCH: str(torch.__version__)}
         write_atomic(run.folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
     elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
         raise InputError(
