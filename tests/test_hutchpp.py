@@ -17,7 +17,7 @@ from satlab.generators.stream import Stream
 def case(request):
     """(model, contexts with their truth, the dense Hessian of their mean loss)."""
     language = tiny_hmm()
-    model, stream = shaken(request.param, language, deviation=0.3), Stream(language, 30, 1)
+    model, stream = shaken(request.param, language, deviation=0.3), Stream(language, 12, 1)
     batch = stream.batch(1)
     given = Given(batch, generator(0), truth=stream.truth(batch))
     operator = Curvature(model, "hessian", batch, given.truth, 10**6)
@@ -42,14 +42,15 @@ def test_a_sketch_of_all_directions_is_exact(case):
     # What is left of the error is that over contexts, as their own traces have it.
     traces = torch.stack([own_trace(model, given, row) for row in range(len(given.batch.inputs))])
     assert found.stderr == pytest.approx(float(traces.std()) / len(traces) ** 0.5, rel=1e-6)
-    assert found.n == len(traces) == 30
+    assert found.n == len(traces) == 12
     blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
     assert found.blocks.keys() == blocks.keys()
     for block, value in blocks.items():
         assert found.blocks[block].value == pytest.approx(float(value), rel=1e-8)
 
 
-def test_the_mean_is_the_trace_in_total_and_by_block(case):
+def test_the_mean_is_the_trace_in_total_and_by_block(case, monkeypatch):
+    monkeypatch.setattr(hutchpp, "PARTS", 1)
     model, given, dense = case
     found = [estimated(model, given, 30, seed) for seed in range(12)]
     blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
@@ -62,22 +63,24 @@ def test_the_mean_is_the_trace_in_total_and_by_block(case):
         assert stderr < 0.05 * float(dense.diagonal().abs().sum())
 
 
-def test_the_standard_error_covers_vectors_and_contexts(case):
+@pytest.mark.parametrize("name", ["bert-1x2", pytest.param("lstm-1x2", marks=pytest.mark.slow)])
+def test_the_standard_error_covers_vectors_and_contexts(name):
     """Over fresh contexts and vectors; it may be too large by the share of the vectors' spread that counts twice."""
-    model, _, _ = case
-    stream = Stream(tiny_hmm(), 30, 1)
+    language = tiny_hmm()
+    model, stream = shaken(name, language, deviation=0.3), Stream(language, 20, 1)
     found = []
-    for step in range(40):
+    for step in range(30):
         batch = stream.batch(step + 1)
-        given = Given(batch, generator(step), probes=30, truth=stream.truth(batch))
+        given = Given(batch, generator(step), probes=12, truth=stream.truth(batch))
         found.append(hutchpp.METHOD.terms(model, given).estimate)
     for values in (found, *([f.blocks[block] for f in found] for block in found[0].blocks)):
         spread = float(torch.tensor([f.value for f in values]).std())
-        claimed = (sum(f.stderr**2 for f in values) / 40) ** 0.5
-        assert 0.7 * spread < claimed < 1.8 * spread
+        claimed = (sum(f.stderr**2 for f in values) / 30) ** 0.5
+        assert 0.65 * spread < claimed < 1.9 * spread
 
 
-def test_it_is_closer_than_as_many_plain_probes(case):
+def test_it_is_closer_than_as_many_plain_probes(case, monkeypatch):
+    monkeypatch.setattr(hutchpp, "PARTS", 1)
     model, given, dense = case
     plain = []
     operator = Curvature(model, "hessian", given.batch, given.truth, 10**6)
