@@ -7,6 +7,7 @@ from helpers import generator
 from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
 
 from satlab.errors import InputError
+from satlab.flatness import gauss_newton as exact_trace
 from satlab.flatness import gradients, hessian_trace, random_factor
 from satlab.flatness.contexts import probabilities
 from satlab.flatness.gauss_newton import context_traces
@@ -55,6 +56,19 @@ def test_each_context_with_padding(name, masking):
     found, exact = context_traces(model, batch), by_words(model, batch)
     assert found.keys() == exact.keys()
     assert all(gap(found[block], exact[block]) < 1e-11 * float(exact[block].max()) for block in exact)
+
+
+def test_wide_models_are_taken_a_few_contexts_at_a_time(monkeypatch):
+    """No more d x d matrices at once than the limit allows, and the same traces."""
+    language = grammar_language()
+    model, batch = shaken("bert-1x16", language), Stream(language, 12, 1).batch(1)
+    whole, taken, traces = context_traces(model, batch), [], exact_trace._traces
+    monkeypatch.setattr(exact_trace, "MATRICES", 2 * 16**2)
+    monkeypatch.setattr(exact_trace, "_traces", lambda m, part: taken.append(len(part)) or traces(m, part))
+    parts = context_traces(model, batch)
+    assert max(taken) == 2
+    assert sum(taken) == len(batch.rows)
+    assert all(gap(parts[block], whole[block]) < 1e-11 * float(whole[block].max()) for block in whole)
 
 
 def test_a_model_without_a_tied_head():
