@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..generators.stream import Batch
 from ..models import MaskedLM
+from ..models.products import FastProducts
 
 ACTIVATIONS = 2**18
 """Numbers of one layer's output that a pass over several contexts holds: 2,048 positions at width 128."""
@@ -45,10 +46,11 @@ def positions_at_a_time(model: MaskedLM) -> int:
 def probabilities(model: MaskedLM, batch: Batch) -> Tensor:
     """f(. | x_-t) [m, C] float64, C the model's classes."""
     parts = torch.arange(len(batch.rows), device=batch.rows.device).split(1024)
-    logits = [
-        model.logits_at(batch.inputs[batch.rows[i]], torch.arange(len(i), device=i.device), batch.positions[i])
-        for i in parts
-    ]
+    with FastProducts():
+        logits = [
+            model.logits_at(batch.inputs[batch.rows[i]], torch.arange(len(i), device=i.device), batch.positions[i])
+            for i in parts
+        ]
     return torch.cat(logits).double().softmax(1)
 
 

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..generators.stream import Batch
 from ..models import MaskedLM
+from ..models.products import FastProducts
 from .contexts import sentences
 from .recurrent import PlainLstm
 
@@ -70,6 +71,7 @@ def twice_differentiable() -> Iterator[None]:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(PlainLstm())
+        stack.enter_context(FastProducts())
         stack.enter_context(torch.enable_grad())
         yield
 

@@ -20,6 +20,7 @@ from ..estimate import Estimate
 from ..generators import Language, Sentences
 from ..generators.stream import Batch
 from ..models import MaskedLM
+from ..models.products import FastProducts
 from ..randomness import random_stream
 from .contexts import positions_at_a_time
 from .contexts import sentences as sentences_of
@@ -125,7 +126,7 @@ class _Moved:
     def losses(self, batch: Batch, truth: Tensor | None, step: Tensor | None) -> Tensor:
         """The loss [m] float64 of each context at theta + step."""
         at = self.origin if step is None else self.origin + step
-        with torch.no_grad():
+        with torch.no_grad(), FastProducts():
             for parameter, values in zip(self.space.parameters, self.space.split(at), strict=True):
                 parameter.copy_(values)
             out = []
@@ -140,7 +141,7 @@ class _Moved:
     def gradient(self, batch: Batch, truth: Tensor | None) -> Tensor:
         """Of the summed loss at theta, [P]."""
         out = torch.zeros_like(self.origin)
-        with torch.backends.cudnn.flags(enabled=False):
+        with torch.backends.cudnn.flags(enabled=False), FastProducts():
             for part, its_truth in self._parts(batch, truth):
                 logits = self.model.logits_at(part.inputs, part.rows, part.positions)
                 loss = summed_loss(logits, part, its_truth)

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..models import MaskedLM
 from ..models.interface import TiedHead
+from ..models.products import linear
 from .contexts import Contexts
 from .recurrent import Cell, run, unroll
 from .uses import Entry, Lookup, Product, Rows, Scale, Shift, Use
@@ -55,7 +56,7 @@ class Tape(TorchFunctionMode):
         return [(self.names[id(parameter)], len(parameter))]
 
     def _linear(self, a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        z = F.linear(a, weight.detach(), None if bias is None else bias.detach())
+        z = linear(a, weight.detach(), None if bias is None else bias.detach())
         rows = self._rows(a)
         begin = 0
         for name, size in self._parts(weight):

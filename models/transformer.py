@@ -49,6 +49,11 @@ class Attention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
+def _rows(x: Tensor, numbers: Tensor) -> Tensor:
+    """The words of these numbers [m], of x [n, T, d] or packed: [m, d]."""
+    return (x.flatten(0, 1) if x.dim() > 2 else x).index_select(0, numbers)
+
+
 def _together(maps: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """[..., len(maps) * d]: the maps of x side by side, as one product, which is faster than several."""
     return F.linear(x, torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
@@ -76,13 +81,24 @@ class Block(nn.Module):
         return self._rest(x + self.dropout(self.attention(read, visible, packing=packing)))
 
     def at(
-        self, x: Tensor, visible: Tensor | None, rows: Tensor, positions: Tensor, packing: Packing | None = None
+        self,
+        x: Tensor,
+        visible: Tensor | None,
+        rows: Tensor,
+        positions: Tensor,
+        packing: Packing | None = None,
+        in_order: bool = False,
     ) -> Tensor:
-        """What `forward` gives at (rows, positions) [m]: [m, d]. Nothing else is computed but keys and values."""
+        """What `forward` gives at (rows, positions) [m]: [m, d]. Nothing else is computed but keys and values.
+
+        in_order: rows is 0 .. n - 1, one position of each sentence.
+        """
+        here = rows * x.shape[1] + positions if packing is None else packing.number(rows, positions)
+        asked = _rows(x, here)
         read = self.attention_norm(x) if self.pre else x
-        here = (rows, positions) if packing is None else packing.number(rows, positions)
-        answer = self.attention(read, visible, read[here][:, None], rows, packing)[:, 0]
-        return self._rest(x[here] + self.dropout(answer))
+        asking = _rows(read, here) if self.pre else asked
+        answer = self.attention(read, visible, asking[:, None], None if in_order else rows, packing)[:, 0]
+        return self._rest(asked + self.dropout(answer))
 
     def _rest(self, x: Tensor) -> Tensor:
         """From the sum after attention to the block's output."""

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..generators import Sentences
 from ..models import MaskedLM
 from ..models.features import sentence_features, sentence_layers
+from ..models.products import FastProducts
 from .store import Features, Storage
 
 CHUNK = 1024
@@ -47,7 +48,8 @@ def concatenated_features(model: MaskedLM, sentences: Sentences) -> Tensor:
     """[h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
     model.eval()
     parts = zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True)
-    return torch.cat([sentence_features(model, Sentences(tokens, lengths)) for tokens, lengths in parts])
+    with FastProducts():
+        return torch.cat([sentence_features(model, Sentences(tokens, lengths)) for tokens, lengths in parts])
 
 
 def check_readings(model: MaskedLM, readings: Sequence[Reading]) -> None:
@@ -84,8 +86,9 @@ def extract(
     final, layered = (any((reading.layer is None) is wanted for reading in readings) for wanted in (True, False))
     for tokens, lengths in zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True):
         part = Sentences(tokens, lengths)
-        whole = [sentence_features(model, part)] if final else [tokens]
-        whole += sentence_layers(model, part) if layered else []
+        with FastProducts():
+            whole = [sentence_features(model, part)] if final else [tokens]
+            whole += sentence_layers(model, part) if layered else []
         rows = {reading: reading.of(whole, tokens.shape[1]) for reading in readings}
         if project is not None:
             rows = {reading: project(values) for reading, values in rows.items()}

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
+from ..models.products import FastProducts
 from ..randomness import derive_seed, random_stream
 from .adamw import check_training
 from .projection import TUNING
@@ -69,7 +70,8 @@ class Classifier(nn.Module):
         """Logits [n, classes]."""
         places = lengths if self.model.causal else torch.zeros_like(lengths)
         read = F.pad(tokens, (1, 0), value=self.model.cls_id)
-        features = self.model.features_at(read, torch.arange(len(read), device=read.device), places)
+        with FastProducts():
+            features = self.model.features_at(read, torch.arange(len(read), device=read.device), places)
         return F.linear(features, self.weight, self.bias)
 
 

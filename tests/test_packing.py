@@ -15,13 +15,25 @@ from satlab.train.world import World
 INSIDE = torch.tensor([[True, True, False], [True, True, True], [True, False, False]])
 
 
-def test_packing_keeps_the_words_in_order_and_puts_zeros_at_the_padding():
-    packing, x = Packing(INSIDE), torch.arange(18.0).reshape(3, 3, 2)
-    packed = packing.pack(x)
-    assert torch.equal(packed, x[INSIDE])
-    assert torch.equal(packing.unpack(packed), x * INSIDE[..., None])
+def test_packing_keeps_the_words_in_order():
     rows, positions = torch.tensor([2, 0, 1, 1]), torch.tensor([0, 1, 2, 0])
-    assert torch.equal(packed[packing.number(rows, positions)], x[rows, positions])
+    for inside in (INSIDE, INSIDE.repeat(40, 5)):
+        packing, x = Packing(inside), torch.randn(*inside.shape, 2)
+        packed = packing.pack(x)
+        assert torch.equal(packed[packing.number(*inside.nonzero().T)], x[inside])
+        assert torch.equal(packed[packing.number(rows, positions)], x[rows, positions])
+        assert torch.equal(packing.unpack(packed)[inside], x[inside])
+
+
+@pytest.mark.parametrize(("words", "kept"), [(1, 64), (64, 64), (65, 128), (150, 150), (200, 200)])
+def test_so_much_of_the_padding_is_packed_that_the_number_of_rows_recurs(words, kept):
+    inside = (torch.randperm(200 if words == 200 else 150) < words).reshape(10, -1)
+    packing, x = Packing(inside), torch.randn(*inside.shape, 2)
+    packed = packing.pack(x)
+    assert len(packed) == kept
+    whole = packing.unpack(packed)
+    assert torch.equal(whole[inside], x[inside])
+    assert bool(((whole == 0) | (whole == x)).all())
 
 
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])

@@ -10,6 +10,7 @@ from ..errors import StoppedError
 from ..estimate import Estimate
 from ..generators.stream import Batch, EvaluationSet
 from ..models import MaskedLM
+from ..models.products import FastProducts
 
 EVALUATION_CHUNK = 1024
 """Predictions that one forward pass of an evaluation makes, about."""
@@ -61,7 +62,8 @@ def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], 
         # A sentence is read once, however many of its words are asked for.
         part = ((batch.rows >= begin) & (batch.rows < begin + chunk)).nonzero()[:, 0]
         inputs, rows = batch.inputs[begin : begin + chunk], batch.rows[part] - begin
-        log_f = model.logits_at(inputs, rows, batch.positions[part]).double().log_softmax(1)
+        with FastProducts():
+            log_f = model.logits_at(inputs, rows, batch.positions[part]).double().log_softmax(1)
         truth = evaluation.truth[part]
         cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
         out[part] = -torch.special.entr(truth).sum(1) - cross

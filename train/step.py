@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Event
 
 import torch
@@ -12,6 +12,7 @@ from ..errors import StoppedError
 from ..generators import Sentences
 from ..generators.stream import Batch, Stream
 from ..models import MaskedLM
+from ..models.products import FastProducts
 from ..randomness import derive_seed
 from .adversary import Adversary
 from .config import TrainConfig
@@ -48,8 +49,9 @@ class Stepper:
         self.on_cpu = self.device.type == "cpu"
         self.alone = self.on_cpu and world.size == 1
         self.stops: Callable[[], bool] = stops if self.alone else lambda: False
+        self.eager_cpu = self.on_cpu and not config.compile
         # Elsewhere fixed shapes are worth more than the padding's work.
-        model.packs = self.on_cpu and not config.compile
+        model.packs = self.eager_cpu
         self.maker, self.ended = ThreadPoolExecutor(1), Event()
         self.ahead: dict[int, Future[Made]] = {}
         loss: torch.nn.Module = MaskedLoss(model)
@@ -83,7 +85,7 @@ class Stepper:
         self, step: int, batch: Batch, truth: Tensor | None, count: float, drawn: tuple[Sentences, Tensor] | None
     ) -> Tensor:
         """The loss; all gradients are those of this step then."""
-        with self._randomness(step), self._precision():
+        with self._randomness(step), self._arithmetic():
             loss: Tensor = self.loss(batch, truth, count)
             goal = loss
             if self.adversary is not None and drawn is not None:
@@ -103,7 +105,7 @@ class Stepper:
         def within(part: int) -> Iterator[None]:
             if self.stops():
                 raise StoppedError(f"stopped in step {step}; take it again")
-            with self._randomness(step, part), self._precision():
+            with self._randomness(step, part), self._arithmetic():
                 yield
 
         for number, (part, truth) in enumerate(parts):
@@ -150,8 +152,14 @@ class Stepper:
                 torch.manual_seed(derive_seed(self.config.seed, "dropout", *index))
             yield
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """How numbers are multiplied: in the run's precision, and by what is fastest there."""
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"),
+            FastProducts() if self.eager_cpu else nullcontext(),
+        ):
+            yield
 
 
 def compilation(device: str, masking: str) -> str:

@@ -1,0 +1,160 @@
+"""Products by oneDNN: the values and gradients of F.linear, of any order, and F.linear itself where oneDNN gains nothing."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from networks import grammar_language, shaken
+from torch.nn import functional as F
+
+from satlab.generators.stream import Stream
+from satlab.models import products
+from satlab.models.products import GRAIN, FastProducts, _Product, linear, unused_avx512
+from satlab.train import masked_loss
+
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def taken(monkeypatch):
+    """The shapes that went to oneDNN, which is taken on any chip here."""
+    shapes, apply = [], _Product.apply
+    monkeypatch.setattr(products, "unused_avx512", lambda: True)
+
+    def noting(a, b, c):
+        shapes.append((*a.shape, b.shape[0]))
+        return apply(a, b, c)
+
+    monkeypatch.setattr(_Product, "apply", noting)
+    return shapes
+
+
+def numbers(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def off(one, other):
+    """The largest difference beside the largest value."""
+    return ((one - other).abs().max() / other.abs().max().clamp(min=1e-30)).item()
+
+
+SHAPES = [
+    ((GRAIN, 128), 384),
+    ((2, GRAIN, 256), 128),
+    ((4, 16, 128), 128),
+    ((1111, 512), 512),
+    ((3, 5, GRAIN, 128), 130),
+]
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("shape", "out"), SHAPES)
+def test_values_and_gradients_are_those_in_float64(shape, out, biased, taken):
+    operands = [numbers(*shape), numbers(out, shape[-1]), *([numbers(out)] if biased else [])]
+    covector = numbers(*shape[:-1], out)
+    mine, exact = ([x.to(dtype).requires_grad_() for x in operands] for dtype in (torch.float32, torch.float64))
+    found, expected = linear(*mine), F.linear(*exact)
+    assert found.shape == expected.shape
+    assert off(found, expected) < 1e-5
+    assert len(taken) == 1
+    gradients = torch.autograd.grad(found, mine, covector)
+    assert len(taken) == 3
+    for one, other in zip(gradients, torch.autograd.grad(expected, exact, covector.double()), strict=True):
+        assert one.shape == other.shape
+        assert off(one, other) < 1e-5
+
+
+def test_second_derivatives_are_those_in_float64(taken):
+    def second(dtype, map_):
+        x, weight, bias = (v.to(dtype).requires_grad_() for v in (numbers(GRAIN, 128), numbers(192, 128), numbers(192)))
+        value = map_(x, weight, bias).tanh().square().sum()
+        first = torch.autograd.grad(value, (x, weight, bias), create_graph=True)
+        return torch.autograd.grad(sum(g.sin().sum() for g in first), (x, weight, bias))
+
+    for one, other in zip(second(torch.float32, linear), second(torch.float64, F.linear), strict=True):
+        assert off(one, other) < 1e-4
+    assert len(taken) > 3
+
+
+@pytest.mark.parametrize("layout", ["expanded", "by columns", "strided"])
+def test_operands_and_gradients_may_lie_anyhow(layout, taken):
+    made = {
+        "expanded": lambda n, k: numbers(1, k).expand(n, k),
+        "by columns": lambda n, k: numbers(k, n).T,
+        "strided": lambda n, k: numbers(n, 2 * k)[:, ::2],
+    }[layout]
+    x, weight, covector = made(GRAIN, 128), made(256, 128), made(GRAIN, 256)
+    mine, exact = ([v.to(dtype).requires_grad_() for v in (x, weight)] for dtype in (torch.float32, torch.float64))
+    found, expected = linear(*mine), F.linear(*exact)
+    assert off(found, expected) < 1e-5
+    assert len(taken) == 1
+    for one, other in zip(
+        torch.autograd.grad(found, mine, covector), torch.autograd.grad(expected, exact, covector.double()), strict=True
+    ):
+        assert off(one, other) < 1e-5
+
+
+OTHERWISE = {
+    "float64": (numbers(GRAIN, 128).double(), numbers(128, 128).double()),
+    "a shape that will not recur": (numbers(GRAIN + 1, 128), numbers(128, 128)),
+    "narrow": (numbers(GRAIN, 64), numbers(256, 64)),
+    "a vector": (numbers(128), numbers(128, 128)),
+    "nothing": (numbers(0, 128), numbers(128, 128)),
+    "another device": (numbers(GRAIN, 128).to("meta"), numbers(128, 128).to("meta")),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_elsewhere_it_is_f_linear(case, taken):
+    x, weight = OTHERWISE[case]
+    found, expected = linear(x, weight), F.linear(x, weight)
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    assert found.device == expected.device
+    assert found.device.type == "meta" or torch.equal(found, expected)
+    assert not taken
+
+
+def test_in_bf16_and_where_onednn_is_switched_off_it_is_f_linear(taken):
+    x, weight = numbers(GRAIN, 128), numbers(128, 128)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(x, weight).dtype == torch.bfloat16
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert torch.equal(linear(x, weight), F.linear(x, weight))
+    assert not taken
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "unused"),
+    [("AuthenticAMD", "AVX512", True), ("AuthenticAMD", "AVX2", False), ("GenuineIntel", "AVX512", False)],
+)
+def test_only_chips_that_the_usual_library_does_not_use_whole_are_taken_otherwise(
+    maker, capability, unused, monkeypatch
+):
+    monkeypatch.setattr(Path, "read_text", lambda path: f"vendor_id : {maker}")
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert unused_avx512.__wrapped__() is unused
+
+
+@pytest.mark.parametrize("name", ["bert-2x128", "bert-post-2x128"])
+@pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])
+def test_a_model_trains_by_the_same_gradients(name, masking, taken):
+    language = grammar_language()
+    model, batch = shaken(name, language), Stream(language, 64, 1, masking).batch(1)
+    model.packs = True
+
+    def gradient(within):
+        model.zero_grad()
+        with within:
+            loss = masked_loss(model, batch)
+        loss.backward()
+        return torch.cat([parameter.grad.flatten().double() for parameter in model.parameters()])
+
+    exact = gradient(FastProducts())
+    assert not taken
+    model.float()
+    plain, fast = gradient(nullcontext()), gradient(FastProducts())
+    assert len(taken) > 10
+    assert (fast - exact).norm() < 4 * (plain - exact).norm() < 1e-4 * exact.norm()
