@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogFormatter
 
 from satlab.generators import load_language
 from satlab.randomness import random_stream
@@ -75,7 +76,9 @@ def draw_panels(path: Path, title: str, unit: str, panels: list[Panel]) -> None:
         axis.plot(x, np.exp(level) * x**slope, "k:", label=f"slope {slope:.2f} (last three)")
         axis.set(xscale="log", yscale="log", xlabel=panel.label, ylabel=unit)
         axis.set_xticks(x, [f"{value:g}" for value in x])
-        axis.minorticks_off()
+        axis.xaxis.minorticks_off()
+        for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            ticks(LogFormatter(labelOnlyBase=False, minor_thresholds=(3, 1)))
         axis.grid(alpha=0.25)
         axis.legend(frameon=False)
         axis.set_title(panel.title, fontsize=9)

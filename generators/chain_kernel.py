@@ -7,29 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled, compiled_pass
+from .compiled import compiled_pass
 from .counter_random import draw_key, uniform
-from .parallel import in_parallel
-
-SHARES = 256
-"""Equal parts of [0, 1), a power of two: for each it is known where the search for an entry begins."""
-
-
-@dataclass(frozen=True)
-class SearchTable:
-    """Rows of weights to draw from: their running sums [rows, n], and for each share j the first entry whose sum exceeds
-    j / SHARES of the row's total, [rows, SHARES] (the index search of Chen and Asau 1974)."""
-
-    sums: np.ndarray
-    begins: np.ndarray
-
-    @classmethod
-    def of(cls, weights: Tensor) -> Self:
-        """weights [rows, n], not negative, each row with a positive sum."""
-        sums = weights.double().cumsum(-1).numpy()
-        shares = np.arange(SHARES) / SHARES
-        begins = [np.searchsorted(row, shares * row[-1], side="right") for row in sums]
-        return cls(sums, np.array(begins, dtype=np.int32))
+from .parallel import DRAWS, in_parallel
+from .search_table import SearchTable, find_from
 
 
 @dataclass(frozen=True)
@@ -53,20 +34,9 @@ def draw_chains(
     arrays = [
         array for table in (tables.initial, tables.transition, tables.emission) for array in (table.sums, table.begins)
     ]
-    in_parallel(_draw, num_sentences, *arrays, draw_key(generator), states.numpy(), tokens.numpy())
+    arguments = (*arrays, draw_key(generator), states.numpy(), tokens.numpy())
+    in_parallel(_draw, num_sentences, *arguments, least=DRAWS // (2 * length))
     return states, tokens
-
-
-@compiled
-def find_from(sums: np.ndarray, begins: np.ndarray, share: float) -> int:
-    """The first entry whose running sum exceeds share times the total; never one of weight zero. As `find`, but for the way."""
-    target = share * sums[-1]
-    entry = begins[int(share * SHARES)]
-    while entry < len(sums) and sums[entry] <= target:
-        entry += 1
-    while entry >= len(sums) or (entry > 0 and sums[entry] == sums[entry - 1]):
-        entry -= 1
-    return entry
 
 
 @compiled_pass

@@ -19,7 +19,8 @@ from torch import Tensor
 from .compiled import compiled, compiled_pass
 from .counter_random import draw_key, find, uniform
 from .grammar import Rules
-from .parallel import in_parallel
+from .parallel import DRAWS, in_parallel
+from .search_table import SearchTable, find_from
 
 
 class Options(NamedTuple):
@@ -27,7 +28,7 @@ class Options(NamedTuple):
 
     worth [max_length + 1, N] is beta up to a scale of each width, scale [max_length + 1, max_length + 1] what a split
     of w words after k has to be multiplied by; shortest and longest [N] are the widths that a symbol yields. emits [N]
-    is the probability of a word; its words are the row leaf_row[A] of cumulative [leaf symbols, V].
+    is the probability of a word; its words are the row leaf_row[A] of sums and begins, a `SearchTable` [leaf symbols, V].
     lengths [max_length + 1] is the cumulative distribution of the lengths.
     """
 
@@ -44,7 +45,8 @@ class Options(NamedTuple):
     unary_p: np.ndarray
     emits: np.ndarray
     leaf_row: np.ndarray
-    cumulative: np.ndarray
+    sums: np.ndarray
+    begins: np.ndarray
     lengths: np.ndarray
 
 
@@ -54,7 +56,7 @@ def make_options(
     """emission [leaf symbols, V] of the symbols `leaves`; lengths [max_length + 1] the probability of each."""
     n = len(rules.symbols)
     binary, unary = sorted(rules.binary), sorted(rules.unary)
-    possible = worth > 0
+    possible, words = worth > 0, SearchTable.of(torch.from_numpy(emission))
     widths = np.arange(len(worth))[:, None]
     emits, leaf_row = np.zeros(n), np.full(n, -1)
     emits[leaves], leaf_row[leaves] = emission.sum(1) * np.exp(-log_scale[1]), np.arange(len(leaves))
@@ -72,7 +74,8 @@ def make_options(
         unary_p=np.array([rule[2] for rule in unary], dtype=np.float64),
         emits=emits,
         leaf_row=leaf_row,
-        cumulative=emission.cumsum(1),
+        sums=words.sums,
+        begins=words.begins,
         lengths=lengths.cumsum(),
     )
 
@@ -94,13 +97,13 @@ def draw_sentences(
     key = draw_key(generator)
     tokens = np.full((num_sentences, len(options.lengths) - 1), pad)
     lengths, counts = np.empty(num_sentences, np.int64), np.empty(num_sentences, np.int64)
-    no_nodes = np.empty((0, 0, 3), np.int64)
-    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, no_nodes)
+    no_nodes, least = np.empty((0, 0, 3), np.int64), DRAWS // (2 * tokens.shape[1])
+    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, no_nodes, least=least)
     if not with_nodes:
         return torch.from_numpy(tokens), torch.from_numpy(lengths), None
     nodes = np.full((num_sentences, int(counts.max(initial=0)), 3), -1)
     # The same key draws the same trees: now it is known how much room they need.
-    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, nodes)
+    in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, nodes, least=least)
     return torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(nodes)
 
 
@@ -159,7 +162,8 @@ def _draw(
             first, second, split = _choose(options, symbol, width, uniform(key, row, draw))
             draw += 1
             if split == -1:
-                tokens[row, start] = find(options.cumulative[options.leaf_row[symbol]], uniform(key, row, draw))
+                leaf = options.leaf_row[symbol]
+                tokens[row, start] = find_from(options.sums[leaf], options.begins[leaf], uniform(key, row, draw))
                 draw += 1
             elif split == 0:
                 stack[waiting] = (start, width, first)

@@ -11,8 +11,8 @@ from tree_oracle import entropy
 
 from satlab.generators import HMM
 from satlab.generators.chain import chain_statistics, stationary
-from satlab.generators.chain_kernel import SHARES, SearchTable, find_from
 from satlab.generators.counter_random import find
+from satlab.generators.search_table import SHARES, SearchTable, find_from
 
 
 @pytest.mark.parametrize("seed", range(12))
