@@ -1,5 +1,8 @@
 """Squared gradients of log f(v), vectorised or one context and word after the other: for models no Tape can follow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
@@ -16,8 +19,18 @@ def squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """|| grad log f(words[i, k] | context i) ||^2 by parameter: name -> [m, K] float64, for words [m, K]."""
     # The fused kernels of attention cannot be vectorised over gradients, the plain formula can; and
     # cuDNN has no gradient of a recurrent layer in evaluation mode.
-    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False), _unpacked(model):
         return (vectorised if model.per_example_gradients else one_by_one)(model, batch, words)
+
+
+@contextmanager
+def _unpacked(model: MaskedLM) -> Iterator[None]:
+    """Which words a model leaves out would depend on the data, which torch.func cannot follow."""
+    before, model.packs = model.packs, False
+    try:
+        yield
+    finally:
+        model.packs = before
 
 
 class _LogProbability(nn.Module):

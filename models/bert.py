@@ -91,7 +91,7 @@ class Bert(MaskedLM):
         for block in self.blocks[:-1]:
             x = block(x, visible, packing)
         last = cast(Block, self.blocks[-1])
-        in_order = self.packs and torch.equal(rows, torch.arange(len(tokens)))
+        in_order = self.packs and torch.equal(rows, torch.arange(len(tokens), device=rows.device))
         return self._finish(last.at(x, visible, rows, positions, packing, in_order))
 
     def logits(self, features: Tensor) -> Tensor:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import grammar_language, shaken
+from networks import demo_hmm, grammar_language, shaken
 from torch.nn import functional as F
 
+from satlab.flatness.curvature import Space, product
+from satlab.flatness.sampled_gradient import taped_squares
 from satlab.generators.stream import Stream
 from satlab.models import products
 from satlab.models.products import GRAIN, FastProducts, _Product, linear, unused_avx512
@@ -116,12 +118,12 @@ def test_elsewhere_it_is_f_linear(case, taken):
     assert not taken
 
 
-def test_in_bf16_and_where_onednn_is_switched_off_it_is_f_linear(taken):
+def test_in_bf16_and_where_onednn_is_switched_off_it_is_f_linear(taken, monkeypatch):
     x, weight = numbers(GRAIN, 128), numbers(128, 128)
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(x, weight).dtype == torch.bfloat16
-    with torch.backends.mkldnn.flags(enabled=False):
-        assert torch.equal(linear(x, weight), F.linear(x, weight))
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
     assert not taken
 
 
@@ -158,3 +160,31 @@ def test_a_model_trains_by_the_same_gradients(name, masking, taken):
     plain, fast = gradient(nullcontext()), gradient(FastProducts())
     assert len(taken) > 10
     assert (fast - exact).norm() < 4 * (plain - exact).norm() < 1e-4 * exact.norm()
+
+
+@pytest.mark.parametrize("name", ["bert-1x128", "bert-post-1x128"])
+@pytest.mark.parametrize("kind", ["hessian", "gauss-newton", "residual"])
+def test_curvature_in_single_precision(kind, name, taken):
+    language = demo_hmm()
+    model, batch = shaken(name, language, deviation=0.1), Stream(language, GRAIN, 1).batch(1)
+    vector = Space(model).signs(torch.Generator().manual_seed(1))
+    exact = product(model, Space(model), kind, batch, None, vector)
+    assert not taken
+    model.float()
+    found = product(model, Space(model), kind, batch, None, vector.float())
+    assert len(taken) > 10
+    assert (found - exact).norm() < 1e-4 * exact.norm()
+
+
+@pytest.mark.parametrize("name", ["bert-1x128", "bert-post-1x128"])
+def test_squared_gradients_in_single_precision(name, taken):
+    language = demo_hmm()
+    model, batch = shaken(name, language, deviation=0.1), Stream(language, GRAIN, 1).batch(1)
+    words = torch.zeros(len(batch.rows), 1, dtype=torch.long)
+    exact = taped_squares(model, batch, words)
+    assert not taken
+    found = taped_squares(model.float(), batch, words)
+    assert len(taken) > 4
+    largest = max(values.max() for values in exact.values())
+    for parameter, values in found.items():
+        assert (values - exact[parameter]).abs().max() < 1e-4 * largest

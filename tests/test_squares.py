@@ -86,6 +86,9 @@ def test_a_model_that_has_been_trained_here_leaves_padding_out_elsewhere_too():
     model, batch = shaken("bert-2x16", language), Stream(language, 12, 1).batch(1)
     model.packs = True
     assert_equal(*squares_of(model, batch))
+    words = sampled_gradient.draw_words(model, batch, 2, generator(3))
+    assert_equal(gradients.squares(model, batch, words), gradients.one_by_one(model, batch, words))
+    assert model.packs
 
 
 @pytest.mark.parametrize("layers", [1, 2])
