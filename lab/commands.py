@@ -189,7 +189,7 @@ def _conclude(out: str, run: Run) -> None:
             f"{run.config.threshold:g} nats",
             file=sys.stderr,
         )
-    _print({"run": out, "stopped": reason} | last)
+    _print({"run": out, "stopped": reason} | last | {"seconds": sum(row.get("seconds", 0.0) for row in rows)})
 
 
 def evaluate(given: Namespace) -> None:

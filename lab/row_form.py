@@ -13,7 +13,7 @@ TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 METRICS = {"step": "whole", "kl": "number", "kl_stderr": "number"}
-METRICS_MORE = {"loss": "number", "n": "whole", "saturated": "truth", "since_saturation": "whole"}
+METRICS_MORE = {"loss": "number", "n": "whole", "saturated": "truth", "since_saturation": "whole", "seconds": "number"}
 
 RESULT = {"what": "text", "method": "text", "settings": "text"}
 RESULT_OR_NULL = {"step": "whole", "value": "number", "stderr": "number", "n": "whole"}

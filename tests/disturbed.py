@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from helpers import CLOCK
 
 from satlab.lab import cli
 
@@ -32,7 +33,7 @@ def outcome(folder):
     """All that a run leaves, without what the clock says; of the checkpoints, those that are kept."""
     found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
     rows = [json.loads(line) for line in found.pop("metrics.jsonl").splitlines()]
-    return found, [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in rows]
+    return found, [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
 
 
 def steps_of(folder):

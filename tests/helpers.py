@@ -5,6 +5,9 @@ from collections import Counter
 
 import torch
 
+CLOCK = {"seconds", "tokens_per_second"}
+"""What rows of metrics and results have from the clock."""
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)

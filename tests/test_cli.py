@@ -31,6 +31,7 @@ METRICS = {
     "since_saturation",
     "adversary_strength",
     "tokens_per_second",
+    "seconds",
 }
 ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}
 COMMANDS = [

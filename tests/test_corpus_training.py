@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from helpers import CLOCK
 
 from satlab.errors import InputError
 from satlab.generators import load_language
@@ -130,7 +131,7 @@ def contents(folder):
     found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
     rows = [json.loads(line) for line in found.pop("metrics.jsonl").splitlines()]
     found.pop("config.yaml")
-    return found, [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in rows]
+    return found, [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
 
 
 class StoppedError(Exception):

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from helpers import CLOCK
 
 from satlab import disk
 from satlab.errors import InputError
@@ -50,7 +51,7 @@ def comparable(folder):
     found = contents(folder)
     rows = [json.loads(line) for line in found.pop("metrics.jsonl").splitlines()]
     found.pop(".lock", None)
-    return found, [{key: value for key, value in row.items() if key != "tokens_per_second"} for row in rows]
+    return found, [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
 
 
 @pytest.fixture(scope="module")

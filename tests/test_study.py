@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from helpers import CLOCK
 
 from satlab.lab import cli
 from satlab.lab.config import load_study
@@ -37,7 +38,6 @@ STUDY = {
     "flatness": {"contexts": 12},
 }
 RUNS = ["bert-1x8-seed0", "lstm-1x8-seed0"]
-CLOCK = ("seconds", "tokens_per_second")
 
 
 def write(folder, **changes):

@@ -13,7 +13,7 @@ from satlab.models import build_model, load_model
 from satlab.train import TrainConfig, checkpoints, masked_loss, train
 
 FIELDS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated"}
-FIELDS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second"}
+FIELDS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second", "seconds"}
 
 
 def adamw(model, stream, config, steps):
@@ -74,6 +74,7 @@ def test_rows_say_what_happened(name, tmp_path):
         assert row["kl_upper95"] == pytest.approx(row["kl"] + 1.6448536 * row["kl_stderr"], rel=1e-7)
         assert row["saturated"] is (row["kl_upper95"] < 0.5)
         assert row["tokens_per_second"] == 8 * 8 * (step - since)
+        assert row["seconds"] == 1
         assert row["adversary_strength"] == 0.0
         since = step
     for step, folder in checkpoints(tmp_path):

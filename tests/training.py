@@ -4,6 +4,7 @@ from dataclasses import asdict
 from itertools import count
 
 import safetensors.torch
+from helpers import CLOCK
 from networks import demo_hmm
 
 from satlab.generators.stream import Stream
@@ -73,7 +74,7 @@ def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss:
 
 def comparable(rows):
     """The rows without what depends on the time of day."""
-    return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
+    return [{k: v for k, v in row.items() if k not in CLOCK} for row in rows]
 
 
 def folders(run):

@@ -40,6 +40,7 @@ class Row:
     saturated_step: the first step of the unbroken stretch of saturated rows that this one ends, None where it is none;
     since_saturation = step - saturated_step. adversary_strength: 0 without an adversary. tokens_per_second: since the row
     before, in this session; None where that has trained nothing yet, as in a row that an earlier one was stopped before.
+    seconds: what training took in that time, measurements left out.
     """
 
     step: int
@@ -56,6 +57,7 @@ class Row:
     since_saturation: int | None
     adversary_strength: float
     tokens_per_second: float | None
+    seconds: float
 
 
 class _Meter:
@@ -245,7 +247,7 @@ class _Training:
         strength = 0.0 if self.adversary is None else self.adversary.strength
         estimates = (kl.value, kl.stderr, kl.upper95, floor.value, floor.stderr, kl.n)
         lr, rate = config.learning_rate(now.step), words / seconds if words else None
-        return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate)
+        return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate, seconds)
 
     def say_where_too_few(self, kl: Estimate) -> None:
         """Warns, once, where all held-out sentences there may be do not tell whether the model is saturated."""
