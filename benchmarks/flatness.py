@@ -17,8 +17,8 @@ with all rounds pooled; its standard error, and that of a ratio, is the jackknif
 that the process had resident, and what it had before it began.
 
 PYTHON: an interpreter that has both satlab and curvlinops-for-pytorch (3.0.1), which needs torchvision and therefore an
-environment of its own; without it these cases are left out. Their batch sizes and numbers of products are the best of
-some that were tried (4, 16 and 64 contexts; 1, 15, 16, 30 and 32 products).
+environment of its own; without it these cases are left out. Their batch sizes and numbers of products were chosen by a
+few trials (4, 16 and 64 contexts; 1, 15, 16, 30 and 32 products), of which no figures were kept.
 """
 
 import argparse
