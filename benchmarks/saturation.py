@@ -3,7 +3,7 @@
     python benchmarks/saturation.py --device cuda --precision bf16 --compile --threshold 0.01 --out results/saturation
 
 Each row is a run of its own in OUT/LANGUAGE-MODEL, as `satlab train` makes it: killed, it goes on by the same command. A run
-ends at --past times the step of saturation, or after --steps. Written after each: OUT/saturation-DEVICE.csv, a line a
+ends at the first checkpoint beyond --past times the step of saturation, or after --steps. Written after each: OUT/saturation-DEVICE.csv, a line a
 run, OUT/saturation-metrics-DEVICE.csv, all rows of metrics, and OUT/saturation-DEVICE.png, KL against seconds of training.
 """
 
@@ -30,14 +30,18 @@ LANGUAGES = ("liu2022-pcfg", "liu2022-hmm")
 ROWS = ("1x64", "4x128", "5x192", "6x256", "8x512")
 """Of Tables 3 and 4, layers x width."""
 
+FIRST_KEPT = 250
+"""Step of the first checkpoint that is kept; the next are a fourth root of 2 apart."""
+
 
 def train(run: Run, device: str, past: float) -> None:
-    """Until that many times the step of saturation."""
-    metrics = run.metrics
+    """Up to the first checkpoint that is kept at or beyond so many times the step of saturation."""
+    metrics, kept = run.metrics, set(run.config.kept_steps)
 
     def enough() -> bool:
         last = metrics[-1] if metrics else {}
-        return bool(last.get("saturated_step")) and last["step"] >= past * last["saturated_step"]
+        first = last.get("saturated_step")
+        return first is not None and last["step"] >= past * first and last["step"] in kept
 
     with tqdm(total=run.config.steps, desc=run.folder.name) as bar:
 
@@ -47,7 +51,8 @@ def train(run: Run, device: str, past: float) -> None:
             bar.update(row.step - bar.n)
 
         try:
-            train_run(run, device, note, should_stop=enough)
+            if not enough():
+                train_run(run, device, note, should_stop=enough)
         except StoppedError:
             if not enough():
                 raise
@@ -132,7 +137,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/saturation"))
     given = parser.parse_args()
     names = ("batch_size", "lr", "steps", "warmup", "schedule", "threshold", "precision", "compile", "threads")
-    config = TrainConfig(**{name: getattr(given, name) for name in names}, stop_at_saturation=False)
+    kept = sorted({round(FIRST_KEPT * 2 ** (i / 4)) for i in range(100)})
+    settings = {name: getattr(given, name) for name in names} | {"checkpoints": [s for s in kept if s < given.steps]}
+    config = TrainConfig(**settings, stop_at_saturation=False)
     runs: dict[tuple[str, str], Run] = {}
     for row, language in itertools.product(given.rows, given.languages):
         run = create_run(given.out / f"{language}-bert-{row}", language, f"bert-{row}", config)

@@ -189,7 +189,10 @@ def _conclude(out: str, run: Run) -> None:
             f"{run.config.threshold:g} nats",
             file=sys.stderr,
         )
-    _print({"run": out, "stopped": reason} | last | {"seconds": sum(row.get("seconds", 0.0) for row in rows)})
+    # Rows of earlier versions do not have it.
+    known = all(row.get("seconds") is not None for row in rows)
+    seconds = {"seconds": sum(row["seconds"] for row in rows)} if known else {}
+    _print({"run": out, "stopped": reason} | last | seconds)
 
 
 def evaluate(given: Namespace) -> None:

@@ -23,15 +23,15 @@ NARROW = 128
 """Weights with a smaller side gain nothing."""
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear: x [..., k] weight [m, k]^T + bias [m]: [..., m], with gradients of any order.
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear: input [..., k] weight [m, k]^T + bias [m]: [..., m], with gradients of any order.
 
     By oneDNN where it is faster: float32, on such a CPU, for shapes that recur or are large. By F.linear elsewhere.
     """
-    if not _gains(x, weight, bias):
-        return F.linear(x, weight, bias)
-    out: Tensor = _Product.apply(_plain(x.flatten(0, -2)), _plain(weight), bias)
-    return out.unflatten(0, x.shape[:-1])
+    if not _gains(input, weight, bias):
+        return F.linear(input, weight, bias)
+    out: Tensor = _Product.apply(input.flatten(0, -2), weight, bias if bias is None else bias.contiguous())
+    return out.unflatten(0, input.shape[:-1])
 
 
 @cache
@@ -39,12 +39,12 @@ def unused_avx512() -> bool:
     """Whether the processor has AVX-512 and is not Intel's: MKL, behind torch.mm, takes AVX-512 on those alone."""
     information = Path("/proc/cpuinfo")
     maker = information.read_text() if information.exists() else platform.processor()
-    able = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return able and "GenuineIntel" not in maker
+    able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return able and torch.backends.cpu.get_cpu_capability() == "AVX512" and "GenuineIntel" not in maker
 
 
 class FastProducts(TorchFunctionMode):
-    """While it is entered, F.linear is `linear`, in modules too. Not for torch.func, nor for torch.compile."""
+    """While it is entered, F.linear is `linear`, in modules too. Not for torch.func, forward-mode gradients or torch.compile."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return (linear if func is F.linear else func)(*args, **(kwargs or {}))
@@ -62,7 +62,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
-        gradient, (of_a, of_b, of_c) = _plain(gradients[0]), ctx.needs_input_grad
+        (gradient,), (of_a, of_b, of_c) = gradients, ctx.needs_input_grad
         return (
             _Product.apply(gradient, b.T, None) if of_a else None,
             _between(gradient, a) if of_b else None,
@@ -79,18 +79,15 @@ def _between(gradient: Tensor, a: Tensor) -> Tensor:
 
 def _gains(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     operands = [x, weight] if bias is None else [x, weight, bias]
-    if not unused_avx512() or not torch.backends.mkldnn.enabled or x.dim() < 2:
+    if not unused_avx512() or not torch.backends.mkldnn.enabled or torch.is_autocast_enabled("cpu"):
         return False
     if any(operand.dtype != torch.float32 or operand.device.type != "cpu" for operand in operands):
         return False
-    if torch.is_autocast_enabled("cpu"):
+    # What F.linear refuses, or takes besides, is left to it.
+    if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:
         return False
-    if min(weight.shape) < NARROW:
+    if bias is not None and bias.shape != weight.shape[:1]:
         return False
-    rows = x.numel() // x.shape[-1]
-    return rows > 0 and (rows % GRAIN == 0 or 2.0 * rows * weight.numel() >= LARGE)
-
-
-def _plain(x: Tensor) -> Tensor:
-    """x [n, k], laid out by rows or by columns."""
-    return x if x.is_contiguous() or x.T.is_contiguous() else x.contiguous()
+    rows = x.shape[:-1].numel()
+    recurs = rows % GRAIN == 0 or 2.0 * rows * weight.numel() >= LARGE
+    return rows > 0 and recurs and min(weight.shape) >= NARROW

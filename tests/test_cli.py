@@ -120,12 +120,24 @@ def test_train(satlab, tmp_path):
     assert (len(rows), rows[0]["run"], rows[0]["stopped"], rows[0]["step"]) == (1, "r", "step limit", 6)
     assert re.findall(r"^step (\d+): KL", err, re.MULTILINE) == ["3", "6"]
     assert "satlab: warning: not saturated" in err
-    assert [row["step"] for row in load_run(tmp_path / "r").metrics] == [3, 6]
+    metrics = load_run(tmp_path / "r").metrics
+    assert [row["step"] for row in metrics] == [3, 6]
+    assert rows[0]["seconds"] == sum(row["seconds"] for row in metrics) > metrics[-1]["seconds"] > 0
     before = files(tmp_path)
     again, err = satlab(f"train demo-hmm --out r {SMALL}")
     assert again == rows
     assert "step 3" not in err
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("seconds", ["", ', "seconds": null'])
+def test_rows_that_do_not_say_how_long_they_took_have_no_sum(satlab, tmp_path, seconds):
+    satlab(f"train demo-hmm --out r {SMALL}")
+    path = tmp_path / "r" / "metrics.jsonl"
+    path.write_text(re.sub(r', "seconds": [^,}]*', seconds, path.read_text()))
+    rows, _ = satlab(f"train demo-hmm --out r {SMALL}")
+    assert set(rows[0]) | {"seconds"} == {"run", "stopped"} | METRICS
+    assert rows[0].get("seconds") is None
 
 
 def test_training_that_saturates_says_so(satlab):

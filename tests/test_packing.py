@@ -83,3 +83,13 @@ def test_training_on_a_cpu_packs_and_says_so_to_nobody_else():
     stream = Stream(language, config.batch_size, 0)
     Stepper(model, make_optimizer(model, config), stream, config, None, World())(1)
     assert model.packs
+
+
+@pytest.mark.parametrize("rows", [[0, 0, 2], [2, 1, 0], [1, 1, 1]])
+def test_as_many_predictions_as_sentences_need_not_be_one_of_each(rows):
+    language = grammar_language()
+    model, batch = shaken("bert-1x16", language), Stream(language, 3, 1).batch(1)
+    rows, positions = torch.tensor(rows), torch.tensor([0, 1, 0])
+    expected = model.logits_at(batch.inputs, rows, positions)
+    model.packs = True
+    assert gap(model.logits_at(batch.inputs, rows, positions), expected) < 1e-12

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import demo_hmm, grammar_language, shaken
+from networks import demo_hmm, grammar_language, same_weights, shaken
 from torch.nn import functional as F
+from training import comparable, session, short, tensors_of
 
 from satlab.flatness.curvature import Space, product
 from satlab.flatness.sampled_gradient import taped_squares
-from satlab.generators.stream import Stream
-from satlab.models import products
+from satlab.generators.stream import Stream, evaluation_set
+from satlab.models import build_model, products
 from satlab.models.products import GRAIN, FastProducts, _Product, linear, unused_avx512
-from satlab.train import masked_loss
+from satlab.probes.features import Reading, concatenated_features, extract
+from satlab.probes.store import Storage
+from satlab.train import TrainConfig, checkpoints, kl_to_truth, masked_loss
+from satlab.train.optimizer import make_optimizer
+from satlab.train.step import Stepper
+from satlab.train.world import World
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -86,8 +92,10 @@ def test_operands_and_gradients_may_lie_anyhow(layout, taken):
         "by columns": lambda n, k: numbers(k, n).T,
         "strided": lambda n, k: numbers(n, 2 * k)[:, ::2],
     }[layout]
-    x, weight, covector = made(GRAIN, 128), made(256, 128), made(GRAIN, 256)
-    mine, exact = ([v.to(dtype).requires_grad_() for v in (x, weight)] for dtype in (torch.float32, torch.float64))
+    operands, covector = (made(GRAIN, 128), made(256, 128), made(2, 256)[1]), made(GRAIN, 256)
+    mine, exact = ([v.to(dtype).requires_grad_() for v in operands] for dtype in (torch.float32, torch.float64))
+    # Casting has laid the exact operands out anew.
+    assert [x.stride() for x in mine] == [x.stride() for x in operands]
     found, expected = linear(*mine), F.linear(*exact)
     assert off(found, expected) < 1e-5
     assert len(taken) == 1
@@ -95,6 +103,13 @@ def test_operands_and_gradients_may_lie_anyhow(layout, taken):
         torch.autograd.grad(found, mine, covector), torch.autograd.grad(expected, exact, covector.double()), strict=True
     ):
         assert off(one, other) < 1e-5
+
+
+@pytest.mark.parametrize("case", ["expanded", "strided"])
+def test_a_bias_may_lie_anyhow(case):
+    bias = numbers(1).expand(256) if case == "expanded" else numbers(512)[::2]
+    x, weight = numbers(GRAIN, 128), numbers(256, 128)
+    assert off(linear(x, weight, bias), F.linear(x, weight, bias)) < 1e-5
 
 
 OTHERWISE = {
@@ -105,6 +120,32 @@ OTHERWISE = {
     "nothing": (numbers(0, 128), numbers(128, 128)),
     "another device": (numbers(GRAIN, 128).to("meta"), numbers(128, 128).to("meta")),
 }
+
+
+@pytest.mark.parametrize(
+    "shapes", [((GRAIN, 128), (128, 256)), ((GRAIN, 128), (128, 128), (64,)), ((GRAIN, 128), (2, 128, 128))]
+)
+def test_what_f_linear_refuses_is_refused_in_its_words(shapes):
+    operands, said = [torch.zeros(shape) for shape in shapes], []
+    for map_ in (linear, F.linear):
+        with pytest.raises(RuntimeError) as refused:
+            map_(*operands)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("shapes", [((GRAIN, 128), (128,)), ((GRAIN, 128), (128, 128), (1,))])
+def test_what_else_f_linear_takes_is_taken(shapes):
+    operands = [numbers(*shape) for shape in shapes]
+    assert torch.equal(linear(*operands), F.linear(*operands))
+
+
+def test_names_of_operands_are_those_of_f_linear(taken):
+    x, weight, bias = numbers(GRAIN, 128), numbers(128, 128), numbers(128)
+    with FastProducts():
+        found = F.linear(input=x, weight=weight, bias=bias)
+    assert len(taken) == 1
+    assert off(found, F.linear(x, weight, bias)) < 1e-5
 
 
 @pytest.mark.parametrize("case", OTHERWISE)
@@ -138,6 +179,46 @@ def test_only_chips_that_the_usual_library_does_not_use_whole_are_taken_otherwis
     monkeypatch.setattr(Path, "exists", lambda path: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert unused_avx512.__wrapped__() is unused
+
+
+def test_a_torch_without_this_product_does_without(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda path: "vendor_id : AuthenticAMD")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert unused_avx512.__wrapped__() is False
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_takes_it_unless_compiled(compiled, taken, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **how: None)
+    language, config = demo_hmm(), TrainConfig(batch_size=16, compile=compiled)
+    model = build_model("bert-1x128", language)
+    step = Stepper(model, make_optimizer(model, config), Stream(language, 16, 0), config, None, World())
+    step(1)
+    assert bool(taken) is not compiled
+
+
+@pytest.mark.parametrize("what", ["kl", "features", "all features"])
+def test_measuring_takes_it(what, taken):
+    language = demo_hmm()
+    model = build_model("bert-1x128", language)
+    sentences = language.sample(GRAIN, torch.Generator().manual_seed(1))
+    if what == "kl":
+        kl_to_truth(model, evaluation_set(language, GRAIN, 1))
+    elif what == "features":
+        extract(model, sentences, [Reading()], Storage())
+    else:
+        concatenated_features(model, sentences)
+    assert taken
+
+
+def test_a_run_in_two_sessions_ends_with_the_bits_of_one(tmp_path, taken):
+    config = short(batch_size=16, dropout=0.1)
+    one = session(tmp_path / "one", "bert-1x128", config)
+    assert taken
+    two = session(tmp_path / "two", "bert-1x128", config, session(tmp_path / "two", "bert-1x128", config, take=4))
+    assert comparable(two) == comparable(one)
+    assert same_weights(*(tensors_of(checkpoints(tmp_path / name)[-1][1]) for name in ("one", "two")))
 
 
 @pytest.mark.parametrize("name", ["bert-2x128", "bert-post-2x128"])

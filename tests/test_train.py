@@ -2,15 +2,17 @@
 
 import json
 import math
+from itertools import count, pairwise
 
 import pytest
 import torch
 from networks import NETWORKS, demo_hmm, same_weights
 from training import comparable, folders, parts, session, short, tensors_of, ticking
 
-from satlab.errors import DivergedError
+from satlab.errors import DivergedError, StoppedError
 from satlab.models import build_model, load_model
 from satlab.train import TrainConfig, checkpoints, masked_loss, train
+from satlab.train.step import Stepper
 
 FIELDS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated"}
 FIELDS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second", "seconds"}
@@ -73,8 +75,10 @@ def test_rows_say_what_happened(name, tmp_path):
         assert row["lr"] == config.learning_rate(step)
         assert row["kl_upper95"] == pytest.approx(row["kl"] + 1.6448536 * row["kl_stderr"], rel=1e-7)
         assert row["saturated"] is (row["kl_upper95"] < 0.5)
-        assert row["tokens_per_second"] == 8 * 8 * (step - since)
-        assert row["seconds"] == 1
+        # The clock is looked at where a row is due, and at each checkpoint between two rows.
+        looks = 1 + sum(s % config.resume_every == 0 for s in range(since + 1, step))
+        assert row["tokens_per_second"] == 8 * 8 * (step - since) / looks
+        assert row["seconds"] == looks
         assert row["adversary_strength"] == 0.0
         since = step
     for step, folder in checkpoints(tmp_path):
@@ -82,6 +86,34 @@ def test_rows_say_what_happened(name, tmp_path):
         measured = held_out.measure(load_model(folder))
         assert (row["kl"], row["kl_stderr"], row["n"]) == (measured.kl.value, measured.kl.stderr, measured.kl.n)
         assert (row["floor"], row["floor_stderr"]) == (measured.floor.value, measured.floor.stderr)
+
+
+@pytest.mark.parametrize("stopped_at", [None, *range(8, 35)])
+def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
+    """A step takes a second, a measurement 100, recording a row 10,000. A stop comes between rows, before one, or while it is measured."""
+    now, rows, config = [0.0], [], short()
+
+    def trained(should_stop):
+        model, stream, held_out = parts("bert-1x16", config)
+        measure, held_out.measure = held_out.measure, lambda *given: (advance(100), measure(*given))[1]
+        take = Stepper.__call__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Stepper, "__call__", lambda self, step: (advance(1), take(self, step))[1])
+            for row in train(model, stream, held_out, config, tmp_path, lambda: now[0], should_stop=should_stop):
+                advance(10_000)
+                rows.append(row)
+
+    def advance(seconds):
+        now[0] += seconds
+
+    if stopped_at is not None:
+        asked = count(1)
+        with pytest.raises(StoppedError):
+            trained(lambda: next(asked) >= stopped_at)
+    trained(lambda: False)
+    steps = [0, *(row.step for row in rows)]
+    assert steps[-1] == 24
+    assert [row.seconds for row in rows] == [after - before for before, after in pairwise(steps)]
 
 
 def test_the_first_loss_is_that_of_the_untrained_model(tmp_path):
@@ -107,6 +139,7 @@ def test_kept_checkpoints_say_which_they_are(tmp_path):
             "saturated_step": row["saturated_step"],
             "since": step,
             "loss_sum": 0.0,
+            "seconds": 0.0,
         }
 
 

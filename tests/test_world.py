@@ -202,7 +202,8 @@ def test_the_command_leaves_what_one_process_leaves_and_says_it_once(tmp_path, c
         assert row["kl"] == pytest.approx(other["kl"], abs=1e-5)
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
     (printed,) = done.stdout.splitlines()
-    assert json.loads(printed) == {"run": str(tmp_path / "two"), "stopped": "step limit"} | there[-1]
+    seconds = {"seconds": pytest.approx(sum(row["seconds"] for row in there))}
+    assert json.loads(printed) == {"run": str(tmp_path / "two"), "stopped": "step limit"} | there[-1] | seconds
     rows = [line.split(":")[0] for line in own_lines(done.stderr) if line.startswith("step")]
     assert rows == ["step 4", "step 8", "step 12"]
     assert own_lines(done.stderr)[-1].startswith("satlab: warning: not saturated")

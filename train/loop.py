@@ -40,7 +40,8 @@ class Row:
     saturated_step: the first step of the unbroken stretch of saturated rows that this one ends, None where it is none;
     since_saturation = step - saturated_step. adversary_strength: 0 without an adversary. tokens_per_second: since the row
     before, in this session; None where that has trained nothing yet, as in a row that an earlier one was stopped before.
-    seconds: what training took in that time, measurements left out.
+    seconds: of training since the row before, over all sessions, but for what a killed one lost: measurements and the rows'
+    checkpoints left out, those between rows and the first step's preparations not.
     """
 
     step: int
@@ -93,6 +94,8 @@ class _Progress:
     since: int = 0
     loss_sum: float = 0.0
     saturated_step: int | None = None
+    seconds: float = 0.0
+    """What training has taken since the row before."""
     row_due: bool = False
     """Whether the step is done and its row is not: a stop came before, or while KL was measured."""
 
@@ -140,11 +143,13 @@ def _rows(
     training: "_Training", clock: Callable[[], float], on_step: Callable[[int, float], None], stops: Callable[[], bool]
 ) -> Iterator[Row]:
     begin, now = clock(), training.now
+    lasted: float | None
     while not now.finished:
         taken = now.row_due or training.step(on_step)
-        stopped, saved = not taken or stops(), False
+        stopped, saved, lasted = not taken or stops(), False, None
         if now.row_due and not stopped:
-            row = training.measure(clock() - begin, stops)
+            lasted = clock() - begin
+            row = training.measure(lasted, stops)
             if row is None:
                 stopped = True
             else:
@@ -152,9 +157,9 @@ def _rows(
                 saved = training.close_row(row)
                 begin = clock()
         elif training.rolls and not stopped:
-            training.save_between_rows()
+            training.save_between_rows(clock() - begin)
         if stopped and not now.finished and not saved:
-            training.save_between_rows()
+            training.save_between_rows(clock() - begin if lasted is None else lasted)
             again = "run the same command again to go on"
             raise StoppedError(f"stopped at step {now.step} of {training.config.steps}; {again}")
 
@@ -211,13 +216,16 @@ class _Training:
             on_step(step, float(loss))
         return True
 
-    def save_between_rows(self) -> None:
-        """A checkpoint of this step to go on from, unless it has one, where its losses and weights are finite."""
+    def save_between_rows(self, seconds: float) -> None:
+        """A checkpoint of this step to go on from, unless it has one, where its losses and weights are finite.
+
+        seconds: what training has taken in this session since the row before.
+        """
         if self.now.step == self.saved_step:
             return
         self.meter.check()
         self.check_weights()
-        self.save(keep=False)
+        self.save(keep=False, seconds=self.now.seconds + seconds)
 
     def check_weights(self) -> None:
         """Raises DivergedError where the step that was just done has spoilt the weights: they are not to be kept."""
@@ -247,7 +255,9 @@ class _Training:
         strength = 0.0 if self.adversary is None else self.adversary.strength
         estimates = (kl.value, kl.stderr, kl.upper95, floor.value, floor.stderr, kl.n)
         lr, rate = config.learning_rate(now.step), words / seconds if words else None
-        return Row(now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate, seconds)
+        return Row(
+            now.step, mean, *estimates, lr, saturated, now.saturated_step, since, strength, rate, now.seconds + seconds
+        )
 
     def say_where_too_few(self, kl: Estimate) -> None:
         """Warns, once, where all held-out sentences there may be do not tell whether the model is saturated."""
@@ -265,7 +275,7 @@ class _Training:
         """What comes once a row is recorded: the adversary's answer, and the checkpoint; whether there was one."""
         if self.adversary is not None:
             self.adversary.adjust(row.kl_upper95)
-        self.now.since, self.now.row_due = self.now.step, False
+        self.now.since, self.now.seconds, self.now.row_due = self.now.step, 0.0, False
         self.meter.reset()
         kept = self.now.step in self.kept or self.now.finished
         if kept or self.rolls:
