@@ -90,7 +90,7 @@ def test_rows_say_what_happened(name, tmp_path):
 
 @pytest.mark.parametrize("stopped_at", [None, *range(8, 35)])
 def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
-    """A step takes a second, a measurement 100, recording a row 10,000. A stop comes between rows, before one, or while it is measured."""
+    """A step that is done takes a second, a measurement 100, recording a row 10,000. A stop comes between rows, before one, or while it is measured."""
     now, rows, config = [0.0], [], short()
 
     def trained(should_stop):
@@ -98,7 +98,7 @@ def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
         measure, held_out.measure = held_out.measure, lambda *given: (advance(100), measure(*given))[1]
         take = Stepper.__call__
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stepper, "__call__", lambda self, step: (advance(1), take(self, step))[1])
+            patch.setattr(Stepper, "__call__", lambda self, step: (take(self, step), advance(1))[0])
             for row in train(model, stream, held_out, config, tmp_path, lambda: now[0], should_stop=should_stop):
                 advance(10_000)
                 rows.append(row)
