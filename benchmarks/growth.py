@@ -10,7 +10,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import LogFormatter
 
 from satlab.generators import load_language
 from satlab.randomness import random_stream
@@ -66,6 +65,13 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def round_numbers(low: float, high: float) -> list[float]:
+    """Powers of ten from low to high; with twice and five times these where there are few."""
+    digits = (1, 2, 5) if high < 100 * low else (1,)
+    found = (float(f"{digit}e{k}") for k in range(-9, 9) for digit in digits)
+    return [number for number in found if low <= number <= high]
+
+
 def draw_panels(path: Path, title: str, unit: str, panels: list[Panel]) -> None:
     """Log-log curves with error bars, each with the slope of its last three points."""
     figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.2), layout="constrained")
@@ -76,9 +82,9 @@ def draw_panels(path: Path, title: str, unit: str, panels: list[Panel]) -> None:
         axis.plot(x, np.exp(level) * x**slope, "k:", label=f"slope {slope:.2f} (last three)")
         axis.set(xscale="log", yscale="log", xlabel=panel.label, ylabel=unit)
         axis.set_xticks(x, [f"{value:g}" for value in x])
-        axis.xaxis.minorticks_off()
-        for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            ticks(LogFormatter(labelOnlyBase=False, minor_thresholds=(3, 1)))
+        numbers = round_numbers(*axis.get_ylim())
+        axis.set_yticks(numbers, [f"{value:g}" for value in numbers])
+        axis.minorticks_off()
         axis.grid(alpha=0.25)
         axis.legend(frameon=False)
         axis.set_title(panel.title, fontsize=9)

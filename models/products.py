@@ -1,6 +1,6 @@
 """Linear maps in float32 on a CPU by oneDNN, on chips whose AVX-512 the library behind torch.mm leaves unused.
 
-The values are those of F.linear up to rounding. Their bits depend on the operands and on the number of threads alone.
+The values are those of F.linear up to rounding. Their bits depend on the operands, the number of threads and the chip alone.
 """
 
 import platform
