@@ -2,7 +2,7 @@
 
 import sys
 
-from .lab.interrupt import SignalError, StopRequest
+from .system.signals import SignalError, StopRequest
 
 
 def main() -> None:
@@ -10,12 +10,12 @@ def main() -> None:
     try:
         with StopRequest() as stop:
             stop()
-            from .lab.cli import main as command
+            from .lab.cli.main import main as command
 
             if stop():
                 raise KeyboardInterrupt
     except SignalError as error:
-        from .lab.ending import ending
+        from .lab.cli.exit import ending
 
         sys.exit(ending(error))
     command()

@@ -18,8 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from satlab.flatness import hessian_trace
 from satlab.generators import Language
-from satlab.generators.stream import Batch, Stream
-from satlab.lab.run import load_run
+from satlab.generators.batches import Batch, Stream
+from satlab.lab.runs.run import load_run
 from satlab.models import MaskedLM, load_model
 from satlab.randomness import random_stream
 

@@ -29,11 +29,11 @@ from torch.nn import functional as F
 from satlab.generators import Language, load_language
 from satlab.models import MaskedLM, build_model
 from satlab.probes import AdamW, Extraction, Optimum, Reading, Storage
+from satlab.probes.feature_store import Features
 from satlab.probes.features import concatenated_features, extract
-from satlab.probes.logistic import GRADIENT_TOLERANCE, fit_logistic
-from satlab.probes.logistic_streamed import fit_streamed
+from satlab.probes.logistic.fit.fit import GRADIENT_TOLERANCE, fit_logistic
+from satlab.probes.logistic.fit.streamed import fit_streamed
 from satlab.probes.optimum import correct
-from satlab.probes.store import Features
 from satlab.randomness import random_stream
 
 L2 = 1e-4

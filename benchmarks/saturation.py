@@ -22,7 +22,7 @@ from machine import machine
 from tqdm import tqdm
 
 from satlab.errors import StoppedError
-from satlab.lab.run import Run, create_run, train_run
+from satlab.lab.runs.run import Run, create_run, train_run
 from satlab.train import TrainConfig
 from satlab.train.loop import Row
 

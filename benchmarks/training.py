@@ -23,13 +23,13 @@ from timing import Case, Work, measure, rate, table
 from transformers import BertConfig, BertForMaskedLM
 
 from satlab.generators import Language, load_language
-from satlab.generators.stream import Batch, Stream
+from satlab.generators.batches import Batch, Stream
 from satlab.models import build_model
-from satlab.models.products import linear
+from satlab.models.ops.fast_linear import linear
 from satlab.train import TrainConfig
 from satlab.train.optimizer import make_optimizer
+from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
-from satlab.train.world import World
 
 LANGUAGES = ("liu2022-hmm", "liu2022-pcfg")
 CPU_ROWS = {"1x64": 256, "4x128": 256, "6x256": 256, "8x512": 128, "12x768": 64}

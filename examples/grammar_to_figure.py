@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 
 from satlab.flatness import hessian_trace
 from satlab.generators import PCFG
-from satlab.generators.stream import Stream
+from satlab.generators.batches import Stream
 from satlab.models import build_model, load_model
 from satlab.probes import linear_probe
 from satlab.randomness import random_stream

@@ -1,10 +1,10 @@
 """Flatness of the minimum: the trace of the Hessian, its largest eigenvalues, and how the loss rises around it."""
 
+from .estimators.lanczos import Eigenvalue, top_eigenvalues
+from .estimators.sharpness import Rise, sharpness
 from .invariance import Rescaled, rescaled, trace_under_rescaling
-from .lanczos import Eigenvalue, top_eigenvalues
-from .sharpness import Rise, sharpness
-from .terms import TraceEstimate
 from .trace import METHODS, hessian_trace
+from .trace_terms import TraceEstimate
 
 __all__ = [
     "METHODS",

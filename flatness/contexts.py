@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..generators.stream import Batch
+from ..generators.batches import Batch
 from ..models import MaskedLM
-from ..models.products import FastProducts
+from ..models.ops.fast_linear import FastProducts
 
 ACTIVATIONS = 2**18
 """Numbers of one layer's output that a pass over several contexts holds: 2,048 positions at width 128."""

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..generators import Language, Sentences
 from ..models import MaskedLM
-from ..models.lstm import Lstm
-from ..models.lstm_residual import Layer
-from ..models.transformer import Block
+from ..models.networks.lstm import Lstm
+from ..models.networks.lstm_residual import Layer
+from ..models.networks.transformer import Block
 from ..randomness import random_stream
-from .terms import TraceEstimate
 from .trace import contexts_of, hessian_trace
+from .trace_terms import TraceEstimate
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..generators.stream import Batch
+from ..generators.batches import Batch
 from ..models import MaskedLM
-from ..models.products import FastProducts
+from ..models.ops.fast_linear import FastProducts
 from .contexts import sentences
-from .recurrent import PlainLstm
+from .ghost_norms.lstm import PlainLstm
 
 Kind = Literal["hessian", "gauss-newton", "residual"]
 

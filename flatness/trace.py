@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..generators import Language, Sentences
-from ..generators.stream import Batch, exact_truth, make_batch
+from ..generators.batches import Batch, exact_truth, make_batch
 from ..models import MaskedLM, check_masking
 from ..randomness import random_stream
-from . import gauss_newton, hutchinson, hutchpp, random_factor, residual, sampled_gradient
-from .terms import Given, Method, TraceEstimate
+from .estimators import gauss_newton, hutchinson, hutchpp, random_factor, residual, sampled_gradient
+from .trace_terms import Given, Method, TraceEstimate
 
 METHODS: dict[str, Method] = {
     "sampled-gradient": sampled_gradient.METHOD,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..estimate import Estimate
-from ..generators.stream import Batch
+from ..generators.batches import Batch
 from ..models import MaskedLM
 
 

@@ -6,10 +6,10 @@ from .families.layered import layered_pcfg
 from .families.random_hmm import random_hmm
 from .families.random_pcfg import random_pcfg
 from .families.uniform_cfg import uniform_cfg
-from .hmm import HMM
+from .hmm.language import HMM
 from .language import Language
 from .load import load_language, preset_names
-from .pcfg import PCFG
+from .pcfg.language import PCFG
 from .sentences import Sentences
 from .tasks import Span, Task
 

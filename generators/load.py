@@ -13,10 +13,10 @@ import yaml
 
 from ..errors import InputError, unknown
 from .families import FAMILIES
-from .hmm import DEFAULT_LENGTH, HMM
-from .hmm_tasks import Readout
+from .hmm.language import DEFAULT_LENGTH, HMM
+from .hmm.tasks import Readout
 from .language import Language
-from .pcfg import PCFG
+from .pcfg.language import PCFG
 
 LANGUAGE_FILES = ("language.yaml", "language.npz")
 """What a language is called in the directory of a corpus."""

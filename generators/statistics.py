@@ -23,9 +23,9 @@ from nltk.grammar import Nonterminal
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import splu
 
-from .branching import BranchingStatistics, Vector, branching_statistics
-from .grammar import Rules
-from .pcfg import PCFG
+from .pcfg.branching import BranchingStatistics, Vector, branching_statistics
+from .pcfg.grammar import Rules
+from .pcfg.language import PCFG
 
 Cost = Callable[[int, float], float]
 """From a rule's parent and probability to what it costs."""

@@ -19,7 +19,7 @@ from .sentences import Sentences
 
 if TYPE_CHECKING:
     from .language import Language
-    from .pcfg import PCFG
+    from .pcfg.language import PCFG
 
 NONE = "none"
 """The class of a sentence that has no such constituent."""

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from ..errors import InputError, unknown
 from ..flatness.trace import TARGETS
 from ..train import TrainConfig
-from .probe_config import ProbeConfig
+from .measurements.probe_config import ProbeConfig
 
 MERGED = {"train", "evaluate", "probe", "flatness"}
 """Keys of a study of which an extension may give a part."""

@@ -9,18 +9,18 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..disk import damaged_file
 from ..errors import InputError, TooLargeError, unknown
 from ..generators import Language
-from ..memory import check_memory
 from ..randomness import random_stream
-from .bert import Bert
+from ..system.disk import damaged_file
+from ..system.memory import check_memory
 from .count import count_of
-from .gpt import Gpt
 from .interface import MaskedLM
-from .lookup import LookupTable
-from .lstm import Lstm
-from .lstm_residual import ResidualLstm
+from .networks.bert import Bert
+from .networks.gpt import Gpt
+from .networks.lookup import LookupTable
+from .networks.lstm import Lstm
+from .networks.lstm_residual import ResidualLstm
 
 HEAD_SIZE = 64
 """Width of an attention head, at every size (Liu et al. 2022, A.3); narrower models have one head."""

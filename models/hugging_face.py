@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .bert import POST_LN_EPS, Bert
 from .build import HEAD_SIZE, dropout_of, make_model
 from .interface import SPECIAL_TOKENS, MaskedLM
+from .networks.bert import POST_LN_EPS, Bert
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM

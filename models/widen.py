@@ -37,7 +37,7 @@ from ..randomness import random_stream
 from .build import HEAD_SIZE, NAME, dropout_of, initialise, make_model, size_of
 from .interface import MaskedLM
 from .ladder import RECURRENT, nearest
-from .transformer import Attention
+from .networks.transformer import Attention
 
 ADDED = ("zero", "initial")
 

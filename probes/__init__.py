@@ -1,12 +1,12 @@
 """What frozen features know about a downstream task, and what a model learns of it."""
 
 from .adamw import AdamW
+from .feature_store import Storage
 from .features import Reading, concatenated_features
 from .fine_tune import FineTuning, fine_tune
 from .linear import Extraction, ProbeAccuracy, linear_probe, linear_probes
 from .optimum import Optimum
 from .samples import Samples, majority_class
-from .store import Storage
 
 __all__ = [
     "AdamW",

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..randomness import random_stream
+from .feature_store import Features
 from .projection import HEAD
-from .store import Features
 
 
 @dataclass(frozen=True)

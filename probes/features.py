@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..generators import Sentences
 from ..models import MaskedLM
 from ..models.features import sentence_features, sentence_layers
-from ..models.products import FastProducts
-from .store import Features, Storage
+from ..models.ops.fast_linear import FastProducts
+from .feature_store import Features, Storage
 
 CHUNK = 1024
 

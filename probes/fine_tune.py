@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
-from ..models.products import FastProducts
+from ..models.ops.fast_linear import FastProducts
 from ..randomness import derive_seed, random_stream
 from .adamw import check_training
 from .projection import TUNING

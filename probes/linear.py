@@ -10,12 +10,12 @@ from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
 from .adamw import AdamW
+from .feature_store import Features, Storage
 from .features import PRECISIONS, Reading, check_readings, extract
-from .logistic import Logistic
+from .logistic.fit import Logistic
 from .optimum import Optimum, correct
 from .projection import GaussianProjection, check_projection
 from .samples import Samples
-from .store import Features, Storage
 
 Probe = tuple[str, Reading]
 """A method's name, and what is read."""

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from .adamw import Head
-from .logistic import Logistic, fit_logistic
-from .logistic_streamed import fit_streamed, prepare
-from .store import Features
+from .feature_store import Features
+from .logistic.fit import Logistic, fit_logistic
+from .logistic.streamed import fit_streamed, prepare
 
 L2_GRID = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The penalties that validation chooses from, the strongest first: each fit begins at the one before."""

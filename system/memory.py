@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from .errors import TooLargeError
+from ..errors import TooLargeError
 
 try:
     import resource

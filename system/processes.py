@@ -16,7 +16,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from .errors import InputError, WorkerError
+from ..errors import InputError, WorkerError
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from .errors import DivergedError, InputError, WorkerError
-from .workers import ATTEMPTS
+from ..errors import DivergedError, InputError, WorkerError
+from .processes import ATTEMPTS
 
 T = TypeVar("T")
 

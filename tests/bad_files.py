@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import yaml
 
-from satlab.lab import cli
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import load_study
-from satlab.lab.study import prepare
+from satlab.lab.studies.study import prepare
 
 SMALL = "--batch_size 8 --evaluation_sentences 50 --model bert-1x8"
 STUDY = {

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from satlab.generators.stream import Batch
+from satlab.generators.batches import Batch
 from satlab.models.interface import MaskedLM
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 from helpers import CLOCK
 
-from satlab.lab import cli
+from satlab.lab.cli.main import main as cli
 
 SHORT = (
     "train demo-hmm --model bert-1x8 --steps 14 --batch-size 8 --lr 3e-3 --checkpoints [4] --evaluate-every 3 "
@@ -42,7 +42,7 @@ def steps_of(folder):
 
 def start(arguments, before="pass"):
     """The command in a process, and a group, of its own, after the statements `before`."""
-    code = f"{RESET}\n{before}\nfrom satlab.lab.cli import main\nmain()"
+    code = f"{RESET}\n{before}\nfrom satlab.lab.cli.main import main\nmain()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def start(arguments, before="pass"):
 
 NURSERY = """
 import json, os, sys
-from satlab.lab.cli import main
+from satlab.lab.cli.main import main
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
@@ -135,7 +135,7 @@ def go_on(folder, capsys):
 
 def run_stopped_at(step, folder, monkeypatch, line=SHORT, number=signal.SIGTERM):
     """The exit status of the command, in this process, that gets a signal in this step."""
-    from satlab.lab.progress import TrainingProgress
+    from satlab.lab.cli.main.progress import TrainingProgress
 
     on_step = TrainingProgress.on_step
 

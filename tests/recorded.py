@@ -2,7 +2,7 @@
 
 import json
 
-from satlab.lab.run import create_run
+from satlab.lab.runs.run import create_run
 from satlab.train import TrainConfig
 
 CONFIG = TrainConfig(steps=40, batch_size=8, evaluation_sentences=50, threshold=0.05)

@@ -13,8 +13,9 @@ import pytest
 import torch
 from bad_files import SMALL, listing, save_chain, write_files
 
-from satlab import memory
-from satlab.lab import cli, run
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs import run
+from satlab.system import memory
 
 HELD_OUT = "--evaluation_sentences 1000000000000 --most_evaluation_sentences 1000000000000"
 ADVERSARY = "--adversary_task state-4 --stop_at_saturation false --adversary_sentences 100000000000"

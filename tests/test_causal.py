@@ -16,9 +16,11 @@ from helpers import assert_frequencies, conditional_table, encode, generator, wo
 from oracles import Enumeration
 
 from satlab.errors import InputError
-from satlab.generators import causal, language, load_language, next_word
-from satlab.generators.causal import CausalLM
-from satlab.lab import cli
+from satlab.generators import language, load_language
+from satlab.generators.causal.language import language as causal
+from satlab.generators.causal.language import next_word
+from satlab.generators.causal.language.language import CausalLM
+from satlab.lab.cli.main import main as cli
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

@@ -10,9 +10,9 @@ from random_languages import random_hmm_arrays
 from tree_oracle import entropy
 
 from satlab.generators import HMM
-from satlab.generators.chain import chain_statistics, stationary
-from satlab.generators.counter_random import find
-from satlab.generators.search_table import SHARES, SearchTable, find_from
+from satlab.generators.hmm.language.chain import chain_statistics, stationary
+from satlab.generators.kernels.counter_random import find
+from satlab.generators.kernels.search_table import SHARES, SearchTable, find_from
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -11,8 +11,10 @@ import sys
 import pytest
 import yaml
 
-from satlab.lab import cli, measure, probe_rows
-from satlab.lab.run import load_run
+from satlab.lab.cli.main import main as cli
+from satlab.lab.measurements import measure
+from satlab.lab.measurements import probe as probe_rows
+from satlab.lab.runs.run import load_run
 
 SMALL = "--steps 6 --batch_size 8 --checkpoints [3] --evaluate_every 3 --evaluation_sentences 50 --model bert-1x8"
 PROBE = "--train_sentences 60 --test_sentences 40 --seeds 2"

@@ -11,9 +11,9 @@ from oracles import PcfgOracle, log_inside_cnf
 from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.generators import PCFG, layered_pcfg, load_language
-from satlab.generators.chart_passes import inside, inside_outside
-from satlab.generators.log_partition import START
-from satlab.generators.prefix import factors_by_tensors, prefix_factors
+from satlab.generators.kernels.chart import inside, inside_outside
+from satlab.generators.pcfg.language.chart.log_partition import START
+from satlab.generators.pcfg.language.chart.prefix import factors_by_tensors, prefix_factors
 
 EXACT = {"rtol": 1e-11, "atol": 0}
 

@@ -7,9 +7,10 @@ import shutil
 import pytest
 
 from satlab.errors import InputError
-from satlab.generators import corpus_writer, load_language
-from satlab.generators.corpus import open_corpus
-from satlab.lab import cli
+from satlab.generators import load_language
+from satlab.generators.corpus.manifest import writer as corpus_writer
+from satlab.generators.corpus.manifest.manifest import open_corpus
+from satlab.lab.cli.main import main as cli
 
 SENTENCES, SHARD = 45, 10
 FORMATS = ("parquet", "bin")

@@ -13,11 +13,11 @@ from helpers import CLOCK
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus import open_corpus
-from satlab.generators.corpus_stream import CorpusStream
-from satlab.generators.corpus_writer import write_corpus
-from satlab.lab import cli
-from satlab.lab.run import create_run, load_run, train_run
+from satlab.generators.corpus.manifest.manifest import open_corpus
+from satlab.generators.corpus.manifest.stream import CorpusStream
+from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import create_run, load_run, train_run
 from satlab.train import TrainConfig
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"

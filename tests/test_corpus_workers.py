@@ -11,12 +11,13 @@ import pytest
 import torch
 from jobs import gone
 
-from satlab import workers
 from satlab.errors import InputError
-from satlab.generators import load_language, shard, storage
-from satlab.generators.corpus import open_corpus, signature
-from satlab.generators.corpus_writer import write_corpus
-from satlab.lab import cli
+from satlab.generators import load_language
+from satlab.generators.corpus.manifest import shard, storage
+from satlab.generators.corpus.manifest.manifest import open_corpus, signature
+from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.lab.cli.main import main as cli
+from satlab.system import processes as workers
 
 SENTENCES, SHARD = 105, 10
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"
@@ -65,7 +66,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from satlab.generators import load_language
-from satlab.generators.corpus_writer import write_corpus
+from satlab.generators.corpus.manifest.writer import write_corpus
 if __name__ == "__main__":
     out, format, (workers, sentences, shard) = Path(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
     for done in write_corpus(

@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 
 from satlab.errors import InputError
-from satlab.lab.comparison import correlations_of, in_words
-from satlab.lab.correlation import correlation
+from satlab.lab.analysis.comparison import correlations_of, in_words
+from satlab.lab.analysis.correlation import correlation
 
 
 def sample(n, rho=0.5, seed=0, ties=False):
@@ -85,7 +85,7 @@ def test_the_interval_is_the_bca_interval():
 
 def test_ranks_of_a_resample_are_ranks_of_the_drawn_points():
     """Repeating points, as a resample does, is the same as weighting them."""
-    from satlab.lab.correlation import _coefficients
+    from satlab.lab.analysis.correlation import _coefficients
 
     x, y, z = sample(9, seed=5, ties=True)
     times = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=50)
@@ -128,7 +128,7 @@ def test_a_seed_gives_the_same_interval_and_another_one_nearly_so():
 
 def test_blocks_of_resamples_fit_together(monkeypatch):
     x, y, _ = sample(20)
-    monkeypatch.setattr("satlab.lab.correlation.BLOCK", 20 * 64)
+    monkeypatch.setattr("satlab.lab.analysis.correlation.BLOCK", 20 * 64)
     found = correlation(x, y, resamples=1000)
     assert -1 < found.low < found.value < found.high < 1
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from satlab.flatness.curvature import Curvature, Space, passes, product, summed_loss
-from satlab.generators.stream import Stream
+from satlab.flatness.operator import Curvature, Space, passes, product, summed_loss
+from satlab.generators.batches import Stream
 from satlab.models.interface import MaskedLM
 
 KINDS = ("hessian", "gauss-newton", "residual")

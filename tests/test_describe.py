@@ -4,7 +4,8 @@ import pytest
 from helpers import generator
 
 from satlab.generators import PCFG, load_language
-from satlab.lab import show, show_text
+from satlab.lab.describe import show
+from satlab.lab.describe import text as show_text
 
 LINEAR = "S -> 'a' S [0.99] | 'b' [0.01]"
 

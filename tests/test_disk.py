@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from satlab.disk import append_lines, publish, read_lines, write_atomic
+from satlab.system.disk import append_lines, publish, read_lines, write_atomic
 
 WRITER = """
 import sys, time, pathlib
-from satlab.disk import append_lines
+from satlab.system.disk import append_lines
 folder, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 (folder / f"ready-{number}").touch()
 while not (folder / "go").exists():
@@ -142,7 +142,7 @@ def test_old_content_stays_where_the_disk_really_is_full(tmp_path):
     path = tmp_path / "config.yaml"
     write_atomic(path, "old")
     code = (
-        "import pathlib, resource, sys; from satlab.disk import write_atomic\n"
+        "import pathlib, resource, sys; from satlab.system.disk import write_atomic\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    write_atomic(pathlib.Path(sys.argv[1]), 'x' * 5000)\n"
         "except OSError:\n    sys.exit(3)"
@@ -155,7 +155,7 @@ def test_a_killed_writer_never_leaves_a_mixture(tmp_path):
     path = tmp_path / "config.yaml"
     write_atomic(path, "0" * 100_000)
     code = (
-        "import itertools, pathlib, sys; from satlab.disk import write_atomic\n"
+        "import itertools, pathlib, sys; from satlab.system.disk import write_atomic\n"
         "print('go', flush=True)\n"
         "for k in itertools.cycle(range(10)):\n    write_atomic(pathlib.Path(sys.argv[1]), str(k) * 100_000)"
     )

@@ -11,8 +11,10 @@ from networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
 from torch import nn
 
 from satlab.errors import InputError
-from satlab.flatness import METHODS, contexts, gradients, hessian_trace, sampled_gradient
-from satlab.generators.stream import Stream
+from satlab.flatness import METHODS, contexts, hessian_trace
+from satlab.flatness.estimators import sampled_gradient
+from satlab.flatness.ghost_norms import fallback as gradients
+from satlab.generators.batches import Stream
 from satlab.models import build_model
 from satlab.models.interface import MaskedLM
 

@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
-from satlab.lab import cli
-from satlab.lab.flatness_rows import FLATNESS
+from satlab.lab.cli.main import main as cli
+from satlab.lab.measurements.flatness import FLATNESS
 
 SMALL = "--steps 2 --batch_size 8 --evaluate_every 2 --evaluation_sentences 20"
 WHAT = {

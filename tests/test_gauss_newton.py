@@ -7,12 +7,14 @@ from helpers import generator
 from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
 
 from satlab.errors import InputError
-from satlab.flatness import gauss_newton as exact_trace
-from satlab.flatness import gradients, hessian_trace, random_factor
+from satlab.flatness import hessian_trace
 from satlab.flatness.contexts import probabilities
-from satlab.flatness.gauss_newton import context_traces
-from satlab.flatness.terms import Given, by_block
-from satlab.generators.stream import Stream
+from satlab.flatness.estimators import gauss_newton as exact_trace
+from satlab.flatness.estimators import random_factor
+from satlab.flatness.estimators.gauss_newton import context_traces
+from satlab.flatness.ghost_norms import fallback as gradients
+from satlab.flatness.trace_terms import Given, by_block
+from satlab.generators.batches import Stream
 
 
 def by_kind(model, shares):

@@ -10,9 +10,10 @@ from networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_s
 from torch.nn import functional as F
 
 from satlab.errors import InputError
-from satlab.flatness import hessian_trace, sampled_gradient
+from satlab.flatness import hessian_trace
+from satlab.flatness.estimators import sampled_gradient
 from satlab.generators import Sentences
-from satlab.generators.stream import Stream, evaluation_set, exact_truth, next_words
+from satlab.generators.batches import Stream, evaluation_set, exact_truth, next_words
 from satlab.models import build_model, check_masking, default_masking
 from satlab.probes import concatenated_features
 from satlab.train import kl_to_truth, masked_loss

@@ -6,9 +6,9 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from satlab.lab import cli
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import EvaluateConfig, FlatnessConfig
-from satlab.lab.probe_config import ProbeConfig
+from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.train import TrainConfig
 from satlab.train.config import CHOICES
 

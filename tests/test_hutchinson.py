@@ -6,10 +6,11 @@ from contexts import Exact, all_contexts, gauss_newton, true_hessian
 from networks import demo_hmm, grammar_language, shaken, tiny_hmm
 
 from satlab.errors import InputError
-from satlab.flatness import hessian_trace, hutchinson
-from satlab.flatness.curvature import Space, product
-from satlab.flatness.terms import Given, by_block
-from satlab.generators.stream import Stream
+from satlab.flatness import hessian_trace
+from satlab.flatness.estimators import hutchinson
+from satlab.flatness.operator import Space, product
+from satlab.flatness.trace_terms import Given, by_block
+from satlab.generators.batches import Stream
 from satlab.models import build_model
 from satlab.randomness import random_stream
 

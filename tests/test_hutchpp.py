@@ -6,11 +6,12 @@ from helpers import generator
 from networks import gap, shaken, tiny_hmm
 
 from satlab.errors import InputError
-from satlab.flatness import hessian_trace, hutchpp
+from satlab.flatness import hessian_trace
 from satlab.flatness.contexts import sentences
-from satlab.flatness.curvature import Curvature
-from satlab.flatness.terms import Given
-from satlab.generators.stream import Stream
+from satlab.flatness.estimators import hutchpp
+from satlab.flatness.operator import Curvature
+from satlab.flatness.trace_terms import Given
+from satlab.generators.batches import Stream
 
 
 @pytest.fixture(scope="module", params=["bert-1x2", "lstm-1x2"])

@@ -10,11 +10,11 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.branching import branching_statistics
-from satlab.generators.grammar import check, read_text
-from satlab.generators.induce import Reading, induce
-from satlab.generators.treebank import read_trees, without_empty, without_functions
-from satlab.lab import cli
+from satlab.generators.pcfg.language.branching import branching_statistics
+from satlab.generators.pcfg.language.grammar import check, read_text
+from satlab.generators.pcfg.language.induce import Reading, induce
+from satlab.generators.pcfg.language.treebank import read_trees, without_empty, without_functions
+from satlab.lab.cli.main import main as cli
 
 TOY = """
 (S (NP (DT the) (NN dog)) (VP (VBD saw) (NP (DT a) (NN cat))))

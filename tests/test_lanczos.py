@@ -6,10 +6,11 @@ from helpers import generator
 from networks import gap, shaken, tiny_hmm
 
 from satlab.errors import InputError
-from satlab.flatness import lanczos, top_eigenvalues
-from satlab.flatness.curvature import Curvature
+from satlab.flatness import top_eigenvalues
+from satlab.flatness.estimators import lanczos
+from satlab.flatness.operator import Curvature
 from satlab.flatness.trace import contexts_of, truth_of
-from satlab.generators.stream import Stream
+from satlab.generators.batches import Stream
 from satlab.randomness import random_stream
 
 CASES = [("bert-1x2", "one", tiny_hmm), ("lstm-1x2", "bernoulli:0.5", tiny_hmm), ("gpt-1x2", "next", tiny_hmm)]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from networks import demo_hmm
 
-from satlab import memory
 from satlab.errors import InputError, TooLargeError
-from satlab.lab.room import check_model_room, check_sentences_room
-from satlab.memory import as_size, check_memory, machine_memory
+from satlab.lab.runs.memory_check import check_model_room, check_sentences_room
 from satlab.models import build_model, load_model, save_model
 from satlab.models.build import check_size, make_model
 from satlab.models.count import count_of
+from satlab.system import memory
+from satlab.system.memory import as_size, check_memory, machine_memory
 from satlab.train import TrainConfig
 
 GIBI = 2**30

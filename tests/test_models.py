@@ -5,7 +5,7 @@ import torch
 from helpers import generator
 from networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
 
-from satlab.generators.stream import evaluation_set
+from satlab.generators.batches import evaluation_set
 from satlab.models import build_model
 from satlab.train import kl_to_truth
 

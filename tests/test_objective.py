@@ -9,10 +9,11 @@ from networks import NETWORKS, demo_hmm, grammar_language, shaken
 
 from satlab.errors import InputError
 from satlab.estimate import Estimate
-from satlab.generators.stream import Batch, Stream, evaluation_set
+from satlab.generators.batches import Batch, Stream, evaluation_set
 from satlab.models import build_model
 from satlab.models.interface import MaskedLM
-from satlab.train import TrainConfig, kl_to_truth, masked_loss, objective
+from satlab.train import TrainConfig, kl_to_truth, masked_loss
+from satlab.train import losses as objective
 from satlab.train.saturation import SaturationRule
 
 

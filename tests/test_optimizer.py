@@ -8,12 +8,12 @@ import torch
 from networks import gap, grammar_language, same_weights, shaken, tiny_hmm
 from training import parts, session, short, tensors_of, ticking
 
-from satlab.generators.stream import Batch, Stream
+from satlab.generators.batches import Batch, Stream
 from satlab.train import TrainConfig, checkpoints, masked_loss, train
-from satlab.train.objective import MaskedLoss
+from satlab.train.losses import MaskedLoss
 from satlab.train.optimizer import make_optimizer
+from satlab.train.parallel.world import World
 from satlab.train.step import Stepper, compilation
-from satlab.train.world import World
 
 
 def gradients(loss, model):

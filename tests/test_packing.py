@@ -5,12 +5,12 @@ import torch
 from networks import demo_hmm, gap, grammar_language, shaken
 from torch.nn import functional
 
-from satlab.generators.stream import Stream
-from satlab.models.packing import Packing
+from satlab.generators.batches import Stream
+from satlab.models.ops.packing import Packing
 from satlab.train import TrainConfig, masked_loss
 from satlab.train.optimizer import make_optimizer
+from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
-from satlab.train.world import World
 
 INSIDE = torch.tensor([[True, True, False], [True, True, True], [True, False, False]])
 

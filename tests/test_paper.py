@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import pytest
 from test_published import MODELS, TASKS, entry, measured, with_adamw
 
-from satlab.lab import paper
-from satlab.lab.paper import FORMS, draw_forms
-from satlab.lab.published import compare, read_published
-from satlab.lab.wide import wide_rows
+from satlab.lab.analysis.model_table import wide_rows
+from satlab.lab.analysis.published import compare, read_published
+from satlab.lab.figures.draw import paper
+from satlab.lab.figures.draw.paper import FORMS, draw_forms
 
 
 @pytest.fixture

@@ -10,15 +10,16 @@ from test_resume import check_same
 from training import comparable, known, running, session, short
 
 from satlab.errors import StoppedError
-from satlab.generators.stream import Stream
+from satlab.generators.batches import Stream
 from satlab.generators.tasks import find_task
 from satlab.models import build_model
 from satlab.models.build import make_model
 from satlab.models.count import count_of
-from satlab.train import Adversary, checkpoints, parts
+from satlab.train import Adversary, checkpoints
+from satlab.train import microbatch as parts
 from satlab.train.optimizer import make_optimizer
+from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
-from satlab.train.world import World
 
 ADVERSARY = {"adversary_task": "state-4", "adversary_strength": 0.7, "adversary_sentences": 32}
 

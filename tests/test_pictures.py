@@ -7,7 +7,7 @@ import nltk
 import numpy as np
 import pytest
 
-from satlab.lab import pictures
+from satlab.lab.describe import pictures
 
 TREES = [
     "(S (NP|<VERY-LONG-NAME-OF-A-SYMBOL> a) (B b) (C (D (E (F c)))))",

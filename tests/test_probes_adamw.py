@@ -17,9 +17,9 @@ from satlab.probes import (
     linear_probe,
     linear_probes,
 )
+from satlab.probes.feature_store import Features
 from satlab.probes.features import extract
 from satlab.probes.projection import HEAD, GaussianProjection
-from satlab.probes.store import Features
 from satlab.randomness import random_stream
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from helpers import generator
 
-from satlab.probes import lbfgs as module
-from satlab.probes.lbfgs import History, lbfgs
+from satlab.probes.logistic.fit import lbfgs as module
+from satlab.probes.logistic.fit.lbfgs import History, lbfgs
 
 
 def quadratic(d=30, worst=1e3, seed=0):

@@ -8,13 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from satlab.errors import InputError
-from satlab.lab import cli, measure
-from satlab.lab.choice import one_setting
+from satlab.lab.analysis.checkpoint_table import points_of
+from satlab.lab.analysis.results import named, rows_in, write_tables
+from satlab.lab.analysis.row_selection import one_setting
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import ProbeConfig, from_mapping
-from satlab.lab.points import points_of
-from satlab.lab.probe_rows import measure_baselines, measure_probe
-from satlab.lab.results import named, rows_in, write_tables
-from satlab.lab.run import load_run
+from satlab.lab.measurements import measure
+from satlab.lab.measurements.probe import measure_baselines, measure_probe
+from satlab.lab.runs.run import load_run
 from satlab.models import load_model
 from satlab.probes import AdamW, FineTuning, Optimum, Reading, fine_tune, linear_probe
 
@@ -206,7 +207,7 @@ def test_bad_input_is_one_line_and_changes_nothing(run, capsys, more, message):
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(run, capsys, monkeypatch, tmp_path):
-    from satlab.probes import store
+    from satlab.probes import feature_store as store
 
     measured(run)
     before = (run.folder / "results.jsonl").read_bytes()

@@ -9,8 +9,8 @@ import torch
 from helpers import generator
 
 from satlab.errors import InputError
-from satlab.probes import store
-from satlab.probes.store import Features, Storage
+from satlab.probes import feature_store as store
+from satlab.probes.feature_store import Features, Storage
 
 
 def filled(x, storage=None, piece=7):

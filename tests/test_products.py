@@ -9,17 +9,18 @@ from networks import demo_hmm, grammar_language, same_weights, shaken
 from torch.nn import functional as F
 from training import comparable, session, short, tensors_of
 
-from satlab.flatness.curvature import Space, product
-from satlab.flatness.sampled_gradient import taped_squares
-from satlab.generators.stream import Stream, evaluation_set
-from satlab.models import build_model, products
-from satlab.models.products import GRAIN, FastProducts, _Product, linear, unused_avx512
+from satlab.flatness.estimators.sampled_gradient import taped_squares
+from satlab.flatness.operator import Space, product
+from satlab.generators.batches import Stream, evaluation_set
+from satlab.models import build_model
+from satlab.models.ops import fast_linear as products
+from satlab.models.ops.fast_linear import GRAIN, FastProducts, _Product, linear, unused_avx512
+from satlab.probes.feature_store import Storage
 from satlab.probes.features import Reading, concatenated_features, extract
-from satlab.probes.store import Storage
 from satlab.train import TrainConfig, checkpoints, kl_to_truth, masked_loss
 from satlab.train.optimizer import make_optimizer
+from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
-from satlab.train.world import World
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 

@@ -9,10 +9,10 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.estimate import Estimate
-from satlab.lab import paper
-from satlab.lab.paper import FORMS, check_forms, draw_forms
-from satlab.lab.published import compare, read_published, write_comparison
-from satlab.lab.wide import between_seeds, last_of_each, over_seeds, wide_rows
+from satlab.lab.analysis.model_table import between_seeds, last_of_each, over_seeds, wide_rows
+from satlab.lab.analysis.published import compare, read_published, write_comparison
+from satlab.lab.figures.draw import paper
+from satlab.lab.figures.draw.paper import FORMS, check_forms, draw_forms
 
 TASKS = ["A", "B"]
 MODELS = {"plain": {}, "spoilt": {}}

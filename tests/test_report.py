@@ -15,10 +15,12 @@ import yaml
 from recorded import CONFIG, STEPS, make_run, metrics, result, results, write_lines
 
 from satlab import __version__
-from satlab.lab import cli, measure, report
-from satlab.lab.published import COLUMNS
-from satlab.lab.results import write_csv
-from satlab.lab.run import create_run
+from satlab.lab.analysis.published import COLUMNS
+from satlab.lab.analysis.results import write_csv
+from satlab.lab.cli.main import main as cli
+from satlab.lab.measurements import measure
+from satlab.lab.report.write import write as report
+from satlab.lab.runs.run import create_run
 from satlab.models import build
 from satlab.train import TrainConfig
 

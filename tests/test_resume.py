@@ -15,9 +15,10 @@ import torch
 from networks import same_weights
 from training import comparable, folders, known, parts, running, session, short, tensors_of, ticking
 
-from satlab.disk import read_lines
 from satlab.errors import DivergedError, StoppedError
-from satlab.train import checkpoint, checkpoints, objective, train
+from satlab.system.disk import read_lines
+from satlab.train import checkpoint, checkpoints, train
+from satlab.train import losses as objective
 
 CASES = [("bert-1x16", 0.0), ("bert-2x16", 0.2), ("bert-post-2x16", 0.2), ("lstm-1x16", 0.2), ("lstm-2x8", 0.0)]
 CASES += [("lstm-2x8", 0.3)]
@@ -370,7 +371,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from dataclasses import asdict
-from satlab.disk import append_lines
+from satlab.system.disk import append_lines
 from satlab.train import train
 from training import parts, short, ticking
 folder, model, config = pathlib.Path(sys.argv[2]), sys.argv[3], short(**json.loads(sys.argv[4]))

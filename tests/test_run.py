@@ -16,10 +16,10 @@ import torch
 import yaml
 from helpers import CLOCK
 
-from satlab import disk
 from satlab.errors import InputError
-from satlab.lab import cli
-from satlab.lab.run import create_run, load_run, train_run
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import create_run, load_run, train_run
+from satlab.system import disk
 from satlab.train import TrainConfig
 
 CONFIG = TrainConfig(

@@ -6,9 +6,9 @@ import yaml
 from disturbed import SHORT, command, outcome, run_stopped_at, steps_of, whole
 
 from satlab.errors import InputError
-from satlab.lab import cli
-from satlab.lab.run import load_run, train_run
-from satlab.train.world import World, without_tf32
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import load_run, train_run
+from satlab.train.parallel.world import World, without_tf32
 
 __all__ = ["whole"]
 

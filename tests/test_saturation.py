@@ -14,11 +14,11 @@ from training import comparable, parts, session, short, ticking
 
 from satlab.errors import InputError, StoppedError
 from satlab.estimate import Estimate
-from satlab.generators import stream as streams
-from satlab.generators.stream import EvaluationSet, evaluation_set
-from satlab.models.lookup import LookupTable
+from satlab.generators import batches as streams
+from satlab.generators.batches import EvaluationSet, evaluation_set
+from satlab.models.networks.lookup import LookupTable
 from satlab.train import HeldOut, TrainConfig, kl_to_truth, saturation, train
-from satlab.train.objective import divergences
+from satlab.train.losses import divergences
 from satlab.train.saturation import SaturationRule
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 from helpers import generator
 
-from satlab.generators import PCFG, Language, load_language, pcfg
-from satlab.generators.chain import chain_statistics
+from satlab.generators import PCFG, Language, load_language
+from satlab.generators.hmm.language.chain import chain_statistics
+from satlab.generators.pcfg.language import language as pcfg
 from satlab.generators.statistics import grammar_statistics
-from satlab.lab import cli, show
+from satlab.lab.cli.main import main as cli
+from satlab.lab.describe import show
 
 TOY = """
 S -> NP VP [1.0]

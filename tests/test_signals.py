@@ -10,11 +10,11 @@ import pytest
 import yaml
 from disturbed import SHORT, command, end, outcome, run_stopped_at, start, steps_of, wait_until, whole
 
-from satlab import disk
 from satlab.errors import StoppedError
-from satlab.lab import cli
-from satlab.lab.interrupt import SIGNALS, SignalError, StopRequest
-from satlab.lab.run import load_run
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import load_run
+from satlab.system import disk
+from satlab.system.signals import SIGNALS, SignalError, StopRequest
 from satlab.train import HeldOut, checkpoints
 
 __all__ = ["whole"]

@@ -9,7 +9,7 @@ import time
 import pytest
 from disturbed import RESET
 
-from satlab.lab.interrupt import SignalError, StopRequest
+from satlab.system.signals import SignalError, StopRequest
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGUSR1: "SIGUSR1"}
 
@@ -19,7 +19,7 @@ import importlib.abc, importlib.util, os, runpy, sys, time
 
 class Command(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path, target=None):
-        if name == "satlab.lab.cli":
+        if name == "satlab.lab.cli.main":
             return importlib.util.spec_from_loader(name, self)
 
     def exec_module(self, module):
@@ -111,7 +111,7 @@ def test_a_block_that_an_import_runs_is_no_import_itself(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     code = f"""
     import os, time
-    from satlab.lab.interrupt import SignalError, StopRequest
+    from satlab.system.signals import SignalError, StopRequest
     try:
         with StopRequest():
             os.kill(os.getpid(), {int(signal.SIGTERM)})

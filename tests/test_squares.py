@@ -6,11 +6,14 @@ from helpers import generator
 from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
 from torch import nn
 
-from satlab.flatness import gradients, recurrent, sampled_gradient, uses
 from satlab.flatness.contexts import groups
-from satlab.flatness.tape import Taped, UnknownUseError, tapes
-from satlab.flatness.terms import by_block
-from satlab.generators.stream import Stream
+from satlab.flatness.estimators import sampled_gradient
+from satlab.flatness.ghost_norms import fallback as gradients
+from satlab.flatness.ghost_norms import lstm as recurrent
+from satlab.flatness.ghost_norms import norms as uses
+from satlab.flatness.ghost_norms.recorder import Taped, UnknownUseError, tapes
+from satlab.flatness.trace_terms import by_block
+from satlab.generators.batches import Stream
 from satlab.models import build_model
 
 

@@ -12,11 +12,11 @@ from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, gap, grammar_language
 from oracles import PcfgOracle
 
 from satlab.errors import InputError, StoppedError
-from satlab.generators import stream as streams
-from satlab.generators.corpus import open_corpus
-from satlab.generators.corpus_stream import CorpusStream
-from satlab.generators.corpus_writer import write_corpus
-from satlab.generators.stream import Stream, evaluation_set, exact_truth, mask_sentences
+from satlab.generators import batches as streams
+from satlab.generators.batches import Stream, evaluation_set, exact_truth, mask_sentences
+from satlab.generators.corpus.manifest.manifest import open_corpus
+from satlab.generators.corpus.manifest.stream import CorpusStream
+from satlab.generators.corpus.manifest.writer import write_corpus
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from helpers import CLOCK
 
-from satlab.lab import cli
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import load_study
-from satlab.lab.run import load_run
-from satlab.lab.study import prepare
+from satlab.lab.runs.run import load_run
+from satlab.lab.studies.study import prepare
 
 STUDY = {
     "language": "demo-hmm",

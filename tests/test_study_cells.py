@@ -12,11 +12,12 @@ import test_ray
 from test_study import STUDY, comparable, lines, timeless, write
 
 from satlab.errors import DivergedError, WorkerError
-from satlab.lab import array, cli
-from satlab.lab.array import run_cell
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import load_study
-from satlab.lab.pools import _where_it_is_seen
-from satlab.lab.run import train_run
+from satlab.lab.runs.run import train_run
+from satlab.lab.studies import slurm_array as array
+from satlab.lab.studies.executors import _where_it_is_seen
+from satlab.lab.studies.slurm_array import run_cell
 
 cluster = test_ray.cluster
 

@@ -6,13 +6,14 @@ import pytest
 import yaml
 from test_study import STUDY, lines
 
-from satlab.disk import append_lines
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.lab import cells, cli
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import STUDIES, FlatnessConfig, ProbeConfig, load_study
-from satlab.lab.probe_rows import measure_baselines
-from satlab.lab.study import check_study, prepare
+from satlab.lab.measurements.probe import measure_baselines
+from satlab.lab.studies import jobs as cells
+from satlab.lab.studies.study import check_study, prepare
+from satlab.system.disk import append_lines
 
 SMALL = STUDY | {"models": {"bert-1x8": {}}}
 SHORT = {"preset": "demo-hmm", "length": 4}

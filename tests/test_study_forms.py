@@ -12,13 +12,13 @@ import pytest
 import yaml
 from test_study import STUDY
 
-from satlab.lab import cli
+from satlab.lab.analysis.model_table import wide_rows
+from satlab.lab.analysis.published import read_published
+from satlab.lab.analysis.results import rows_in, runs_in
+from satlab.lab.cli.main import main as cli
 from satlab.lab.config import STUDIES, load_study
-from satlab.lab.paper import check_forms
-from satlab.lab.published import read_published
-from satlab.lab.results import rows_in, runs_in
-from satlab.lab.study import check_study, model_of
-from satlab.lab.wide import wide_rows
+from satlab.lab.figures.draw.paper import check_forms
+from satlab.lab.studies.study import check_study, model_of
 
 VARIED = STUDY | {
     "models": {"slow": {"model": "bert-1x8", "lr": 1e-3}, "fast": {"model": "bert-1x8"}},

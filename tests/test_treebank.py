@@ -6,9 +6,9 @@ import nltk
 import pytest
 
 from satlab.errors import InputError
-from satlab.generators.induce import induce
-from satlab.generators.treebank import read_trees
-from satlab.lab import cli
+from satlab.generators.pcfg.language.induce import induce
+from satlab.generators.pcfg.language.treebank import read_trees
+from satlab.lab.cli.main import main as cli
 
 
 @pytest.fixture

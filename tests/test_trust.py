@@ -26,9 +26,9 @@ from disturbed import (
     whole,
 )
 
-from satlab import disk
-from satlab.disk import append_lines
-from satlab.lab import cli
+from satlab.lab.cli.main import main as cli
+from satlab.system import disk
+from satlab.system.disk import append_lines
 from satlab.train import checkpoint
 from satlab.train.step import Stepper
 
@@ -226,9 +226,7 @@ def test_a_clock_that_jumps_is_no_matter(whole, tmp_path, monkeypatch, capsys):
 def test_a_second_process_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(disk, "PATIENCE", 0.3)
     assert run_stopped_at(5, tmp_path / "r", monkeypatch) == 128 + signal.SIGTERM
-    code = (
-        "import sys, pathlib, time\nfrom satlab.disk import only_writer\nwith only_writer(pathlib.Path(sys.argv[1])):\n"
-    )
+    code = "import sys, pathlib, time\nfrom satlab.system.disk import only_writer\nwith only_writer(pathlib.Path(sys.argv[1])):\n"
     code += "    print('here', flush=True)\n    time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "r")], stdout=subprocess.PIPE)
     try:

@@ -3,8 +3,8 @@
 import pytest
 from disturbed import SHORT, command
 
-from satlab.lab import cli
-from satlab.lab.run import load_run
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import load_run
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_measuring_says_which_checkpoints_are_not(run, capsys, line):
 
 @pytest.mark.parametrize("line", MEASURED)
 def test_nothing_is_said_of_saturated_ones(run, capsys, monkeypatch, line):
-    monkeypatch.setattr("satlab.lab.notices.is_saturated", lambda kl, threshold: True)
+    monkeypatch.setattr("satlab.lab.analysis.notices.is_saturated", lambda kl, threshold: True)
     capsys.readouterr()
     assert cli.run(line.replace("RUN", str(run)).split()) == 0
     assert capsys.readouterr().err == ""

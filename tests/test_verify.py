@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from satlab.errors import InputError
-from satlab.generators import load_language, shard, verify
-from satlab.generators.corpus import open_corpus, signature
-from satlab.generators.corpus_writer import write_corpus
-from satlab.lab import cli
+from satlab.generators import load_language
+from satlab.generators.corpus.manifest import shard, verify
+from satlab.generators.corpus.manifest.manifest import open_corpus, signature
+from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.lab.cli.main import main as cli
 
 FORMATS = ("parquet", "bin")
 SENTENCES, SHARD, SHARDS = 45, 10, 5
@@ -227,7 +228,7 @@ def test_what_is_no_corpus_is_one_line(tmp_path, satlab):
 
 
 def test_repairing_waits_for_no_other_writer(corpus, monkeypatch):
-    monkeypatch.setattr("satlab.disk.PATIENCE", 0.0)
+    monkeypatch.setattr("satlab.system.disk.PATIENCE", 0.0)
     known = open_corpus(corpus)
     format = known.manifest["format"]
     damage(corpus, 0, flipped)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from jobs import gone, process_and_threads, squared_or_killed
 
-from satlab import workers
 from satlab.errors import InputError, WorkerError
+from satlab.system import processes as workers
 
 
 @pytest.fixture(params=["fork", "spawn"])
@@ -70,7 +70,7 @@ from functools import partial
 sys.path.append(sys.argv[1])
 from jobs import asleep
 from satlab import workers
-from satlab.workers import in_order
+from satlab.system.processes import in_order
 workers.start_method = lambda: sys.argv[3]
 if __name__ == "__main__":
     try:

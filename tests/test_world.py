@@ -14,14 +14,14 @@ import torch
 from training import comparable, tensors_of
 from worlds import CASES, LAST_STEP, config_of, run_case
 
-from satlab.disk import read_lines
 from satlab.errors import InputError
-from satlab.generators.stream import Batch
-from satlab.lab import cli
-from satlab.lab.run import create_run
+from satlab.generators.batches import Batch
+from satlab.lab.cli.main import main as cli
+from satlab.lab.runs.run import create_run
 from satlab.models import load_model
+from satlab.system.disk import read_lines
 from satlab.train import TrainConfig, checkpoints
-from satlab.train.world import World
+from satlab.train.parallel.world import World
 
 TOLERANCE = {"bf16": 2e-2}
 """Of losses, KL and weights; 1e-9 elsewhere: float64 throughout, sums in another order."""

@@ -7,7 +7,7 @@ import safetensors.torch
 from helpers import CLOCK
 from networks import demo_hmm
 
-from satlab.generators.stream import Stream
+from satlab.generators.batches import Stream
 from satlab.generators.tasks import find_task
 from satlab.models import build_model
 from satlab.train import Adversary, HeldOut, TrainConfig, checkpoints, train

@@ -16,8 +16,8 @@ from satlab.errors import StoppedError
 from satlab.generators.tasks import find_task
 from satlab.train import Adversary, train
 from satlab.train.optimizer import make_optimizer
-from satlab.train.sharding import shard
-from satlab.train.world import World, joined
+from satlab.train.parallel.fsdp import shard
+from satlab.train.parallel.world import World, joined
 
 STEPS = {"steps": 10, "checkpoints": [5], "resume_every": 4, "evaluation_sentences": 25}
 ADVERSARY = {"adversary_task": "state-4", "adversary_strength": 0.3, "adversary_sentences": 12}

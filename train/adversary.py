@@ -29,7 +29,7 @@ from ..models import MaskedLM
 from ..models.features import sentence_features
 from ..randomness import random_stream
 from .config import TrainConfig
-from .parts import sentences_in_parts
+from .microbatch import sentences_in_parts
 
 FIRST_STRENGTH = 1e-2
 GROWTH, RETREAT = 1.25, 0.5

@@ -19,10 +19,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from ..disk import SUMS, check_writable, damaged_file, flush, write_sums
 from ..errors import InputError
 from ..models import MaskedLM, save_model
 from ..models.build import DESCRIPTION, WEIGHTS
+from ..system.disk import SUMS, check_writable, damaged_file, flush, write_sums
 
 OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from ..errors import DivergedError, StoppedError
 from ..estimate import Estimate
-from ..generators.stream import Stream
+from ..generators.batches import Stream
 from ..models import MaskedLM
 from . import checkpoint
 from .adversary import Adversary
 from .config import TrainConfig
 from .optimizer import make_optimizer
+from .parallel.fsdp import shard, whole
+from .parallel.world import World
 from .saturation import HeldOut
-from .sharding import shard, whole
 from .step import Stepper
-from .world import World
 
 REMEDY = "checkpoints before it stay; train again in another directory, with a lower lr or a longer warm-up"
 

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from ..errors import StoppedError
 from ..estimate import Estimate
-from ..generators.stream import Batch, EvaluationSet
+from ..generators.batches import Batch, EvaluationSet
 from ..models import MaskedLM
-from ..models.products import FastProducts
+from ..models.ops.fast_linear import FastProducts
 
 EVALUATION_CHUNK = 1024
 """Predictions that one forward pass of an evaluation makes, about."""

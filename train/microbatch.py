@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from ..generators import Sentences
-from ..generators.stream import Batch
+from ..generators.batches import Batch
 from ..models import MaskedLM
 
 MOST_WORK = 1e12

@@ -8,10 +8,10 @@ import torch
 
 from ..estimate import Estimate
 from ..generators import Language
-from ..generators.stream import EvaluationSet, evaluation_set
+from ..generators.batches import EvaluationSet, evaluation_set
 from ..models import MaskedLM
 from .config import TrainConfig
-from .objective import divergences
+from .losses import divergences
 
 ERROR_SHARE = 0.1
 """Standard error that a measurement may have near saturation, as a share of the threshold."""

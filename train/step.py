@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..errors import StoppedError
 from ..generators import Sentences
-from ..generators.stream import Batch, Stream
+from ..generators.batches import Batch, Stream
 from ..models import MaskedLM
-from ..models.products import FastProducts
+from ..models.ops.fast_linear import FastProducts
 from ..randomness import derive_seed
 from .adversary import Adversary
 from .config import TrainConfig
-from .objective import MaskedLoss
-from .parts import number_of_parts, parts_of
-from .world import World
+from .losses import MaskedLoss
+from .microbatch import number_of_parts, parts_of
+from .parallel.world import World
 
 Made = tuple[Batch, Tensor | None]
 

@@ -11,13 +11,13 @@ terms 2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
 import torch
 from torch import Tensor
 
-from ..generators.stream import Batch
-from ..models import MaskedLM
-from . import gradients
-from .contexts import Contexts, groups, probabilities
-from .head import Head, add
-from .tape import Taped, tapes
-from .terms import Given, Method, Terms, by_block
+from ...generators.batches import Batch
+from ...models import MaskedLM
+from ..contexts import Contexts, groups, probabilities
+from ..ghost_norms import fallback as gradients
+from ..ghost_norms.recorder import Taped, tapes
+from ..ghost_norms.tied_head import Head, add
+from ..trace_terms import Given, Method, Terms, by_block
 
 MATRICES = 2**25
 """Numbers of the d x d matrices, one a context, that are held at a time: 256 MB of each."""

@@ -7,11 +7,11 @@ loss is -sum_v p*_v log f_v and its Hessian has no label noise.
 
 import torch
 
-from ..errors import InputError
-from ..models import MaskedLM
-from .contexts import sentences
-from .curvature import Kind, Space, product
-from .terms import Given, Method, Terms
+from ...errors import InputError
+from ...models import MaskedLM
+from ..contexts import sentences
+from ..operator import Kind, Space, product
+from ..trace_terms import Given, Method, Terms
 
 
 def shares(given: Given) -> torch.Tensor:

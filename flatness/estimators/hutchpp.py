@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..estimate import Estimate
-from ..models import MaskedLM
-from .contexts import positions_at_a_time
-from .curvature import Curvature
-from .head import add
-from .terms import Given, Method, Terms, TraceEstimate
+from ...errors import InputError
+from ...estimate import Estimate
+from ...models import MaskedLM
+from ..contexts import positions_at_a_time
+from ..ghost_norms.tied_head import add
+from ..operator import Curvature
+from ..trace_terms import Given, Method, Terms, TraceEstimate
 
 PARTS = 50
 """Parts of the contexts between which their share of the standard error is taken, at least, where there are as many."""

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..estimate import Estimate
-from ..generators import Language, Sentences
-from ..models import MaskedLM
-from ..randomness import random_stream
-from .contexts import positions_at_a_time
-from .curvature import Curvature, Kind
-from .terms import Terms, TraceEstimate
-from .trace import check_settings, contexts_of, truth_of
+from ...errors import InputError
+from ...estimate import Estimate
+from ...generators import Language, Sentences
+from ...models import MaskedLM
+from ...randomness import random_stream
+from ..contexts import positions_at_a_time
+from ..operator import Curvature, Kind
+from ..trace import check_settings, contexts_of, truth_of
+from ..trace_terms import Terms, TraceEstimate
 
 TOLERANCE = 1e-4
 """The bounds of all eigenvalues asked for, as a share of the largest of them, below which no further iteration is made."""

@@ -12,12 +12,12 @@ since a slope fitted on a few may do more harm than good.
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..models import MaskedLM
-from .contexts import groups
-from .head import Head, add
-from .tape import Taped, tapes
-from .terms import Given, Method, Terms, by_block
+from ...errors import InputError
+from ...models import MaskedLM
+from ..contexts import groups
+from ..ghost_norms.recorder import Taped, tapes
+from ..ghost_norms.tied_head import Head, add
+from ..trace_terms import Given, Method, Terms, by_block
 
 Values = dict[str, Tensor]
 

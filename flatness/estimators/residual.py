@@ -6,10 +6,10 @@ Hutchinson's estimate on sum_v (f_v - p*_v) z_v, the factor a constant. Its term
 spread. by-parts is Tr(H) as Gauss-Newton (random_factor.py) plus this residual, over the same shares of the contexts.
 """
 
-from ..models import MaskedLM
+from ...models import MaskedLM
+from ..trace_terms import Given, Method, Terms
 from . import random_factor
 from .hutchinson import probe_terms, shares
-from .terms import Given, Method, Terms
 
 
 def _residual(model: MaskedLM, given: Given) -> Terms:

@@ -10,13 +10,13 @@ The norms come from one backward pass through the activations of many contexts (
 import torch
 from torch import Tensor
 
-from ..generators.stream import Batch
-from ..models import MaskedLM
-from . import gradients
-from .contexts import groups, probabilities
-from .head import Head, add
-from .tape import Taped, tapes
-from .terms import Given, Method, Terms, by_block
+from ...generators.batches import Batch
+from ...models import MaskedLM
+from ..contexts import groups, probabilities
+from ..ghost_norms import fallback as gradients
+from ..ghost_norms.recorder import Taped, tapes
+from ..ghost_norms.tied_head import Head, add
+from ..trace_terms import Given, Method, Terms, by_block
 
 
 def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> dict[str, Tensor]:

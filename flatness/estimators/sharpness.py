@@ -15,19 +15,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..estimate import Estimate
-from ..generators import Language, Sentences
-from ..generators.stream import Batch
-from ..models import MaskedLM
-from ..models.products import FastProducts
-from ..randomness import random_stream
-from .contexts import positions_at_a_time
-from .contexts import sentences as sentences_of
-from .curvature import Space, summed_loss
+from ...errors import InputError
+from ...estimate import Estimate
+from ...generators import Language, Sentences
+from ...generators.batches import Batch
+from ...models import MaskedLM
+from ...models.ops.fast_linear import FastProducts
+from ...randomness import random_stream
+from ..contexts import positions_at_a_time
+from ..contexts import sentences as sentences_of
+from ..operator import Space, summed_loss
+from ..trace import check_settings, contexts_of, truth_of
+from ..trace_terms import Given
 from .hutchinson import shares
-from .terms import Given
-from .trace import check_settings, contexts_of, truth_of
 
 DIRECTIONS = ("random", "sam")
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..generators.stream import Batch
-from ..models import MaskedLM
+from ...generators.batches import Batch
+from ...models import MaskedLM
 
 GRADIENT_BUDGET = 2**26
 """Numbers that the gradients held at a time may have (256 MiB in float32)."""

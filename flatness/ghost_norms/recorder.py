@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..models import MaskedLM
-from ..models.interface import TiedHead
-from ..models.products import linear
-from .contexts import Contexts
-from .recurrent import Cell, run, unroll
-from .uses import Entry, Lookup, Product, Rows, Scale, Shift, Use
+from ...models import MaskedLM
+from ...models.interface import TiedHead
+from ...models.ops.fast_linear import linear
+from ..contexts import Contexts
+from .lstm import Cell, run, unroll
+from .norms import Entry, Lookup, Product, Rows, Scale, Shift, Use
 
 EMBEDDING, OUTPUT_BIAS = "words.embedding.weight", "words.bias"
 """The tied embedding, and the bias of the output, by name."""

@@ -9,8 +9,8 @@ from reading, g_t the gradient at position t's embedding. So the tied embedding'
 import torch
 from torch import Tensor
 
-from ..models import MaskedLM
-from .tape import EMBEDDING, OUTPUT_BIAS, Taped
+from ...models import MaskedLM
+from .recorder import EMBEDDING, OUTPUT_BIAS, Taped
 
 
 class Head:

@@ -22,12 +22,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..errors import InputError
-from .language import MEMORY_BUDGET, Language
+from ...errors import InputError
+from ..language import MEMORY_BUDGET, Language
+from ..sentences import Sentences
+from ..tasks import Task
 from .next_word import NextWord
 from .pretrained import Pretrained, load_pretrained
-from .sentences import Sentences
-from .tasks import Task
 
 MAX_FILLINGS = 2**20
 """Fillings of one sentence that are scored; where more are asked for, they are refused."""

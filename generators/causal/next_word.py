@@ -10,8 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from .language import MEMORY_BUDGET
+from ...errors import InputError
+from ..language import MEMORY_BUDGET
 from .pretrained import Pretrained
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..errors import InputError, unknown
+from ...errors import InputError, unknown
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..cluster import on_cluster
-from ..disk import write_atomic
-from ..errors import InputError
-from ..workers import in_order
-from .language import Language
-from .load import LANGUAGE_FILES
+from ...errors import InputError
+from ...system.disk import write_atomic
+from ...system.processes import in_order
+from ...system.ray_cluster import on_cluster
+from ..language import Language
+from ..load import LANGUAGE_FILES
 from .shard import Ragged, Recipe, make_shard, read_tokens, shard_content
 from .storage import STORAGE, Entry
 

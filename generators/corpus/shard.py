@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from .. import __version__
-from ..errors import InputError
-from ..randomness import random_stream
-from .language import Language
-from .load import load_language
-from .masking import hide
-from .sentences import Sentences
+from ... import __version__
+from ...errors import InputError
+from ...randomness import random_stream
+from ..language import Language
+from ..load import load_language
+from ..masking import hide
+from ..sentences import Sentences
 
 FORMATS = ("parquet", "bin")
 

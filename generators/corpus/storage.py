@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Protocol, TypedDict
 
-from ..disk import publish, write_atomic
+from ...system.disk import publish, write_atomic
 
 
 class Entry(TypedDict):

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..randomness import random_stream
-from .corpus import Corpus
-from .language import Language
-from .sentences import Sentences
-from .stream import Stream
+from ...errors import InputError
+from ...randomness import random_stream
+from ..batches import Stream
+from ..language import Language
+from ..sentences import Sentences
+from .manifest import Corpus
 
 
 @dataclass(frozen=True)

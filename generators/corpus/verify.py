@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..disk import only_writer
-from ..errors import InputError
-from .corpus import Corpus, open_corpus, sha256
+from ...errors import InputError
+from ...system.disk import only_writer
+from .manifest import Corpus, open_corpus, sha256
 from .shard import versions
 
 

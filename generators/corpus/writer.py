@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import check_tasks, connection
-from ..disk import only_writer, write_atomic
-from ..errors import InputError, unknown
-from ..workers import check_workers
-from .corpus import KINDS, MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corpus, sha256
-from .language import Language
+from ...errors import InputError, unknown
+from ...system.disk import only_writer, write_atomic
+from ...system.processes import check_workers
+from ...system.ray_cluster import check_tasks, connection
+from ..language import Language
+from .manifest import KINDS, MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corpus, sha256
 from .shard import FORMATS, check_versions, shard_content, versions
 
 SHARD_SENTENCES = 16_384

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import InputError
-from ..grammar import read_text
-from ..hmm import DEFAULT_LENGTH, HMM, MOST_WORDS
+from ..hmm.language import DEFAULT_LENGTH, HMM, MOST_WORDS
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg.grammar import read_text
+from ..pcfg.language import PCFG
 from ..tasks import Span
 from . import (
     brackets,

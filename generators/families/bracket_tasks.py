@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..estimate import Estimate
-from .language import Language
-from .sentences import Sentences
-from .tasks import Task
+from ...errors import InputError
+from ...estimate import Estimate
+from ..language import Language
+from ..sentences import Sentences
+from ..tasks import Task
 
 
 def default_prefixes(length: int) -> tuple[int, ...]:

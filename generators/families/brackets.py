@@ -17,10 +17,10 @@ import yaml
 from torch import Tensor
 
 from ...errors import InputError
-from ..bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 from ..language import Language
 from ..sentences import Sentences
 from ..tasks import Task, checked_positions
+from .bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 
 
 class BalancedBrackets(Language):

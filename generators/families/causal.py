@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ...errors import InputError
-from ..causal import CausalLM
+from ..causal.language import CausalLM
 from ..language import Language
 
 DEFAULT_LENGTH = 24

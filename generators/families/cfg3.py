@@ -8,7 +8,7 @@ import torch
 from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg.language import PCFG
 from .draws import covers
 from .lengths import length_weights
 from .uniform_cfg import uniform_cfg

@@ -27,11 +27,11 @@ import yaml
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
-from ..bracket_tasks import OpenBrackets, default_prefixes
-from ..grammar import Grammar, check
 from ..language import Language
-from ..pcfg import MOST_WORDS, PCFG
+from ..pcfg.grammar import Grammar, check
+from ..pcfg.language import MOST_WORDS, PCFG
 from ..tasks import Task, checked_positions
+from .bracket_tasks import OpenBrackets, default_prefixes
 from .lengths import length_weights
 
 LEAST_CONTINUATION = 1e-6

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..hmm import HMM
+from ..hmm.language import HMM
 from .draws import check_size, permutation_mixture, softmax_rows
 
 START_TEMPERATURE, TRANSITION_TEMPERATURE = 10.0, 0.1

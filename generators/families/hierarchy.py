@@ -11,9 +11,9 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..grammar import check
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg.grammar import check
+from ..pcfg.language import PCFG
 from ..tasks import Span
 from .draws import covers, distinct, zipf_weights
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..grammar import check
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg.grammar import check
+from ..pcfg.language import PCFG
 from ..tasks import Span
 from .draws import covers, dirichlet, emissions
 from .lengths import length_weights

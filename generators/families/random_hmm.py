@@ -6,7 +6,7 @@ import torch
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..hmm import DEFAULT_LENGTH, HMM
+from ..hmm.language import DEFAULT_LENGTH, HMM
 from ..language import Language
 from .draws import check_size, dirichlet, emissions
 from .target_floor import at_target_floor

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..grammar import check
 from ..language import Language
-from ..pcfg import DEFAULT_MAX_LENGTH, PCFG
+from ..pcfg.grammar import check
+from ..pcfg.language import DEFAULT_MAX_LENGTH, PCFG
 from .draws import dirichlet, distinct, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor

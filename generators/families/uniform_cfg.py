@@ -12,9 +12,9 @@ import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
-from ..grammar import Grammar, check, yield_lengths
 from ..language import Language
-from ..pcfg import PCFG
+from ..pcfg.grammar import Grammar, check, yield_lengths
+from ..pcfg.language import PCFG
 from ..tasks import Span
 from .lengths import length_weights
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..hmm import HMM
-from ..hmm_tasks import Readout, state_before
+from ..hmm.language import HMM
+from ..hmm.tasks import Readout, state_before
 from .draws import permutation_mixture, softmax_rows
 
 WINDOW = 512

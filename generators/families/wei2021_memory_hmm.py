@@ -4,16 +4,9 @@ import torch
 
 from ...errors import InputError
 from ...randomness import random_stream
-from ..hmm import HMM
+from ..hmm.language import HMM
 from .draws import check_size, permutation_mixture, softmax_rows
-from .wei2021_hmm import (
-    EMISSION_TEMPERATURE,
-    PREFIX,
-    START_TEMPERATURE,
-    TRANSITION_TEMPERATURE,
-    WINDOW,
-    random_readout,
-)
+from .wei2021_hmm import EMISSION_TEMPERATURE, PREFIX, START_TEMPERATURE, TRANSITION_TEMPERATURE, WINDOW, random_readout
 
 
 def build(

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from .branching import Vector
-from .hmm import HMM
+from ..pcfg.branching import Vector
+from .language import HMM
 
 States = NDArray[np.intp]
 

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .categorical import Categorical
-from .chain_kernel import ChainTables, draw_chains
+from ...errors import InputError
+from ..kernels.chain import ChainTables, draw_chains
+from ..kernels.forward_backward import compiled_conditionals, compiled_forward_backward
+from ..latent.categorical import Categorical
+from ..latent.language import LatentLanguage, room_for
+from ..latent.stochastic import stochastic_rows
+from ..sentences import Sentences
+from ..tasks import Task, checked_positions
 from .forward_backward import forward, forward_backward
-from .forward_backward_kernel import compiled_conditionals, compiled_forward_backward
-from .hmm_tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
-from .latent import LatentLanguage, room_for
-from .sentences import Sentences
-from .stochastic import stochastic_rows
-from .tasks import Task, checked_positions
+from .tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..estimate import Estimate
-from .sentences import Sentences
-from .tasks import Task, latent
+from ...errors import InputError
+from ...estimate import Estimate
+from ..sentences import Sentences
+from ..tasks import Task, latent
 
 if TYPE_CHECKING:
-    from .hmm import HMM
+    from .language import HMM
 
 EVERY_POSITION = 32
 """The longest sentences of which every position has a task where nothing else is said."""

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled_pass
 from .counter_random import draw_key, uniform
-from .parallel import DRAWS, in_parallel
+from .jit import compiled_pass
 from .search_table import SearchTable, find_from
+from .threads import DRAWS, in_parallel
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ has the start symbol at its own length, the chart is that of the longest. Neighb
 import numpy as np
 
 from .chart_plan import Plan
-from .compiled import compiled, compiled_pass
-from .inside_kernel import Space, inside_cell, inside_leaf, make_space, place
-from .lanes import ALIVE, DEAD, LANES, vectors
-from .outside_kernel import EVERYWHERE, outside_cell, outside_leaf
-from .parallel import in_parallel
+from .inside import Space, inside_cell, inside_leaf, make_space, place
+from .jit import compiled, compiled_pass
+from .outside import EVERYWHERE, outside_cell, outside_leaf
+from .simd import ALIVE, DEAD, LANES, vectors
+from .threads import in_parallel
 
 TILE = 4
 """Ends of spans that are worked on together."""

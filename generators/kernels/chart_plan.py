@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .grammar import Rules
-from .lanes import LANES
+from ..pcfg.grammar import Rules
+from .simd import LANES
 
 BLOCK = 1024
 """Pairs whose sums stay in cache while the splits of a span go by."""

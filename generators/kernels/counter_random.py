@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .compiled import compiled
+from .jit import compiled
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled, compiled_pass
+from ..pcfg.grammar import Rules
 from .counter_random import draw_key, find, uniform
-from .grammar import Rules
-from .parallel import DRAWS, in_parallel
+from .jit import compiled, compiled_pass
 from .search_table import SearchTable, find_from
+from .threads import DRAWS, in_parallel
 
 
 class Options(NamedTuple):

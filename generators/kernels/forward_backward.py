@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled import compiled, compiled_pass
-from .lanes import WIDTH, larger, load, number_at, plus, spread, store, times, times_plus, vectors
-from .parallel import in_parallel
+from .jit import compiled, compiled_pass
+from .simd import WIDTH, larger, load, number_at, plus, spread, store, times, times_plus, vectors
+from .threads import in_parallel
 
 COLUMNS = 8
 """Sums that a multiplication keeps in registers."""

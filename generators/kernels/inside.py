@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .chart_plan import BLOCK, CHILD_BITS, Plan
-from .compiled import compiled, compiled_pass
-from .lanes import (
+from .jit import compiled, compiled_pass
+from .simd import (
     ALIVE,
     DEAD,
     LANES,

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .chart_plan import Plan
-from .compiled import compiled
-from .inside_kernel import SLACK, TOGETHER, Space, blocks, four, merge, pair_of, place, room_of
-from .lanes import (
+from .inside import SLACK, TOGETHER, Space, blocks, four, merge, pair_of, place, room_of
+from .jit import compiled
+from .simd import (
     ALIVE,
     DEAD,
     LANES,

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .chart_passes import LOG_2, grow_and_hand_down, up_to
+from .chart import LOG_2, grow_and_hand_down, up_to
 from .chart_plan import Plan
-from .compiled import compiled, compiled_pass
-from .inside_kernel import Space, make_space, place
-from .lanes import ALIVE, LANES
-from .parallel import in_parallel
+from .inside import Space, make_space, place
+from .jit import compiled, compiled_pass
+from .simd import ALIVE, LANES
+from .threads import in_parallel
 
 
 def prefix_factors(

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
-from .compiled import compiled
+from .jit import compiled
 
 SHARES = 256
 """Equal parts of [0, 1), a power of two: for each it is known where the search for an entry begins."""

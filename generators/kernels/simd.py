@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .compiled import compiled, compiled_pass
+from .jit import compiled, compiled_pass
 
 WIDTH = 64
 """Bytes of a vector."""

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from .lanes import WIDTH
+from .simd import WIDTH
 
 GROUP = WIDTH // 4
 """Sentences that no cut between threads may part: the most that a kernel works on together."""

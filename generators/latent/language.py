@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .language import MEMORY_BUDGET, Language
+from ...errors import InputError
+from ..language import MEMORY_BUDGET, Language
 
 CACHED = 2**24
 """Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, no more new memory."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ...errors import InputError
 
 TOLERANCE = 1e-3
 """Rows whose sum is this close to one are renormalised with a warning; any other row is refused."""

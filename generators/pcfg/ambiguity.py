@@ -20,12 +20,12 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ..estimate import Estimate
+from ...estimate import Estimate
+from ..sentences import Sentences
+from ..statistics import merged
 from .branching import QuadraticSystem
 from .grammar import Grammar
-from .pcfg import PCFG
-from .sentences import Sentences
-from .statistics import merged
+from .language import PCFG
 from .trees import tree_log_prob
 
 HALVINGS = 2000

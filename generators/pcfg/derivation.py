@@ -8,8 +8,8 @@ grammars near or beyond criticality cost no more than others. All nodes of one d
 import torch
 from torch import Tensor
 
-from .categorical import Categorical
-from .chart import InsideTables
+from ..latent.categorical import Categorical
+from .chart.tensor import InsideTables
 from .grammar import Rules
 
 UNARY, LEAF = 0, -1

@@ -10,9 +10,9 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..errors import InputError
+from ...errors import InputError
+from ..latent.stochastic import TOLERANCE, check_total
 from .notation import decimal, parse, written
-from .stochastic import TOLERANCE, check_total
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import nltk
 from nltk.grammar import Nonterminal, Production
 
-from ..errors import InputError
+from ...errors import InputError
 from .grammar import Grammar, check
 from .treebank import MOST_DEPTH, UNLABELLED, without_empty, without_functions
 

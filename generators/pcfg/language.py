@@ -13,17 +13,17 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..errors import InputError, unknown
-from .chart import InsideTables
-from .chart_passes import next_leaves
-from .derivation_sampler import DerivationSampler
+from ...errors import InputError, unknown
+from ..kernels.chart import next_leaves
+from ..language import MEMORY_BUDGET
+from ..sentences import Sentences
+from ..tasks import InsideArgmax, Span, Task, TreeSymbol
+from .chart.log_partition import START, LogPartition, leaf_margins, prefix_scores
+from .chart.prefix import prefix_factors, walks_to
+from .chart.tensor import InsideTables
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
-from .language import MEMORY_BUDGET
-from .log_partition import START, LogPartition, leaf_margins, prefix_scores
 from .mixed_lengths import MixedLengths
-from .prefix import prefix_factors, walks_to
-from .sentences import Sentences
-from .tasks import InsideArgmax, Span, Task, TreeSymbol
+from .sampler import DerivationSampler
 
 if TYPE_CHECKING:
     import nltk

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .chart import InsideTables
-from .chart_passes import inside, inside_outside
-from .lanes import LANES
-from .latent import LatentLanguage
+from ..kernels.chart import inside, inside_outside
+from ..kernels.simd import LANES
+from ..latent.language import LatentLanguage
+from .chart.tensor import InsideTables
 
 LEAST_GAIN = 2
 """How many times fewer groups it must be: a chart for all lengths has more symbols a span than one for one length."""

@@ -17,7 +17,7 @@ import re
 
 from nltk.grammar import Nonterminal, ProbabilisticProduction, read_grammar
 
-from ..errors import InputError
+from ...errors import InputError
 
 SPECIAL = r"""['"|\[\]#%\\]"""
 """What stands behind a backslash where a name holds it (quotes, # and % need that at its beginning alone)."""

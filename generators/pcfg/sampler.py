@@ -6,10 +6,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .categorical import Categorical
-from .chart import InsideTables
+from ..kernels.derivation import draw_sentences, make_options
+from ..latent.categorical import Categorical
+from .chart.tensor import InsideTables
 from .derivation import DerivationTable, preorder
-from .derivation_kernel import draw_sentences, make_options
 from .grammar import Rules
 
 

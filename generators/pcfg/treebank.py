@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nltk
 
-from ..errors import InputError
+from ...errors import InputError
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
 """Of the files that are read where a directory is given, at any depth, in the order of their paths; .MRG is .mrg."""

@@ -7,9 +7,9 @@ import nltk
 import torch
 from torch import Tensor
 
-from .pcfg import PCFG
-from .sentences import Sentences
-from .tasks import latent
+from ..sentences import Sentences
+from ..tasks import latent
+from .language import PCFG
 
 
 class Children(NamedTuple):

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..estimate import ONE_SIDED_95
-from .choice import panel_of, setting_of
-from .config import read_yaml
-from .measure import BASELINES, ENLARGED
+from ...errors import InputError
+from ...estimate import ONE_SIDED_95
+from ..config import read_yaml
+from ..measurements.measure import BASELINES, ENLARGED
+from ..runs.run import CONFIG, Run
 from .results import named, rows_in, runs_in
-from .run import CONFIG, Run
+from .row_selection import panel_of, setting_of
 
 Row = dict[str, Any]
 

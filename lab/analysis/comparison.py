@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .choice import panel_name
 from .correlation import LEAST_GROUPS, METHODS, correlation
+from .row_selection import panel_name
 
 Row = dict[str, Any]
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from ..errors import InputError, unknown
-from ..randomness import random_stream
+from ...errors import InputError, unknown
+from ...randomness import random_stream
 
 METHODS = ("spearman", "pearson")
 

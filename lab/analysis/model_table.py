@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from statistics import fmean, stdev
 from typing import Any
 
-from ..estimate import Estimate
-from ..train import TrainConfig
-from .choice import Setting, panel_name, panel_of, setting_of
-from .measure import BASELINES
-from .points import TRACES, is_saturated, kl_by_step, versions_of
-from .probe_config import PROBES
+from ...estimate import Estimate
+from ...train import TrainConfig
+from ..measurements.measure import BASELINES
+from ..measurements.probe_config import PROBES
+from ..runs.run import Run
+from .checkpoint_table import TRACES, is_saturated, kl_by_step, versions_of
 from .results import named
-from .run import Run
+from .row_selection import Setting, panel_name, panel_of, setting_of
 
 Row = dict[str, Any]
 

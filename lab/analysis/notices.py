@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from .choice import left_out, one_setting
-from .points import ends_saturated, is_saturated, kl_by_step, versions_of
+from ..runs.run import Run
+from .checkpoint_table import ends_saturated, is_saturated, kl_by_step, versions_of
 from .results import named
-from .run import Run
+from .row_selection import left_out, one_setting
 
 Row = dict[str, Any]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomic
-from ..errors import InputError, unknown
-from ..estimate import Estimate
-from .choice import Setting, described, panel_name, setting_of
-from .config import from_mapping
+from ...errors import InputError, unknown
+from ...estimate import Estimate
+from ...system.disk import write_atomic
+from ..config import from_mapping
+from .model_table import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 from .results import write_csv
-from .wide import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
+from .row_selection import Setting, described, panel_name, setting_of
 
 Row = dict[str, Any]
 

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk import publish, read_lines, write_atomic
-from ..errors import InputError
-from .row_form import wrong_result
-from .run import CONFIG, Run, load_run
+from ...errors import InputError
+from ...system.disk import publish, read_lines, write_atomic
+from ..runs.rows import wrong_result
+from ..runs.run import CONFIG, Run, load_run
 
 Row = dict[str, Any]
 

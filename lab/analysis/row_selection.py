@@ -10,8 +10,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from .flatness_rows import GAUSS_NEWTON, settings_used
-from .measure import BASELINES
+from ..measurements.flatness import GAUSS_NEWTON, settings_used
+from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]
 Setting = tuple[str, str]

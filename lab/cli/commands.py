@@ -12,31 +12,33 @@ from typing import Any, TypeVar
 import torch
 from jsonargparse import Namespace
 
-from ..disk import write_atomic
-from ..errors import InputError
-from ..generators import load_language
-from ..generators.branching import branching_statistics
-from ..generators.corpus import MANIFEST, Corpus, open_corpus
-from ..generators.corpus_writer import write_corpus
-from ..generators.induce import Reading
-from ..generators.induce import induce as read_off
-from ..generators.treebank import located_trees
-from ..generators.verify import examine, other_versions, repair
-from ..models import load_model
-from ..randomness import random_stream
-from ..train import Row, TrainConfig
-from ..train.world import World, joined
-from . import measure, pictures, probe_rows
-from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
-from .export import export_model
-from .interrupt import StopRequest
-from .mirror import load_wandb, mirrored
-from .notices import said_of_checkpoints
-from .probe_readings import features_need_disk
+from ...errors import InputError
+from ...generators import load_language
+from ...generators.corpus.manifest import MANIFEST, Corpus, open_corpus
+from ...generators.corpus.verify import examine, other_versions, repair
+from ...generators.corpus.writer import write_corpus
+from ...generators.pcfg.branching import branching_statistics
+from ...generators.pcfg.induce import Reading
+from ...generators.pcfg.induce import induce as read_off
+from ...generators.pcfg.treebank import located_trees
+from ...models import load_model
+from ...randomness import random_stream
+from ...system.disk import write_atomic
+from ...system.signals import StopRequest
+from ...train import Row, TrainConfig
+from ...train.parallel.world import World, joined
+from ..analysis.notices import said_of_checkpoints
+from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
+from ..describe import pictures
+from ..describe.show import default_samples, describe
+from ..describe.text import as_text
+from ..measurements import measure
+from ..measurements import probe as probe_rows
+from ..measurements.probe_readings import features_need_disk
+from ..runs.export import export_model
+from ..runs.run import METRICS, RESULTS, Run, create_run, load_run, train_run
+from ..runs.wandb_mirror import load_wandb, mirrored
 from .progress import TrainingProgress, parts_on, progress_bar
-from .run import METRICS, RESULTS, Run, create_run, load_run, train_run
-from .show import default_samples, describe
-from .show_text import as_text
 
 T = TypeVar("T")
 

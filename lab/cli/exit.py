@@ -5,9 +5,9 @@ import os
 import re
 import sys
 
-from ..errors import DivergedError, InputError, StoppedError, WorkerError
-from ..train.world import has_the_word
-from .interrupt import SignalError
+from ...errors import DivergedError, InputError, StoppedError, WorkerError
+from ...system.signals import SignalError
+from ...train.parallel.world import has_the_word
 
 MOST_SHOWN = 200
 """Characters of a path, or of what another library says, that a message repeats."""

@@ -11,14 +11,14 @@ from typing import Any, NoReturn
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from .. import __version__
-from ..errors import InputError, unknown
-from ..train import TrainConfig
-from ..train.world import World
+from ... import __version__
+from ...errors import InputError, unknown
+from ...train import TrainConfig
+from ...train.parallel.world import World
+from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 from . import commands, model_commands, report_commands, study_commands
-from .config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
-from .ending import ending
-from .help_text import HelpFormatter
+from .exit import ending
+from .help import HelpFormatter
 from .messages import show_warning
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"

@@ -6,13 +6,13 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..errors import InputError
-from ..generators import load_language
-from ..models.widen import ADDED
-from .config import at_least
-from .enlarge import enlarge
-from .run import load_run
-from .sizes import as_table, size_rows
+from ...errors import InputError
+from ...generators import load_language
+from ...models.widen import ADDED
+from ..config import at_least
+from ..describe.sizes import as_table, size_rows
+from ..runs.enlarge import enlarge
+from ..runs.run import load_run
 
 WORDS, LENGTH = 200, 32
 """Of the grammar of Liu et al. 2022."""

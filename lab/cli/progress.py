@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..train import Row
+from ...train import Row
 
 BAR = "{n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
 """Step, time left and the last row; the bar takes what they leave of a line, of 80 columns 1 to 9."""

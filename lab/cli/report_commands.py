@@ -5,11 +5,12 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..errors import InputError
-from . import figures, report
+from ...errors import InputError
+from ..analysis.checkpoint_table import recorded
+from ..analysis.notices import notices_of
+from ..figures import draw as figures
+from ..report import write as report
 from .messages import show_warning
-from .notices import notices_of
-from .points import recorded
 
 
 def _plot(parser: ArgumentParser) -> None:

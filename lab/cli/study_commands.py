@@ -11,22 +11,23 @@ from typing import Any
 import matplotlib.pyplot as plt
 from jsonargparse import ArgumentParser, Namespace
 
-from ..cluster import check_tasks
-from ..errors import InputError
-from ..train.world import World
-from ..workers import check_workers
-from . import figures, paper
-from .array import cells_of, run_cell
-from .choice import one_setting
-from .config import StudyConfig, load_study
-from .pools import check_engine
+from ...errors import InputError
+from ...system.processes import check_workers
+from ...system.ray_cluster import check_tasks
+from ...train.parallel.world import World
+from ..analysis.model_table import wide_rows
+from ..analysis.published import compare, read_published, write_comparison
+from ..analysis.results import rows_in, runs_in
+from ..analysis.row_selection import one_setting
+from ..config import StudyConfig, load_study
+from ..figures import draw as figures
+from ..figures import paper
+from ..report.write import REPORT, write_report
+from ..studies.executors import check_engine
+from ..studies.slurm_array import cells_of, run_cell
+from ..studies.study import check_study, run_folder, run_study
 from .progress import progress_bar
-from .published import compare, read_published, write_comparison
-from .report import REPORT, write_report
 from .report_commands import warn
-from .results import rows_in, runs_in
-from .study import check_study, run_folder, run_study
-from .wide import wide_rows
 
 Report = Callable[[str, int, int], None]
 

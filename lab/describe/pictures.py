@@ -18,10 +18,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Polygon
 from matplotlib.textpath import TextPath
 
-from ..disk import write_atomic
-from ..errors import InputError
-from ..generators import HMM, PCFG, Language, Sentences
-from ..generators.trees import nltk_trees
+from ...errors import InputError
+from ...generators import HMM, PCFG, Language, Sentences
+from ...generators.pcfg.trees import nltk_trees
+from ...system.disk import write_atomic
 from .state_picture import draw_states
 
 FONT = FontProperties(family="DejaVu Sans", size=11)

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from ..estimate import Estimate
-from ..generators import HMM, PCFG, Language, Sentences, Task
-from ..generators.ambiguity import ambiguity
-from ..generators.chain import chain_statistics
-from ..generators.statistics import grammar_statistics
-from ..generators.tasks import bayes_accuracies
-from ..generators.trees import bracketed, nltk_trees
-from ..randomness import random_stream
+from ...estimate import Estimate
+from ...generators import HMM, PCFG, Language, Sentences, Task
+from ...generators.hmm.chain import chain_statistics
+from ...generators.pcfg.ambiguity import ambiguity
+from ...generators.pcfg.trees import bracketed, nltk_trees
+from ...generators.statistics import grammar_statistics
+from ...generators.tasks import bayes_accuracies
+from ...randomness import random_stream
 
 Description = dict[str, Any]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..models.interface import SPECIAL_TOKENS
-from ..models.ladder import BERT_ROWS, Size, count_parameters, ladder
+from ...models.interface import SPECIAL_TOKENS
+from ...models.ladder import BERT_ROWS, Size, count_parameters, ladder
 
 KINDS = ("bert", "lstm", "lstm-residual")
 

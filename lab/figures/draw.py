@@ -20,15 +20,15 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ..estimate import ONE_SIDED_95
-from .choice import described, one_setting, panel_name
-from .comparison import CORRELATIONS, correlations_of, in_words
-from .notices import said_of_versions
-from .points import baselines_of, ends_saturated, points_of, recorded, trained_by
-from .rescaling import said_of_rescaling
-from .results import named, write_csv
-from .run import Run
-from .wide import name_of
+from ...estimate import ONE_SIDED_95
+from ..analysis.checkpoint_table import baselines_of, ends_saturated, points_of, recorded, trained_by
+from ..analysis.comparison import CORRELATIONS, correlations_of, in_words
+from ..analysis.model_table import name_of
+from ..analysis.notices import said_of_versions
+from ..analysis.rescaling import said_of_rescaling
+from ..analysis.results import named, write_csv
+from ..analysis.row_selection import described, one_setting, panel_name
+from ..runs.run import Run
 
 Row = dict[str, Any]
 

@@ -24,13 +24,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..errors import InputError, unknown
-from ..estimate import Estimate
-from .figures import log_axis, looks_of, marked, plain_text, write_below
-from .notices import said_of_versions
+from ...errors import InputError, unknown
+from ...estimate import Estimate
+from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_seeds, panels_of
+from ..analysis.notices import said_of_versions
+from ..analysis.results import write_csv
+from .draw import log_axis, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
-from .results import write_csv
-from .wide import baseline, fewer_seeds, last_of_each, over_seeds, panels_of
 
 Row = dict[str, Any]
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomic
-from ..estimate import Estimate
-from .choice import described
-from .notices import said_of_versions
-from .published import PUBLISHED_PROBE, cell_text, number_text, ours_text
-from .results import write_csv
-from .wide import baseline, fewer_seeds, how_of, last_of_each, over_seeds, panels_of, versions_in
+from ...estimate import Estimate
+from ...system.disk import write_atomic
+from ..analysis.model_table import baseline, fewer_seeds, how_of, last_of_each, over_seeds, panels_of, versions_in
+from ..analysis.notices import said_of_versions
+from ..analysis.published import PUBLISHED_PROBE, cell_text, number_text, ours_text
+from ..analysis.results import write_csv
+from ..analysis.row_selection import described
 
 Row = dict[str, Any]
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..estimate import Estimate
-from ..flatness import METHODS, TraceEstimate, hessian_trace, sharpness, top_eigenvalues, trace_under_rescaling
-from ..flatness.curvature import Kind
-from ..generators import Language, Sentences
-from ..models import MaskedLM
-from .config import FlatnessConfig
+from ...estimate import Estimate
+from ...flatness import METHODS, TraceEstimate, hessian_trace, sharpness, top_eigenvalues, trace_under_rescaling
+from ...flatness.operator import Kind
+from ...generators import Language, Sentences
+from ...models import MaskedLM
+from ..config import FlatnessConfig
 
 Values = tuple[Estimate, dict[str, Any]]
 """An estimate and what its row says beside it, `block` and `unit` among that."""

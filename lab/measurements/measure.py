@@ -13,19 +13,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..disk import append_lines
-from ..errors import InputError, unknown
-from ..estimate import Estimate
-from ..generators.stream import evaluation_set
-from ..models import MaskedLM, load_model
-from ..models.widen import widen
-from ..randomness import random_stream
-from ..train import kl_to_truth
-from .config import EvaluateConfig, FlatnessConfig
-from .flatness_rows import FLATNESS, Measurement
-from .known import known_rows, of_method
-from .run import RESULTS, Run
+from ... import __version__
+from ...errors import InputError, unknown
+from ...estimate import Estimate
+from ...generators.batches import evaluation_set
+from ...models import MaskedLM, load_model
+from ...models.widen import widen
+from ...randomness import random_stream
+from ...system.disk import append_lines
+from ...train import kl_to_truth
+from ..config import EvaluateConfig, FlatnessConfig
+from ..runs.run import RESULTS, Run
+from .flatness import FLATNESS, Measurement
+from .result_cache import known_rows, of_method
 
 Row = dict[str, Any]
 

@@ -13,19 +13,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..disk import append_lines
-from ..estimate import Estimate
-from ..generators import Language
-from ..generators.tasks import Task, find_task
-from ..models import MaskedLM, build_model, load_model
-from ..probes import FineTuning, Reading, fine_tune, linear_probes, majority_class
-from ..randomness import random_stream
-from .known import known_rows
+from ... import __version__
+from ...estimate import Estimate
+from ...generators import Language
+from ...generators.tasks import Task, find_task
+from ...models import MaskedLM, build_model, load_model
+from ...probes import FineTuning, Reading, fine_tune, linear_probes, majority_class
+from ...randomness import random_stream
+from ...system.disk import append_lines
+from ..runs.run import RESULTS, Run
 from .measure import Row, chosen_checkpoints, measured, size_of, values_of
 from .probe_config import ProbeConfig
 from .probe_readings import probe_readings
-from .run import RESULTS, Run
+from .result_cache import known_rows
 
 Progress = Callable[[float, int], object]
 """What is told how many of how many are done, part of the next one included."""

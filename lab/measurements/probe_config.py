@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import InputError, unknown
-from ..probes import AdamW, Extraction, FineTuning, Optimum, Reading, Samples, Storage
+from ...errors import InputError, unknown
+from ...probes import AdamW, Extraction, FineTuning, Optimum, Reading, Samples, Storage
 
 PROBES: dict[str, Any] = {"linear": Optimum, "linear-adamw": AdamW, "fine-tune": FineTuning}
 """Probe methods by the names that rows give them."""

@@ -1,9 +1,9 @@
 """What the probes of a model of some name read, known before there is such a model."""
 
-from ..models.build import NAME
-from ..probes import Reading
-from ..probes.projection import check_projection
-from ..probes.store import IN_MEMORY
+from ...models.build import NAME
+from ...probes import Reading
+from ...probes.feature_store import IN_MEMORY
+from ...probes.projection import check_projection
 from .probe_config import ProbeConfig
 
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..disk import read_lines
-from .flatness_rows import USED, settings_used
+from ...system.disk import read_lines
+from .flatness import USED, settings_used
 
 Row = dict[str, Any]
 

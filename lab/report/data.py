@@ -6,18 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..train import TrainConfig
-from .choice import described, one_setting, panel_of, setting_of
-from .comparison import correlations_of, in_words
-from .config import read_yaml
-from .measure import BASELINES
-from .notices import notices_of
-from .points import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
-from .report_files import files_of, link, published_in
-from .rescaling import rescalings, said_of_rescaling
-from .results import STUDY_FILE, named
-from .run import CONFIG, METRICS, RESULTS, Run
+from ... import __version__
+from ...train import TrainConfig
+from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
+from ..analysis.comparison import correlations_of, in_words
+from ..analysis.notices import notices_of
+from ..analysis.rescaling import rescalings, said_of_rescaling
+from ..analysis.results import STUDY_FILE, named
+from ..analysis.row_selection import described, one_setting, panel_of, setting_of
+from ..config import read_yaml
+from ..measurements.measure import BASELINES
+from ..runs.run import CONFIG, METRICS, RESULTS, Run
+from .files import files_of, link, published_in
 
 Row = dict[str, Any]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import InputError
-from .results import BASELINES_FILE, STUDY_FILE
+from ...errors import InputError
+from ..analysis.results import BASELINES_FILE, STUDY_FILE
 
 Row = dict[str, Any]
 

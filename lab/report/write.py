@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomic
-from .report_data import collect
+from ...system.disk import write_atomic
+from .data import collect
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("chart.js", "tip.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")

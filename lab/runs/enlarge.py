@@ -8,15 +8,15 @@ from typing import Any
 import torch
 import yaml
 
-from ..disk import flush
-from ..errors import InputError
-from ..generators.stream import make_batch
-from ..models import MaskedLM, default_masking, load_model, save_model
-from ..models.widen import check_larger, widen
-from ..randomness import random_stream
-from ..train.checkpoint import STATE, folder_of
-from .config import read_yaml
-from .measure import chosen_checkpoints
+from ...errors import InputError
+from ...generators.batches import make_batch
+from ...models import MaskedLM, default_masking, load_model, save_model
+from ...models.widen import check_larger, widen
+from ...randomness import random_stream
+from ...system.disk import flush
+from ...train.checkpoint import STATE, folder_of
+from ..config import read_yaml
+from ..measurements.measure import chosen_checkpoints
 from .run import CONFIG, METRICS, WIDENED, Run
 
 

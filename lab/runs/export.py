@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..models import MaskedLM
-from ..models.hugging_face import to_hugging_face
+from ...errors import InputError
+from ...models import MaskedLM
+from ...models.hugging_face import to_hugging_face
 
 
 def export_model(model: MaskedLM, out: Path) -> None:

@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from ..generators import Language
-from ..generators.masking import NEXT, read_masking
-from ..memory import check_memory
-from ..models.build import check_size
-from ..train import TrainConfig
+from ...generators import Language
+from ...generators.masking import NEXT, read_masking
+from ...models.build import check_size
+from ...system.memory import check_memory
+from ...train import TrainConfig
 
 WORD, PROBABILITY = 8, 8
 """Bytes of a word of a sentence (int64) and of an exact probability (float64)."""

@@ -17,23 +17,23 @@ from typing import Any
 import torch
 import yaml
 
-from .. import __version__
-from ..disk import append_lines, only_writer, read_lines, write_atomic
-from ..errors import InputError
-from ..generators import Language, load_language
-from ..generators.corpus import is_corpus, open_corpus
-from ..generators.corpus_stream import CorpusStream
-from ..generators.stream import Stream
-from ..generators.tasks import find_task
-from ..models import build_model
-from ..models.masking import check_masking, default_masking
-from ..train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
-from ..train.checkpoint import read_state
-from ..train.sharding import blocks_of
-from ..train.world import World, without_tf32
-from .config import from_mapping, read_yaml
-from .room import check_model_room, check_sentences_room
-from .row_form import wrong_metrics, wrong_result
+from ... import __version__
+from ...errors import InputError
+from ...generators import Language, load_language
+from ...generators.batches import Stream
+from ...generators.corpus.manifest import is_corpus, open_corpus
+from ...generators.corpus.stream import CorpusStream
+from ...generators.tasks import find_task
+from ...models import build_model
+from ...models.masking import check_masking, default_masking
+from ...system.disk import append_lines, only_writer, read_lines, write_atomic
+from ...train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
+from ...train.checkpoint import read_state
+from ...train.parallel.fsdp import blocks_of
+from ...train.parallel.world import World, without_tf32
+from ..config import from_mapping, read_yaml
+from .memory_check import check_model_room, check_sentences_room
+from .rows import wrong_metrics, wrong_result
 
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
 

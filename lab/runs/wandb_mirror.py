@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from ..errors import InputError, StoppedError
-from ..train import Row
+from ...errors import InputError, StoppedError
+from ...train import Row
 from .run import CONFIG, DEVICE, TORCH, Run
 
 ID_LENGTH = 16

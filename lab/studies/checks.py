@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import InputError
-from ..generators import Language, load_language
-from ..generators.tasks import find_task
-from ..models.build import check_size, size_of
-from ..models.widen import check_larger
-from .config import StudyConfig, load_study, read_yaml
-from .measure import check_method
-from .probe_readings import probe_readings
-from .results import STUDY_FILE
-from .run import CONFIG, PUT_BACK
+from ...errors import InputError
+from ...generators import Language, load_language
+from ...generators.tasks import find_task
+from ...models.build import check_size, size_of
+from ...models.widen import check_larger
+from ..analysis.results import STUDY_FILE
+from ..config import StudyConfig, load_study, read_yaml
+from ..measurements.measure import check_method
+from ..measurements.probe_readings import probe_readings
+from ..runs.run import CONFIG, PUT_BACK
 
 
 def check_settings(study: StudyConfig, language: Language, models: Mapping[str, str]) -> None:

@@ -9,12 +9,12 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..cluster import cluster_pool, connection
-from ..errors import WorkerError, unknown
-from ..workers import process_pool
-from .config import StudyConfig
-from .interrupt import StopRequest
-from .results import STUDY_FILE
+from ...errors import WorkerError, unknown
+from ...system.processes import process_pool
+from ...system.ray_cluster import cluster_pool, connection
+from ...system.signals import StopRequest
+from ..analysis.results import STUDY_FILE
+from ..config import StudyConfig
 
 ENGINES = ("local", "ray")
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from ..generators import load_language
-from ..train import checkpoints
-from .config import StudyConfig
-from .interrupt import StopRequest
-from .measure import measure_flatness, measure_kl
-from .messages import show_warning
-from .probe_rows import measure_baselines, measure_probe
-from .results import BASELINES_FILE
-from .run import Run, load_run, train_run
+from ...generators import load_language
+from ...system.signals import StopRequest
+from ...train import checkpoints
+from ..analysis.results import BASELINES_FILE
+from ..cli.messages import show_warning
+from ..config import StudyConfig
+from ..measurements.measure import measure_flatness, measure_kl
+from ..measurements.probe import measure_baselines, measure_probe
+from ..runs.run import Run, load_run, train_run
 
 Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
 """A title, a function that does the work and keeps its results, and its arguments."""

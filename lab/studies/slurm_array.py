@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from ..disk import publish
-from ..errors import DivergedError, InputError
-from .cells import baselines, measurements
-from .config import StudyConfig
-from .interrupt import StopRequest
-from .results import STUDY_FILE
-from .run import check_run, create_run, train_run
+from ...errors import DivergedError, InputError
+from ...system.disk import publish
+from ...system.signals import StopRequest
+from ..analysis.results import STUDY_FILE
+from ..config import StudyConfig
+from ..runs.run import check_run, create_run, train_run
+from .jobs import baselines, measurements
 from .study import as_yaml, check_study, model_of, run_folder
 
 

@@ -13,18 +13,18 @@ from typing import Any
 
 import yaml
 
-from ..disk import write_atomic
-from ..errors import DivergedError, InputError, StoppedError
-from ..generators import load_language
-from ..train import TrainConfig, checkpoints
-from ..train.checkpoint import read_state
-from .cells import Cell, baselines, measurements, number_of_measurements, train_cell, training
-from .config import StudyConfig, at_least, from_mapping
-from .interrupt import StopRequest
-from .pools import pool_of, reached
-from .results import STUDY_FILE, rows_in, write_tables
-from .run import Run, check_run, create_run
-from .study_checks import check_same_language, check_settings
+from ...errors import DivergedError, InputError, StoppedError
+from ...generators import load_language
+from ...system.disk import write_atomic
+from ...system.signals import StopRequest
+from ...train import TrainConfig, checkpoints
+from ...train.checkpoint import read_state
+from ..analysis.results import STUDY_FILE, rows_in, write_tables
+from ..config import StudyConfig, at_least, from_mapping
+from ..runs.run import Run, check_run, create_run
+from .checks import check_same_language, check_settings
+from .executors import pool_of, reached
+from .jobs import Cell, baselines, measurements, number_of_measurements, train_cell, training
 
 FAILED = "failed: "
 """How the message of a cell that ended with an error begins."""

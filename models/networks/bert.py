@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .interface import MaskedLM, TiedHead
-from .packing import Packing
+from ..interface import MaskedLM, TiedHead
+from ..ops.packing import Packing
 from .transformer import Block
 
 POST_LN_EPS = 1e-12

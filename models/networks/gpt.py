@@ -9,7 +9,7 @@ vector.
 import torch
 from torch import Tensor, nn
 
-from .interface import MaskedLM, TiedHead
+from ..interface import MaskedLM, TiedHead
 from .transformer import Block
 
 

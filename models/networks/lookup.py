@@ -6,8 +6,8 @@ What a probe finds in these features is what a perfect model must know, and noth
 
 from torch import Tensor
 
-from ..generators import Language
-from .interface import MaskedLM
+from ...generators import Language
+from ..interface import MaskedLM
 
 
 class LookupTable(MaskedLM):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .interface import MaskedLM, TiedHead
+from ..interface import MaskedLM, TiedHead
 
 
 class Lstm(MaskedLM):

@@ -6,7 +6,7 @@ x_0 = embedding,    x_l = x_(l-1) + Linear(BiLSTM(LN x_(l-1))),    features = LN
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from .interface import MaskedLM, TiedHead
+from ..interface import MaskedLM, TiedHead
 
 
 class Layer(nn.Module):

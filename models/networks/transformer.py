@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .packing import Packing
+from ..ops.packing import Packing
 
 
 class Attention(nn.Module):

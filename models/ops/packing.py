@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .products import GRAIN
+from .fast_linear import GRAIN
 
 
 class Packing:

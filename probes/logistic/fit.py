@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ...errors import InputError
 from .lbfgs import Function, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6

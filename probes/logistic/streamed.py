@@ -17,9 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..randomness import random_stream
-from .logistic import Logistic, minimise
-from .store import Features
+from ...randomness import random_stream
+from ..feature_store import Features
+from .fit import Logistic, minimise
 
 RANK = 128
 """Directions of the metric that are found; all of them where features are fewer."""

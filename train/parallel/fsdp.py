@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..models import MaskedLM
-from ..models.build import dropout_of, make_model
-from .config import TrainConfig
-from .optimizer import make_optimizer
+from ...errors import InputError
+from ...models import MaskedLM
+from ...models.build import dropout_of, make_model
+from ..config import TrainConfig
+from ..optimizer import make_optimizer
 from .world import World
 
 Optimizer = torch.optim.Optimizer

@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..errors import InputError, WorkerError
-from ..generators.stream import Batch
-from ..models import MaskedLM
+from ...errors import InputError, WorkerError
+from ...generators.batches import Batch
+from ...models import MaskedLM
 
 LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
 """What a collective says where another process is gone."""

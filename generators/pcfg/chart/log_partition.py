@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .chart import InsideTables
-from .chart_passes import inside, inside_outside
+from ...kernels.chart import inside, inside_outside
+from .tensor import InsideTables
 
 START = slice(0, 1)
 """The start symbol is number 0."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from .chart import InsideTables, closure
+from ...kernels.prefix import prefix_factors as compiled_factors
 from .log_partition import START
-from .prefix_passes import prefix_factors as compiled_factors
+from .tensor import InsideTables, closure
 
 
 def prefix_factors(

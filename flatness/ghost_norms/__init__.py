@@ -1,0 +1,1 @@
+"""Squared gradients of each context without the gradients: what each use of a parameter adds to them."""

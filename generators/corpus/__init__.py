@@ -1,0 +1,1 @@
+"""A language's sentences on disk."""

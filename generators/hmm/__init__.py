@@ -1,0 +1,5 @@
+"""Hidden Markov models."""
+
+from .language import HMM
+
+__all__ = ["HMM"]

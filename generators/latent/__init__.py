@@ -1,0 +1,1 @@
+"""What grammars and chains share: a latent structure over an emission matrix, and one partition function for all."""

@@ -1,0 +1,5 @@
+"""Probabilistic context-free grammars."""
+
+from .language import PCFG
+
+__all__ = ["PCFG"]

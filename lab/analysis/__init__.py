@@ -1,0 +1,1 @@
+"""What recorded rows say together: which rows are shown, tables of checkpoints, correlation, published numbers."""

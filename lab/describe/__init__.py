@@ -1,0 +1,1 @@
+"""A language described for people: `satlab show` and `satlab models`."""

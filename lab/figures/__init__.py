@@ -1,0 +1,1 @@
+"""Figures from recorded numbers; no model is loaded."""

@@ -1,0 +1,1 @@
+"""A grid of runs that are trained and measured side by side."""

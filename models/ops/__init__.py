@@ -1,0 +1,1 @@
+"""Operations that make networks fast: linear maps in float32, sentences without their padding."""

@@ -1,0 +1,1 @@
+"""Multinomial logistic regression at its convex optimum, in memory or streamed from disk."""
