@@ -31,8 +31,8 @@ from satlab.models import MaskedLM, build_model
 from satlab.probes import AdamW, Extraction, Optimum, Reading, Storage
 from satlab.probes.feature_store import Features
 from satlab.probes.features import concatenated_features, extract
-from satlab.probes.logistic.fit.fit import GRADIENT_TOLERANCE, fit_logistic
-from satlab.probes.logistic.fit.streamed import fit_streamed
+from satlab.probes.logistic.fit import GRADIENT_TOLERANCE, fit_logistic
+from satlab.probes.logistic.streamed import fit_streamed
 from satlab.probes.optimum import correct
 from satlab.randomness import random_stream
 

@@ -135,7 +135,7 @@ def go_on(folder, capsys):
 
 def run_stopped_at(step, folder, monkeypatch, line=SHORT, number=signal.SIGTERM):
     """The exit status of the command, in this process, that gets a signal in this step."""
-    from satlab.lab.cli.main.progress import TrainingProgress
+    from satlab.lab.cli.progress import TrainingProgress
 
     on_step = TrainingProgress.on_step
 

@@ -3,7 +3,7 @@
 import torch
 from helpers import assert_frequencies, generator
 
-from satlab.generators.latent.language.categorical import Categorical
+from satlab.generators.latent.categorical import Categorical
 
 
 def test_frequencies_of_every_row():

@@ -17,9 +17,8 @@ from oracles import Enumeration
 
 from satlab.errors import InputError
 from satlab.generators import language, load_language
+from satlab.generators.causal.language import CausalLM, next_word
 from satlab.generators.causal.language import language as causal
-from satlab.generators.causal.language import next_word
-from satlab.generators.causal.language.language import CausalLM
 from satlab.lab.cli.main import main as cli
 
 transformers = pytest.importorskip("transformers")

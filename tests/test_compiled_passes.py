@@ -12,8 +12,8 @@ from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.generators import PCFG, layered_pcfg, load_language
 from satlab.generators.kernels.chart import inside, inside_outside
-from satlab.generators.pcfg.language.chart.log_partition import START
-from satlab.generators.pcfg.language.chart.prefix import factors_by_tensors, prefix_factors
+from satlab.generators.pcfg.chart.log_partition import START
+from satlab.generators.pcfg.chart.prefix import factors_by_tensors, prefix_factors
 
 EXACT = {"rtol": 1e-11, "atol": 0}
 

@@ -10,7 +10,7 @@ import torch
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.writer import write_corpus
 from satlab.randomness import random_stream
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"

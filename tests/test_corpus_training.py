@@ -13,9 +13,9 @@ from helpers import CLOCK
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest.manifest import open_corpus
-from satlab.generators.corpus.manifest.stream import CorpusStream
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.manifest import open_corpus
+from satlab.generators.corpus.stream import CorpusStream
+from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli.main import main as cli
 from satlab.lab.runs.run import create_run, load_run, train_run
 from satlab.train import TrainConfig

@@ -13,9 +13,8 @@ from jobs import gone
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest import shard, storage
-from satlab.generators.corpus.manifest.manifest import open_corpus, signature
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.manifest import open_corpus, shard, signature, storage
+from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli.main import main as cli
 from satlab.system import processes as workers
 
@@ -66,7 +65,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.writer import write_corpus
 if __name__ == "__main__":
     out, format, (workers, sentences, shard) = Path(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
     for done in write_corpus(

@@ -10,10 +10,10 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.pcfg.language.branching import branching_statistics
-from satlab.generators.pcfg.language.grammar import check, read_text
-from satlab.generators.pcfg.language.induce import Reading, induce
-from satlab.generators.pcfg.language.treebank import read_trees, without_empty, without_functions
+from satlab.generators.pcfg.branching import branching_statistics
+from satlab.generators.pcfg.grammar import check, read_text
+from satlab.generators.pcfg.induce import Reading, induce
+from satlab.generators.pcfg.treebank import read_trees, without_empty, without_functions
 from satlab.lab.cli.main import main as cli
 
 TOY = """

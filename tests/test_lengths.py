@@ -11,7 +11,7 @@ from random_languages import NAMED_PCFGS
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
-from satlab.generators.pcfg.language.grammar import read_text
+from satlab.generators.pcfg.grammar import read_text
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 

@@ -8,7 +8,7 @@ from random_languages import all_pcfgs, random_hmm_arrays
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG, Span, load_language, preset_names
-from satlab.generators.pcfg.language.grammar import read_text
+from satlab.generators.pcfg.grammar import read_text
 
 SMALL = "S -> 'a' S [0.5] | 'a' [0.25] | 'b' [0.25]\n"
 

@@ -10,8 +10,8 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
-from satlab.generators.pcfg.language.grammar import Grammar, check, read_text
-from satlab.generators.pcfg.language.notation import decimal, written
+from satlab.generators.pcfg.grammar import Grammar, check, read_text
+from satlab.generators.pcfg.notation import decimal, written
 
 NLTK = """
 S -> NP VP [1.0]

@@ -5,7 +5,7 @@ import torch
 from helpers import generator
 
 from satlab.probes.logistic.fit import lbfgs as module
-from satlab.probes.logistic.fit.lbfgs import History, lbfgs
+from satlab.probes.logistic.lbfgs import History, lbfgs
 
 
 def quadratic(d=30, worst=1e3, seed=0):

@@ -13,7 +13,7 @@ import pytest
 from disturbed import SHORT, command, run_stopped_at
 
 from satlab.lab.cli.main import main as cli
-from satlab.lab.cli.main.progress import TrainingProgress, progress_bar
+from satlab.lab.cli.progress import TrainingProgress, progress_bar
 from satlab.lab.runs.run import load_run
 from satlab.train import Row
 from satlab.train.step import Stepper

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli.main import main as cli
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")

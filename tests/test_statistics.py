@@ -8,10 +8,10 @@ from helpers import generator
 from tree_oracle import acyclic, as_tuple, entropy, rules_in, trees_of, words_of
 
 from satlab.generators import PCFG
-from satlab.generators.pcfg.language.ambiguity import ambiguity
-from satlab.generators.pcfg.language.branching import branching_statistics
-from satlab.generators.pcfg.language.grammar import read_text
-from satlab.generators.pcfg.language.trees import nltk_trees, tree_log_prob
+from satlab.generators.pcfg.ambiguity import ambiguity
+from satlab.generators.pcfg.branching import branching_statistics
+from satlab.generators.pcfg.grammar import read_text
+from satlab.generators.pcfg.trees import nltk_trees, tree_log_prob
 from satlab.generators.statistics import grammar_statistics
 
 SUBCRITICAL = "S -> S S [{p}] | 'a' [{q}]"

@@ -14,9 +14,9 @@ from oracles import PcfgOracle
 from satlab.errors import InputError, StoppedError
 from satlab.generators import batches as streams
 from satlab.generators.batches import Stream, evaluation_set, exact_truth, mask_sentences
-from satlab.generators.corpus.manifest.manifest import open_corpus
-from satlab.generators.corpus.manifest.stream import CorpusStream
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.manifest import open_corpus
+from satlab.generators.corpus.stream import CorpusStream
+from satlab.generators.corpus.writer import write_corpus
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 

@@ -6,8 +6,8 @@ import nltk
 import pytest
 
 from satlab.errors import InputError
-from satlab.generators.pcfg.language.induce import induce
-from satlab.generators.pcfg.language.treebank import read_trees
+from satlab.generators.pcfg.induce import induce
+from satlab.generators.pcfg.treebank import read_trees
 from satlab.lab.cli.main import main as cli
 
 

@@ -10,8 +10,8 @@ from tree_oracle import acyclic, as_tuple, entropy, trees_of, words_of
 
 from satlab.errors import InputError
 from satlab.generators import PCFG
-from satlab.generators.pcfg.language.ambiguity import ambiguity, log_number_of_trees
-from satlab.generators.pcfg.language.trees import bracketed, nltk_trees, tree_log_prob
+from satlab.generators.pcfg.ambiguity import ambiguity, log_number_of_trees
+from satlab.generators.pcfg.trees import bracketed, nltk_trees, tree_log_prob
 
 DOUBLING = "S -> S S [{p}] | 'a' [{q}]"
 

@@ -8,9 +8,8 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest import shard, verify
-from satlab.generators.corpus.manifest.manifest import open_corpus, signature
-from satlab.generators.corpus.manifest.writer import write_corpus
+from satlab.generators.corpus.manifest import open_corpus, shard, signature, verify
+from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli.main import main as cli
 
 FORMATS = ("parquet", "bin")

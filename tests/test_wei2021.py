@@ -12,7 +12,7 @@ from oracles import HmmOracle
 from satlab.errors import InputError
 from satlab.generators import HMM, load_language
 from satlab.generators.families.draws import permutation_mixture, softmax_rows
-from satlab.generators.hmm.language.tasks import state_before
+from satlab.generators.hmm.tasks import state_before
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 

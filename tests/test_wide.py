@@ -11,7 +11,7 @@ from test_published import MODELS, TASKS, entry, measured, row, run
 from satlab.estimate import Estimate
 from satlab.lab.analysis.model_table import between_seeds, fewer_seeds, last_of_each, over_seeds, wide_rows
 from satlab.lab.analysis.published import compare, read_published, write_comparison
-from satlab.lab.figures.draw.paper import FORMS, draw_forms
+from satlab.lab.figures.paper import FORMS, draw_forms
 
 
 def test_the_error_of_a_level_and_of_a_difference_is_what_repeating_it_would_show():

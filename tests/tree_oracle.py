@@ -7,7 +7,7 @@ import math
 from nltk.grammar import Nonterminal
 from random_languages import all_pcfgs
 
-from satlab.generators.pcfg.language.grammar import read_text
+from satlab.generators.pcfg.grammar import read_text
 
 
 class Trees:
