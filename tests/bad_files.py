@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import yaml
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import load_study
 from satlab.lab.studies.study import prepare
 

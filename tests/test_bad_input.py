@@ -13,7 +13,7 @@ import pytest
 import torch
 from bad_files import SMALL, listing, save_chain, write_files
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs import run
 from satlab.system import memory
 

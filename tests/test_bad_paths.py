@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 LONG = "x" * 300
 TREES = "(S (A a))\n"

@@ -17,9 +17,10 @@ from oracles import Enumeration
 
 from satlab.errors import InputError
 from satlab.generators import language, load_language
-from satlab.generators.causal.language import CausalLM, next_word
-from satlab.generators.causal.language import language as causal
-from satlab.lab.cli.main import main as cli
+from satlab.generators.causal import language as causal
+from satlab.generators.causal import next_word
+from satlab.generators.causal.language import CausalLM
+from satlab.lab.cli import main as cli
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

@@ -15,7 +15,7 @@ from networks import demo_hmm, same_weights
 from safetensors import SafetensorError
 from training import folders, parts, short
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.models import build_model, load_model
 from satlab.train import checkpoint, checkpoints
 from satlab.train.optimizer import make_optimizer

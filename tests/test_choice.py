@@ -9,7 +9,7 @@ from recorded import STEPS, make_run, result, results
 from satlab.lab.analysis.results import rows_in
 from satlab.lab.analysis.row_selection import described, left_out, one_setting, panel_of
 from satlab.lab.config import EvaluateConfig, FlatnessConfig
-from satlab.lab.figures.draw import draw as figures
+from satlab.lab.figures import draw as figures
 from satlab.lab.measurements.measure import measure_flatness, measure_kl
 from satlab.lab.measurements.result_cache import known_rows
 from satlab.lab.runs.run import load_run
@@ -160,7 +160,7 @@ def test_older_rows_with_all_settings_are_known(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    from satlab.lab.cli.main import main as cli
+    from satlab.lab.cli import main as cli
 
     folder = tmp_path_factory.mktemp("choice") / "run"
     line = f"train demo-hmm --model bert-1x8 --steps 3 --batch_size 8 --evaluation_sentences 20 --out {folder}"

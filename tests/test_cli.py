@@ -11,7 +11,7 @@ import sys
 import pytest
 import yaml
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.measurements import measure
 from satlab.lab.measurements import probe as probe_rows
 from satlab.lab.runs.run import load_run

@@ -12,7 +12,7 @@ import yaml
 from networks import demo_hmm, gap, shaken
 
 from satlab.errors import InputError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs import enlarge
 from satlab.lab.runs.run import load_run
 from satlab.models import build_model, load_model

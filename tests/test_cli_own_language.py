@@ -12,7 +12,7 @@ import torch
 from hmmlearn.hmm import CategoricalHMM
 
 from satlab.generators import load_language
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 SMALL = "--steps 4 --batch_size 8 --checkpoints [2] --evaluation_sentences 40"
 PROBE = "--train_sentences 40 --test_sentences 30 --seeds 2"

@@ -11,8 +11,8 @@ import torch
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
+from satlab.generators.corpus import writer as corpus_writer
 from satlab.generators.corpus.manifest import signature
-from satlab.generators.corpus.manifest import writer as corpus_writer
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"
 SENTENCES, SHARD = 25, 10

@@ -8,9 +8,9 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language
+from satlab.generators.corpus import writer as corpus_writer
 from satlab.generators.corpus.manifest import open_corpus
-from satlab.generators.corpus.manifest import writer as corpus_writer
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 SENTENCES, SHARD = 45, 10
 FORMATS = ("parquet", "bin")

@@ -131,7 +131,7 @@ def test_words_beyond_16_bits_are_refused(tmp_path):
 def test_shards_of_large_rows_have_fewer_of_them(tmp_path, monkeypatch):
     language = load_language("demo-hmm")
     for truth, rows in ((False, 12), (True, 5)):
-        monkeypatch.setattr("satlab.generators.corpus.manifest.writer.SHARD_NUMBERS", 100)
+        monkeypatch.setattr("satlab.generators.corpus.writer.SHARD_NUMBERS", 100)
         list(write_corpus(language, "mine", 24, tmp_path / str(truth), 0, truth))
         first = json.loads((tmp_path / str(truth) / "manifest.json").read_text())["shards"][0]
         assert first["rows"] == rows

@@ -16,7 +16,7 @@ from satlab.generators import load_language
 from satlab.generators.corpus.manifest import open_corpus
 from satlab.generators.corpus.stream import CorpusStream
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import create_run, load_run, train_run
 from satlab.train import TrainConfig
 

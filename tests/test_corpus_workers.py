@@ -13,9 +13,10 @@ from jobs import gone
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest import open_corpus, shard, signature, storage
+from satlab.generators.corpus import shard, storage
+from satlab.generators.corpus.manifest import open_corpus, signature
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.system import processes as workers
 
 SENTENCES, SHARD = 105, 10

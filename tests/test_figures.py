@@ -8,8 +8,8 @@ import pytest
 from recorded import CONFIG, STEPS, make_run, result, results, write_lines
 
 from satlab.errors import InputError
-from satlab.lab.cli.main import main as cli
-from satlab.lab.figures.draw import draw as figures
+from satlab.lab.cli import main as cli
+from satlab.lab.figures import draw as figures
 from satlab.lab.measurements import measure
 from satlab.lab.runs.run import create_run
 from satlab.models import build

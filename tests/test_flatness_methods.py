@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.measurements.flatness import FLATNESS
 
 SMALL = "--steps 2 --batch_size 8 --evaluate_every 2 --evaluation_sentences 20"

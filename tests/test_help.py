@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import EvaluateConfig, FlatnessConfig
 from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.train import TrainConfig

@@ -10,7 +10,7 @@ from helpers import generator
 from networks import demo_hmm, gap, grammar_language, inside, padded_sentences, same_weights, shaken
 
 from satlab.errors import InputError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.models import build_model, load_model, save_model
 from satlab.models.hugging_face import from_hugging_face, to_hugging_face
 

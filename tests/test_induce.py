@@ -14,7 +14,7 @@ from satlab.generators.pcfg.branching import branching_statistics
 from satlab.generators.pcfg.grammar import check, read_text
 from satlab.generators.pcfg.induce import Reading, induce
 from satlab.generators.pcfg.treebank import read_trees, without_empty, without_functions
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 TOY = """
 (S (NP (DT the) (NN dog)) (VP (VBD saw) (NP (DT a) (NN cat))))

@@ -10,8 +10,8 @@ from helpers import generator
 from torch._subclasses import FakeTensorMode
 
 from satlab.errors import InputError
+from satlab.probes.logistic import fit as logistic
 from satlab.probes.logistic.fit import Logistic, fit_logistic
-from satlab.probes.logistic.fit import fit as logistic
 
 
 def problem(n, d, k, seed, kind="plain"):

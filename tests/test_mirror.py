@@ -8,7 +8,7 @@ import pytest
 import wandb
 from disturbed import SHORT, command, outcome, run_stopped_at, whole
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs import wandb_mirror as mirror
 from satlab.lab.runs.run import load_run
 

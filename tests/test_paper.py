@@ -8,7 +8,7 @@ from test_published import MODELS, TASKS, entry, measured, with_adamw
 
 from satlab.lab.analysis.model_table import wide_rows
 from satlab.lab.analysis.published import compare, read_published
-from satlab.lab.figures.draw import paper
+from satlab.lab.figures import paper
 from satlab.lab.figures.paper import FORMS, draw_forms
 
 

@@ -13,7 +13,7 @@ from random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
-from satlab.generators.pcfg.language import mixed_lengths
+from satlab.generators.pcfg import mixed_lengths
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 STRINGS = 30

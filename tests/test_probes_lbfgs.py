@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import generator
 
-from satlab.probes.logistic.fit import lbfgs as module
+from satlab.probes.logistic import lbfgs as module
 from satlab.probes.logistic.lbfgs import History, lbfgs
 
 

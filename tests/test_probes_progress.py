@@ -11,7 +11,7 @@ from test_progress import Terminal
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import ProbeConfig
 from satlab.lab.measurements import probe as probe_rows
 from satlab.lab.measurements.probe import measure_baselines, measure_probe

@@ -11,7 +11,7 @@ from satlab.errors import InputError
 from satlab.lab.analysis.checkpoint_table import points_of
 from satlab.lab.analysis.results import named, rows_in, write_tables
 from satlab.lab.analysis.row_selection import one_setting
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import ProbeConfig, from_mapping
 from satlab.lab.measurements import measure
 from satlab.lab.measurements.probe import measure_baselines, measure_probe

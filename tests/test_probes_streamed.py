@@ -10,9 +10,9 @@ from satlab.errors import InputError
 from satlab.probes import Optimum, optimum
 from satlab.probes import feature_store as store
 from satlab.probes.feature_store import Features, Storage
-from satlab.probes.logistic.fit import fit as logistic
+from satlab.probes.logistic import fit as logistic
+from satlab.probes.logistic import streamed as logistic_streamed
 from satlab.probes.logistic.fit import fit_logistic
-from satlab.probes.logistic.fit import streamed as logistic_streamed
 from satlab.probes.logistic.streamed import Metric, fit_streamed, prepare
 
 

@@ -12,7 +12,7 @@ import termios
 import pytest
 from disturbed import SHORT, command, run_stopped_at
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.cli.progress import TrainingProgress, progress_bar
 from satlab.lab.runs.run import load_run
 from satlab.train import Row

@@ -11,7 +11,7 @@ from satlab.errors import InputError
 from satlab.estimate import Estimate
 from satlab.lab.analysis.model_table import between_seeds, last_of_each, over_seeds, wide_rows
 from satlab.lab.analysis.published import compare, read_published, write_comparison
-from satlab.lab.figures.draw import paper
+from satlab.lab.figures import paper
 from satlab.lab.figures.paper import FORMS, check_forms, draw_forms
 
 TASKS = ["A", "B"]

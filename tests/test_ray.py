@@ -15,7 +15,7 @@ import pytest
 
 from satlab.generators import load_language
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 GENERATE = ["generate", "demo-hmm", "--seed", "3", "--engine", "ray"]

@@ -17,9 +17,9 @@ from recorded import CONFIG, STEPS, make_run, metrics, result, results, write_li
 from satlab import __version__
 from satlab.lab.analysis.published import COLUMNS
 from satlab.lab.analysis.results import write_csv
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.measurements import measure
-from satlab.lab.report.write import write as report
+from satlab.lab.report import write as report
 from satlab.lab.runs.run import create_run
 from satlab.models import build
 from satlab.train import TrainConfig

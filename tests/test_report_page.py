@@ -8,7 +8,7 @@ from chromium import Chromium, find_chromium
 from recorded import make_run, results
 from test_report import EVIL, compared, make_study
 
-from satlab.lab.report.write import write as report
+from satlab.lab.report import write as report
 
 
 @pytest.fixture

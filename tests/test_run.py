@@ -17,7 +17,7 @@ import yaml
 from helpers import CLOCK
 
 from satlab.errors import InputError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import create_run, load_run, train_run
 from satlab.system import disk
 from satlab.train import TrainConfig

@@ -6,7 +6,7 @@ import yaml
 from disturbed import SHORT, command, outcome, run_stopped_at, steps_of, whole
 
 from satlab.errors import InputError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import load_run, train_run
 from satlab.train.parallel.world import World, without_tf32
 

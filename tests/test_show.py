@@ -14,9 +14,9 @@ from helpers import generator
 
 from satlab.generators import PCFG, Language, load_language
 from satlab.generators.hmm.chain import chain_statistics
-from satlab.generators.pcfg.language import language as pcfg
+from satlab.generators.pcfg import language as pcfg
 from satlab.generators.statistics import grammar_statistics
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.describe import show
 
 TOY = """

@@ -11,7 +11,7 @@ import yaml
 from disturbed import SHORT, command, end, outcome, run_stopped_at, start, steps_of, wait_until, whole
 
 from satlab.errors import StoppedError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import load_run
 from satlab.system import disk
 from satlab.system.signals import SIGNALS, SignalError, StopRequest

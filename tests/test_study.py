@@ -14,7 +14,7 @@ import pytest
 import yaml
 from helpers import CLOCK
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import load_study
 from satlab.lab.runs.run import load_run
 from satlab.lab.studies.study import prepare

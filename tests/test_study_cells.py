@@ -12,7 +12,7 @@ import test_ray
 from test_study import STUDY, comparable, lines, timeless, write
 
 from satlab.errors import DivergedError, WorkerError
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import load_study
 from satlab.lab.runs.run import train_run
 from satlab.lab.studies import slurm_array as array

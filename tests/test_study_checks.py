@@ -8,7 +8,7 @@ from test_study import STUDY, lines
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.config import STUDIES, FlatnessConfig, ProbeConfig, load_study
 from satlab.lab.measurements.probe import measure_baselines
 from satlab.lab.studies import jobs as cells

@@ -11,8 +11,8 @@ from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, Span, load_language
+from satlab.generators.pcfg import language as pcfg
 from satlab.generators.pcfg.grammar import read_text
-from satlab.generators.pcfg.language import language as pcfg
 from satlab.generators.tasks import bayes_accuracies, tree_posteriors
 
 CHAINS = """

@@ -8,7 +8,7 @@ import pytest
 from satlab.errors import InputError
 from satlab.generators.pcfg.induce import induce
 from satlab.generators.pcfg.treebank import read_trees
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 
 @pytest.fixture

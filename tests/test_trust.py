@@ -26,7 +26,7 @@ from disturbed import (
     whole,
 )
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.system import disk
 from satlab.system.disk import append_lines
 from satlab.train import checkpoint

@@ -3,7 +3,7 @@
 import pytest
 from disturbed import SHORT, command
 
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import load_run
 
 

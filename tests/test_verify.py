@@ -8,9 +8,10 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-from satlab.generators.corpus.manifest import open_corpus, shard, signature, verify
+from satlab.generators.corpus import shard, verify
+from satlab.generators.corpus.manifest import open_corpus, signature
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 
 FORMATS = ("parquet", "bin")
 SENTENCES, SHARD, SHARDS = 45, 10, 5

@@ -16,7 +16,7 @@ from worlds import CASES, LAST_STEP, config_of, run_case
 
 from satlab.errors import InputError
 from satlab.generators.batches import Batch
-from satlab.lab.cli.main import main as cli
+from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import create_run
 from satlab.models import load_model
 from satlab.system.disk import read_lines
