@@ -27,7 +27,8 @@ from ..models.networks.lstm import Lstm
 from ..models.networks.lstm_residual import Layer
 from ..models.networks.transformer import Block
 from ..randomness import random_stream
-from .trace import contexts_of, hessian_trace
+from .problem import contexts_of
+from .trace import hessian_trace
 from .trace_terms import TraceEstimate
 
 

@@ -3,15 +3,12 @@
 Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all trainable ones, tied weights once.
 """
 
-import torch
-from torch import Tensor
-
-from ..errors import InputError, unknown
+from ..errors import unknown
 from ..generators import Language, Sentences
-from ..generators.batches import Batch, exact_truth, make_batch
-from ..models import MaskedLM, check_masking
+from ..models import MaskedLM
 from ..randomness import random_stream
 from .estimators import gauss_newton, hutchinson, hutchpp, random_factor, residual, sampled_gradient
+from .problem import check_settings, contexts_of, truth_of
 from .trace_terms import Given, Method, TraceEstimate
 
 METHODS: dict[str, Method] = {
@@ -25,8 +22,6 @@ METHODS: dict[str, Method] = {
     "by-parts": residual.BY_PARTS,
 }
 """By name. The first four are of the Gauss-Newton matrix, which is the Hessian where the model equals the truth."""
-
-TARGETS = ("sampled", "exact")
 
 
 def hessian_trace(
@@ -49,7 +44,7 @@ def hessian_trace(
 
     method: "sampled-gradient", "random-factor" and "gauss-newton" (exact in each context) give the trace of the
     Gauss-Newton matrix, Tr(H) where f equals the truth; "hutchinson" and "hutch++" that of H itself; "residual" their
-    difference; "by-parts" their sum by random-factor and residual. See the file of each in flatness/.
+    difference; "by-parts" their sum by random-factor and residual. See the file of each in flatness/estimators.
 
     Raises InputError for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
     than 1 draw, more probes than sentences, and where the truth is needed and no language is given.
@@ -62,29 +57,3 @@ def hessian_trace(
     needed = METHODS[method].truth or targets == "exact"
     truth = truth_of(language, batch, masking, method) if needed else None
     return METHODS[method].terms(model, Given(batch, generator, draws, probes, truth)).estimate
-
-
-def check_settings(model: MaskedLM, sentences: Sentences, draws: int, targets: str, masking: str) -> None:
-    """Raises InputError for what no method can work with."""
-    if targets not in TARGETS:
-        raise unknown("targets", targets, TARGETS)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
-    if len(sentences) < 2 or draws < 1:
-        raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
-    check_masking(model, masking)
-
-
-def contexts_of(model: MaskedLM, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
-    """What is hidden in the sentences. Raises InputError where nothing is."""
-    batch = make_batch(sentences, masking, model.vocab_size, generator)
-    if not len(batch.rows):
-        raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")
-    return batch
-
-
-def truth_of(language: Language | None, batch: Batch, masking: str, method: str) -> Tensor:
-    """p* [m, C] at the contexts. Raises InputError without a language."""
-    if language is None:
-        raise InputError(f"flatness method '{method}' needs the truth, expected the sentences' language; give it")
-    return exact_truth(language, batch, masking)

@@ -10,8 +10,9 @@ from .hmm.language import HMM
 from .language import Language
 from .load import load_language, preset_names
 from .pcfg.language import PCFG
+from .pcfg.tasks import Span
 from .sentences import Sentences
-from .tasks import Span, Task
+from .tasks import Task
 
 __all__ = [
     "HMM",

@@ -6,7 +6,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,9 +15,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from . import masking as masks
 from .sentences import Sentences
-
-if TYPE_CHECKING:
-    from .tasks import Task
+from .tasks import Task
 
 MEMORY_BUDGET = 2**27
 """Float64 numbers that one exact pass may hold at a time (1 GiB); larger batches are cut into chunks."""
@@ -36,7 +34,7 @@ class Language(ABC):
     words: tuple[str, ...]
     max_length: int
     length_log_prob: Tensor
-    tasks: "Mapping[str, Task]"
+    tasks: Mapping[str, Task]
     suffix: str
     positions_share_passes = True
     """Whether the conditionals at all positions cost about what they cost at one."""

@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ..errors import InputError, unknown
-from ..flatness.trace import TARGETS
+from ..flatness.problem import TARGETS
 from ..train import TrainConfig
 from .measurements.probe_config import ProbeConfig
 

@@ -10,7 +10,7 @@ from random_languages import random_hmm_arrays
 from tree_oracle import entropy
 
 from satlab.generators import HMM
-from satlab.generators.hmm.chain import chain_statistics, stationary
+from satlab.generators.hmm.statistics import chain_statistics, stationary
 from satlab.generators.kernels.counter_random import find
 from satlab.generators.kernels.search_table import SHARES, SearchTable, find_from
 

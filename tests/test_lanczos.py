@@ -9,7 +9,7 @@ from satlab.errors import InputError
 from satlab.flatness import top_eigenvalues
 from satlab.flatness.estimators import lanczos
 from satlab.flatness.operator import Curvature
-from satlab.flatness.trace import contexts_of, truth_of
+from satlab.flatness.problem import contexts_of, truth_of
 from satlab.generators.batches import Stream
 from satlab.randomness import random_stream
 

@@ -11,7 +11,7 @@ from networks import demo_hmm, grammar_language, shaken, tiny_hmm
 from satlab.errors import InputError
 from satlab.flatness import sharpness
 from satlab.flatness.contexts import sentences as part_of
-from satlab.flatness.trace import contexts_of
+from satlab.flatness.problem import contexts_of
 from satlab.randomness import random_stream
 
 

@@ -13,9 +13,9 @@ import torch
 from helpers import generator
 
 from satlab.generators import PCFG, Language, load_language
-from satlab.generators.hmm.chain import chain_statistics
+from satlab.generators.hmm.statistics import chain_statistics
 from satlab.generators.pcfg import language as pcfg
-from satlab.generators.statistics import grammar_statistics
+from satlab.generators.pcfg.statistics import grammar_statistics
 from satlab.lab.cli import main as cli
 from satlab.lab.describe import show
 

@@ -11,8 +11,8 @@ from satlab.generators import PCFG
 from satlab.generators.pcfg.ambiguity import ambiguity
 from satlab.generators.pcfg.branching import branching_statistics
 from satlab.generators.pcfg.grammar import read_text
+from satlab.generators.pcfg.statistics import grammar_statistics
 from satlab.generators.pcfg.trees import nltk_trees, tree_log_prob
-from satlab.generators.statistics import grammar_statistics
 
 SUBCRITICAL = "S -> S S [{p}] | 'a' [{q}]"
 

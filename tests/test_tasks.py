@@ -13,7 +13,7 @@ from satlab.errors import InputError
 from satlab.generators import PCFG, Span, load_language
 from satlab.generators.pcfg import language as pcfg
 from satlab.generators.pcfg.grammar import read_text
-from satlab.generators.tasks import bayes_accuracies, tree_posteriors
+from satlab.generators.pcfg.tasks import bayes_accuracies, tree_posteriors
 
 CHAINS = """
 S -> A [0.25] | B A [0.25] | A B [0.125] | A 'x' B [0.375]

@@ -21,7 +21,7 @@ from ...models import MaskedLM
 from ...randomness import random_stream
 from ..contexts import positions_at_a_time
 from ..operator import Curvature, Kind
-from ..trace import check_settings, contexts_of, truth_of
+from ..problem import check_settings, contexts_of, truth_of
 from ..trace_terms import Terms, TraceEstimate
 
 TOLERANCE = 1e-4

@@ -25,7 +25,7 @@ from ...randomness import random_stream
 from ..contexts import positions_at_a_time
 from ..contexts import sentences as sentences_of
 from ..operator import Space, summed_loss
-from ..trace import check_settings, contexts_of, truth_of
+from ..problem import check_settings, contexts_of, truth_of
 from ..trace_terms import Given
 from .hutchinson import shares
 

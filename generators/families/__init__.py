@@ -12,7 +12,7 @@ from ..hmm.language import DEFAULT_LENGTH, HMM, MOST_WORDS
 from ..language import Language
 from ..pcfg.grammar import read_text
 from ..pcfg.language import PCFG
-from ..tasks import Span
+from ..pcfg.tasks import Span
 from . import (
     brackets,
     causal,

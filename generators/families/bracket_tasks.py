@@ -7,9 +7,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...estimate import Estimate
-from ..language import Language
 from ..sentences import Sentences
-from ..tasks import Task
+from ..tasks import Sampler, Task
 
 
 def default_prefixes(length: int) -> tuple[int, ...]:
@@ -59,6 +58,6 @@ class Mismatches(OpenBrackets):
     def __init__(self, name: str, length: int) -> None:
         super().__init__(name, length, [True, False], range(-length, length + 1, 2))
 
-    def inputs(self, language: Language, num_sentences: int, generator: torch.Generator) -> Sentences:
+    def inputs(self, language: Sampler, num_sentences: int, generator: torch.Generator) -> Sentences:
         tokens = torch.randint(2, (num_sentences, self.words), generator=generator, device=language.device)
         return Sentences(tokens, torch.full((num_sentences,), self.words, device=language.device))

@@ -14,7 +14,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
-from ..tasks import Span
+from ..pcfg.tasks import Span
 from .draws import covers, distinct, zipf_weights
 
 MOST_RULES = 2**18

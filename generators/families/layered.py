@@ -11,7 +11,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
-from ..tasks import Span
+from ..pcfg.tasks import Span
 from .draws import covers, dirichlet, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor

@@ -15,7 +15,7 @@ from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import Grammar, check, yield_lengths
 from ..pcfg.language import PCFG
-from ..tasks import Span
+from ..pcfg.tasks import Span
 from .lengths import length_weights
 
 RightSides = Sequence[tuple[str, ...]]

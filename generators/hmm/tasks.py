@@ -1,7 +1,8 @@
 """Downstream tasks of an HMM: hidden states, the block of a block-diagonal chain, and functions of the posterior."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,9 +11,6 @@ from ...errors import InputError
 from ...estimate import Estimate
 from ..sentences import Sentences
 from ..tasks import Task, latent
-
-if TYPE_CHECKING:
-    from .language import HMM
 
 EVERY_POSITION = 32
 """The longest sentences of which every position has a task where nothing else is said."""
@@ -23,7 +21,40 @@ def default_positions(length: int) -> tuple[int, ...]:
     return tuple(range(1, length + 1)) if length <= EVERY_POSITION else (1, length // 2, length)
 
 
-def state_posterior(language: "HMM", tokens: Tensor, k: int, words: int | None = None) -> Tensor:
+class Chain(Protocol):
+    """What these tasks ask of a hidden chain (`HMM` has it)."""
+
+    @property
+    def num_states(self) -> int:
+        """K."""
+
+    @property
+    def blocks(self) -> Tensor:
+        """The transition probabilities [blocks, states, states] of a block-diagonal chain."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+
+    def checked(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """The arguments of `conditional`, checked and filled in."""
+
+    def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
+        """(rows, length, leaf scores), chunk by chunk."""
+
+    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+        """(log Z, dZ / d e at each position)."""
+
+    def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
+        """Raises InputError where log Z is -inf."""
+
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """num_sentences independent sentences."""
+
+
+def state_posterior(language: Chain, tokens: Tensor, k: int, words: int | None = None) -> Tensor:
     """p(z_k = . | x_1 .. x_words) [n, K] float64 for tokens [n, T]; words = None reads the whole sentence.
 
     As `HMM.posterior`, of one position alone, so that long sentences of many states fit. Raises as `conditional`.
@@ -42,7 +73,7 @@ def state_posterior(language: "HMM", tokens: Tensor, k: int, words: int | None =
 class HiddenState(Task):
     """The k-th hidden state of an HMM, k counted from 1, as sampled (Liu et al. 2022, A.2: tasks 6 and 10)."""
 
-    def __init__(self, language: "HMM", k: int) -> None:
+    def __init__(self, language: Chain, k: int) -> None:
         self.language, self.k = language, k
         self.name = f"state-{k}"
         self.classes = tuple(str(z + 1) for z in range(language.num_states))
@@ -58,7 +89,7 @@ class HiddenState(Task):
 class Block(Task):
     """The block of a block-diagonal chain that the sentence runs in, as sampled; a chain never leaves its block."""
 
-    def __init__(self, language: "HMM", name: str) -> None:
+    def __init__(self, language: Chain, name: str) -> None:
         self.language, self.name = language, name
         self.classes = tuple(str(block + 1) for block in range(len(language.blocks)))
 
@@ -96,7 +127,7 @@ class Readout:
         return replace(self, weights=self.weights.to(device))
 
 
-def state_before(language: "HMM", tokens: Tensor, words: int) -> Tensor:
+def state_before(language: Chain, tokens: Tensor, words: int) -> Tensor:
     """p(z_0 = i | x_1 .. x_words) = sum_j A_ij p(z_1 = j | x_1 .. x_words), [n, K] float64.
 
     z_0 is the state one step before the first word, as it is in a chain that has run for long: where A is a mixture of
@@ -117,7 +148,7 @@ class PosteriorArgmax(Task):
 
     name = "posterior"
 
-    def __init__(self, language: "HMM", readout: Readout) -> None:
+    def __init__(self, language: Chain, readout: Readout) -> None:
         self.language, self.readout = language, readout
         self.classes = tuple(str(c + 1) for c in range(len(readout.weights)))
 

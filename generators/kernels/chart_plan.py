@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..pcfg.grammar import Rules
+from .binary_rules import Rules
 from .simd import LANES
 
 BLOCK = 1024

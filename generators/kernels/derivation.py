@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..pcfg.grammar import Rules
+from .binary_rules import Rules
 from .counter_random import draw_key, find, uniform
 from .jit import compiled, compiled_pass
 from .search_table import SearchTable, find_from

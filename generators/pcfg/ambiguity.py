@@ -22,10 +22,10 @@ from torch import Tensor
 
 from ...estimate import Estimate
 from ..sentences import Sentences
-from ..statistics import merged
 from .branching import QuadraticSystem
 from .grammar import Grammar
 from .language import PCFG
+from .statistics import merged
 from .trees import tree_log_prob
 
 HALVINGS = 2000

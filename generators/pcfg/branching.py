@@ -21,7 +21,8 @@ from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigs, splu
 
-from .grammar import Grammar, Rules, binarise
+from ..kernels.binary_rules import Rules
+from .grammar import Grammar, binarise
 
 Vector = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ grammars near or beyond criticality cost no more than others. All nodes of one d
 import torch
 from torch import Tensor
 
+from ..kernels.binary_rules import Rules
 from ..latent.categorical import Categorical
 from .chart.tensor import InsideTables
-from .grammar import Rules
 
 UNARY, LEAF = 0, -1
 """Values of `split` where a node does not split its words."""

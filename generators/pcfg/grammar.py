@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...errors import InputError
+from ..kernels.binary_rules import Rules
 from ..latent.stochastic import TOLERANCE, check_total
 from .notation import decimal, parse, written
 
@@ -114,21 +115,6 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
                 least[symbol], greatest[symbol] = min(least[symbol], low), max(greatest[symbol], high)
                 changed = True
     return least, greatest
-
-
-@dataclass(frozen=True)
-class Rules:
-    """A grammar in binary form over numbered symbols; the first `num_original` symbols are the grammar's own.
-
-    unary (parent, child, p), binary (parent, left, right, p), lexical (symbol, word, p).
-    """
-
-    symbols: tuple[str, ...]
-    num_original: int
-    words: tuple[str, ...]
-    unary: list[tuple[int, int, float]]
-    binary: list[tuple[int, int, int, float]]
-    lexical: list[tuple[int, int, float]]
 
 
 def binarise(grammar: Grammar) -> Rules:

@@ -17,13 +17,14 @@ from ...errors import InputError, unknown
 from ..kernels.chart import next_leaves
 from ..language import MEMORY_BUDGET
 from ..sentences import Sentences
-from ..tasks import InsideArgmax, Span, Task, TreeSymbol
+from ..tasks import Task
 from .chart.log_partition import START, LogPartition, leaf_margins, prefix_scores
 from .chart.prefix import prefix_factors, walks_to
 from .chart.tensor import InsideTables
 from .grammar import Grammar, binarise, check, read_text, yield_lengths
 from .mixed_lengths import MixedLengths
 from .sampler import DerivationSampler
+from .tasks import InsideArgmax, Span, TreeSymbol
 
 if TYPE_CHECKING:
     import nltk

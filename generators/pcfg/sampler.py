@@ -6,11 +6,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..kernels.binary_rules import Rules
 from ..kernels.derivation import draw_sentences, make_options
 from ..latent.categorical import Categorical
 from .chart.tensor import InsideTables
 from .derivation import DerivationTable, preorder
-from .grammar import Rules
 
 
 class DerivationSampler:

@@ -16,10 +16,10 @@ from ...errors import InputError, unknown
 from ...train import TrainConfig
 from ...train.parallel.world import World
 from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
+from ..messages import show_warning
 from . import commands, model_commands, report_commands, study_commands
 from .exit import ending
 from .help import HelpFormatter
-from .messages import show_warning
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
 LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"

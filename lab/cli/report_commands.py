@@ -9,8 +9,8 @@ from ...errors import InputError
 from ..analysis.checkpoint_table import recorded
 from ..analysis.notices import notices_of
 from ..figures import draw as figures
+from ..messages import show_warning
 from ..report import write as report
-from .messages import show_warning
 
 
 def _plot(parser: ArgumentParser) -> None:

@@ -13,11 +13,11 @@ import torch
 
 from ...estimate import Estimate
 from ...generators import HMM, PCFG, Language, Sentences, Task
-from ...generators.hmm.chain import chain_statistics
+from ...generators.hmm.statistics import chain_statistics
 from ...generators.pcfg.ambiguity import ambiguity
+from ...generators.pcfg.statistics import grammar_statistics
+from ...generators.pcfg.tasks import bayes_accuracies
 from ...generators.pcfg.trees import bracketed, nltk_trees
-from ...generators.statistics import grammar_statistics
-from ...generators.tasks import bayes_accuracies
 from ...randomness import random_stream
 
 Description = dict[str, Any]

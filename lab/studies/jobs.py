@@ -13,10 +13,10 @@ from ...generators import load_language
 from ...system.signals import StopRequest
 from ...train import checkpoints
 from ..analysis.results import BASELINES_FILE
-from ..cli.messages import show_warning
 from ..config import StudyConfig
 from ..measurements.measure import measure_flatness, measure_kl
 from ..measurements.probe import measure_baselines, measure_probe
+from ..messages import show_warning
 from ..runs.run import Run, load_run, train_run
 
 Cell = tuple[str, Callable[..., None], tuple[Any, ...]]

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from ....errors import InputError
+from ...kernels.binary_rules import Rules
 from ...kernels.chart import LOG_2, hidden_chart
 from ...kernels.chart_plan import Plan, RuleTables, feasible_widths, make_plan, useful_widths
 from ...kernels.simd import ALIVE
-from ..grammar import Rules
 
 DOUBLINGS = 72
 """R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""

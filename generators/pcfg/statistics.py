@@ -1,4 +1,4 @@
-"""What is known exactly about a language as it is cut: lengths, trees and their entropy; states, mixing and occupancy.
+"""What is known exactly about a grammar as it is cut: lengths, trees and their entropy.
 
 A tree of the language is drawn by first drawing its length T and then a tree of T words, p(tree) = p(T) p(tree | T), so
 
@@ -23,9 +23,9 @@ from nltk.grammar import Nonterminal
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import splu
 
-from .pcfg.branching import BranchingStatistics, Vector, branching_statistics
-from .pcfg.grammar import Rules
-from .pcfg.language import PCFG
+from ..kernels.binary_rules import Rules
+from .branching import BranchingStatistics, Vector, branching_statistics
+from .language import PCFG
 
 Cost = Callable[[int, float], float]
 """From a rule's parent and probability to what it costs."""

@@ -1,4 +1,4 @@
-"""The hidden chain of an HMM, exactly: where it ends up, how fast it mixes, how uncertain its states are."""
+"""What is known exactly about the hidden chain of an HMM: where it ends up, how fast it mixes, how uncertain it is."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from ..pcfg.branching import Vector
 from .language import HMM
 
+Vector = NDArray[np.float64]
 States = NDArray[np.intp]
 
 

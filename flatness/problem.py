@@ -1,0 +1,37 @@
+"""What a measure of flatness is posed on: the contexts of sampled sentences, their truth, and what can be asked of them."""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, unknown
+from ..generators import Language, Sentences
+from ..generators.batches import Batch, exact_truth, make_batch
+from ..models import MaskedLM, check_masking
+
+TARGETS = ("sampled", "exact")
+
+
+def check_settings(model: MaskedLM, sentences: Sentences, draws: int, targets: str, masking: str) -> None:
+    """Raises InputError for what no method can work with."""
+    if targets not in TARGETS:
+        raise unknown("targets", targets, TARGETS)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
+    if len(sentences) < 2 or draws < 1:
+        raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
+    check_masking(model, masking)
+
+
+def contexts_of(model: MaskedLM, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
+    """What is hidden in the sentences. Raises InputError where nothing is."""
+    batch = make_batch(sentences, masking, model.vocab_size, generator)
+    if not len(batch.rows):
+        raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")
+    return batch
+
+
+def truth_of(language: Language | None, batch: Batch, masking: str, method: str) -> Tensor:
+    """p* [m, C] at the contexts. Raises InputError without a language."""
+    if language is None:
+        raise InputError(f"flatness method '{method}' needs the truth, expected the sentences' language; give it")
+    return exact_truth(language, batch, masking)
