@@ -8,7 +8,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness")
+LEAVES = ("errors", "estimate", "randomness", "registry")
 BELOW = {
     "system": {"root"},
     "generators": {"root", "system"},
@@ -102,7 +102,7 @@ def test_the_modules_and_their_imports_are_seen():
     assert seen <= set(MODULES)
     assert "estimate.Estimate" in internal_imports("generators.batches")
     assert "checkpoint" in {dotted.split(".")[1] for dotted in internal_imports("train.loop") if "train." in dotted}
-    assert "generators.batches.make_batch" in internal_imports("flatness.trace")
+    assert "generators.batches.make_batch" in internal_imports("flatness.problem")
     assert "system.disk.flush" in internal_imports("train.checkpoint")
 
 

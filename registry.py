@@ -1,0 +1,126 @@
+"""Registries: the points at which satlab is extended. One registry a kind of thing, one entry a name.
+
+    optimizers: Registry[Optimizer] = Registry("optimizer", "satlab.train.optimizers")
+
+    @optimizers.register("adamw")
+    @dataclass(frozen=True)
+    class AdamW(Optimizer):
+        '''AdamW (Loshchilov and Hutter 2019).'''
+
+        lr: float = 1e-3  # peak learning rate
+
+An entry is a class. Where it has settings it is a frozen dataclass, and its fields are these settings. Packages of others
+add entries by the entry-point group `satlab.plugins`: each entry point names a module that registers what it defines.
+"""
+
+import importlib
+import importlib.metadata
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from .errors import InputError, unknown
+
+PLUGINS = "satlab.plugins"
+"""The entry-point group by which other packages register entries."""
+
+T = TypeVar("T")
+E = TypeVar("E", bound=type)
+
+
+class Registry(Mapping[str, type[T]]):
+    """The entries of one kind by name, in the order in which they were registered.
+
+    Args:
+        kind: what messages call an entry, such as "flatness measure".
+        *homes: modules of satlab that register the built-in entries; they are imported when the registry is first read.
+    """
+
+    def __init__(self, kind: str, *homes: str) -> None:
+        self.kind, self.homes = kind, homes
+        self.entries: dict[str, type[T]] = {}
+        self.complete = False
+
+    def register(self, name: str) -> Callable[[E], E]:
+        """A decorator that adds a class under this name. Raises InputError where another class has it."""
+
+        def add(entry: E) -> E:
+            known = self.entries.setdefault(name, entry)
+            if (known.__module__, known.__qualname__) != (entry.__module__, entry.__qualname__):
+                place = f"{known.__module__}.{known.__qualname__}"
+                raise InputError(f"{self.kind} '{name}' is registered already, by {place}; choose another name")
+            self.entries[name] = entry
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> type[T]:
+        """The entry of this name. Raises InputError, with the nearest name, where there is none."""
+        self._load()
+        if name not in self.entries:
+            raise unknown(self.kind, name, self.entries)
+        return self.entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self.entries)
+
+    def name_of(self, entry: type[T] | T) -> str:
+        """The name under which a class, or the class of an object, is registered. Raises KeyError for another class."""
+        kind = entry if isinstance(entry, type) else type(entry)
+        for name, known in self.items():
+            if known is kind:
+                return name
+        raise KeyError(kind)
+
+    def _load(self) -> None:
+        if self.complete:
+            return
+        self.complete = True
+        for home in self.homes:
+            importlib.import_module(home)
+        load_plugins()
+
+
+_loaded: set[str] = set()
+
+
+def load_plugins() -> None:
+    """Imports what other packages registered by the entry-point group `satlab.plugins`, each once.
+
+    A plug-in that cannot be imported is left out, with one warning that names it.
+    """
+    for point in importlib.metadata.entry_points(group=PLUGINS):
+        if point.value in _loaded:
+            continue
+        _loaded.add(point.value)
+        try:
+            point.load()
+        except Exception as error:  # noqa: BLE001 - what others wrote may fail in any way
+            said = " ".join(str(error).split())
+            warnings.warn(
+                f"plug-in {point.name} ({point.value}) cannot be loaded: {said}; it is left out", stacklevel=2
+            )
+
+
+def settings_of(entry: type) -> tuple[Field[Any], ...]:
+    """The settings of an entry: the fields of its dataclass that are given on construction; none for other classes."""
+    return tuple(field for field in fields(entry) if field.init) if is_dataclass(entry) else ()
+
+
+def default_of(field: Field[Any]) -> Any:
+    """A setting's default. Raises InputError for one that must be given."""
+    if field.default is not MISSING:
+        return field.default
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    raise InputError(f"setting '{field.name}' has no default, expected a value; give it")
