@@ -33,3 +33,9 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     remedy = f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
     return InputError(f"unknown {kind} '{name}': {remedy}")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises InputError for a smaller number."""
+    if value < least:
+        raise InputError(f"{name} is {value}, expected at least {least}; give a larger number")

@@ -15,6 +15,7 @@ add entries by the entry-point group `satlab.plugins`: each entry point names a 
 
 import importlib
 import importlib.metadata
+import pkgutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -30,11 +31,12 @@ E = TypeVar("E", bound=type)
 
 
 class Registry(Mapping[str, type[T]]):
-    """The entries of one kind by name, in the order in which they were registered.
+    """The entries of one kind by name, in the order of their names.
 
     Args:
         kind: what messages call an entry, such as "flatness measure".
-        *homes: modules of satlab that register the built-in entries; they are imported when the registry is first read.
+        *homes: modules that register the built-in entries, or packages all of whose modules do; they are imported when
+            the registry is first read.
     """
 
     def __init__(self, kind: str, *homes: str) -> None:
@@ -68,7 +70,7 @@ class Registry(Mapping[str, type[T]]):
 
     def __iter__(self) -> Iterator[str]:
         self._load()
-        return iter(self.entries)
+        return iter(sorted(self.entries))
 
     def __len__(self) -> int:
         self._load()
@@ -87,7 +89,9 @@ class Registry(Mapping[str, type[T]]):
             return
         self.complete = True
         for home in self.homes:
-            importlib.import_module(home)
+            package = importlib.import_module(home)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+                importlib.import_module(f"{home}.{module.name}")
         load_plugins()
 
 

@@ -11,14 +11,18 @@ from ..models import MaskedLM, check_masking
 TARGETS = ("sampled", "exact")
 
 
-def check_settings(model: MaskedLM, sentences: Sentences, draws: int, targets: str, masking: str) -> None:
-    """Raises InputError for what no method can work with."""
+def check_targets(targets: str) -> None:
+    """Raises InputError for what is neither "sampled" nor "exact"."""
     if targets not in TARGETS:
         raise unknown("targets", targets, TARGETS)
+
+
+def check_trainable(model: MaskedLM, sentences: Sentences, masking: str) -> None:
+    """Raises InputError for a model and sentences that no measure can work with."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
-    if len(sentences) < 2 or draws < 1:
-        raise InputError(f"{len(sentences)} contexts with {draws} draws: expected at least 2 contexts and 1 draw")
+    if len(sentences) < 2:
+        raise InputError(f"{len(sentences)} contexts, expected at least 2; take more sentences")
     check_masking(model, masking)
 
 

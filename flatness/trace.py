@@ -1,4 +1,4 @@
-"""The trace of the Hessian of the pre-training loss: one entry, many estimators.
+"""The trace of the Hessian of the pre-training loss: one function over every measure that is a trace.
 
 Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all trainable ones, tied weights once.
 """
@@ -6,22 +6,14 @@ Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all tra
 from ..errors import unknown
 from ..generators import Language, Sentences
 from ..models import MaskedLM
-from ..randomness import random_stream
-from .estimators import gauss_newton, hutchinson, hutchpp, random_factor, residual, sampled_gradient
-from .problem import check_settings, contexts_of, truth_of
-from .trace_terms import Given, Method, TraceEstimate
+from ..registry import settings_of
+from .measure import Problem, TraceMeasure, flatness_measures
+from .trace_terms import TraceEstimate
 
-METHODS: dict[str, Method] = {
-    "sampled-gradient": sampled_gradient.METHOD,
-    "random-factor": random_factor.METHOD,
-    "gauss-newton": gauss_newton.METHOD,
-    "gauss-newton-hutchinson": hutchinson.GAUSS_NEWTON,
-    "hutchinson": hutchinson.METHOD,
-    "hutch++": hutchpp.METHOD,
-    "residual": residual.METHOD,
-    "by-parts": residual.BY_PARTS,
-}
-"""By name. The first four are of the Gauss-Newton matrix, which is the Hessian where the model equals the truth."""
+
+def trace_methods() -> list[str]:
+    """The names of the measures that are a trace. The first four are of the Gauss-Newton matrix."""
+    return [name for name, measure in flatness_measures.items() if issubclass(measure, TraceMeasure)]
 
 
 def hessian_trace(
@@ -49,11 +41,11 @@ def hessian_trace(
     Raises InputError for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
     than 1 draw, more probes than sentences, and where the truth is needed and no language is given.
     """
-    if method not in METHODS:
-        raise unknown("flatness method", method, METHODS)
-    check_settings(model, sentences, draws, targets, masking)
-    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
-    batch = contexts_of(model, sentences, masking, generator)
-    needed = METHODS[method].truth or targets == "exact"
-    truth = truth_of(language, batch, masking, method) if needed else None
-    return METHODS[method].terms(model, Given(batch, generator, draws, probes, truth)).estimate
+    if method not in trace_methods():
+        raise unknown("flatness method", method, trace_methods())
+    entry = flatness_measures[method]
+    given = {"draws": draws, "probes": probes, "targets": targets}
+    measure = entry(**{setting.name: given[setting.name] for setting in settings_of(entry) if setting.name in given})
+    assert isinstance(measure, TraceMeasure)
+    measure.check(len(sentences))
+    return measure.trace(model, Problem(sentences, masking, seed, language))

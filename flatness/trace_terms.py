@@ -1,8 +1,6 @@
 """What estimators hand over: independent terms, of which the mean and its standard error are taken in one way."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,20 +19,16 @@ class TraceEstimate(Estimate):
 
 @dataclass(frozen=True)
 class Given:
-    """What a trace is estimated from: contexts, their truth [m, C] where it is known, and how much work is done.
+    """What a trace is estimated from.
 
     Args:
         batch: the contexts.
         generator: where all random choices come from, on the batch's device.
-        draws: words, or combinations of them, a context.
-        probes: random vectors, each on a share of the contexts of its own (Hutch++: matrix products in all).
-        truth: p*; the loss is then the mean of -sum_v p*_v log f_v, without it that of -log f(x_t).
+        truth: p* [m, C]; the loss is then the mean of -sum_v p*_v log f_v, without it that of -log f(x_t).
     """
 
     batch: Batch
     generator: torch.Generator
-    draws: int = 1
-    probes: int = 100
     truth: Tensor | None = None
 
 
@@ -64,14 +58,6 @@ class Terms:
         total = Estimate.from_ratio(torch.stack(list(self.sums.values())).sum(0), self.counts)
         blocks = {block: Estimate.from_ratio(values, self.counts) for block, values in self.sums.items()}
         return TraceEstimate(total.value, total.stderr, total.n, blocks)
-
-
-class Method(NamedTuple):
-    """terms: gives a model's terms; truth: whether it needs to know p*; what: the quantity, as results name it."""
-
-    terms: Callable[[MaskedLM, Given], Terms]
-    truth: bool = False
-    what: str = "hessian_trace"
 
 
 def by_block(model: MaskedLM, values: dict[str, Tensor]) -> dict[str, Tensor]:

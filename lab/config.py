@@ -10,16 +10,13 @@ from typing import Any, NoReturn, TypeVar, get_args
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from ..errors import InputError, unknown
-from ..flatness.problem import TARGETS
+from ..errors import InputError, at_least, unknown
 from ..train import TrainConfig
+from .measurements.flatness_config import FlatnessConfig
 from .measurements.probe_config import ProbeConfig
 
 MERGED = {"train", "evaluate", "probe", "flatness"}
 """Keys of a study of which an extension may give a part."""
-
-DEALT = ("gauss-newton-hutchinson", "hutchinson", "residual", "by-parts", "sharpness")
-"""Flatness methods that deal the contexts out to their probes."""
 
 NAME = re.compile(r"[^/\\\x00-\x1f]+")
 """Of a study: it becomes a part of a file's name."""
@@ -27,64 +24,6 @@ NAME = re.compile(r"[^/\\\x00-\x1f]+")
 STUDIES = Path(__file__).parent.parent / "studies"
 
 T = TypeVar("T")
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Raises InputError for a smaller number."""
-    if value < least:
-        raise InputError(f"{name} is {value}, expected at least {least}; give a larger number")
-
-
-@dataclass(frozen=True)
-class FlatnessConfig:
-    """The trace of the Hessian, or another measure of flatness.
-
-    Args:
-        method: sampled-gradient, random-factor, gauss-newton, gauss-newton-hutchinson, hutchinson, hutch++, residual,
-            by-parts, lanczos, lanczos-gauss-newton, sharpness or invariance.
-        contexts: sampled sentences with one hidden word.
-        draws: words sampled from the model in each context.
-        seed: what the contexts and draws derive from.
-        probes: random vectors of hutchinson, residual and sharpness; matrix products of hutch++.
-        targets: sampled words, or exact: their true probabilities, without label noise.
-        eigenvalues: how many lanczos gives.
-        iterations: of lanczos, at most.
-        radii: distances from the weights, of sharpness.
-        scales: factors of rescaling, of invariance.
-    """
-
-    method: str = "sampled-gradient"
-    contexts: int = 2000
-    draws: int = 1
-    seed: int = 0
-    probes: int = 100
-    targets: str = "sampled"
-    eigenvalues: int = 5
-    iterations: int = 60
-    radii: list[float] = field(default_factory=lambda: [0.05, 0.5])
-    scales: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
-
-    def __post_init__(self) -> None:
-        at_least("contexts", self.contexts, 2)
-        at_least("seed", self.seed, 0)
-        for name in ("draws", "eigenvalues", "iterations"):
-            at_least(name, getattr(self, name), 1)
-        at_least("probes", self.probes, 2)
-        if self.targets not in TARGETS:
-            raise unknown("targets", self.targets, TARGETS)
-        for name in ("radii", "scales"):
-            values = getattr(self, name)
-            if not values or not all(0 < value < float("inf") for value in values):
-                raise InputError(f"{name} is {values}, expected positive numbers; correct it")
-        if len(set(self.radii)) < len(self.radii):
-            raise InputError(f"radii is {self.radii}, expected each once; remove the repeated one")
-        if self.method in DEALT and self.probes > self.contexts:
-            raise InputError(
-                f"probes is {self.probes} with method {self.method} and {self.contexts} contexts, expected at most as many: "
-                "each has contexts of its own; give fewer probes or more contexts"
-            )
-        if self.method == "hutch++" and self.probes < 6:
-            raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")
 
 
 @dataclass(frozen=True)

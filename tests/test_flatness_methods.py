@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
+from satlab.flatness import flatness_measures
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements.flatness import FLATNESS
 
 SMALL = "--steps 2 --batch_size 8 --evaluate_every 2 --evaluation_sentences 20"
 WHAT = {
@@ -32,7 +32,7 @@ def measured(run, capsys, arguments):
     return status, [json.loads(line) for line in captured.out.splitlines()], captured.err
 
 
-@pytest.mark.parametrize("method", list(FLATNESS))
+@pytest.mark.parametrize("method", list(flatness_measures))
 def test_every_method_ends_in_rows(run, capsys, method):
     line = f"--method {method} --contexts 12 --probes 6 --targets exact --eigenvalues 2 --iterations 60 --radii [0.1]"
     status, rows, _ = measured(run, capsys, line)

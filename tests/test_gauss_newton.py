@@ -122,8 +122,8 @@ def test_the_mean_of_combinations_is_the_trace(name, masking, monkeypatch):
     found, raw = [], []
     for seed in range(150):
         given = Given(batch, generator(seed))
-        found.append(random_factor.METHOD.terms(model, given).estimate.value)
-        raw.append(float(sum(random_factor.context_terms(model, given)[0].values()).mean()))
+        found.append(random_factor.RandomFactor().terms(model, given).estimate.value)
+        raw.append(float(sum(random_factor.context_terms(model, given, 1)[0].values()).mean()))
     for values in (torch.tensor(found), torch.tensor(raw)):
         stderr = float(values.std()) / 150**0.5
         assert abs(float(values.mean() - exact.mean())) < 4 * stderr

@@ -33,7 +33,7 @@ def own_trace(model, given, row):
 
 
 def estimated(model, given, probes, seed=0):
-    return hutchpp.METHOD.terms(model, Given(given.batch, generator(seed), probes=probes, truth=given.truth)).estimate
+    return hutchpp.HutchPlusPlus(probes).terms(model, Given(given.batch, generator(seed), given.truth)).estimate
 
 
 def test_a_sketch_of_all_directions_is_exact(case):
@@ -72,8 +72,8 @@ def test_the_standard_error_covers_vectors_and_contexts(name):
     found = []
     for step in range(30):
         batch = stream.batch(step + 1)
-        given = Given(batch, generator(step), probes=12, truth=stream.truth(batch))
-        found.append(hutchpp.METHOD.terms(model, given).estimate)
+        given = Given(batch, generator(step), truth=stream.truth(batch))
+        found.append(hutchpp.HutchPlusPlus(12).terms(model, given).estimate)
     for values in (found, *([f.blocks[block] for f in found] for block in found[0].blocks)):
         spread = float(torch.tensor([f.value for f in values]).std())
         claimed = (sum(f.stderr**2 for f in values) / 30) ** 0.5

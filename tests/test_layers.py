@@ -8,7 +8,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness", "registry")
+LEAVES = ("errors", "estimate", "randomness", "registry", "settings")
 BELOW = {
     "system": {"root"},
     "generators": {"root", "system"},

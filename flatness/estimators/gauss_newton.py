@@ -8,6 +8,8 @@ J_h^T q_k ||^2, r backward passes in place of C. The head itself in closed form:
 terms 2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,8 @@ from ..contexts import Contexts, groups, probabilities
 from ..ghost_norms import fallback as gradients
 from ..ghost_norms.recorder import Taped, tapes
 from ..ghost_norms.tied_head import Head, add
-from ..trace_terms import Given, Method, Terms, by_block
+from ..measure import TraceMeasure, flatness_measures
+from ..trace_terms import Given, Terms, by_block
 
 MATRICES = 2**25
 """Numbers of the d x d matrices, one a context, that are held at a time: 256 MB of each."""
@@ -57,8 +60,13 @@ def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
     return shares[0]
 
 
-def _terms(model: MaskedLM, given: Given) -> Terms:
-    return Terms.of_contexts(given.batch, context_traces(model, given.batch))
+@flatness_measures.register("gauss-newton")
+@dataclass(frozen=True)
+class GaussNewton(TraceMeasure):
+    """The Gauss-Newton trace, exact in each context: the error is that over contexts alone."""
 
+    gauss_newton = True
 
-METHOD = Method(_terms)
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a context."""
+        return Terms.of_contexts(given.batch, context_traces(model, given.batch))

@@ -5,31 +5,32 @@ the standard error covers both the random vectors and the contexts. A block's sh
 loss is -sum_v p*_v log f_v and its Hessian has no label noise.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from ...errors import InputError
 from ...models import MaskedLM
 from ..contexts import sentences
+from ..measure import TraceMeasure, at_least, check_dealt, check_targets, flatness_measures
 from ..operator import Kind, Space, product
-from ..trace_terms import Given, Method, Terms
+from ..trace_terms import Given, Terms
 
 
-def shares(given: Given) -> torch.Tensor:
+def shares(given: Given, probes: int) -> torch.Tensor:
     """The probe [n] that each sentence of the batch belongs to. Raises InputError for more probes than sentences."""
     n = len(given.batch.inputs)
-    if not 2 <= given.probes <= n:
-        raise InputError(
-            f"{given.probes} probes on {n} sentences: expected at least 2, each with a sentence of its own"
-        )
-    return torch.arange(n) * given.probes // n
+    if not 2 <= probes <= n:
+        raise InputError(f"{probes} probes on {n} sentences: expected at least 2, each with a sentence of its own")
+    return torch.arange(n) * probes // n
 
 
-def probe_terms(model: MaskedLM, given: Given, kind: Kind) -> Terms:
+def probe_terms(model: MaskedLM, given: Given, kind: Kind, probes: int) -> Terms:
     """One term a probe: v . (A v), A the sum over its contexts; counts: how many these are."""
     model.eval()
-    space, share = Space(model), shares(given)
+    space, share = Space(model), shares(given, probes)
     rows, counts = [], []
-    for probe in range(given.probes):
+    for probe in range(probes):
         mine = (share == probe).nonzero()[:, 0]
         batch, which = sentences(given.batch, int(mine[0]), int(mine[-1]) + 1)
         signs = space.signs(given.generator)
@@ -43,5 +44,52 @@ def probe_terms(model: MaskedLM, given: Given, kind: Kind) -> Terms:
     return Terms(sums, torch.tensor(counts, dtype=torch.float64))
 
 
-METHOD = Method(lambda model, given: probe_terms(model, given, "hessian"))
-GAUSS_NEWTON = Method(lambda model, given: probe_terms(model, given, "gauss-newton"))
+@flatness_measures.register("gauss-newton-hutchinson")
+@dataclass(frozen=True)
+class GaussNewtonHutchinson(TraceMeasure):
+    """The Gauss-Newton trace by Hutchinson's estimate.
+
+    Args:
+        probes: random vectors, each on contexts of its own.
+    """
+
+    probes: int = 100
+
+    gauss_newton = True
+
+    def __post_init__(self) -> None:
+        at_least("probes", self.probes, 2)
+
+    def check(self, contexts: int) -> None:
+        """Raises InputError for more probes than contexts."""
+        check_dealt("gauss-newton-hutchinson", self.probes, contexts)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a probe."""
+        return probe_terms(model, given, "gauss-newton", self.probes)
+
+
+@flatness_measures.register("hutchinson")
+@dataclass(frozen=True)
+class Hutchinson(TraceMeasure):
+    """The trace of the Hessian itself by Hutchinson's estimate.
+
+    Args:
+        probes: random vectors, each on contexts of its own.
+        targets: sampled words, or exact: their true probabilities, without label noise.
+    """
+
+    probes: int = 100
+    targets: str = "sampled"
+
+    def __post_init__(self) -> None:
+        at_least("probes", self.probes, 2)
+        check_targets(self.targets)
+
+    def check(self, contexts: int) -> None:
+        """Raises InputError for more probes than contexts."""
+        check_dealt("hutchinson", self.probes, contexts)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a probe."""
+        return probe_terms(model, given, "hessian", self.probes)

@@ -21,8 +21,9 @@ from ...estimate import Estimate
 from ...models import MaskedLM
 from ..contexts import positions_at_a_time
 from ..ghost_norms.tied_head import add
+from ..measure import TraceMeasure, at_least, check_targets, flatness_measures
 from ..operator import Curvature
-from ..trace_terms import Given, Method, Terms, TraceEstimate
+from ..trace_terms import Given, Terms, TraceEstimate
 
 PARTS = 50
 """Parts of the contexts between which their share of the standard error is taken, at least, where there are as many."""
@@ -47,13 +48,13 @@ class CrossedTerms(Terms):
         return Estimate(part.value, math.hypot(part.stderr, Estimate.from_samples(noise).stderr), self.contexts)
 
 
-def _terms(model: MaskedLM, given: Given) -> Terms:
+def _terms(model: MaskedLM, given: Given, probes: int) -> Terms:
     n, length = given.batch.inputs.shape
     at_a_time = min(positions_at_a_time(model), -(-n // PARTS) * length)
     matrix = Curvature(model, "hessian", given.batch, given.truth, at_a_time)
-    third = given.probes // 3
+    third = probes // 3
     if third < 2:
-        raise InputError(f"{given.probes} probes, expected at least 6 for hutch++, a third for each of its steps")
+        raise InputError(f"{probes} probes, expected at least 6 for hutch++, a third for each of its steps")
     basis = sketch(matrix, min(third, len(matrix.space)), given.generator)
     exact = add(*(_shares(matrix, q) for q in basis.T))
     drawn = []
@@ -81,4 +82,25 @@ def sketch(matrix: Curvature, vectors: int, generator: torch.Generator) -> Tenso
     return basis
 
 
-METHOD = Method(_terms)
+@flatness_measures.register("hutch++")
+@dataclass(frozen=True)
+class HutchPlusPlus(TraceMeasure):
+    """The trace of the Hessian by Hutch++ (Meyer, Musco, Musco and Woodruff 2021).
+
+    Args:
+        probes: products with the matrix over all contexts, in all; a third for each of the three steps.
+        targets: sampled words, or exact: their true probabilities, without label noise.
+    """
+
+    probes: int = 100
+    targets: str = "sampled"
+
+    def __post_init__(self) -> None:
+        at_least("probes", self.probes, 2)
+        check_targets(self.targets)
+        if self.probes < 6:
+            raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """Terms of the parts of the contexts, all with the same random vectors."""
+        return _terms(model, given, self.probes)

@@ -9,7 +9,9 @@ vectors of as many float64 numbers as the model has parameters.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,10 +20,17 @@ from ...errors import InputError
 from ...estimate import Estimate
 from ...generators import Language, Sentences
 from ...models import MaskedLM
-from ...randomness import random_stream
 from ..contexts import positions_at_a_time
+from ..measure import (
+    FlatnessMeasure,
+    Measurement,
+    Problem,
+    at_least,
+    check_targets,
+    flatness_measures,
+    in_blocks,
+)
 from ..operator import Curvature, Kind
-from ..problem import check_settings, contexts_of, truth_of
 from ..trace_terms import Terms, TraceEstimate
 
 TOLERANCE = 1e-4
@@ -60,17 +69,16 @@ def top_eigenvalues(
 
     Raises InputError as hessian_trace does, and where not even the largest has converged.
     """
-    check_settings(model, sentences, 1, targets, masking)
+    check_targets(targets)
     if iterations < count:
         raise InputError(
             f"lanczos: {iterations} iterations for {count} eigenvalues, expected at least as many; give more"
         )
-    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
-    batch = contexts_of(model, sentences, masking, generator)
-    truth = truth_of(language, batch, masking, "lanczos") if targets == "exact" else None
+    given = Problem(sentences, masking, seed, language).given(model, "lanczos" if targets == "exact" else None)
+    batch, generator = given.batch, given.generator
     # A part holds several sentences, and there are enough of them for a standard error.
     at_a_time = min(positions_at_a_time(model), batch.inputs.numel() // PARTS or 1)
-    operator = Curvature(model, matrix, batch, truth, at_a_time)
+    operator = Curvature(model, matrix, batch, given.truth, at_a_time)
     values, vectors, bounds = lanczos(operator, count, iterations, generator)
     converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
     if converged < len(values):
@@ -133,3 +141,70 @@ def _over_parts(operator: Curvature, vector: Tensor) -> TraceEstimate:
         rows.append(operator.space.by_block(vector * found))
     sums = {block: torch.stack([row[block] for row in rows]) for block in rows[0]}
     return Terms(sums, torch.tensor(counts, dtype=torch.float64)).estimate
+
+
+class _Lanczos(FlatnessMeasure):
+    """The largest eigenvalues of one of the matrices, each with the share of every block: block 1, 1/embedding, ..."""
+
+    what = "eigenvalue"
+    matrix: ClassVar[Kind]
+    eigenvalues: int
+    iterations: int
+
+    def __post_init__(self) -> None:
+        at_least("eigenvalues", self.eigenvalues, 1)
+        at_least("iterations", self.iterations, 1)
+
+    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+        """One eigenvalue after the other, the largest first; rows say its rank and the bound of its error."""
+        found = top_eigenvalues(
+            model,
+            problem.sentences,
+            self.eigenvalues,
+            self.matrix,
+            problem.seed,
+            problem.masking,
+            iterations=self.iterations,
+            targets=getattr(self, "targets", "sampled"),
+            language=problem.language,
+        )
+        for rank, value in enumerate(found, 1):
+            yield from in_blocks(value, str(rank), {"rank": rank, "bound": value.bound})
+
+
+@flatness_measures.register("lanczos")
+@dataclass(frozen=True)
+class Lanczos(_Lanczos):
+    """The largest eigenvalues of the Hessian.
+
+    Args:
+        eigenvalues: how many.
+        iterations: at most.
+        targets: sampled words, or exact: their true probabilities, without label noise.
+    """
+
+    eigenvalues: int = 5
+    iterations: int = 60
+    targets: str = "sampled"
+
+    matrix = "hessian"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_targets(self.targets)
+
+
+@flatness_measures.register("lanczos-gauss-newton")
+@dataclass(frozen=True)
+class LanczosGaussNewton(_Lanczos):
+    """The largest eigenvalues of the Gauss-Newton matrix.
+
+    Args:
+        eigenvalues: how many.
+        iterations: at most.
+    """
+
+    eigenvalues: int = 5
+    iterations: int = 60
+
+    matrix = "gauss-newton"

@@ -9,6 +9,8 @@ half of the sentences is fitted on the other half, so that the estimate stays un
 since a slope fitted on a few may do more harm than good.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,8 @@ from ...models import MaskedLM
 from ..contexts import groups
 from ..ghost_norms.recorder import Taped, tapes
 from ..ghost_norms.tied_head import Head, add
-from ..trace_terms import Given, Method, Terms, by_block
+from ..measure import TraceMeasure, at_least, flatness_measures
+from ..trace_terms import Given, Terms, by_block
 
 Values = dict[str, Tensor]
 
@@ -25,7 +28,7 @@ FEWEST = 50
 """Sentences with which the control variate is used."""
 
 
-def context_terms(model: MaskedLM, given: Given) -> tuple[Values, Tensor]:
+def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Tensor]:
     """(|| J^T l ||^2 by kind of parameter: name -> [m], the mean over draws; the control variate less its mean [m])."""
     model.eval()
     m = len(given.batch.rows)
@@ -37,13 +40,13 @@ def context_terms(model: MaskedLM, given: Given) -> tuple[Values, Tensor]:
         mean = head.f @ head.weight
         known = head.f @ head.weight.square().sum(1) - mean.square().sum(1)
         shares = [head.scaled(1 - head.f.double().square().sum(1))]
-        for _ in range(given.draws):
+        for _ in range(draws):
             covector = _combination(head.f, given.generator)
             before = covector @ head.weight
             squares, read = taped.pull(before)
             crossed = head.crossed(covector.gather(1, head.classes_read), read)
-            shares += [{name: values / given.draws for name, values in add(squares, crossed).items()}]
-            here = (before.square().sum(1) - known).double() / given.draws
+            shares += [{name: values / draws for name, values in add(squares, crossed).items()}]
+            here = (before.square().sum(1) - known).double() / draws
             control.index_add_(0, contexts.index.cpu(), here.cpu())
         for name, values in by_block(model, add(*shares)).items():
             out.setdefault(name, torch.zeros(m, dtype=torch.float64))[contexts.index.cpu()] = values.cpu()
@@ -57,10 +60,11 @@ def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
     return some - f * some.sum(1, keepdim=True)
 
 
-def _terms(model: MaskedLM, given: Given) -> Terms:
+def factor_terms(model: MaskedLM, given: Given, draws: int) -> Terms:
+    """One term a context, corrected by the control variate. Raises InputError for a network that no tape can follow."""
     if not tapes(model):
         raise InputError(f"method random-factor with model '{model.name}': expected a network with a tied output")
-    values, control = context_terms(model, given)
+    values, control = context_terms(model, given, draws)
     terms = Terms.of_contexts(given.batch, values | {"": control})
     control = terms.sums.pop("")
     return Terms({block: _corrected(sums, control) for block, sums in terms.sums.items()}, terms.counts)
@@ -78,4 +82,22 @@ def _corrected(sums: Tensor, control: Tensor) -> Tensor:
     return out
 
 
-METHOD = Method(_terms)
+@flatness_measures.register("random-factor")
+@dataclass(frozen=True)
+class RandomFactor(TraceMeasure):
+    """The Gauss-Newton trace from random combinations of all words, with a control variate: the cheapest for its error.
+
+    Args:
+        draws: random combinations a context.
+    """
+
+    draws: int = 1
+
+    gauss_newton = True
+
+    def __post_init__(self) -> None:
+        at_least("draws", self.draws, 1)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a context, the mean over its draws."""
+        return factor_terms(model, given, self.draws)

@@ -6,22 +6,67 @@ Hutchinson's estimate on sum_v (f_v - p*_v) z_v, the factor a constant. Its term
 spread. by-parts is Tr(H) as Gauss-Newton (random_factor.py) plus this residual, over the same shares of the contexts.
 """
 
+from dataclasses import dataclass
+
 from ...models import MaskedLM
-from ..trace_terms import Given, Method, Terms
-from . import random_factor
+from ..measure import Needs, TraceMeasure, at_least, check_dealt, flatness_measures
+from ..trace_terms import Given, Terms
 from .hutchinson import probe_terms, shares
+from .random_factor import factor_terms
 
 
-def _residual(model: MaskedLM, given: Given) -> Terms:
-    return probe_terms(model, given, "residual")
+@flatness_measures.register("residual")
+@dataclass(frozen=True)
+class Residual(TraceMeasure):
+    """Tr(H) less the Gauss-Newton trace.
+
+    Args:
+        probes: random vectors, each on contexts of its own.
+    """
+
+    probes: int = 100
+
+    what = "hessian_residual"
+    needs = Needs(truth=True)
+
+    def __post_init__(self) -> None:
+        at_least("probes", self.probes, 2)
+
+    def check(self, contexts: int) -> None:
+        """Raises InputError for more probes than contexts."""
+        check_dealt("residual", self.probes, contexts)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a probe."""
+        return probe_terms(model, given, "residual", self.probes)
 
 
-def _by_parts(model: MaskedLM, given: Given) -> Terms:
-    residual = _residual(model, given)
-    whole = random_factor.METHOD.terms(model, given).gathered(shares(given), given.probes)
-    blocks = residual.sums.keys()
-    return Terms({block: whole.sums[block] + residual.sums[block] for block in blocks}, whole.counts)
+@flatness_measures.register("by-parts")
+@dataclass(frozen=True)
+class ByParts(TraceMeasure):
+    """Tr(H) as the Gauss-Newton trace by random-factor plus the residual.
 
+    Args:
+        draws: random combinations a context.
+        probes: random vectors of the residual, each on contexts of its own.
+    """
 
-METHOD = Method(_residual, truth=True, what="hessian_residual")
-BY_PARTS = Method(_by_parts, truth=True)
+    draws: int = 1
+    probes: int = 100
+
+    needs = Needs(truth=True)
+
+    def __post_init__(self) -> None:
+        at_least("draws", self.draws, 1)
+        at_least("probes", self.probes, 2)
+
+    def check(self, contexts: int) -> None:
+        """Raises InputError for more probes than contexts."""
+        check_dealt("by-parts", self.probes, contexts)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a share of the contexts, both parts of it over the same share."""
+        residual = probe_terms(model, given, "residual", self.probes)
+        whole = factor_terms(model, given, self.draws).gathered(shares(given, self.probes), self.probes)
+        blocks = residual.sums.keys()
+        return Terms({block: whole.sums[block] + residual.sums[block] for block in blocks}, whole.counts)

@@ -4,8 +4,10 @@
 
 This is exactly the trace of the Gauss-Newton matrix E J^T (diag f - f f^T) J, J the Jacobian of the logits, and equals
 Tr(H) where f is the truth (Bartlett's identity); away from it the two differ by a residual that vanishes with f - p*.
-The norms come from one backward pass through the activations of many contexts (see uses.py), with no gradient formed.
+The norms come from one backward pass through the activations of many contexts (see ghost_norms/norms.py), with no gradient formed.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +18,8 @@ from ..contexts import groups, probabilities
 from ..ghost_norms import fallback as gradients
 from ..ghost_norms.recorder import Taped, tapes
 from ..ghost_norms.tied_head import Head, add
-from ..trace_terms import Given, Method, Terms, by_block
+from ..measure import TraceMeasure, at_least, flatness_measures
+from ..trace_terms import Given, Terms, by_block
 
 
 def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -49,8 +52,22 @@ def taped_squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Ten
     return out
 
 
-def _terms(model: MaskedLM, given: Given) -> Terms:
-    return Terms.of_contexts(given.batch, block_traces(model, given.batch, given.draws, given.generator))
+@flatness_measures.register("sampled-gradient")
+@dataclass(frozen=True)
+class SampledGradient(TraceMeasure):
+    """The Gauss-Newton trace by sampling words from the model (Liu et al. 2022, B.1).
 
+    Args:
+        draws: words sampled from the model in each context.
+    """
 
-METHOD = Method(_terms)
+    draws: int = 1
+
+    gauss_newton = True
+
+    def __post_init__(self) -> None:
+        at_least("draws", self.draws, 1)
+
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """One term a context, the mean over its draws."""
+        return Terms.of_contexts(given.batch, block_traces(model, given.batch, self.draws, given.generator))

@@ -10,7 +10,8 @@ With the truth L is the mean of -sum_v p*_v log f_v, which rises by as much as K
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,11 +22,19 @@ from ...generators import Language, Sentences
 from ...generators.batches import Batch
 from ...models import MaskedLM
 from ...models.ops.fast_linear import FastProducts
-from ...randomness import random_stream
 from ..contexts import positions_at_a_time
 from ..contexts import sentences as sentences_of
+from ..measure import (
+    FlatnessMeasure,
+    Measurement,
+    Problem,
+    at_least,
+    check_dealt,
+    check_positive,
+    check_targets,
+    flatness_measures,
+)
 from ..operator import Space, summed_loss
-from ..problem import check_settings, contexts_of, truth_of
 from ..trace_terms import Given
 from .hutchinson import shares
 
@@ -59,13 +68,10 @@ def sharpness(
         raise InputError(f"radii are {list(radii)}, expected positive numbers; correct them")
     if len(set(radii)) < len(radii):
         raise InputError(f"radii are {list(radii)}, expected each once; remove the repeated one")
-    check_settings(model, sentences, 1, targets, masking)
+    check_targets(targets)
     model.eval()
-    generator = random_stream(seed, "flatness", device=sentences.tokens.device)
-    batch = contexts_of(model, sentences, masking, generator)
-    truth = truth_of(language, batch, masking, "sharpness") if targets == "exact" else None
-    given = Given(batch, generator, probes=probes, truth=truth)
-    found = [*_random(model, given, radii), *_sam(model, given, radii)]
+    given = Problem(sentences, masking, seed, language).given(model, "sharpness" if targets == "exact" else None)
+    found = [*_random(model, given, radii, probes), *_sam(model, given, radii)]
     for rise in found:
         if not math.isfinite(rise.value):
             raise InputError(
@@ -74,12 +80,12 @@ def sharpness(
     return found
 
 
-def _random(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
-    space, share = Space(model), shares(given)
+def _random(model: MaskedLM, given: Given, radii: tuple[float, ...], probes: int) -> list[Rise]:
+    space, share = Space(model), shares(given, probes)
     moved = _Moved(model)
     rises: list[list[Tensor]] = [[] for _ in radii]
     counts = []
-    for probe in range(given.probes):
+    for probe in range(probes):
         mine = (share == probe).nonzero()[:, 0]
         part, truth = _part(given, int(mine[0]), int(mine[-1]) + 1)
         direction = space.normal(given.generator)
@@ -153,3 +159,46 @@ class _Moved:
         step = max(1, positions_at_a_time(self.model) // batch.inputs.shape[1])
         found = [sentences_of(batch, i, i + step) for i in range(0, len(batch.inputs), step)]
         return [(part, None if truth is None else truth[which]) for part, which in found if len(which)]
+
+
+@flatness_measures.register("sharpness")
+@dataclass(frozen=True)
+class Sharpness(FlatnessMeasure):
+    """The rise of the loss at each radius: block random 0.05, sam 0.05, ...
+
+    Args:
+        probes: random directions, each on contexts of its own.
+        targets: sampled words, or exact: their true probabilities, without label noise.
+        radii: distances from the weights.
+    """
+
+    probes: int = 100
+    targets: str = "sampled"
+    radii: list[float] = field(default_factory=lambda: [0.05, 0.5])
+
+    what = "sharpness"
+
+    def __post_init__(self) -> None:
+        at_least("probes", self.probes, 2)
+        check_targets(self.targets)
+        check_positive("radii", self.radii)
+
+    def check(self, contexts: int) -> None:
+        """Raises InputError for more probes than contexts."""
+        check_dealt("sharpness", self.probes, contexts)
+
+    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+        """The rise in each direction at each radius, nats."""
+        found = sharpness(
+            model,
+            problem.sentences,
+            tuple(self.radii),
+            problem.seed,
+            problem.masking,
+            probes=self.probes,
+            targets=self.targets,
+            language=problem.language,
+        )
+        for rise in found:
+            more = {"direction": rise.direction, "radius": rise.radius}
+            yield Measurement(rise, f"{rise.direction} {rise.radius:g}", "nats", more)

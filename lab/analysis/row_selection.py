@@ -10,7 +10,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ..measurements.flatness import GAUSS_NEWTON, settings_used
+from ..measurements.flatness_config import estimates_gauss_newton, settings_used
 from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]
@@ -110,7 +110,7 @@ def _data(setting: Setting) -> tuple[float, float, float]:
     if "test_sentences" in settings or "train_sentences" in settings:
         return number("seeds") * number("test_sentences"), number("train_sentences"), 0
     contexts = number("contexts") or number("sentences")
-    return contexts, float(method in GAUSS_NEWTON), max(number("draws"), number("probes"))
+    return contexts, float(estimates_gauss_newton(method)), max(number("draws"), number("probes"))
 
 
 def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from jsonargparse import Namespace
 
-from ...errors import InputError
+from ...errors import InputError, at_least
 from ...generators import load_language
 from ...generators.corpus.manifest import MANIFEST, Corpus, open_corpus
 from ...generators.corpus.verify import examine, other_versions, repair
@@ -28,7 +28,7 @@ from ...system.signals import StopRequest
 from ...train import Row, TrainConfig
 from ...train.parallel.world import World, joined
 from ..analysis.notices import said_of_checkpoints
-from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, at_least, from_mapping
+from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping
 from ..describe import pictures
 from ..describe.show import default_samples, describe
 from ..describe.text import as_text

@@ -6,10 +6,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ...errors import InputError
+from ...errors import InputError, at_least
 from ...generators import load_language
 from ...models.widen import ADDED
-from ..config import at_least
 from ..describe.sizes import as_table, size_rows
 from ..runs.enlarge import enlarge
 from ..runs.run import load_run

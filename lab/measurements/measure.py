@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...errors import InputError, unknown
+from ...errors import InputError
 from ...estimate import Estimate
+from ...flatness import Problem
 from ...generators.batches import evaluation_set
 from ...models import MaskedLM, load_model
 from ...models.widen import widen
 from ...randomness import random_stream
 from ...system.disk import append_lines
 from ...train import kl_to_truth
-from ..config import EvaluateConfig, FlatnessConfig
+from ..config import EvaluateConfig
 from ..runs.run import RESULTS, Run
-from .flatness import FLATNESS, Measurement
-from .result_cache import known_rows, of_method
+from .flatness_config import FlatnessConfig
+from .result_cache import known_rows
 
 Row = dict[str, Any]
 
@@ -34,12 +35,6 @@ BASELINES = ("majority", "lookup", "bayes")
 
 ENLARGED = "hessian_trace_enlarged"
 """What a trace inside a larger model is called."""
-
-
-def check_method(name: str) -> None:
-    """Raises InputError for an unknown flatness method, naming the nearest."""
-    if name not in FLATNESS:
-        raise unknown("flatness method", name, FLATNESS)
 
 
 def chosen_checkpoints(run: Run, step: int | None) -> list[tuple[int, Path]]:
@@ -62,7 +57,7 @@ def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Ite
         lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking or "one", "measurement")
     )
     for at, folder in chosen_checkpoints(run, step):
-        key = _key(run, at, "kl", "exact-truth", config)
+        key = _key(run, at, "kl", "exact-truth", json.dumps(asdict(config), sort_keys=True))
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder).to(run.language.device)
@@ -81,22 +76,22 @@ def measure_flatness(
     With enlarge_to it is that of the same function inside this larger model (see models/widen.py), called
     hessian_trace_enlarged; the row's model and parameters remain the small one's.
     """
-    check_method(config.method)
-    what, take_rows = FLATNESS[config.method]
+    measure = config.measure
+    what = measure.what
     generator = random_stream(config.seed, "evaluation", 2, device=run.language.device)
     sentences = run.language.sample(config.contexts, generator, latents=False)
     for at, folder in chosen_checkpoints(run, step):
-        key = _key(run, at, what, config.method, config)
+        key = _key(run, at, what, config.method, config.settings())
         if enlarge_to is not None:
-            key |= {"what": f"{what}_enlarged", "settings": _settings(config, enlarge_to=enlarge_to)}
-        key |= {"settings": of_method(key)}
+            key |= {"what": f"{what}_enlarged", "settings": config.settings(enlarge_to=enlarge_to)}
 
         def take(folder: Path = folder) -> Iterator[Row]:
             model = load_model(folder)
             viewed = (model if enlarge_to is None else widen(model, enlarge_to)).to(run.language.device)
-            measurement = Measurement(viewed, run.language, sentences, run.config.masking or "one", config)
-            for value, more in take_rows(measurement):
-                yield values_of(value) | size_of(model) | more
+            problem = Problem(sentences, run.config.masking or "one", config.seed, run.language)
+            for found in measure.measure(viewed, problem):
+                named = {"block": found.block, "unit": found.unit}
+                yield values_of(found.estimate) | size_of(model) | named | dict(found.more)
 
         yield from measured(run.folder / RESULTS, key, take)
 
@@ -113,9 +108,9 @@ def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Ro
     return rows
 
 
-def _key(run: Run, step: int, what: str, method: str, config: Any) -> Row:
+def _key(run: Run, step: int, what: str, method: str, settings: str) -> Row:
     of_run = {"model": run.model, "seed": run.config.seed, "step": step}
-    return of_run | {"what": what, "method": method, "settings": _settings(config)}
+    return of_run | {"what": what, "method": method, "settings": settings}
 
 
 def values_of(estimate: Estimate) -> Row:
@@ -128,7 +123,3 @@ def values_of(estimate: Estimate) -> Row:
 def size_of(model: MaskedLM) -> Row:
     """The number of parameters, tied ones once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-
-
-def _settings(config: Any, **more: Any) -> str:
-    return json.dumps(asdict(config) | more, sort_keys=True)

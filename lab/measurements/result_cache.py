@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...flatness import flatness_measures
 from ...system.disk import read_lines
-from .flatness import USED, settings_used
+from .flatness_config import settings_used
 
 Row = dict[str, Any]
 
@@ -20,6 +21,6 @@ def known_rows(file: Path, key: Row) -> list[Row]:
 def of_method(row: Row) -> str:
     """The settings of a row or key, of flatness those its method's value depends on: older rows name all there were."""
     settings = str(row.get("settings"))
-    if row["method"] not in USED:
+    if row["method"] not in flatness_measures:
         return settings
     return json.dumps(settings_used(row["method"], json.loads(settings)), sort_keys=True)

@@ -10,7 +10,6 @@ from ...models.build import check_size, size_of
 from ...models.widen import check_larger
 from ..analysis.results import STUDY_FILE
 from ..config import StudyConfig, load_study, read_yaml
-from ..measurements.measure import check_method
 from ..measurements.probe_readings import probe_readings
 from ..runs.run import CONFIG, PUT_BACK
 
@@ -22,7 +21,6 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
     """
     for task in study.tasks:
         find_task(language, task)
-    check_method(study.flatness.method)
     study.probe.extraction(study.cache)
     for name, model in models.items():
         if model == "lookup":

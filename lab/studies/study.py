@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from ...errors import DivergedError, InputError, StoppedError
+from ...errors import DivergedError, InputError, StoppedError, at_least
 from ...generators import load_language
 from ...system.disk import write_atomic
 from ...system.signals import StopRequest
 from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
 from ..analysis.results import STUDY_FILE, rows_in, write_tables
-from ..config import StudyConfig, at_least, from_mapping
+from ..config import StudyConfig, from_mapping
 from ..runs.run import Run, check_run, create_run
 from .checks import check_same_language, check_settings
 from .executors import pool_of, reached

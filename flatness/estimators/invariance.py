@@ -14,22 +14,31 @@ checkpoints of one architecture and one parametrisation, nothing else.
 
 import copy
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..generators import Language, Sentences
-from ..models import MaskedLM
-from ..models.networks.lstm import Lstm
-from ..models.networks.lstm_residual import Layer
-from ..models.networks.transformer import Block
-from ..randomness import random_stream
-from .problem import contexts_of
-from .trace import hessian_trace
-from .trace_terms import TraceEstimate
+from ...errors import InputError
+from ...generators import Language, Sentences
+from ...models import MaskedLM
+from ...models.networks.lstm import Lstm
+from ...models.networks.lstm_residual import Layer
+from ...models.networks.transformer import Block
+from ...randomness import random_stream
+from ..measure import (
+    FlatnessMeasure,
+    Measurement,
+    Problem,
+    at_least,
+    check_positive,
+    flatness_measures,
+    in_blocks,
+)
+from ..problem import contexts_of
+from ..trace import hessian_trace
+from ..trace_terms import TraceEstimate
 
 
 @dataclass(frozen=True)
@@ -125,3 +134,32 @@ def logit_change(model: MaskedLM, other: MaskedLM, sentences: Sentences, seed: i
     batch = contexts_of(model, some, masking, random_stream(seed, "flatness", device=some.tokens.device))
     one, two = (each.logits_at(batch.inputs, batch.rows, batch.positions) for each in (model, other))
     return float((one - two).abs().max())
+
+
+@flatness_measures.register("invariance")
+@dataclass(frozen=True)
+class Invariance(FlatnessMeasure):
+    """The Gauss-Newton trace of the same function with rescaled weights: block 0.5, 0.5/embedding, ...
+
+    Args:
+        draws: random combinations a context.
+        scales: factors of rescaling.
+    """
+
+    draws: int = 1
+    scales: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
+
+    what = "rescaled_trace"
+
+    def __post_init__(self) -> None:
+        at_least("draws", self.draws, 1)
+        check_positive("scales", self.scales)
+
+    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+        """The trace at each scale; rows say the scale and the largest change of a logit, which is rounding."""
+        where = (problem.seed, problem.masking)
+        for found in trace_under_rescaling(
+            model, problem.sentences, tuple(self.scales), "random-factor", self.draws, *where, language=problem.language
+        ):
+            more = {"alpha": found.alpha, "logit_change": found.logit_change}
+            yield from in_blocks(found, f"{found.alpha:g}", more)

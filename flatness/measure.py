@@ -1,0 +1,170 @@
+"""What a measure of flatness is: its settings, what it needs to know, and what it gives. Each is an entry of a registry.
+
+A measure is one file: a frozen dataclass whose fields are its settings, registered under the name that `satlab flatness
+--method`, studies and rows give it. See docs/extending.md.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from ..errors import InputError, at_least
+from ..estimate import Estimate
+from ..generators import Language, Sentences
+from ..models import MaskedLM
+from ..randomness import random_stream
+from ..registry import Registry
+from .problem import TARGETS, check_targets, check_trainable, contexts_of, truth_of
+from .trace_terms import Given, Terms, TraceEstimate
+
+CURVATURE = "nats per squared parameter"
+"""The unit of traces and eigenvalues of the Hessian."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a measure needs beside the model and sentences.
+
+    Args:
+        truth: the exact conditionals of the sentences' language.
+    """
+
+    truth: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number that a measure gives, which becomes one row of results.
+
+    Args:
+        estimate: the value with its standard error.
+        block: which part of the measure it is: "total", a kind of parameter, a radius, ...
+        unit: its unit.
+        more: further columns of the row.
+    """
+
+    estimate: Estimate
+    block: str = "total"
+    unit: str = CURVATURE
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What flatness is measured on: sentences, one context (x, t) each, or several where the masking says so.
+
+    Args:
+        sentences: sampled from the language.
+        masking: what is predicted, as in training: "one", "bernoulli:p" or "next".
+        seed: what hidden positions and all random choices derive from.
+        language: the language of the sentences; needed for the exact truth.
+    """
+
+    sentences: Sentences
+    masking: str = "one"
+    seed: int = 0
+    language: Language | None = None
+
+    def generator(self) -> torch.Generator:
+        """A fresh generator; hidden positions are its first draws, so that all measures see the same contexts."""
+        return random_stream(self.seed, "flatness", device=self.sentences.tokens.device)
+
+    def given(self, model: MaskedLM, truth_for: str | None) -> Given:
+        """The contexts, and where `truth_for` names the measure that asks for it, their truth.
+
+        Raises:
+            InputError: for a masking that is not the model's, fewer than 2 sentences, a model without trainable
+                parameters, and where the truth is needed and there is no language.
+        """
+        check_trainable(model, self.sentences, self.masking)
+        generator = self.generator()
+        batch = contexts_of(model, self.sentences, self.masking, generator)
+        truth = None if truth_for is None else truth_of(self.language, batch, self.masking, truth_for)
+        return Given(batch, generator, truth)
+
+
+class FlatnessMeasure(ABC):
+    """A measure of flatness. Subclasses are frozen dataclasses; their fields are their settings, checked on construction.
+
+    what: the quantity, as rows name it. needs: see `Needs`. gauss_newton: whether the quantity is the Gauss-Newton trace,
+    which figures prefer where several were measured.
+    """
+
+    what: ClassVar[str]
+    needs: ClassVar[Needs] = Needs()
+    gauss_newton: ClassVar[bool] = False
+
+    @abstractmethod
+    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+        """What the model gives on the problem, the total first."""
+
+    def check(self, contexts: int) -> None:  # noqa: B027 - most measures go with any number of contexts
+        """Raises InputError where the settings do not go with so many contexts; before anything is measured."""
+
+
+flatness_measures: Registry[FlatnessMeasure] = Registry("flatness method", "satlab.flatness.estimators")
+"""name -> measure."""
+
+
+class TraceMeasure(FlatnessMeasure):
+    """A measure that is the trace of a matrix, estimated from independent terms; it gives the total and each block."""
+
+    what = "hessian_trace"
+
+    @abstractmethod
+    def terms(self, model: MaskedLM, given: Given) -> Terms:
+        """Independent terms whose mean is the trace."""
+
+    def trace(self, model: MaskedLM, problem: Problem) -> TraceEstimate:
+        """The trace in total and by kind of parameter. Raises InputError as `Problem.given` does."""
+        exact = self.needs.truth or getattr(self, "targets", "sampled") == "exact"
+        given = problem.given(model, flatness_measures.name_of(self) if exact else None)
+        return self.terms(model, given).estimate
+
+    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+        """The total, then the blocks by name."""
+        yield from in_blocks(self.trace(model, problem))
+
+
+def in_blocks(trace: TraceEstimate, prefix: str = "", more: Mapping[str, Any] | None = None) -> Iterator[Measurement]:
+    """The total as block `prefix` ("total" without one), then every kind of parameter, as "prefix/kind"."""
+    yield Measurement(trace, prefix or "total", more=more or {})
+    for block, value in sorted(trace.blocks.items()):
+        yield Measurement(value, f"{prefix}/{block}" if prefix else block, more=more or {})
+
+
+def check_dealt(name: str, probes: int, contexts: int) -> None:
+    """Raises InputError where there are more probes than contexts, of which each probe has some of its own."""
+    if probes > contexts:
+        raise InputError(
+            f"probes is {probes} with method {name} and {contexts} contexts, expected at most as many: "
+            "each has contexts of its own; give fewer probes or more contexts"
+        )
+
+
+def check_positive(name: str, values: list[float]) -> None:
+    """Raises InputError but for positive numbers, each once."""
+    if not values or not all(0 < value < float("inf") for value in values):
+        raise InputError(f"{name} is {values}, expected positive numbers; correct it")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name} is {values}, expected each once; remove the repeated one")
+
+
+__all__ = [
+    "CURVATURE",
+    "TARGETS",
+    "FlatnessMeasure",
+    "Measurement",
+    "Needs",
+    "Problem",
+    "TraceMeasure",
+    "at_least",
+    "check_dealt",
+    "check_positive",
+    "check_targets",
+    "flatness_measures",
+    "in_blocks",
+]

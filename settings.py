@@ -1,0 +1,169 @@
+"""The settings of a registry's entries as fields of one configuration: flags, YAML keys, help and checks follow from them.
+
+    @with_settings_of(flatness_measures, "method")
+    @dataclass(frozen=True)
+    class FlatnessConfig:
+        '''...'''
+
+        method: str = "sampled-gradient"
+
+has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry that
+`method` names from those of the fields that it has; the others are left alone.
+"""
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+import docstring_parser
+
+from .errors import InputError
+from .registry import Registry, settings_of
+
+T = TypeVar("T")
+
+REGISTRY = "__settings_registry__"
+"""The attribute of a configuration that names its registry and the field by which an entry is chosen."""
+
+WIDTH = 112
+"""Columns of a generated docstring."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that at least one entry of a registry has.
+
+    Args:
+        name: of the field.
+        type: of its values.
+        default: its default; None where the entries' defaults differ, each of which then holds for its entry.
+        said: what the entries' docstrings say of it, with the entries' names.
+        entries: the names of the entries that have it.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    said: str
+    entries: tuple[str, ...]
+
+
+def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]], type[T]]:
+    """A decorator of a frozen dataclass: the class with a field for each setting of the registry's entries.
+
+    Args:
+        registry: whose entries' settings are added; fields that the class has stay as they are.
+        choice: the field that names an entry.
+    """
+
+    def extend(kind: type[T]) -> type[T]:
+        own = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+        added = [setting for setting in union(registry) if setting.name not in own]
+        new = [(s.name, s.type, field(default_factory=_returning(s.default))) for s in added]
+        namespace = {"__doc__": _documented(kind, added), REGISTRY: (registry, choice), "__module__": kind.__module__}
+        made = make_dataclass(kind.__name__, new, bases=(kind,), frozen=True, namespace=namespace)
+        made.__qualname__ = kind.__qualname__
+        return made
+
+    return extend
+
+
+def chosen(config: Any) -> Any:
+    """The entry that the configuration chooses, made from its settings.
+
+    Raises:
+        InputError: for a name that nobody has registered, and for what the entry itself refuses.
+    """
+    registry, choice = getattr(type(config), REGISTRY)
+    return _made(registry[getattr(config, choice)], config)
+
+
+def check_unused(config: Any) -> None:
+    """Looks at the settings that the chosen entry does not have: a value that no entry would take is refused too.
+
+    Raises:
+        InputError: what the first entry that has the setting says of its value.
+    """
+    registry, choice = getattr(type(config), REGISTRY)
+    used = {setting.name for setting in settings_of(registry[getattr(config, choice)])}
+    for setting in union(registry):
+        if setting.name in used or getattr(config, setting.name) in (None, setting.default):
+            continue
+        refusals = [_refusal(registry[name], {setting.name: getattr(config, setting.name)}) for name in setting.entries]
+        if all(refusals):
+            raise refusals[0] or AssertionError
+
+
+def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
+    try:
+        entry(**given)
+    except InputError as error:
+        return error
+    return None
+
+
+def _made(entry: type, config: Any) -> Any:
+    given = {
+        setting.name: getattr(config, setting.name) for setting in settings_of(entry) if hasattr(config, setting.name)
+    }
+    return entry(**{name: value for name, value in given.items() if value is not None})
+
+
+def union(registry: Registry[Any]) -> list[Setting]:
+    """The settings of all entries, each name once, in the order of the entries' names.
+
+    Raises:
+        InputError: where two entries give a setting of the same name different types.
+    """
+    found: dict[str, Setting] = {}
+    told: dict[str, dict[str, list[str]]] = {}
+    for name, entry in registry.items():
+        types, said = get_type_hints(entry), said_of(entry)
+        for setting in settings_of(entry):
+            before = found.get(setting.name)
+            kind, default = types[setting.name], _default(setting)
+            if before is not None and before.type not in (kind, kind | None):
+                raise InputError(
+                    f"{registry.kind} '{name}': setting {setting.name} is {kind}, of {', '.join(before.entries)} it is "
+                    f"{before.type}; give it the same type, or another name"
+                )
+            if before is not None and before.default != default:
+                kind, default = kind | None, None
+            told.setdefault(setting.name, {}).setdefault(said.get(setting.name, ""), []).append(name)
+            entries = (*(before.entries if before else ()), name)
+            found[setting.name] = Setting(setting.name, kind, default, _told(told[setting.name]), entries)
+    return list(found.values())
+
+
+def said_of(kind: type) -> Mapping[str, str]:
+    """name -> what the Args of a class's docstring say of it, in one line."""
+    parsed = docstring_parser.parse(kind.__doc__ or "")
+    return {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
+
+
+def _told(said: dict[str, list[str]]) -> str:
+    """what is said -> the entries of which it is said, as one line: "of hutchinson, residual: random vectors."."""
+    parts = [f"of {', '.join(names)}: {text.rstrip('.')}" for text, names in said.items()]
+    return "; ".join(parts) + "."
+
+
+def _default(setting: Any) -> Any:
+    if setting.default_factory is not MISSING:
+        return setting.default_factory()
+    return None if setting.default is MISSING else setting.default
+
+
+def _returning(value: Any) -> Callable[[], Any]:
+    return lambda: list(value) if isinstance(value, list) else value
+
+
+def _documented(kind: type, added: list[Setting]) -> str:
+    """The class's docstring with the added settings among its Args."""
+    text = textwrap.dedent("    " + (kind.__doc__ or "").strip())
+    if "Args:" not in text:
+        text += "\n\nArgs:"
+    lines = [
+        textwrap.fill(f"{s.name}: {s.said}", WIDTH, initial_indent="    ", subsequent_indent="        ") for s in added
+    ]
+    return "\n".join([text, *lines, ""])
