@@ -11,7 +11,7 @@ from networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
 from torch import nn
 
 from satlab.errors import InputError
-from satlab.flatness import contexts, hessian_trace
+from satlab.flatness import contexts, hessian_trace, trace_methods
 from satlab.flatness.estimators import sampled_gradient
 from satlab.flatness.ghost_norms import fallback as gradients
 from satlab.generators.batches import Stream
