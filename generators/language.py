@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..estimate import Estimate
 from . import masking as masks
-from .sentences import Sentences
+from .sentences import Sentences, as_integers
 from .tasks import Task
 
 MEMORY_BUDGET = 2**27
@@ -185,13 +185,17 @@ class Language(ABC):
     def checked(self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(tokens, lengths, hidden) on the language's device, lengths and hidden filled in where not given.
 
-        Raises InputError for a word that is not in the vocabulary at a visible position, and for an empty sentence.
+        tokens and lengths may be integers of any width, as a corpus stores them, in tensors or arrays. Raises InputError
+        for other dtypes and shapes, a word that is not in the vocabulary at a visible position, and an empty sentence.
         """
-        tokens = torch.as_tensor(tokens, device=self.device)
+        tokens = as_integers("tokens", tokens, self.device)
         if tokens.dim() != 2:
             raise InputError(f"tokens have shape {list(tokens.shape)}, expected [sentences, T]; add a dimension")
-        lengths = (tokens != self.pad_id).sum(1) if lengths is None else lengths.to(self.device)
-        hidden = torch.zeros_like(tokens, dtype=torch.bool) if hidden is None else hidden.to(self.device)
+        lengths = (tokens != self.pad_id).sum(1) if lengths is None else as_integers("lengths", lengths, self.device)
+        hidden = torch.zeros_like(tokens, dtype=torch.bool) if hidden is None else _mask(hidden).to(self.device)
+        for name, given, shape in (("lengths", lengths, tokens.shape[:1]), ("hidden", hidden, tokens.shape)):
+            if given.shape != shape:
+                raise InputError(f"{name} has shape {list(given.shape)}, expected {list(shape)}; give one for each")
         inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
         hidden = hidden & inside
         if bool((lengths > tokens.shape[1]).any()):
@@ -240,6 +244,13 @@ class Language(ABC):
                 f"sentence {int(rows[0])} has {length} words, but no sentence of the language has: "
                 f"expected {text}; give sentences of such a length"
             )
+
+
+def _mask(hidden: Any) -> Tensor:
+    mask = torch.as_tensor(hidden)
+    if mask.dtype != torch.bool:
+        raise InputError(f"hidden is {mask.dtype}, expected torch.bool; compare it, as in hidden != 0")
+    return mask
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

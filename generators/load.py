@@ -2,20 +2,20 @@
 
 import inspect
 import math
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from ..errors import InputError, unknown
+from ..system.yaml_files import read_yaml_text
 from .families import FAMILIES
 from .hmm.language import DEFAULT_LENGTH, HMM
 from .hmm.tasks import Readout
 from .language import Language
+from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG
 
 LANGUAGE_FILES = ("language.yaml", "language.npz")
@@ -44,6 +44,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     """
     if isinstance(source, Mapping):
         return _from_mapping(source, max_length, Path())
+    if not isinstance(source, (str, Path)):
+        raise InputError(f"language is {source!r:.200}, expected a name, a path or a mapping; correct it")
     path = Path(source)
     if path.suffix in READERS:
         if not path.is_file():
@@ -71,10 +73,7 @@ def _read_pcfg(path: Path, max_length: int | None) -> Language:
 
 
 def _read_yaml(path: Path, max_length: int | None) -> Language:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"not YAML: {error}") from None
+    content = read_yaml_text(path.read_bytes())
     if not isinstance(content, Mapping):
         raise InputError("expected a mapping with the key 'family' or 'preset'")
     return _from_mapping(content, max_length, path.parent)
@@ -82,14 +81,7 @@ def _read_yaml(path: Path, max_length: int | None) -> Language:
 
 def _read_npz(path: Path, max_length: int | None) -> Language:
     """initial, transition, emission (hmmlearn's startprob, transmat, emissionprob); length, words, tasks if wanted."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name.rstrip("_"): archive[name] for name in archive.files}
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError):
-        raise InputError("not an npz archive of plain arrays; write it with numpy.savez") from None
-    for name in arrays:
-        if name not in NPZ_ARRAYS:
-            raise unknown("array", name, NPZ_ARRAYS)
+    arrays: dict[str, Any] = read_arrays(path, NPZ_ARRAYS)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         if ours in arrays and theirs in arrays:
             raise InputError(f"holds both '{ours}' and '{theirs}', expected one of them; remove the other")
@@ -97,15 +89,8 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
         if arrays[ours] is None:
             raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")
     length = _whole_number("length", np.asarray(arrays.get("length", DEFAULT_LENGTH)))
-    words = arrays.get("words")
-    if words is not None and (words.ndim != 1 or words.dtype.kind not in "UTiu"):
-        raise InputError(
-            f"'words' has shape {list(words.shape)} of {words.dtype}, expected a list of strings; correct it"
-        )
-    words = None if words is None else [str(word) for word in words]
-    initial, transition, emission = (arrays[name] for name in ("initial", "transition", "emission"))
-    if any(table.dtype.kind not in "fiu" for table in (initial, transition, emission)):
-        raise InputError("initial, transition or emission holds no numbers, expected tables of probabilities")
+    words = None if "words" not in arrays else as_texts("words", arrays["words"])
+    initial, transition, emission = (as_numbers(name, arrays[name]) for name in ("initial", "transition", "emission"))
     length = length if max_length is None else max_length
     return HMM(initial, transition, emission, length, words, **_npz_tasks(arrays))
 
@@ -119,16 +104,16 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
         positions = positions.tolist()
     if block is not None:
         if block.ndim or block.dtype.kind != "U":
-            raise InputError(f"'block_task' is {block.tolist()!r}, expected one name; correct it")
-        block = str(block)
+            raise InputError(
+                f"'block_task' has shape {list(block.shape)} of {block.dtype}, expected one name; correct it"
+            )
+        block = as_texts("block_task", block[None])[0]
     readout = None
     if ("posterior_words" in arrays) != (weights is not None):
         raise InputError("holds one of 'posterior_weights' and 'posterior_words', expected both or neither")
     if weights is not None:
-        if weights.dtype.kind not in "fiu":
-            raise InputError(f"'posterior_weights' holds {weights.dtype}, expected numbers; correct it")
         words = _whole_number("posterior_words", arrays["posterior_words"])
-        readout = Readout(torch.as_tensor(weights, dtype=torch.float64), words)
+        readout = Readout(torch.from_numpy(as_numbers("posterior_weights", weights)), words)
     return {"task_positions": positions, "block_task": block, "readout": readout}
 
 
@@ -161,7 +146,7 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         name = content.pop("preset")
         if name not in preset_names():
             raise unknown("preset", name, preset_names())
-        base = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+        base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())
         content = {**base, **content}
     family = content.pop("family", None)
     if not isinstance(family, str) or family not in FAMILIES:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ..errors import InputError, at_least, unknown
+from ..system.yaml_files import read_yaml
 from ..train import TrainConfig
 from .measurements.flatness_config import FlatnessConfig
 from .measurements.probe_config import ProbeConfig
@@ -105,13 +105,16 @@ class _Reader(ArgumentParser):
 def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """A dataclass from what YAML gave. Raises InputError, naming `where`, for unknown keys and values of a wrong type."""
     _known_keys(kind, values, where)
-    place = f"{where}: " if where else ""
     reader = _Reader(exit_on_error=False)
     reader.add_class_arguments(kind, as_group=False)
     try:
         return kind(**vars(reader.instantiate(reader.parse_object(dict(values)))))
+    except (AttributeError, ArithmeticError, RecursionError):
+        raise InputError(
+            f"{where}: a value that cannot be read, expected plain numbers and texts; correct it"
+        ) from None
     except (ValueError, TypeError, KeyError, ArgumentError) as error:
-        raise InputError(f"{place}{plain(str(error))}") from None
+        raise InputError(f"{where}: {plain(str(error))}" if where else plain(str(error))) from None
 
 
 def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -121,6 +124,8 @@ def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: {unknown('key', key, known)}")
         if value is None and type(None) not in get_args(known[key]):
             raise InputError(f"{where}: {key} is 'None', expected a value; give it, or leave the key out")
+        if isinstance(value, Mapping) and (wrong := [name for name in value if not isinstance(name, str)]):
+            raise InputError(f"{where}: {key} has the key {wrong[0]!r}, expected a name; put it into quotes")
         if hasattr(known[key], "__dataclass_fields__") and not isinstance(value, known[key]):
             if not isinstance(value, Mapping):
                 raise InputError(f"{where}: {key} is '{value}', expected {KINDS['dict']}; correct it")
@@ -159,22 +164,7 @@ KINDS = {
 
 def _kind(text: str) -> str:
     """Types as people write them: "a whole number or null"."""
-    kinds = re.sub(r"<class '(\w+)'>", r"\1", text).split(", ")
-    return " or ".join(KINDS.get(kind, kind) for kind in kinds)
-
-
-def read_yaml(path: Path, remedy: str = "correct the file") -> dict[str, Any]:
-    """A YAML mapping. Raises InputError, naming the file and what to do, for anything else."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML: {error}; {remedy}") from None
-    if not isinstance(content, dict):
-        given = "empty" if content is None else f"holds a {type(content).__name__}"
-        raise InputError(f"{path}: {given}, expected a mapping of keys to values; {remedy}")
-    return content
+    return " or ".join(KINDS.get(kind, kind) for kind in re.sub(r"<class '(\w+)'>", r"\1", text).split(", "))
 
 
 def load_study(source: str) -> StudyConfig:

@@ -20,10 +20,12 @@ from ..kernels.chain import ChainTables, draw_chains
 from ..kernels.forward_backward import compiled_conditionals, compiled_forward_backward
 from ..latent.categorical import Categorical
 from ..latent.language import LatentLanguage, room_for
-from ..latent.stochastic import stochastic_rows
+from ..latent.stochastic import stochastic_rows, warn_of_rounding
 from ..sentences import Sentences
 from ..tasks import Task, checked_positions
+from ..vocabulary import checked_words
 from .forward_backward import forward, forward_backward
+from .hmmlearn_models import categorical_tables
 from .tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
 
 if TYPE_CHECKING:
@@ -67,14 +69,16 @@ class HMM(LatentLanguage):
         if initial.dim() != 1 or emission.dim() != 2:
             shapes = f"{list(initial.shape)} and {list(emission.shape)}"
             raise InputError(f"initial and emission have shapes {shapes}, expected [K] and [K, V]; correct them")
-        self.initial = stochastic_rows(initial[None], lambda _: "the initial probabilities")[0]
+        rounded: list[str] = []
+        self.initial = stochastic_rows(initial[None], lambda _: "the initial probabilities", rounded)[0]
         blocks = blocks[None] if blocks.dim() == 2 else blocks
         if blocks.dim() != 3 or blocks.shape[1] != blocks.shape[2]:
             raise InputError(f"the transition matrix has shape {list(blocks.shape)}, expected [K, K] or [B, K/B, K/B]")
         rows = blocks.reshape(-1, blocks.shape[2])
-        rows = stochastic_rows(rows, lambda k: f"the transition probabilities of state {k + 1}")
+        rows = stochastic_rows(rows, lambda k: f"the transition probabilities of state {k + 1}", rounded)
         self.blocks = rows.reshape(blocks.shape)
-        self.emission = stochastic_rows(emission, lambda k: f"the emission probabilities of state {k + 1}")
+        self.emission = stochastic_rows(emission, lambda k: f"the emission probabilities of state {k + 1}", rounded)
+        warn_of_rounding(rounded)
         states = len(self.initial)
         if len(rows) != states or len(self.emission) != states:
             raise InputError(
@@ -83,12 +87,8 @@ class HMM(LatentLanguage):
             )
         if not 1 <= length <= MOST_WORDS:
             raise InputError(f"length {length}: expected 1 to {MOST_WORDS} words; give another length")
-        self.words = tuple(words) if words is not None else tuple(str(v) for v in range(self.emission.shape[1]))
-        if len(self.words) != self.emission.shape[1] or len(set(self.words)) != len(self.words):
-            raise InputError(
-                f"{len(set(self.words))} different words for {self.emission.shape[1]} columns of emission: "
-                "expected one word a column"
-            )
+        columns = self.emission.shape[1]
+        self.words = checked_words(map(str, range(columns)) if words is None else words, columns)
         self.max_length = int(length)
         self.length_log_prob = torch.full((self.max_length + 1,), -torch.inf, dtype=torch.float64)
         self.length_log_prob[-1] = 0.0
@@ -248,14 +248,9 @@ class HMM(LatentLanguage):
     def from_hmmlearn(cls, model: "CategoricalHMM", length: int, words: Sequence[str] | None = None) -> "HMM":
         """The language of a fitted (or hand-made) hmmlearn CategoricalHMM, cut into sentences of `length` words.
 
-        Raises InputError where the model has no probabilities yet.
+        Raises InputError where the model emits anything but one word at each step, or has no probabilities yet.
         """
-        try:
-            return cls(model.startprob_, model.transmat_, model.emissionprob_, length, words)
-        except AttributeError as error:
-            raise InputError(
-                f"the hmmlearn model has no probabilities ({error}): expected a fitted one; fit it"
-            ) from None
+        return cls(*categorical_tables(model), length, words)
 
     def to_hmmlearn(self) -> "CategoricalHMM":
         """The same chain as an hmmlearn CategoricalHMM (implementation="scaling", its faster one)."""

@@ -14,31 +14,72 @@ TOLERANCE = 1e-3
 ROUNDING = 1e-12
 """Rows this close to one are left as they are, so that writing and reading a language changes no bit of it."""
 
+MOST_NAMED = 3
+"""Rows that a warning names; the others it counts."""
+
 
 def check_total(total: float, name: str) -> bool:
     """Whether probabilities with this sum must be renormalised.
 
     Raises InputError, naming the row, where the sum is further than TOLERANCE from one; warns where it is renormalised.
     """
-    if abs(total - 1) <= ROUNDING:
+    if not _is_off(total, name):
         return False
-    if not abs(total - 1) <= TOLERANCE:
-        raise InputError(f"{name} sum to {total:.6g}, expected 1 (within {TOLERANCE:g}); correct these probabilities")
-    warnings.warn(f"{name} sum to {total:.9g}; renormalised", stacklevel=3)
+    warnings.warn(f"{name} sum to {as_sum(total)}; renormalised", stacklevel=3)
     return True
 
 
-def stochastic_rows(matrix: object, name: Callable[[int], str]) -> Tensor:
+def _is_off(total: float, name: str) -> bool:
+    if abs(total - 1) <= ROUNDING:
+        return False
+    if not abs(total - 1) <= TOLERANCE:
+        shown = as_sum(total, 6, TOLERANCE)
+        raise InputError(f"{name} sum to {shown}, expected 1 (within {TOLERANCE:g}); correct these probabilities")
+    return True
+
+
+def as_sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
+    """A sum that misses one by more than the tolerance, in at least so many digits, and as many as show that it does."""
+    while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance:
+        digits += 1
+    return f"{total:.{digits}g}"
+
+
+def stochastic_rows(matrix: object, name: Callable[[int], str], rounded: list[str]) -> Tensor:
     """A float64 matrix [R, C] whose rows are probabilities; name(r) says in an error which row it is about.
 
+    rounded: where rows are renormalised, what a warning is to say of them is added.
     Raises InputError where an entry is negative or not finite, or where a row does not sum to one.
     """
     rows = torch.as_tensor(matrix, dtype=torch.float64).clone()
+    off: dict[int, float] = {}
     for r, row in enumerate(rows):
         if not bool(torch.isfinite(row).all()) or bool((row < 0).any()):
             wrong = row[~torch.isfinite(row) | (row < 0)][0].item()
             raise InputError(f"{name(r)} contain {wrong:g}, expected probabilities between 0 and 1; correct the entry")
         total = float(row.sum())
-        if check_total(total, name(r)):
+        if _is_off(total, name(r)):
             rows[r] = row / total
+            off[r] = total
+    if off:
+        rounded.append(_of_rows(off, name))
     return rows
+
+
+def _of_rows(off: dict[int, float], name: Callable[[int], str]) -> str:
+    """Rows and their sums: the first by name, the others counted."""
+    first, *others = off
+    if not others:
+        return f"{name(first)} sum to {as_sum(off[first])}"
+    named = ", ".join(str(r + 1) for r in others[: MOST_NAMED - 1])
+    beyond = len(others) - (MOST_NAMED - 1)
+    tail = f"{named} and {beyond:,} more" if beyond > 0 else named
+    return (
+        f"{name(first)}, {tail} ({len(off):,} rows) sum to {as_sum(min(off.values()))} .. {as_sum(max(off.values()))}"
+    )
+
+
+def warn_of_rounding(rounded: list[str]) -> None:
+    """One warning of all that `stochastic_rows` found; none where it found nothing."""
+    if rounded:
+        warnings.warn(f"{'; '.join(rounded)}; renormalised", stacklevel=3)

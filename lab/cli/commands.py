@@ -36,6 +36,7 @@ from ..measurements import measure
 from ..measurements import probe as probe_rows
 from ..measurements.probe_readings import features_need_disk
 from ..runs.export import export_model
+from ..runs.memory_check import check_floor_room
 from ..runs.run import METRICS, RESULTS, Run, create_run, load_run, train_run
 from ..runs.wandb_mirror import load_wandb, mirrored
 from .progress import TrainingProgress, parts_on, progress_bar
@@ -102,6 +103,7 @@ def floor(given: Namespace) -> None:
     language = load_language(given.language, given.max_length)
     if given.sentences < 2:
         raise InputError(f"{given.sentences} sentences: expected at least 2, for a standard error")
+    check_floor_room(language, given.sentences, given.masking)
     with progress_bar(given.sentences, "sentences") as bar:
         generator = random_stream(given.seed, "floor")
         estimate = language.loss_floor(given.sentences, generator, given.masking, bar.update)

@@ -1,17 +1,26 @@
-"""Whether a training run can fit into this machine's memory, by what it needs at the least; nothing is allocated."""
+"""What a command needs at the least, before it begins: memory, which may not be here, and a floor's time."""
 
 import math
+import time
+import warnings
 
 import torch
 
-from ...generators import Language
+from ...generators import HMM, Language
 from ...generators.masking import NEXT, read_masking
 from ...models.build import check_size
+from ...randomness import random_stream
 from ...system.memory import check_memory
 from ...train import TrainConfig
 
 WORD, PROBABILITY = 8, 8
 """Bytes of a word of a sentence (int64) and of an exact probability (float64)."""
+
+LONG, TIMED, LANES = 2**16, 2**12, 8
+"""Words from which on the floor of an HMM is timed, those it is timed at, and the sentences that cost no more than one."""
+
+MOST_SECONDS = 600.0
+"""What a command may take without saying so."""
 
 
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
@@ -45,3 +54,48 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
         what = f"adversary_sentences is {n}, of up to {language.max_length} words"
         products = PROBABILITY * n * (n // 2)
         check_memory(WORD * n * language.max_length + products, what, "take fewer", gpus=True)
+
+
+def check_floor_room(language: Language, sentences: int, masking: str) -> None:
+    """Raises TooLargeError where a floor's sentences cannot be held here; warns where an HMM's takes over MOST_SECONDS.
+
+    Each of n sentences leaves two numbers; one at a time is held with the scores and the conditionals of its words.
+    """
+    length, words = language.max_length, language.vocab_size
+    check_memory(2 * PROBABILITY * sentences, f"sentences is {as_count(sentences)}", "give fewer")
+    held = PROBABILITY * (language.floats_per_sentence(length) + 2 * length * words)
+    check_memory(held, f"a sentence of {length:,} words out of {words:,}", "give a smaller --max-length")
+    if isinstance(language, HMM) and length >= LONG:
+        seconds = _floor_seconds(language, sentences, masking)
+        if seconds > MOST_SECONDS:
+            warnings.warn(
+                f"{sentences:,} sentences of {length:,} words take about {as_time(seconds)} here; give fewer --sentences "
+                "or a smaller --max-length",
+                stacklevel=2,
+            )
+
+
+def _floor_seconds(language: HMM, sentences: int, masking: str) -> float:
+    """About how long the floor takes, by that of the same chain cut to TIMED words: the time grows with the words."""
+    cut = HMM(language.initial, language.blocks, language.emission, TIMED, language.words)
+    least = math.inf
+    # The first compiles what is not yet.
+    for _ in range(2):
+        begun = time.perf_counter()
+        cut.loss_floor(1, random_stream(0, "measurement"), masking)
+        least = min(least, time.perf_counter() - begun)
+    together = min(LANES, language.chunk_size(language.max_length), sentences)
+    return least * language.max_length / TIMED * sentences / together
+
+
+def as_count(number: int) -> str:
+    """A whole number as people read it; of one that is very long, the power of ten."""
+    return f"{number:,}" if number < 10**15 else f"about 10^{int(number.bit_length() * math.log10(2))}"
+
+
+def as_time(seconds: float) -> str:
+    """Seconds as people read them: 25 days."""
+    for name, size in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {name}"
+    return f"{seconds / 60:.0f} minutes"

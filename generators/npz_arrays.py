@@ -1,0 +1,134 @@
+"""The arrays of an .npz file: numbers and texts of any width and byte order, never objects."""
+
+import lzma
+import re
+import struct
+import sys
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, unknown
+from ..system.memory import check_memory
+
+UNREADABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError, MemoryError),
+    *(EOFError, OSError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""What zipfile, its decompressors and numpy raise for files that are damaged or otherwise not as numpy writes them."""
+
+ENCRYPTED = 0x1
+"""The flag of a member of a zip archive that only a password opens."""
+
+KINDS = {"O": "Python objects", "c": "complex numbers", "S": "bytes", "U": "texts", "T": "texts", "V": "records"} | {
+    "M": "dates",
+    "m": "durations",
+}
+"""The kind of a dtype that holds no real numbers -> as people say it."""
+
+
+def read_arrays(path: Path, known: Iterable[str]) -> dict[str, np.ndarray]:
+    """name -> array of an .npz file, compressed or not; hmmlearn's trailing underscores are left out of the names.
+
+    Raises InputError, naming the array, for a file that is no zip archive, an array that is unknown, there twice,
+    damaged, encrypted, compressed in a way that Python cannot undo, of Python objects, or larger than the memory here;
+    OSError where the file cannot be opened.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with path.open("rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except UNREADABLE:
+            raise InputError("not an npz archive of plain arrays; write it with numpy.savez") from None
+        with archive:
+            names = _names(archive, list(known))
+            check_memory(sum(info.file_size for info in archive.infolist()), "its arrays", "store smaller ones")
+            for name, member in names.items():
+                arrays[name] = _array(archive, name, member)
+    return arrays
+
+
+def _names(archive: zipfile.ZipFile, known: list[str]) -> dict[str, zipfile.ZipInfo]:
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy").rstrip("_")
+        if name not in known:
+            raise unknown("array", member.filename.removesuffix(".npy"), known)
+        if not member.filename.endswith(".npy"):
+            raise InputError(f"{member.filename!r} is no array, expected {name}.npy; write it with numpy.savez")
+        if name in found:
+            raise InputError(f"holds the array '{name}' twice, expected it once; write it again with numpy.savez")
+        found[name] = member
+    return found
+
+
+def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.flag_bits & ENCRYPTED:
+        raise InputError(f"the array '{name}' is encrypted, expected a plain one; write it with numpy.savez")
+    try:
+        with archive.open(member) as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+            # To its end, where the checksum is compared: a number that is wrong in the header is damage too.
+            if file.read(1):
+                raise ValueError("more bytes than its shape has room for")
+    except NotImplementedError as error:
+        raise InputError(
+            f"the array '{name}' cannot be unpacked ({error}); write it with numpy.savez_compressed"
+        ) from None
+    except UNREADABLE as error:
+        if "Object arrays" in str(error):
+            raise InputError(f"the array '{name}' holds {KINDS['O']}, expected numbers; store it as float64") from None
+        # Some name an object by where it is in memory.
+        said = re.sub(r"<[^>]*>", "...", str(error)) or type(error).__name__
+        raise InputError(
+            f"the array '{name}' is damaged ({said:.200}), expected what numpy.savez wrote; put it back"
+        ) from None
+    return array
+
+
+def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """The array as float64, from any real numbers: integers, booleans and floats of every width and byte order.
+
+    What a wider float has in digits beyond float64 is lost, with one warning. Raises InputError for anything else.
+    """
+    kind = array.dtype.kind
+    if kind not in "fiub":
+        raise InputError(
+            f"the array '{name}' holds {KINDS.get(kind, 'no numbers')} ({array.dtype}), expected real numbers; store it as "
+            "float64"
+        )
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, dtype=np.float64).reshape(array.shape)
+    changed = int((numbers != array).sum() - np.isnan(array).sum()) if kind == "f" and array.dtype.itemsize > 8 else 0
+    if changed:
+        warnings.warn(
+            f"the array '{name}' is {array.dtype.name}: {changed:,} of {array.size:,} numbers were rounded to float64",
+            stacklevel=2,
+        )
+    return numbers
+
+
+def as_texts(name: str, array: np.ndarray) -> list[str]:
+    """A one-dimensional array of texts, UTF-8 bytes or whole numbers as texts. Raises InputError for anything else."""
+    kind = array.dtype.kind
+    if array.ndim != 1 or kind not in "USTiu":
+        raise InputError(
+            f"'{name}' has shape {list(array.shape)} of {array.dtype}, expected a list of strings; correct it"
+        )
+    if kind == "U" and array.itemsize:
+        codes = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view(np.uint32)
+        if int(codes.max(initial=0)) > sys.maxunicode:
+            raise _no_text(name)
+    try:
+        return [item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist()]
+    except ValueError:
+        raise _no_text(name) from None
+
+
+def _no_text(name: str) -> InputError:
+    return InputError(f"'{name}' holds what is no text in Unicode, expected strings; correct it")

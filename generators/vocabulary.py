@@ -1,0 +1,35 @@
+"""The words of a language: texts that every file of this project can hold."""
+
+from collections import Counter
+from collections.abc import Iterable
+from numbers import Integral
+
+from ..errors import InputError
+
+
+def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
+    """The words as a tuple of `count` different strings; whole numbers become strings.
+
+    Raises InputError for another number of them, a word given twice, one that is neither a string nor a whole number,
+    one that ends with NUL, which no array of strings keeps, and one with half a surrogate pair, which is no Unicode.
+    """
+    checked = tuple(_checked(word) for word in words)
+    counts = Counter(checked)
+    if len(checked) != count or len(counts) != count:
+        twice = next((f"; {word!r} is given twice" for word, times in counts.items() if times > 1), "")
+        raise InputError(
+            f"{len(counts)} different words for {count} columns of emission{twice}: expected one word a column"
+        )
+    return checked
+
+
+def _checked(word: object) -> str:
+    if isinstance(word, Integral) and not isinstance(word, bool):
+        return str(word)
+    if not isinstance(word, str):
+        raise InputError(f"the word {word!r} is no string, expected strings; put it into quotes")
+    text = str(word)
+    if text.endswith("\0") or any("\ud800" <= character <= "\udfff" for character in text):
+        problem = "ends with NUL" if text.endswith("\0") else "holds half a surrogate pair"
+        raise InputError(f"the word {text!r} {problem}, expected a text that a file can hold; rename it")
+    return text

@@ -1,0 +1,201 @@
+"""YAML files: plain data, each key once. What is wrong is one line that says in which line of the file."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from ..errors import InputError
+
+MOST_UNFOLDED = 10**5
+"""Values that aliases (*name) may add to those that are written."""
+
+MOST_CHARACTERS = 1000
+"""Of a number."""
+
+MOST_SHOWN = 60
+"""Characters of a value that a message repeats."""
+
+TAG = "tag:yaml.org,2002:"
+
+PLAIN = tuple(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
+"""What a file may hold. A date is a text."""
+
+MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""How a file begins that is not UTF-8; the first that fits holds."""
+
+
+def read_yaml_text(content: bytes) -> Any:
+    """What a YAML document holds: None, booleans, numbers, texts, lists and dicts; None where it is empty.
+
+    content: in UTF-8, or in UTF-16 or UTF-32 after its byte order mark. Raises InputError, naming the line, for what is
+    no YAML, a key given twice at any depth, a value that cannot be read, a tag, a value within itself, aliases that
+    stand for more than MOST_UNFOLDED values, and more than one document.
+    """
+    text = _decoded(content)
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _Check(loader).all_of(node)
+        return loader.construct_document(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _not_yaml(line, f"the character U+{ord(text[error.position]):04X} is not allowed") from None
+    except yaml.MarkedYAMLError as error:
+        raise _not_yaml(_line(error), ", ".join(filter(None, (error.context, error.problem)))) from None
+    except RecursionError:
+        raise _not_yaml(_reached(loader), "nested too deeply, expected a few levels") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _not_yaml(_reached(loader), str(error)) from None
+
+
+def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
+    """A file that holds a mapping. Raises InputError, naming the file and what to do, for anything else."""
+    try:
+        content = read_yaml_text(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}{'' if remedy is None else f'; {remedy}'}") from None
+    if not isinstance(content, dict):
+        given = "empty" if content is None else f"holds a {type(content).__name__}"
+        raise InputError(f"{path}: {given}, expected a mapping of keys to values; {remedy or 'correct the file'}")
+    return content
+
+
+def _decoded(content: bytes) -> str:
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8-sig")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"the byte 0x{content[error.start]:02X} is not {encoding.upper().removesuffix('-SIG')}"
+        raise InputError(f"line {line}: {found}, expected a text in UTF-8; save the file as UTF-8") from None
+
+
+def _not_yaml(line: int, problem: str) -> InputError:
+    return InputError(f"not YAML: line {line}: {problem}; correct it")
+
+
+def _line(error: yaml.MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return 1 if mark is None else mark.line + 1
+
+
+def _reached(loader: "_Loader | None") -> int:
+    return 1 if loader is None else loader.line + 1
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "...")
+
+
+def _unknown_tag(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    line, tag = node.start_mark.line + 1, node.tag.replace(TAG, "!!")
+    raise InputError(
+        f"line {line}: the tag {_shown(tag)}, expected plain texts, numbers, lists and mappings; remove it"
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what is in PLAIN, and nothing else."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as its base class has it
+        first: [(tag, pattern) for tag, pattern in known if tag not in (TAG + "timestamp", TAG + "value")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    # Where it is no key, << is a text like others.
+    yaml_constructors: ClassVar[dict[Any, Any]] = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in PLAIN} | {
+        TAG + "merge": yaml.SafeLoader.construct_yaml_str,
+        None: _unknown_tag,
+    }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        return super().construct_object(node, deep)
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        kind = node.tag.removeprefix(TAG)
+        try:
+            if kind in ("int", "float") and len(node.value) > MOST_CHARACTERS:
+                raise ValueError(f"has {len(node.value)} characters")
+            value = super().construct_object(node)
+            if isinstance(value, str):
+                value.encode()
+            return value
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+            names = {"int": "a number", "float": "a number", "bool": "true or false", "str": "a text of characters"}
+            expected = names.get(kind, kind)
+            line = node.start_mark.line + 1
+            raise InputError(f"line {line}: {_shown(node.value)}, expected {expected}; correct it") from None
+
+
+class _Check:
+    """What PyYAML reads without a word, or at any cost: keys given twice, values within themselves, aliases of aliases."""
+
+    def __init__(self, loader: _Loader) -> None:
+        self.loader, self.written = loader, 0
+        self.sizes: dict[int, int] = {}
+
+    def all_of(self, node: yaml.Node) -> None:
+        """Raises InputError for the first that is found in a document."""
+        if self._size(node) - self.written > MOST_UNFOLDED:
+            raise InputError(
+                f"line {node.start_mark.line + 1}: aliases (*name) stand for more than {MOST_UNFOLDED:,} values, expected "
+                "fewer; write them out"
+            )
+
+    def _size(self, node: yaml.Node) -> int:
+        """The values in a node, its own included, aliases unfolded."""
+        if isinstance(node, yaml.ScalarNode):
+            self.written += id(node) not in self.sizes
+            self.sizes[id(node)] = 1
+            return 1
+        known = self.sizes.get(id(node))
+        if known == 0:
+            line = node.start_mark.line + 1
+            raise InputError(
+                f"line {line}: a value that contains itself, expected none; write out what *name stands for"
+            )
+        if known is not None:
+            return known
+        self.sizes[id(node)] = 0
+        self.written += 1
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        size = 1 + sum(map(self._size, _children(node)))
+        self.sizes[id(node)] = size
+        return size
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        first: dict[Any, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"line {line}: a list or a mapping as a key, expected a name; correct it")
+            value = self.loader.construct_object(key)
+            if value in first:
+                given = f"the key {_shown(key.value)} is given twice, first in line {first[value]}"
+                raise InputError(f"line {line}: {given}; remove one of them")
+            first[value] = line
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for child in node.value:
+        if isinstance(child, tuple):
+            yield from child
+        else:
+            yield child
