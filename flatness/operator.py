@@ -1,4 +1,4 @@
-"""Products of a vector with the Hessian, the Gauss-Newton matrix or their difference, over contexts, in parts.
+"""Products of vectors with the Hessian, the Gauss-Newton matrix or their difference, over contexts, in parts.
 
 The loss is a sum over contexts, -log f(x_t | x_-t), or with the truth -sum_v p*_v log f_v; z the logits, J their
 Jacobian:
@@ -6,6 +6,8 @@ Jacobian:
     hessian        H v                                             by differentiating twice
     gauss-newton   J^T (diag f - f f^T) J v                        J v as the derivative of w -> J^T w along v
     residual       sum_v (f_v - p*_v) (d^2 z_v) v = H v - GGN v    (without the truth p* is 1 at x_t)
+
+Several vectors [k, P] share the pass over the contexts and its first derivative; what remains is vectorised over them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,9 @@ from .ghost_norms.lstm import PlainLstm
 
 Kind = Literal["hessian", "gauss-newton", "residual"]
 
+TOGETHER = 2**21
+"""Numbers in the vectors that are multiplied in one pass: 80 of a network of 26,000 weights."""
+
 
 class Space:
     """The trainable parameters as one vector [P]; tied weights once."""
@@ -40,18 +45,20 @@ class Space:
         return sum(self.sizes)
 
     def split(self, vector: Tensor) -> list[Tensor]:
-        """[P] -> one tensor of each parameter's shape."""
-        parts = vector.split(self.sizes)
-        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
+        """[..., P] -> one tensor [..., its shape] for each parameter."""
+        parts, several = vector.split(self.sizes, -1), vector.shape[:-1]
+        return [part.view(*several, *parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat([part.flatten() for part in parts])
+        """What `split` splits, [P] or [k, P]."""
+        several = parts[0].dim() - self.parameters[0].dim()
+        return torch.cat([part.flatten(several) for part in parts], -1)
 
     def by_block(self, vector: Tensor) -> dict[str, Tensor]:
-        """Sums of the entries [P] by kind of parameter, scalars float64 on the CPU."""
+        """Sums of the entries [..., P] by kind of parameter, [...] float64 on the CPU."""
         sums: dict[str, Tensor] = {}
-        for block, part in zip(self.blocks, vector.split(self.sizes), strict=True):
-            value = part.sum(dtype=torch.float64).cpu()
+        for block, part in zip(self.blocks, vector.split(self.sizes, -1), strict=True):
+            value = part.sum(-1, dtype=torch.float64).cpu()
             sums[block] = sums[block] + value if block in sums else value
         return sums
 
@@ -63,15 +70,21 @@ class Space:
     def normal(self, generator: torch.Generator) -> Tensor:
         return torch.randn(len(self), generator=generator, device=self.device, dtype=self.dtype)
 
+    @property
+    def together(self) -> int:
+        """How many vectors are multiplied in one pass."""
+        return max(1, TOGETHER // len(self))
+
 
 @contextmanager
-def twice_differentiable() -> Iterator[None]:
-    """Neither fused attention nor a fused LSTM has a second derivative."""
+def twice_differentiable(several: bool = False) -> Iterator[None]:
+    """Neither fused attention nor a fused LSTM has a second derivative; several: oneDNN's products take one vector."""
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(PlainLstm())
-        stack.enter_context(FastProducts())
+        if not several:
+            stack.enter_context(FastProducts())
         stack.enter_context(torch.enable_grad())
         yield
 
@@ -107,14 +120,14 @@ def surplus(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
 
 
 def product(model: MaskedLM, space: Space, kind: Kind, batch: Batch, truth: Tensor | None, vector: Tensor) -> Tensor:
-    """The matrix, summed over the batch's contexts, times the vector [P]."""
+    """The matrix, summed over the batch's contexts, times the vector [P], or times each of several [k, P]."""
     out = torch.zeros_like(vector)
     of_logits: dict[Kind, Callable[..., list[Tensor]]] = {
         "hessian": lambda *given: _second(summed_loss, *given),
         "residual": lambda *given: _second(surplus, *given),
         "gauss-newton": _gauss_newton,
     }
-    with twice_differentiable():
+    with twice_differentiable(several=vector.dim() > 1):
         for part, its_truth in passes(model, batch, truth):
             logits = model.logits_at(part.inputs, part.rows, part.positions)
             out += space.join(of_logits[kind](space.parameters, space.split(vector), logits, part, its_truth))
@@ -136,7 +149,7 @@ def _second(
     if not curved:
         return [torch.zeros_like(v) for v in vector]
     gradients, along = zip(*curved, strict=True)
-    return list(torch.autograd.grad(gradients, parameters, along, materialize_grads=True))
+    return _pulled(gradients, parameters, along)
 
 
 def _gauss_newton(
@@ -146,10 +159,24 @@ def _gauss_newton(
     pulled = torch.autograd.grad(logits, parameters, dummy, create_graph=True, materialize_grads=True)
     curved = [(gradient, v) for gradient, v in zip(pulled, vector, strict=True) if gradient.requires_grad]
     gradients, along = zip(*curved, strict=True)
-    (pushed,) = torch.autograd.grad(gradients, dummy, along, retain_graph=True)
+    (pushed,) = _pulled(gradients, [dummy], along, retain_graph=True)
     f = logits.detach().softmax(1)
-    moved = f * (pushed - (f * pushed).sum(1, keepdim=True))
-    return list(torch.autograd.grad(logits, parameters, moved, materialize_grads=True))
+    moved = f * (pushed - (f * pushed).sum(-1, keepdim=True))
+    return _pulled([logits], parameters, [moved])
+
+
+def _pulled(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], along: Sequence[Tensor], retain_graph: bool = False
+) -> list[Tensor]:
+    """sum along . d outputs / d inputs, of each input's shape; with `along` [k, ...], of each of the k."""
+    several = along[0].shape[: along[0].dim() - outputs[0].dim()]
+    found = torch.autograd.grad(
+        outputs, inputs, along, retain_graph=retain_graph, allow_unused=True, is_grads_batched=bool(several)
+    )
+    return [
+        one.new_zeros(*several, *one.shape) if gradient is None else gradient
+        for one, gradient in zip(inputs, found, strict=True)
+    ]
 
 
 class Curvature:
@@ -170,13 +197,26 @@ class Curvature:
                 self.parts.append((part, None if truth is None else truth[which]))
 
     def __call__(self, vector: Tensor) -> Tensor:
-        """The matrix times the vector, both [P] of the model's type."""
+        """The matrix times the vector, both [P] of the model's type, or times each of several [k, P]."""
         out = torch.zeros_like(vector)
         for _, found in self.products(vector):
             out += found
         return out / self.count
 
     def products(self, vector: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(contexts, the product of their sum) part by part."""
+        """(contexts, the product of their sum [P], or [k, P]) part by part."""
         for part, truth in self.parts:
             yield len(part.rows), product(self.model, self.space, self.kind, part, truth, vector)
+
+    def shares(self, vectors: Tensor) -> dict[str, Tensor]:
+        """v_b . (A v)_b of each of several vectors [k, P] in each part of the contexts: block -> [k, parts]."""
+        chunks = []
+        for some in vectors.split(self.space.together):
+            rows = [self.space.by_block(some * found) for _, found in self.products(some)]
+            chunks.append({block: torch.stack([row[block] for row in rows], -1) for block in rows[0]})
+        return {block: torch.cat([chunk[block] for chunk in chunks]) for block in chunks[0]}
+
+    @property
+    def counts(self) -> Tensor:
+        """The contexts in each part [parts], float64."""
+        return torch.tensor([len(part.rows) for part, _ in self.parts], dtype=torch.float64)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from satlab.flatness import operator as curvature
 from satlab.flatness.operator import Curvature, Space, passes, product, summed_loss
 from satlab.generators.batches import Stream
 from satlab.models.interface import MaskedLM
@@ -162,3 +163,19 @@ def test_frozen_parameters_are_no_part_of_the_space():
     assert len(space) - len(smaller) == model.words.embedding.weight.numel()
     assert smaller.by_block(torch.ones(len(smaller))).keys() == {"position", "weight", "bias", "norm"}
     assert sum(map(float, smaller.by_block(torch.ones(len(smaller))).values())) == len(smaller)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "masking"), [("bert-2x4", "one"), ("gpt-1x4", "next"), ("lstm-residual-2x2", "one")])
+def test_several_vectors_are_multiplied_as_one_by_one(name, masking, kind, monkeypatch):
+    model, space, batch, truth = case(name, masking)
+    vectors = torch.stack([space.normal(generator(seed)) for seed in range(5)])
+    operator = Curvature(model, kind, batch, truth, batch.inputs.shape[1])
+    one_by_one = torch.stack([operator(vector) for vector in vectors])
+    assert gap(operator(vectors), one_by_one) < 1e-12 * float(one_by_one.abs().max())
+    monkeypatch.setattr(curvature, "TOGETHER", 2 * len(space))
+    shares = operator.shares(vectors)
+    assert {each.shape for each in shares.values()} == {(5, len(operator.parts))}
+    for block, values in space.by_block(vectors * one_by_one).items():
+        assert gap(shares[block].sum(1) / operator.count, values) < 1e-11 * float(values.abs().max() + 1)
+    assert operator.counts.sum() == operator.count

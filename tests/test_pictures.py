@@ -141,3 +141,29 @@ def test_states_that_play_no_part_are_left_out_of_a_large_picture():
     assert axes.lines[0].get_ydata().tolist() == [0, 0, 2, 0]
     assert "27 others" in axes.get_ylabel()
     matplotlib.pyplot.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("words", "states"), [(["w"] * 768, 200), (["w" * 300] * 768, 5), (["w"] * 5, 3000)], ids=["states", "long", "many"]
+)
+def test_pictures_of_many_states_or_long_words_are_bounded(words, states):
+    posterior = np.full((len(words), states), 1 / states)
+    figure = pictures.draw_states(words, [i % states for i in range(len(words))], posterior, 10**7)
+    width, height = figure.get_size_inches()
+    assert width < 26
+    assert height < 70
+    (said,) = [text.get_text() for text in figure.texts]
+    assert said.endswith(" of 10,000,000 words")
+    assert said.startswith("the first ")
+    matplotlib.pyplot.close(figure)
+
+
+def test_a_deep_tree_is_cut():
+    tree = "w"
+    for _ in range(3000):
+        tree = nltk.Tree("A", [tree])
+    figure = pictures.draw_tree(nltk.Tree("A", [tree, "v"]))
+    texts = drawn_without_overlap(figure)
+    assert len(texts) < 2 * pictures.MOST_LEVELS
+    assert any("over 2 words and 3,002 levels" in text.get_text() for text in texts)
+    matplotlib.pyplot.close(figure)

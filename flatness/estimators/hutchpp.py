@@ -8,6 +8,7 @@ estimates what is left, P = 1 - Q Q^T, by Hutchinson:
 S and g are random signs. The variance is that over g, given the contexts, plus that over contexts, of whose trace the same
 products show the share of every part of them, given Q and g; what g adds to the latter counts twice, so that the
 standard error is a little too large rather than too small. Memory: m vectors of as many numbers as the model has.
+A pass over contexts multiplies several vectors.
 """
 
 import math
@@ -20,7 +21,6 @@ from ...errors import InputError
 from ...estimate import Estimate
 from ...models import MaskedLM
 from ..contexts import positions_at_a_time
-from ..ghost_norms.tied_head import add
 from ..measure import TraceMeasure, at_least, check_targets, flatness_measures
 from ..operator import Curvature
 from ..trace_terms import Given, Terms, TraceEstimate
@@ -50,35 +50,31 @@ class CrossedTerms(Terms):
 
 def _terms(model: MaskedLM, given: Given, probes: int) -> Terms:
     n, length = given.batch.inputs.shape
-    at_a_time = min(positions_at_a_time(model), -(-n // PARTS) * length)
-    matrix = Curvature(model, "hessian", given.batch, given.truth, at_a_time)
     third = probes // 3
     if third < 2:
         raise InputError(f"{probes} probes, expected at least 6 for hutch++, a third for each of its steps")
-    basis = sketch(matrix, min(third, len(matrix.space)), given.generator)
-    exact = add(*(_shares(matrix, q) for q in basis.T))
-    drawn = []
-    for _ in range(third):
-        g = matrix.space.signs(given.generator)
-        drawn.append(_shares(matrix, g - basis @ (basis.T @ g)))
-    left = add(*drawn)
-    counts = torch.tensor([len(part.rows) for part, _ in matrix.parts], dtype=torch.float64)
-    noise = {block: torch.stack([one[block].sum() for one in drawn]) / matrix.count for block in exact}
+    at_a_time = positions_at_a_time(model)
+    parts = Curvature(model, "hessian", given.batch, given.truth, min(at_a_time, -(-n // PARTS) * length))
+    space = parts.space
+    # The sketch is of all contexts alike: their number in a pass is what the memory allows.
+    whole = Curvature(model, "hessian", given.batch, given.truth, max(1, at_a_time // min(third, space.together)))
+    basis = sketch(whole, min(third, len(space)), given.generator)
+    exact = parts.shares(basis.T)
+    signs = torch.stack([space.signs(given.generator) for _ in range(third)])
+    left = parts.shares(signs - (signs @ basis) @ basis.T)
     return CrossedTerms(
-        {block: exact[block] + left[block] / third for block in exact}, counts, noise, len(given.batch.rows)
+        {block: exact[block].sum(0) + left[block].sum(0) / third for block in exact},
+        parts.counts,
+        {block: shares.sum(1) / parts.count for block, shares in left.items()},
+        len(given.batch.rows),
     )
-
-
-def _shares(matrix: Curvature, vector: Tensor) -> dict[str, Tensor]:
-    """v_b . (A v)_b of each part of the contexts: block -> [parts]."""
-    rows = [matrix.space.by_block(vector * found) for _, found in matrix.products(vector)]
-    return {block: torch.stack([row[block] for row in rows]) for block in rows[0]}
 
 
 def sketch(matrix: Curvature, vectors: int, generator: torch.Generator) -> Tensor:
     """An orthonormal basis [P, vectors] of H S."""
-    columns = [matrix(matrix.space.signs(generator)) for _ in range(vectors)]
-    basis: Tensor = torch.linalg.qr(torch.stack(columns, 1))[0]
+    signs = torch.stack([matrix.space.signs(generator) for _ in range(vectors)])
+    rows = torch.cat([matrix(some) for some in signs.split(matrix.space.together)])
+    basis: Tensor = torch.linalg.qr(rows.T)[0]
     return basis
 
 

@@ -75,11 +75,9 @@ def top_eigenvalues(
             f"lanczos: {iterations} iterations for {count} eigenvalues, expected at least as many; give more"
         )
     given = Problem(sentences, masking, seed, language).given(model, "lanczos" if targets == "exact" else None)
-    batch, generator = given.batch, given.generator
-    # A part holds several sentences, and there are enough of them for a standard error.
-    at_a_time = min(positions_at_a_time(model), batch.inputs.numel() // PARTS or 1)
-    operator = Curvature(model, matrix, batch, given.truth, at_a_time)
-    values, vectors, bounds = lanczos(operator, count, iterations, generator)
+    batch, truth, at_a_time = given.batch, given.truth, positions_at_a_time(model)
+    operator = Curvature(model, matrix, batch, truth, at_a_time)
+    values, vectors, bounds = lanczos(operator, count, iterations, given.generator)
     converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
     if converged < len(values):
         missing = f"{converged} of the {len(values)} largest eigenvalues converged in {iterations} iterations"
@@ -87,9 +85,12 @@ def top_eigenvalues(
             raise InputError(f"lanczos: {missing}, expected at least one; give more iterations")
         warnings.warn(f"lanczos: {missing}, the others are left out; more iterations would find them", stacklevel=2)
         values, vectors, bounds = values[:converged], vectors[:, :converged], bounds[:converged]
+    # A part holds several sentences, and there are enough of them for a standard error.
+    parts = Curvature(model, matrix, batch, truth, min(at_a_time, batch.inputs.numel() // PARTS or 1))
+    shares = parts.shares(vectors.T.to(parts.space.dtype))
     found = []
-    for value, vector, bound in zip(values.tolist(), vectors.T, bounds.tolist(), strict=True):
-        estimate = _over_parts(operator, vector.to(operator.space.dtype))
+    for i, (value, bound) in enumerate(zip(values.tolist(), bounds.tolist(), strict=True)):
+        estimate = Terms({block: of_parts[i] for block, of_parts in shares.items()}, parts.counts).estimate
         total = Estimate(value, estimate.stderr, estimate.n)
         found.append(Eigenvalue(total.value, total.stderr, total.n, estimate.blocks, bound))
     return found
@@ -131,16 +132,6 @@ def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Te
     matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64)) + torch.diag(off, 1) + torch.diag(off, -1)
     values, vectors = torch.linalg.eigh(matrix)
     return values, vectors
-
-
-def _over_parts(operator: Curvature, vector: Tensor) -> TraceEstimate:
-    """u . (A u), in total and by block, with its spread over the parts of the contexts."""
-    rows, counts = [], []
-    for count, found in operator.products(vector):
-        counts.append(count)
-        rows.append(operator.space.by_block(vector * found))
-    sums = {block: torch.stack([row[block] for row in rows]) for block in rows[0]}
-    return Terms(sums, torch.tensor(counts, dtype=torch.float64)).estimate
 
 
 class _Lanczos(FlatnessMeasure):

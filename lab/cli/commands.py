@@ -30,7 +30,7 @@ from ...train.parallel.world import World, joined
 from ..analysis.notices import said_of_checkpoints
 from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping
 from ..describe import pictures
-from ..describe.show import default_samples, describe
+from ..describe.show import default_samples, describe, say_cost
 from ..describe.text import as_text
 from ..measurements import measure
 from ..measurements import probe as probe_rows
@@ -119,6 +119,7 @@ def show(given: Namespace) -> None:
         pictures.check_png(Path(given.png))
     language = load_language(given.language, given.max_length)
     samples = given.samples or max(default_samples(language), given.sentences)
+    say_cost(language, samples)
     sentences = language.sample(samples, random_stream(given.seed, "measurement"))
     figure = None if given.png is None else pictures.picture(language, sentences)
     with progress_bar(samples, "sentences") as bar:

@@ -1,6 +1,7 @@
 """Pictures of one sentence: its derivation tree, or its hidden states over the exact posterior."""
 
 import io
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
@@ -14,17 +15,21 @@ import matplotlib.pyplot as plt
 import nltk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Polygon
-from matplotlib.textpath import TextPath
 
 from ...errors import InputError
 from ...generators import HMM, PCFG, Language, Sentences
 from ...generators.pcfg.trees import nltk_trees
 from ...system.disk import write_atomic
-from .state_picture import draw_states
+from ..fonts import Lettering, readable, shortened, text_width, warn_of_missing
+from .state_picture import MOST_DRAWN, draw_states
 
-FONT = FontProperties(family="DejaVu Sans", size=11)
+SIZE = 11
+"""Points of a letter."""
+
+MOST_LETTERS = 48
+"""Of a symbol or word; a longer one is shortened."""
+
 GAP = 12.0
 """Points between neighbouring words."""
 
@@ -36,14 +41,21 @@ DPI = 150
 MOST_PIXELS = 32_000
 """Of a side; longer sentences are drawn with fewer dots an inch."""
 
+MOST_AREA = 25_000_000
+"""Pixels of a picture; larger ones are drawn with fewer dots an inch."""
+
 MOST_LEAVES = 60
 """Of a tree; a larger one is cut at the greatest depth that has no more."""
+
+MOST_LEVELS = 80
+"""Of a tree, its symbols' and that of the words; a deeper one is cut."""
 
 MOST_POINTS = 2200
 """In the width of a tree that is cut."""
 
 EDGE: dict[str, Any] = {"color": "0.55", "linewidth": 1.0, "zorder": 1, "solid_joinstyle": "round"}
 OUTLINE: dict[str, Any] = {"edgecolor": "0.55", "linewidth": 1.0, "zorder": 1, "joinstyle": "round"}
+BOX: dict[str, Any] = {"boxstyle": "square,pad=0.18", "facecolor": "white", "edgecolor": "none"}
 WORD = "#1f4e8c"
 
 
@@ -59,7 +71,8 @@ def check_png(path: Path) -> None:
 def save_png(figure: Figure, path: Path) -> None:
     """Writes the figure whole or not at all."""
     content = io.BytesIO()
-    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+    width, height = figure.get_size_inches()
+    dpi = min(DPI, MOST_PIXELS / max(width, height), math.sqrt(MOST_AREA / (width * height)))
     figure.savefig(content, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12)
     plt.close(figure)
     write_atomic(path, content.getvalue())
@@ -76,14 +89,15 @@ def picture(language: Language, sentences: Sentences) -> Figure:
 
 @picture.register
 def _(language: PCFG, sentences: Sentences) -> Figure:
-    return draw_tree(next(iter(nltk_trees(language, sentences))))
+    return draw_tree(next(iter(nltk_trees(language, sentences[:1]))))
 
 
 @picture.register
 def _(language: HMM, sentences: Sentences) -> Figure:
-    first = sentences[:1]
-    posterior = language.posterior(first.tokens, first.lengths)[0].cpu().numpy()
-    return draw_states(language.decode(first)[0].split(" "), first.latents["states"][0].tolist(), posterior)
+    tokens, states = sentences.tokens[0], sentences.latents["states"][0, :MOST_DRAWN].tolist()
+    posterior = language.posterior(tokens[None])[0, :MOST_DRAWN].cpu().numpy()
+    words = [language.words[token] for token in tokens[:MOST_DRAWN].tolist()]
+    return draw_states(words, states, posterior, len(tokens))
 
 
 @dataclass
@@ -106,30 +120,39 @@ def draw_tree(tree: nltk.Tree) -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
     Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge
-    leads down by one level, and to a word from there straight down. Of a tree of more than MOST_LEAVES words the top is
-    drawn, with a triangle and a number for the words below a symbol; the title says so.
+    leads down by one level, and to a word from there straight down. Of a tree of more than MOST_LEAVES words or
+    MOST_LEVELS the top is drawn, with a triangle and a number for the words below a symbol; the title says so. Texts
+    are at most MOST_LETTERS wide, the middle of a longer one left out.
     """
     nodes, title = _nodes(tree), ""
-    if nodes[0].words > MOST_LEAVES:
-        title = f"the top of a tree over {nodes[0].words:,} words; a triangle stands for as many words as it says"
-        nodes = _top(nodes)
+    levels = max(node.depth for node in nodes) + 1
+    if nodes[0].words > MOST_LEAVES or levels > MOST_LEVELS:
+        size = f"{nodes[0].words:,} words" + (f" and {levels:,} levels" if levels > MOST_LEVELS else "")
+        title = f"the top of a tree over {size}; a triangle stands for as many words as it says"
+        nodes, letters = _top(nodes)
     else:
-        _lay_out(nodes)
+        letters = _written(nodes)
+        _lay_out(nodes, letters)
     depth = max(node.depth for node in nodes)
     bottom = MARGIN + 6
     y = {level: bottom + LEVEL * (depth - level) for level in range(depth + 1)}
-    width = max(100, max(nodes[0].width, _text_width(title)) + 2 * MARGIN)
+    width = max(100, max(nodes[0].width, text_width(title, letters.font(SIZE))) + 2 * MARGIN)
     height = y[0] + MARGIN + 6 + (LEVEL if title else 0)
     figure = plt.figure(figsize=(width / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-MARGIN, width - MARGIN), ylim=(0, height))
     axes.axis("off")
+    style: dict[str, Any] = {"fontproperties": letters.font(SIZE), "parse_math": False}
     for node in nodes:
         for child in node.children:
             _lead(axes, node, child, y, y[child.depth] if child.children else bottom)
     for node in nodes:
-        _write(axes, node.x, y[node.depth] if node.children else bottom, node.text, "black" if node.children else WORD)
+        place = (node.x, y[node.depth]) if node.children else (node.x, bottom)
+        axes.text(
+            *place, node.text, color="black" if node.children else WORD, ha="center", va="center", bbox=BOX, **style
+        )
     if title:
-        axes.text(0, height - MARGIN, title, ha="left", va="top", fontproperties=FONT)
+        axes.text(0, height - MARGIN, title, ha="left", va="top", **style)
+    warn_of_missing(letters.missing)
     return figure
 
 
@@ -141,12 +164,6 @@ def _lead(axes: Axes, node: _Node, child: _Node, y: dict[int, float], foot: floa
         axes.add_patch(Polygon(corners, facecolor="0.93", **OUTLINE))
     else:
         axes.plot([node.x, child.x, child.x], [y[node.depth], y[child.depth], foot], **EDGE)
-
-
-def _write(axes: Axes, x: float, y: float, text: str, color: str) -> None:
-    box = {"boxstyle": "square,pad=0.18", "facecolor": "white", "edgecolor": "none"}
-    middle: dict[str, Any] = {"ha": "center", "va": "center", "fontproperties": FONT, "bbox": box}
-    axes.text(x, y, text, color=color, parse_math=False, **middle)
 
 
 def _nodes(tree: nltk.Tree) -> list[_Node]:
@@ -166,16 +183,35 @@ def _nodes(tree: nltk.Tree) -> list[_Node]:
     return nodes
 
 
-def _top(nodes: list[_Node]) -> list[_Node]:
+def _written(nodes: list[_Node]) -> Lettering:
+    """Sets the nodes' texts to what can be drawn of them; with which letters."""
+    for node in nodes:
+        node.text = shortened(readable(node.text), MOST_LETTERS)
+    letters = Lettering.of(node.text for node in nodes)
+    for node in nodes:
+        node.text = letters.shown(node.text)
+    return letters
+
+
+def _top(nodes: list[_Node]) -> tuple[list[_Node], Lettering]:
     """The nodes down to the greatest depth that fits, laid out, each of that depth with one below for all its words."""
     leaves = Counter(node.depth for node in nodes if not node.children)
     inner = Counter(node.depth for node in nodes if node.children)
-    for depth in range(max(inner), -1, -1):
-        if depth == 0 or sum(leaves[level] for level in range(depth + 1)) + inner[depth] <= MOST_LEAVES:
-            top = _down_to(depth, nodes)
-            if depth == 0 or top[0].width <= MOST_POINTS:
-                break
-    return top
+    # One level deeper has at least as many leaves: those of a symbol take its place.
+    fitting, above = 0, leaves[0]
+    for depth in range(1, min(max(inner), MOST_LEVELS - 2) + 1):
+        above += leaves[depth]
+        if above + inner[depth] > MOST_LEAVES:
+            break
+        fitting = depth
+    few = [node for node in nodes if node.depth <= fitting + 1]
+    letters = _written(few)
+    for depth in range(fitting, -1, -1):
+        top = _down_to(depth, few)
+        _lay_out(top, letters)
+        if top[0].width <= MOST_POINTS:
+            break
+    return top, letters
 
 
 def _down_to(depth: int, nodes: list[_Node]) -> list[_Node]:
@@ -189,23 +225,18 @@ def _down_to(depth: int, nodes: list[_Node]) -> list[_Node]:
             word = replace(node.children[0]) if alone else _Node(f"{node.words:,}", depth + 1, cut=True)
             node.children = [word]
             kept.append(word)
-    _lay_out(kept)
     return kept
 
 
-def _lay_out(nodes: list[_Node]) -> None:
+def _lay_out(nodes: list[_Node], letters: Lettering) -> None:
     """Sets the nodes' widths and places."""
+    font = letters.font(SIZE)
     for node in reversed(nodes):
         below = sum(child.width for child in node.children)
-        node.width = max(below, _text_width(node.text) + GAP)
+        node.width = max(below, text_width(node.text, font) + GAP)
     nodes[0].x = nodes[0].width / 2
     for node in nodes:
         left = node.x - sum(child.width for child in node.children) / 2
         for child in node.children:
             child.x = left + child.width / 2
             left += child.width
-
-
-def _text_width(text: str) -> float:
-    literal = text.replace("$", r"\$") or "-"
-    return float(TextPath((0, 0), literal, prop=FONT).get_extents().width)

@@ -4,6 +4,7 @@ What all languages share is asked of any; what is special to a kind is registere
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import singledispatch
@@ -19,6 +20,7 @@ from ...generators.pcfg.statistics import grammar_statistics
 from ...generators.pcfg.tasks import bayes_accuracies
 from ...generators.pcfg.trees import bracketed, nltk_trees
 from ...randomness import random_stream
+from ...system.memory import check_memory
 
 Description = dict[str, Any]
 
@@ -26,7 +28,19 @@ MOST_SAMPLES, LEAST_SAMPLES = 10_000, 20
 """Sampled sentences where nothing else is said."""
 
 MOST_WORK = 1e9
-"""Of the charts of so many samples, in `PCFG.chart_work`: about 20 seconds on one core for all that is shown."""
+"""Of the charts of so many samples, in `PCFG.chart_work`: about SECONDS_OF_WORK on one core for all that is shown."""
+
+SECONDS_OF_WORK, MOST_SECONDS = 20.0, 90.0
+"""What takes longer than MOST_SECONDS is announced."""
+
+MOST_CHAIN_WORK = 1e9
+"""Of so many samples of an HMM, in products of two numbers a pass: about as long."""
+
+MOST_NUMBERS = 2**27
+"""Of the tables of so many samples of an HMM, 1 GiB; two samples are taken in any case."""
+
+STEP_BYTES, STEP_SECONDS = 6_000, 6e-5
+"""Of one step of the forward algorithm over all samples, whatever their number."""
 
 MOST_TASKS = 6
 """Tasks that are measured; a language may have one for each position."""
@@ -47,6 +61,47 @@ def _(language: PCFG) -> int:
     return min(MOST_SAMPLES, max(LEAST_SAMPLES, int(MOST_WORK / max(1.0, language.chart_work()))))
 
 
+@default_samples.register
+def _(language: HMM) -> int:
+    """MOST_SAMPLES, or fewer as long as they take more than MOST_CHAIN_WORK, but at least LEAST_SAMPLES; in MOST_NUMBERS."""
+    able = max(LEAST_SAMPLES, int(MOST_CHAIN_WORK / _chain_work(language)))
+    return min(MOST_SAMPLES, able, max(2, MOST_NUMBERS // language.floats_per_sentence(language.max_length)))
+
+
+def _chain_work(language: HMM) -> int:
+    """Products of two numbers in one pass over one sentence."""
+    return language.max_length * (language.blocks.shape[1] * language.num_states + language.vocab_size)
+
+
+@singledispatch
+def cost(language: Language, samples: int) -> tuple[float, int]:
+    """(seconds, bytes) that so many samples take at least, roughly, on one core; 0 where nothing is known."""
+    return 0.0, 0
+
+
+@cost.register
+def _(language: PCFG, samples: int) -> tuple[float, int]:
+    return SECONDS_OF_WORK * samples * language.chart_work() / MOST_WORK, 0
+
+
+@cost.register
+def _(language: HMM, samples: int) -> tuple[float, int]:
+    steps, states = language.max_length, language.num_states
+    seconds = SECONDS_OF_WORK * samples * _chain_work(language) / MOST_CHAIN_WORK + STEP_SECONDS * steps
+    # The eigenvalues of the transition matrix take about 25 K^3 operations.
+    return seconds + 25 * states**3 / 1e10, STEP_BYTES * steps + 8 * samples * steps * (states + 2)
+
+
+def say_cost(language: Language, samples: int) -> None:
+    """Warns of more than MOST_SECONDS of work. Raises TooLargeError for more memory than there is."""
+    seconds, needed = cost(language, samples)
+    what = f"show of {samples:,} sentences of up to {language.max_length:,} words"
+    remedy = "give fewer --samples, or a smaller --max-length"
+    check_memory(needed, what, remedy)
+    if seconds > MOST_SECONDS:
+        warnings.warn(f"{what} takes about {math.ceil(seconds / 60):,} minutes on one core; {remedy}", stacklevel=2)
+
+
 def describe(
     language: Language,
     name: str,
@@ -63,6 +118,9 @@ def describe(
     samples, first = len(sentences), sentences[:shown]
     lengths = language.length_log_prob.exp().tolist()
     mean = math.fsum(length * p for length, p in enumerate(lengths))
+    special, entropy = structure(language, sentences)
+    read = sentences if entropy is None else first
+    log_prob = language.log_prob(read.tokens, read.lengths)
     found: Description = {
         "language": name,
         "kind": type(language).__name__,
@@ -70,14 +128,13 @@ def describe(
         "words": language.vocab_size,
         "seed": seed,
         "samples": samples,
-        "sentences": _sentences(language, first),
+        "sentences": _sentences(language, first, log_prob[:shown].tolist()),
         "expected_length": mean,
         "length_sd": math.sqrt(math.fsum((length - mean) ** 2 * p for length, p in enumerate(lengths))),
         "length_probability": {length: p for length, p in enumerate(lengths) if p > 0},
     }
-    special, entropy = structure(language, sentences)
     if entropy is None:
-        entropy = Estimate.from_samples(-language.log_prob(sentences.tokens, sentences.lengths))
+        entropy = Estimate.from_samples(-log_prob)
     perplexity = math.exp(entropy.value / mean)
     found |= special
     found["sentence_entropy"] = entropy
@@ -90,8 +147,7 @@ def describe(
     return described
 
 
-def _sentences(language: Language, sentences: Sentences) -> list[Description]:
-    log_prob = language.log_prob(sentences.tokens, sentences.lengths).tolist()
+def _sentences(language: Language, sentences: Sentences, log_prob: list[float]) -> list[Description]:
     words = [
         [language.words[token] for token in row[:length]]
         for row, length in zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)

@@ -7,12 +7,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from ..fonts import Lettering, readable, shortened, text_width, warn_of_missing
 
 WORDS_A_ROW = 64
 ROW_INCHES = 24.0
 """The most of the width of a row: with long words it has fewer."""
 
 MOST_ROWS = 12
+ALL_ROWS_INCHES = 60.0
+"""The most of their height together: with many states or long words there are fewer."""
+
+MOST_DRAWN = WORDS_A_ROW * MOST_ROWS
+"""Words that a picture has at most."""
+
+MOST_LETTERS = 40
+"""Of a word; a longer one is shortened."""
+
+MOST_STATES = 100
+"""Of those that play a part, the likeliest."""
+
+SIZE = 9
+"""Points of a letter."""
+
 FEW_STATES = 12
 UNLIKELY = 0.01
 PATH = "#c8451b"
@@ -32,23 +50,20 @@ class _Layout:
     rows: tuple[slice, ...]
 
     @classmethod
-    def of(cls, words: list[str], states: int) -> "_Layout":
-        needed = 0.1 * max(len(word) for word in words) + 0.14
+    def of(cls, words: list[str], font: FontProperties, states: int) -> "_Layout":
+        widest = max(text_width(word, font) for word in set(words)) / 72
+        needed = widest + 0.14
         turned = needed > 0.8
         column = 0.34 if turned else max(0.34, needed)
         a_row = min(WORDS_A_ROW, int(ROW_INCHES / column))
+        high, below = states * max(0.1, min(0.34, 7.0 / states)), widest + 0.15 if turned else 0.25
+        most = max(1, min(MOST_ROWS, int(ALL_ROWS_INCHES / (high + below + BETWEEN))))
         number = -(-len(words) // a_row)
-        if number <= MOST_ROWS:
+        if number <= most:
             a_row = -(-len(words) // number)
-        begins = range(0, len(words), a_row)[:MOST_ROWS]
+        begins = range(0, len(words), a_row)[:most]
         rows = tuple(slice(begin, min(begin + a_row, len(words))) for begin in begins)
-        return cls(
-            column,
-            states * max(0.1, min(0.34, 7.0 / states)),
-            0.08 * max(map(len, words)) + 0.15 if turned else 0.25,
-            turned,
-            rows,
-        )
+        return cls(column, high, below, turned, rows)
 
     @property
     def size(self) -> tuple[float, float]:
@@ -63,44 +78,63 @@ class _Layout:
         return inches[0] / width, inches[1] / height, inches[2] / width, inches[3] / height
 
 
-def draw_states(words: list[str], states: list[int], posterior: np.ndarray) -> Figure:
+def draw_states(words: list[str], states: list[int], posterior: np.ndarray, length: int | None = None) -> Figure:
     """p(z_t = k | all words) [T, K] as shades, the sampled states [T] as a line over them, the words below.
 
     States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out
-    that are nowhere likelier than UNLIKELY and were not sampled. A long sentence goes on in the next row; of one that
-    takes more than MOST_ROWS the beginning is drawn, and said to be that.
+    that are nowhere likelier than UNLIKELY and were not sampled, and of more than MOST_STATES the less likely ones. A
+    long sentence goes on in the next row; of one that takes more than MOST_ROWS, or whose `length` is greater than T,
+    the beginning is drawn, and said to be that. Of words longer than MOST_LETTERS the middle is left out.
     """
-    kept = np.arange(posterior.shape[1])
-    if len(kept) > FEW_STATES:
-        kept = np.union1d(np.flatnonzero(posterior.max(0) > UNLIKELY), states)
-    layout = _Layout.of(words, len(kept))
+    length = len(words) if length is None else length
+    words = [shortened(readable(word), MOST_LETTERS) for word in words]
+    letters = Lettering.of(set(words))
+    words, font = [letters.shown(word) for word in words], letters.font(SIZE)
+    warn_of_missing(letters.missing)
+    kept, left_out = _kept(states, posterior)
+    layout = _Layout.of(words, font, len(kept))
     figure = plt.figure(figsize=layout.size)
-    left_out = posterior.shape[1] - len(kept)
     for number, row in enumerate(layout.rows):
         axes = figure.add_axes(layout.box(number))
         shades = axes.imshow(
             posterior[row][:, kept].T, aspect="auto", cmap="Greys", vmin=0, vmax=1, interpolation="nearest"
         )
-        path = np.searchsorted(kept, states[row])
+        where = np.searchsorted(kept, states[row])
+        path = np.where(np.isin(states[row], kept), where, np.nan)
         line = axes.plot(range(len(path)), path, color=PATH, linewidth=1.4, marker="o", markersize=4)
-        _label(axes, words[row], kept, layout)
+        _label(axes, words[row], font, kept, layout)
         if len(layout.rows) > 1:
             axes.set_title(f"words {row.start + 1:,} to {row.stop:,}", loc="left", fontsize=8, pad=3)
     first = figure.axes[0]
-    first.set_ylabel("hidden state" + (f" ({left_out} others below {UNLIKELY})" if left_out else ""), fontsize=9)
+    first.set_ylabel("hidden state" + left_out, fontsize=9)
     place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
     first.legend(line, ["as sampled"], frameon=False, fontsize=9, **place)
-    if row.stop < len(words):
-        said = f"the first {row.stop:,} of {len(words):,} words"
+    if row.stop < length:
+        said = f"the first {row.stop:,} of {length:,} words"
         figure.text(LEFT / layout.size[0], 1 - 0.1 / layout.size[1], said, fontsize=9, va="top")
     _add_scale(figure, shades, layout)
     return figure
 
 
-def _label(axes: Axes, words: list[str], kept: np.ndarray, layout: _Layout) -> None:
+def _kept(states: list[int], posterior: np.ndarray) -> tuple[np.ndarray, str]:
+    """The states that are drawn, ascending, and what is said of the others."""
+    number = posterior.shape[1]
+    if number <= FEW_STATES:
+        return np.arange(number), ""
+    greatest = posterior.max(0)
+    kept = np.union1d(np.flatnonzero(greatest > UNLIKELY), states)
+    if len(kept) > MOST_STATES:
+        # A sampled state is drawn before any other.
+        order = np.lexsort((-greatest[kept], ~np.isin(kept, states)))
+        return np.sort(kept[order[:MOST_STATES]]), f" ({MOST_STATES} of {number:,})"
+    return kept, f" ({number - len(kept):,} others below {UNLIKELY})" if len(kept) < number else ""
+
+
+def _label(axes: Axes, words: list[str], font: FontProperties, kept: np.ndarray, layout: _Layout) -> None:
     """The words below, the states' numbers beside, and a line between each two of either."""
     length, number = len(words), len(kept)
-    axes.set_xticks(range(length), words, fontsize=9, rotation=90 if layout.turned else 0, parse_math=False)
+    turned = 90 if layout.turned else 0
+    axes.set_xticks(range(length), words, fontproperties=font, rotation=turned, parse_math=False)
     step = 1 if layout.states / number > 0.15 else 2
     axes.set_yticks(range(0, number, step), [str(k + 1) for k in kept[::step]], fontsize=9)
     axes.set_xticks(np.arange(length + 1) - 0.5, minor=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import nltk
 
+from ..fonts import columns, readable, shortened
 from .show import Description
 
 COLUMNS = 118
@@ -18,10 +19,16 @@ MOST_LENGTHS = 8
 MOST_SENTENCE_LINES = 4
 """Of the words of one sentence; longer ones are cut."""
 
+MOST_WORDS_READ = 1000
+"""Of one sentence: more than any lines hold."""
+
 MOST_TREE_LINES = 24
 """Of all drawn trees together; the trees beyond are written in brackets."""
 
 MOST_BRACKET_LINES = 8
+
+MOST_LETTERS = 48
+"""Of one word; a longer one is shortened."""
 
 MOST_DRAWN_WORDS = 40
 MOST_DRAWN_DEPTH = 60
@@ -58,25 +65,34 @@ def as_text(found: Description) -> str:
 def _sentences(sentences: list[Description]) -> Iterator[str]:
     room = MOST_TREE_LINES
     for sentence in sentences:
+        words = [_word(word) for word in sentence["words"][:MOST_WORDS_READ]]
+        more = len(sentence["words"]) - len(words)
         log_p = f"log p = {number(sentence['log_prob_nats'])} nats"
         if "states" in sentence:
-            yield from _two_lines(sentence["words"], sentence["states"])
+            yield from _two_lines(words, sentence["states"][: len(words)], more)
             yield log_p
         else:
-            lines = textwrap.wrap(" ".join(sentence["words"]), COLUMNS, break_on_hyphens=False) or [""]
+            lines = textwrap.wrap(" ".join(words), COLUMNS, break_on_hyphens=False) or [""]
             yield from lines[:MOST_SENTENCE_LINES]
-            if len(lines) > MOST_SENTENCE_LINES:
+            if more or len(lines) > MOST_SENTENCE_LINES:
                 yield f"  ... {len(sentence['words'])} words"
             yield log_p
         if "tree" in sentence:
-            lines = _drawn(sentence["tree"], room) or _in_brackets(sentence["tree"])
+            tree = readable(sentence["tree"])
+            lines = _drawn(tree, room) or _in_brackets(tree)
             room -= len(lines)
             yield from lines
 
 
-def _two_lines(words: list[str], states: list[int]) -> Iterator[str]:
-    """The words, and below each its state."""
-    widths = [max(len(word), len(str(state))) for word, state in zip(words, states, strict=True)]
+def _word(word: str) -> str:
+    """On one line, in quotes where it has blanks, or nothing, in it."""
+    text = shortened(readable(word), MOST_LETTERS)
+    return f"'{text}'" if not text or any(map(str.isspace, text)) else text
+
+
+def _two_lines(words: list[str], states: list[int], more: int) -> Iterator[str]:
+    """The words, and below each its state; more: words that follow them."""
+    widths = [max(columns(word), len(str(state))) for word, state in zip(words, states, strict=True)]
     begin = 0
     for _ in range(MOST_SENTENCE_LINES):
         if begin == len(words):
@@ -86,11 +102,13 @@ def _two_lines(words: list[str], states: list[int]) -> Iterator[str]:
             used += 1 + widths[end]
             end += 1
         here = slice(begin, end)
-        yield "words   " + " ".join(f"{word:>{w}}" for word, w in zip(words[here], widths[here], strict=True))
+        yield "words   " + " ".join(
+            " " * (w - columns(word)) + word for word, w in zip(words[here], widths[here], strict=True)
+        )
         yield "states  " + " ".join(f"{state:>{w}}" for state, w in zip(states[here], widths[here], strict=True))
         begin = end
-    if begin < len(words):
-        yield f"... {len(words) - begin} more words"
+    if begin < len(words) + more:
+        yield f"... {len(words) - begin + more} more words"
 
 
 def _drawn(bracketed: str, room: int) -> list[str]:

@@ -28,6 +28,7 @@ from ..analysis.notices import said_of_versions
 from ..analysis.rescaling import said_of_rescaling
 from ..analysis.results import named, write_csv
 from ..analysis.row_selection import described, one_setting, panel_name
+from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
 
 Row = dict[str, Any]
@@ -75,15 +76,18 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
             found = [*in_words(correlations, panel), *said_of_rescaling(rows), *mixed]
             jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
     written = []
+    missing: set[str] = set()
     out.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         for name, job in jobs:
             figure, numbers = job()
+            missing |= fit_fonts(figure)
             for suffix in (".png", ".pdf"):
                 figure.savefig(out / f"{name}{suffix}", dpi=150)
                 written.append(out / f"{name}{suffix}")
             plt.close(figure)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
+    warn_of_missing(missing)
     if correlations:
         write_csv(correlations, list(correlations[0]), out / CORRELATIONS)
     return written

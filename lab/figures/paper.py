@@ -29,6 +29,7 @@ from ...estimate import Estimate
 from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_seeds, panels_of
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
+from ..fonts import fit_fonts, warn_of_missing
 from .draw import log_axis, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 
@@ -58,16 +59,19 @@ def draw_forms(
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
+    missing: set[str] = set()
     for form in forms:
         if form == "table":
             written += write_table(wide, rows, tasks, out, comparison or [])
         elif made := FORMS[form](wide, rows, tasks):
             figure, numbers = made
+            missing |= fit_fonts(figure)
             for suffix in (".png", ".pdf"):
                 figure.savefig(out / f"paper-{form}{suffix}", dpi=150)
                 written.append(out / f"paper-{form}{suffix}")
             plt.close(figure)
             write_csv(numbers, list(numbers[0]), out / f"paper-{form}.csv")
+    warn_of_missing(missing)
     return written
 
 
