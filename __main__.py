@@ -2,11 +2,18 @@
 
 import sys
 
+from .lab.cli.environment import settle, working_directory
+from .lab.unforeseen import end_unforeseen, wants_traceback
 from .system.signals import SignalError, StopRequest
 
 
 def main() -> None:
     """Loads the command, which takes seconds, and runs it. A signal meanwhile ends it in one line once it is loaded."""
+    settle()
+    if working_directory() is None:
+        # Libraries that are loaded next abort the process where there is none.
+        print("satlab: the working directory is gone; change to one that exists", file=sys.stderr)
+        sys.exit(2)
     try:
         with StopRequest() as stop:
             stop()
@@ -18,6 +25,8 @@ def main() -> None:
         from .lab.cli.exit import ending
 
         sys.exit(ending(error))
+    except Exception as error:  # noqa: BLE001 - a damaged installation raises anything
+        sys.exit(end_unforeseen(error, wants_traceback(sys.argv[1:])))
     command()
 
 

@@ -11,6 +11,9 @@ has, beside `method`, a field for each setting that some entry of the registry h
 `method` names from those of the fields that it has; the others are left alone.
 """
 
+import ast
+import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
@@ -25,6 +28,9 @@ T = TypeVar("T")
 
 REGISTRY = "__settings_registry__"
 """The attribute of a configuration that names its registry and the field by which an entry is chosen."""
+
+DOCUMENTED = "__settings_doc__"
+"""The attribute that holds a configuration's docstring, which was put together and so stands in no source."""
 
 WIDTH = 112
 """Columns of a generated docstring."""
@@ -61,7 +67,8 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
         own = {f.name for f in fields(kind)}  # type: ignore[arg-type]
         added = [setting for setting in union(registry) if setting.name not in own]
         new = [(s.name, s.type, field(default_factory=_returning(s.default))) for s in added]
-        namespace = {"__doc__": _documented(kind, added), REGISTRY: (registry, choice), "__module__": kind.__module__}
+        text = _documented(kind, added)
+        namespace = {"__doc__": text, DOCUMENTED: text, REGISTRY: (registry, choice), "__module__": kind.__module__}
         made = make_dataclass(kind.__name__, new, bases=(kind,), frozen=True, namespace=namespace)
         made.__qualname__ = kind.__qualname__
         return made
@@ -136,9 +143,22 @@ def union(registry: Registry[Any]) -> list[Setting]:
     return list(found.values())
 
 
+def docstring(documented: Any) -> str:
+    """The docstring of a function or class; read off its source where PYTHONOPTIMIZE=2 has left docstrings out."""
+    if written := vars(documented).get(DOCUMENTED):
+        return str(written)
+    if sys.flags.optimize < 2:
+        return documented.__doc__ or ""
+    try:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(documented))).body
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    return ast.get_docstring(definition) or ""  # type: ignore[arg-type]
+
+
 def said_of(kind: type) -> Mapping[str, str]:
     """name -> what the Args of a class's docstring say of it, in one line."""
-    parsed = docstring_parser.parse(kind.__doc__ or "")
+    parsed = docstring_parser.parse(docstring(kind))
     return {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
 
 
@@ -160,7 +180,7 @@ def _returning(value: Any) -> Callable[[], Any]:
 
 def _documented(kind: type, added: list[Setting]) -> str:
     """The class's docstring with the added settings among its Args."""
-    text = textwrap.dedent("    " + (kind.__doc__ or "").strip())
+    text = textwrap.dedent("    " + docstring(kind).strip())
     if "Args:" not in text:
         text += "\n\nArgs:"
     lines = [

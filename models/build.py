@@ -7,7 +7,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import InputError, TooLargeError, unknown
 from ..generators import Language
@@ -134,6 +134,15 @@ def save_model(model: MaskedLM, folder: Path) -> None:
     safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
 
 
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, also where its path is not UTF-8, which safetensors opens none of."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return dict(safetensors.torch.load(path.read_bytes()))
+    return dict(safetensors.torch.load_file(path))
+
+
 def load_model(folder: str | Path) -> MaskedLM:
     """The model in a checkpoint's directory, or that of a run's last checkpoint, in evaluation mode.
 
@@ -152,7 +161,7 @@ def load_model(folder: str | Path) -> MaskedLM:
         model = make_model(
             description["name"], description["vocab_size"], description["max_length"], description["dropout"]
         )
-        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        model.load_state_dict(load_tensors(folder / WEIGHTS))
     except TooLargeError:
         raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:

@@ -33,6 +33,11 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+def printable(name: str) -> str:
+    """A file's name for tables, figures and pages: bytes that are not of the file system's encoding are escaped, as \\xff."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between.
 

@@ -140,6 +140,14 @@ COMMANDS = [
     (f"{TRAIN} --checkpoints [-1]", ["checkpoints are [-1]", "from 1 on"]),
     (f"{TRAIN} --checkpoints 5", ["checkpoints is '5'", "list"]),
     (f"{TRAIN} --schedule cosin", ["schedule is 'cosin'", "'cosine'"]),
+    (f"{TRAIN} --schedule qqq", ["schedule is 'qqq', expected one of constant, linear, cosine; correct it"]),
+    (f"{TRAIN} --seed -1", ["seed is -1, expected at least 0"]),
+    (f"{TRAIN} --lr=", ["--lr is empty", "expected a value"]),
+    (f"{TRAIN} --evaluation-sentences ''", ["--evaluation-sentences is empty", "expected a value"]),
+    ("generate demo-hmm --sentences 5 --out new --seed -1", ["seed is -1, expected at least 0"]),
+    ("floor demo-hmm --seed -1", ["seed is -1, expected at least 0"]),
+    ("show demo-hmm --seed -1", ["seed is -1, expected at least 0"]),
+    ("floor ''", ["an argument is empty", "expected a value"]),
     (f"{TRAIN} --masking two", ["masking 'two'"]),
     (f"{TRAIN} --device cuda", ["device 'cuda'", "expected cpu"]),
     (f"{TRAIN} --device tpu", ["device 'tpu'", "expected cpu"]),
@@ -212,6 +220,8 @@ MEASUREMENTS = [
     ("flatness run --contexts -1", ["contexts is -1", "at least 2"]),
     ("flatness run --draws 0", ["draws is 0", "at least 1"]),
     ("flatness untrained", ["untrained", "no checkpoint yet"]),
+    ("verify run", ["run: a run", "expected a corpus made by satlab generate"]),
+    ("verify study", ["study: a study", "expected a corpus made by satlab generate"]),
     ("plot nowhere", ["nowhere", "neither a run nor a study"]),
     ("plot run nowhere", ["nowhere", "neither a run nor a study"]),
     ("plot untrained", ["untrained", "no metrics yet"]),
@@ -376,13 +386,18 @@ def test_the_allocator_says_what_is_looked_for(place, capsys):
     assert (captured.err.count("\n"), captured.out) == (1, "")
 
 
-def test_an_error_of_satlab_itself_is_not_hidden(place, monkeypatch):
+def test_an_error_of_satlab_itself_is_one_line_and_can_be_traced(place, monkeypatch, capsys):
     def broken(*_):
         raise RuntimeError("a defect")
 
     monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], broken))
-    with pytest.raises(RuntimeError, match="a defect"):
-        cli.run(["verify", "corpus"])
+    assert cli.run(["verify", "corpus"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("satlab: unexpected RuntimeError: a defect; this is a fault of satlab: please report it")
+    assert said.count("\n") == 1
+    assert cli.run(["verify", "--traceback", "corpus"]) == 1
+    traced = capsys.readouterr().err
+    assert (traced.startswith("Traceback"), "in broken" in traced, traced.endswith(said)) == (True, True, True)
 
 
 def test_checkpoints_beyond_the_last_step_are_named(place, capsys):

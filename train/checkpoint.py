@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from ..errors import InputError
 from ..models import MaskedLM, save_model
-from ..models.build import DESCRIPTION, WEIGHTS
+from ..models.build import DESCRIPTION, WEIGHTS, load_tensors
 from ..system.disk import SUMS, check_writable, damaged_file, flush, write_sums
 
 OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
@@ -141,8 +141,8 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
     if folder is None:
         return None
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-        tensors = safetensors.torch.load_file(folder / OPTIMIZER)
+        model.load_state_dict(load_tensors(folder / WEIGHTS))
+        tensors = load_tensors(folder / OPTIMIZER)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); remove it to go on from the one before") from None
     moments: dict[int, dict[str, Any]] = {}

@@ -124,7 +124,8 @@ class TrainConfig:
             given = getattr(self, name)
             if given not in choices:
                 nearest = str(unknown("", given, choices)).partition(": ")[2]
-                raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {nearest}")
+                remedy = nearest if nearest.startswith("did you mean") else "correct it"
+                raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
         if not 0 <= self.weight_decay < math.inf or not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(
                 "weight_decay must not be negative nor infinite, and betas must lie in [0, 1); correct them"

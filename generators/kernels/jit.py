@@ -7,12 +7,30 @@ changed. So the code of one state of the sources has a folder of its own, named 
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache
 
 SOURCES = Path(__file__).parent
+
+
+class Kept(FunctionCache):
+    """Machine code on disk that never fails a caller: what is damaged is compiled again, what cannot be kept is not."""
+
+    def load_overload(self, *arguments: Any) -> Any:
+        with suppress(Exception):
+            return super().load_overload(*arguments)
+        # An index that cannot be read would keep the code that is compiled now from being kept as well.
+        with suppress(OSError):
+            self.flush()
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        with suppress(Exception):
+            super().save_overload(*arguments)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,12 +44,15 @@ def compiled_pass(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(FOLDER or before)
+    """The function compiled whatever NUMBA_DISABLE_JIT says: kernels use vector instructions, which Python has not."""
+    before = numba.config.CACHE_DIR, numba.config.DISABLE_JIT
+    numba.config.CACHE_DIR, numba.config.DISABLE_JIT = str(FOLDER or before[0]), 0
     try:
-        made: Callable[..., Any] = numba.njit(nogil=True, cache=FOLDER is not None, **options)(function)
+        made: Any = numba.njit(nogil=True, **options)(function)
+        if FOLDER is not None:
+            made._cache = Kept(function)
     finally:
-        numba.config.CACHE_DIR = before
+        numba.config.CACHE_DIR, numba.config.DISABLE_JIT = before
     return made
 
 
@@ -40,8 +61,7 @@ def _folder() -> Path | None:
     digest = hashlib.sha256()
     for path in sorted(SOURCES.glob("*.py")):
         digest.update(path.read_bytes())
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "satlab"
-    for place in (SOURCES / "__pycache__", user):
+    for place in _places():
         folder = place / f"kernels-{digest.hexdigest()[:16]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +70,14 @@ def _folder() -> Path | None:
         if os.access(folder, os.W_OK):
             return folder
     return None
+
+
+def _places() -> list[Path]:
+    """A user of a container may have neither HOME nor an entry among the system's users."""
+    places = [SOURCES / "__pycache__"]
+    with suppress(RuntimeError):
+        places.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "satlab")
+    return places
 
 
 FOLDER = _folder()

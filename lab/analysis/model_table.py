@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...estimate import Estimate
+from ...system.disk import printable
 from ...train import TrainConfig
 from ..measurements.measure import BASELINES
 from ..measurements.probe_config import PROBES
@@ -64,7 +65,7 @@ def _ended(config: TrainConfig, metrics: list[Row]) -> int | None:
 
 def name_of(run: Run) -> str:
     """The key of a study's `models` that a run belongs to."""
-    return run.folder.name.removesuffix(f"-seed{run.config.seed}")
+    return printable(run.folder.name).removesuffix(f"-seed{run.config.seed}")
 
 
 def _entries(row: Row) -> Row:

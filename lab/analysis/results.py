@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import InputError
-from ...system.disk import publish, read_lines, write_atomic
+from ...system.disk import printable, publish, read_lines, write_atomic
 from ..runs.rows import wrong_result
 from ..runs.run import CONFIG, Run, load_run
 
@@ -78,7 +78,10 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
 def named(runs: list[Run]) -> dict[str, Run]:
     """Each run under its directory's name, or under its path where several directories have the same name."""
     names = [run.folder.name for run in runs]
-    return {run.folder.name if names.count(run.folder.name) == 1 else str(run.folder): run for run in runs}
+    return {
+        printable(str(run.folder) if names.count(name) > 1 else name): run
+        for name, run in zip(names, runs, strict=True)
+    }
 
 
 def write_tables(rows: list[Row], folder: Path) -> None:

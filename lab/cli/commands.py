@@ -28,6 +28,7 @@ from ...system.signals import StopRequest
 from ...train import Row, TrainConfig
 from ...train.parallel.world import World, joined
 from ..analysis.notices import said_of_checkpoints
+from ..analysis.results import STUDY_FILE
 from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping
 from ..describe import pictures
 from ..describe.show import default_samples, describe, say_cost
@@ -37,9 +38,13 @@ from ..measurements import probe as probe_rows
 from ..measurements.probe_readings import features_need_disk
 from ..runs.export import export_model
 from ..runs.memory_check import check_floor_room
-from ..runs.run import METRICS, RESULTS, Run, create_run, load_run, train_run
+from ..runs.run import CONFIG, METRICS, RESULTS, Run, create_run, load_run, train_run
 from ..runs.wandb_mirror import load_wandb, mirrored
+from .arguments import at_most
 from .progress import TrainingProgress, parts_on, progress_bar
+
+MOST_SENTENCES = 10**10
+"""Sentences that a mean is taken over: the fastest language takes an hour for them, and has six digits then."""
 
 T = TypeVar("T")
 
@@ -56,7 +61,11 @@ def generate(given: Namespace) -> None:
 
 
 def verify(given: Namespace) -> int:
-    corpus = open_corpus(Path(given.corpus))
+    folder = Path(given.corpus)
+    for name, kind in ((CONFIG, "a run"), (STUDY_FILE, "a study")):
+        if (folder / name).is_file() and not (folder / MANIFEST).exists():
+            raise InputError(f"{folder}: {kind}, expected a corpus made by satlab generate; check the path")
+    corpus = open_corpus(folder)
     findings = []
     with progress_bar(len(corpus.shards) + 1, "files") as bar:
         for finding in examine(corpus):
@@ -103,6 +112,7 @@ def floor(given: Namespace) -> None:
     language = load_language(given.language, given.max_length)
     if given.sentences < 2:
         raise InputError(f"{given.sentences} sentences: expected at least 2, for a standard error")
+    at_most("sentences", given.sentences, MOST_SENTENCES)
     check_floor_room(language, given.sentences, given.masking)
     with progress_bar(given.sentences, "sentences") as bar:
         generator = random_stream(given.seed, "floor")
@@ -113,7 +123,9 @@ def floor(given: Namespace) -> None:
 
 def show(given: Namespace) -> None:
     at_least("sentences", given.sentences, 1)
+    at_most("sentences", given.sentences, MOST_SENTENCES)
     if given.samples is not None:
+        at_most("samples", given.samples, MOST_SENTENCES)
         at_least("samples", given.samples, max(2, given.sentences))
     if given.png is not None:
         pictures.check_png(Path(given.png))

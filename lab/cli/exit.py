@@ -8,6 +8,7 @@ import sys
 from ...errors import DivergedError, InputError, StoppedError, WorkerError
 from ...system.signals import SignalError
 from ...train.parallel.world import has_the_word
+from ..unforeseen import explained, on_one_line, show_traceback
 
 MOST_SHOWN = 200
 """Characters of a path, or of what another library says, that a message repeats."""
@@ -20,14 +21,19 @@ UNUSABLE_PATH = {
 
 NO_MEMORY = re.compile(
     r"not enough memory|out of memory|can't allocate memory|cannot allocate memory|unable to allocate"
-    r"|storage size calculation overflowed",
+    r"|storage size calculation overflowed|maximum allowed dimension exceeded|array is too big|overflow when unpacking",
     re.IGNORECASE,
 )
-"""What torch says, in a RuntimeError, where there is no memory for a tensor."""
+"""What torch and numpy say, in a RuntimeError or a ValueError, where there is no memory for a tensor."""
 
 
-def ending(error: BaseException) -> int | None:
-    """Says why the command ends; its exit status: 2 bad input, 1 something else. None, unsaid, for an error in satlab."""
+def ending(error: BaseException, with_traceback: bool = False) -> int:
+    """Says why the command ends; its exit status: 2 bad input, 1 something else, 128 + its number a signal.
+
+    with_traceback: shows before where the error comes from.
+    """
+    if with_traceback:
+        show_traceback(error)
     match error:
         case InputError():
             return _end(2, error)
@@ -43,11 +49,13 @@ def ending(error: BaseException) -> int | None:
             return _of_a_path(error)
         case KeyboardInterrupt():
             return _end(130, "interrupted; run the same command again to go on")
-    if isinstance(error, (MemoryError, OSError)) or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
+    if isinstance(error, (MemoryError, OSError)) or (
+        isinstance(error, (RuntimeError, ValueError)) and NO_MEMORY.search(str(error))
+    ):
         said = " ".join(str(error).split())[:MOST_SHOWN]
         remedy = "take fewer sentences at a time or a smaller model; a run that was begun needs a new --out then"
         return _end(1, f"not enough memory{f' ({said})' if said else ''}; {remedy}")
-    return None
+    return _end(1, explained(error))
 
 
 def _of_a_path(error: OSError) -> int:
@@ -61,5 +69,5 @@ def _of_a_path(error: OSError) -> int:
 def _end(status: int, message: object) -> int:
     """Says why the command ends; where several processes end, one of them does."""
     if has_the_word():
-        print(f"satlab: {message}", file=sys.stderr, flush=True)
+        print(f"satlab: {on_one_line(str(message))}", file=sys.stderr, flush=True)
     return status

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,11 +14,14 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ... import __version__
 from ...errors import InputError, unknown
+from ...settings import docstring
 from ...train import TrainConfig
 from ...train.parallel.world import World
 from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 from ..messages import show_warning
+from ..unforeseen import OPTION, wants_traceback, without_option
 from . import commands, model_commands, report_commands, study_commands
+from .arguments import check_given, check_numbers, config_file, underscored
 from .exit import ending
 from .help import HelpFormatter
 
@@ -32,6 +36,7 @@ MODEL_HELP = "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right
 CACHE_HELP = (
     "directory for features that do not fit in memory, gone in the end; the system's temporary one unless given"
 )
+TRACEBACK_HELP = "where an error comes from, for a report to the developers; of every command"
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
 
 
@@ -87,9 +92,10 @@ def make_parser(config: str | None = None) -> Parser:
         description="Languages with known truth, models trained until they match it, and what tells those models apart.",
         version=__version__,
     )
+    parser.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
     parsers = parser.add_subcommands(required=True, metavar="COMMAND")
     for name, (build, _) in COMMANDS.items():
-        description = (build.__doc__ or "").strip()
+        description = docstring(build).strip()
         how: dict[str, Any] = {"allow_abbrev": False, "formatter_class": HelpFormatter}
         sub = Parser(prog=f"satlab {name}", description=description, **how)
         build(sub)
@@ -99,6 +105,7 @@ def make_parser(config: str | None = None) -> Parser:
             sub.set_defaults(values)
         parsers.add_subcommand(name, sub, help=description.splitlines()[0])
         sub.prog = f"satlab {name}"
+        sub.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
     return parser
 
 
@@ -111,6 +118,11 @@ def _run(parser: Parser) -> None:
     parser.add_argument("run", type=str, help="directory made by satlab train")
     parser.add_argument("--step", type=int | None, default=None, help="one checkpoint alone; all unless given")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+
+
+def _settings(parser: Parser, kind: type) -> None:
+    kind.__doc__ = docstring(kind)
+    parser.add_class_arguments(kind)
 
 
 def _generate(parser: Parser) -> None:
@@ -183,13 +195,13 @@ def _train(parser: Parser) -> None:
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
     parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
-    parser.add_class_arguments(TrainConfig)
+    _settings(parser, TrainConfig)
 
 
 def _evaluate(parser: Parser) -> None:
     """Measure KL(truth || model) of a run's checkpoints on a held-out set."""
     _run(parser)
-    parser.add_class_arguments(EvaluateConfig)
+    _settings(parser, EvaluateConfig)
 
 
 def _probe(parser: Parser) -> None:
@@ -200,13 +212,13 @@ def _probe(parser: Parser) -> None:
     _run(parser)
     parser.add_argument("--task", type=str, required=True, help="a task of the language")
     parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
-    parser.add_class_arguments(ProbeConfig)
+    _settings(parser, ProbeConfig)
 
 
 def _flatness(parser: Parser) -> None:
     """Measure the trace of the Hessian of a run's checkpoints, in total and by kind of parameter."""
     _run(parser)
-    parser.add_class_arguments(FlatnessConfig)
+    _settings(parser, FlatnessConfig)
 
 
 def _export(parser: Parser) -> None:
@@ -233,50 +245,48 @@ COMMANDS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def _underscored(argument: str) -> str:
-    """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
-    name, equals, value = argument.partition("=")
-    return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
-
-
-def _config_file(argv: Sequence[str]) -> str | None:
-    """What `satlab train` is given as --config, if anything."""
-    if not argv or argv[0] != "train":
-        return None
-    for here, following in zip(argv, [*argv[1:], ""], strict=True):
-        if here == "--config" or here.startswith("--config="):
-            return here.partition("=")[2] or following
-    return None
-
-
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command; its exit status. Bad input ends with one line on stderr and status 2."""
-    argv = [_underscored(argument) for argument in arguments]
+    """Runs one command; its exit status. What goes wrong ends with one line on stderr, and status 2 where input is bad."""
+    with_traceback = wants_traceback(arguments)
+    argv = [underscored(argument) for argument in without_option(arguments)]
     warnings.showwarning = show_warning
     if "OMP_NUM_THREADS" not in os.environ:
         # Models and batches of this size lose more by waiting for a second thread than it does for them.
         torch.set_num_threads(1)
     try:
-        chosen: Namespace = make_parser(_config_file(argv)).parse_args(argv)
+        check_given(argv)
+        chosen: Namespace = make_parser(config_file(argv)).parse_args(argv)
         name = chosen.subcommand
         if name != "train" and (size := World.from_environment().size) > 1:
             raise InputError(
                 f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out"
             )
+        check_numbers(name, vars(chosen[name]))
         return int(COMMANDS[name][1](chosen[name]) or 0)
-    except (Exception, KeyboardInterrupt) as error:
-        status = ending(error)
-        if status is None:
-            raise
-        return status
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
+        return ending(error, with_traceback)
 
 
 def main() -> None:
-    status = run(sys.argv[1:])
-    if sys.stdout is not None:
-        sys.stdout.flush()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    try:
+        status = run(sys.argv[1:])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    status = _flushed(status)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         # The others may be gone, and nothing here is to wait for them; gloo's threads now and then abort an orderly exit.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _flushed(status: int) -> int:
+    """Writes what stdout still holds; the exit status, which is that of the error where this fails and nothing did before."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        status = status or ending(error)
+        # What cannot be written would be tried again, and complained of, at the interpreter's end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status

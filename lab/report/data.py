@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...system.disk import printable
 from ...train import TrainConfig
 from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
 from ..analysis.comparison import correlations_of, in_words
@@ -50,7 +51,7 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
     correlations = correlations_of(points_of(runs, chosen))
     differing = _differing([run.config for run in runs])
     found = {
-        "title": ", ".join(dict.fromkeys(folder.resolve().name for folder in folders)),
+        "title": ", ".join(dict.fromkeys(printable(folder.resolve().name) for folder in folders)),
         "question": " ".join(dict.fromkeys(_questions(folders))) or QUESTION,
         "language": runs[0].source,
         "satlab": __version__,

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...errors import InputError
+from ...system.disk import printable
 from ..analysis.results import BASELINES_FILE, STUDY_FILE
 
 Row = dict[str, Any]
@@ -22,7 +23,7 @@ WORDS = ("source", "what", "method", "satlab")
 def link(path: Path, page: Path) -> str:
     """The address of a file or directory as seen from the page: relative, so that both can move together."""
     relative = Path(os.path.relpath(path.resolve(), page.resolve().parent)).as_posix()
-    return quote(relative + ("/" if path.is_dir() else ""))
+    return quote(relative + ("/" if path.is_dir() else ""), errors="surrogateescape")
 
 
 def files_of(folders: list[Path], page: Path) -> list[Row]:
@@ -34,7 +35,7 @@ def files_of(folders: list[Path], page: Path) -> list[Row]:
     for folder in folders:
         names = [other.resolve().name for other in folders]
         own = folder.resolve().name
-        before = "" if len(folders) == 1 else f"{own if names.count(own) == 1 else folder}/"
+        before = "" if len(folders) == 1 else printable(f"{own if names.count(own) == 1 else folder}/")
         drawn = [path for path in sorted((folder / "figures").glob("*.*")) if path.suffix in DRAWN]
         paths = [path for path in [*(folder / name for name in STUDY_FILES), *drawn] if path.is_file()]
         found += [{"name": before + path.relative_to(folder).as_posix(), "link": link(path, page)} for path in paths]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import InputError, StoppedError
+from ...system.disk import printable
 from ...train import Row
 from .run import CONFIG, DEVICE, TORCH, Run
 
@@ -37,7 +38,7 @@ def run_id(run: Run) -> str:
     """
     added = (f"{DEVICE}: ".encode(), f"{TORCH}: ".encode())
     lines = (run.folder / CONFIG).read_bytes().splitlines(keepends=True)
-    text = b"".join(line for line in lines if not line.startswith(added)) + run.folder.resolve().name.encode()
+    text = b"".join(line for line in lines if not line.startswith(added)) + os.fsencode(run.folder.resolve().name)
     return hashlib.sha256(text).hexdigest()[:ID_LENGTH]
 
 
@@ -62,7 +63,7 @@ def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[Row], None]]:
 
 
 def _begin(run: Run, wandb: Any) -> Any:
-    named = {"project": "satlab", "name": run.folder.resolve().name, "id": run_id(run), "resume": "allow"}
+    named = {"project": "satlab", "name": printable(run.folder.resolve().name), "id": run_id(run), "resume": "allow"}
     try:
         settings = wandb.Settings(silent=True)
         if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
