@@ -6,7 +6,6 @@ RUN/checkpoints/     see train/checkpoint.py
 """
 
 import json
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,17 +19,15 @@ import yaml
 from ... import __version__
 from ...errors import InputError
 from ...generators import Language, load_language
-from ...generators.batches import Stream
-from ...generators.corpus.manifest import is_corpus, open_corpus
+from ...generators.corpus.manifest import Corpus, is_corpus, open_corpus
 from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
-from ...models.masking import check_masking, default_masking
 from ...system.disk import append_lines, only_writer, read_lines, write_atomic
-from ...train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
+from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
-from ...train.parallel.fsdp import blocks_of
 from ...train.parallel.world import World, without_tf32
+from ...train.trainer import resolved
 from ..config import from_mapping, read_yaml
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
@@ -117,11 +114,7 @@ def check_run(
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
     check_model_room(model, language, config)
-    built = build_model(model, language, config.seed, config.dropout)
-    if config.sharding == "fsdp":
-        blocks_of(built)
-    config = replace(config, masking=config.masking or default_masking(model))
-    check_masking(built, str(config.masking))
+    config = resolved(config, build_model(model, language, config.seed, config.dropout))
     check_sentences_room(language, config)
     if config.adversary_task is not None:
         find_task(language, config.adversary_task)
@@ -162,7 +155,7 @@ def create_run(
     language, wanted = check_run(folder, source, model, config, max_length)
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
-        config = replace(config, masking=config.masking or default_masking(model))
+        config = from_mapping(TrainConfig, wanted["train"], "")
         return Run(folder, wanted["language"], model, config, language, corpus)
     if not _occupied(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +210,7 @@ def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
 def train_run(
     run: Run,
     device: str = "cpu",
-    on_row: Callable[[Row], None] = lambda row: None,
+    on_row: Callable[[MetricsRow], None] = lambda row: None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
@@ -226,7 +219,7 @@ def train_run(
 
     Of several processes the first alone locks the directory and writes there.
     Raises InputError where another process is training the same run or it was begun on a device of another kind,
-    DivergedError as `train` does.
+    DivergedError as `Trainer.rows` does.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
@@ -238,15 +231,21 @@ def train_run(
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
             model = model.to(device)
-        stream, held_out, adversary = _stream(run, language), HeldOut(language, run.config), None
-        if run.config.adversary_task is not None:
-            adversary = Adversary(model, language, find_task(language, run.config.adversary_task), run.config)
+        trainer = Trainer(
+            model,
+            language,
+            run.config,
+            run.folder,
+            corpus=_corpus(run),
+            on_step=on_step,
+            should_stop=should_stop,
+            world=world,
+        )
         if world.first:
             _forget_after_last_checkpoint(run)
-        how = (time.perf_counter, on_step, should_stop, adversary, world)
-        for row in train(model, stream, held_out, run.config, run.folder, *how):
+        for row in trainer.rows():
             if world.first:
-                append_lines(run.folder / METRICS, [asdict(row)])
+                append_lines(run.folder / METRICS, [row.as_json()])
                 on_row(row)
 
 
@@ -267,16 +266,16 @@ def _settle_device(run: Run, kind: str) -> None:
         )
 
 
-def _stream(run: Run, language: Language) -> Stream:
-    settings = (language, run.config.batch_size, run.config.seed, run.config.masking or "one")
+def _corpus(run: Run) -> Corpus | None:
+    """The corpus that a run trains on, None where it trains on fresh sentences. Raises InputError where it is another now."""
     if run.corpus is None:
-        return Stream(*settings)
+        return None
     corpus = open_corpus(Path(run.corpus.folder))
     if corpus.fingerprint != run.corpus.sha256:
         raise InputError(
             f"{corpus.folder}: not the sentences that {run.folder} was begun with, expected that corpus; put it back"
         )
-    return CorpusStream(corpus, *settings)
+    return corpus
 
 
 def _forget_after_last_checkpoint(run: Run) -> None:
