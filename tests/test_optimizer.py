@@ -11,7 +11,7 @@ from training import parts, session, short, tensors_of, trainer
 from satlab.generators.batches import Batch, Stream
 from satlab.train import TrainConfig, checkpoints, masked_loss
 from satlab.train.losses import MaskedLoss
-from satlab.train.optimizer import make_optimizer
+from satlab.train.objectives import Exact
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper, compilation
 
@@ -100,7 +100,7 @@ def test_exact_targets_are_the_mean_over_what_could_be_hidden(make, masking):
             value += float(p) * float(loss.detach())
             for total, g in zip(expected, gradients(loss, model), strict=True):
                 total += p * g
-    exact = MaskedLoss(model)(batch, stream.truth(batch), len(batch.targets))
+    exact = MaskedLoss(model, Exact())(batch, stream.truth(batch), len(batch.targets))
     assert exact.item() == pytest.approx(value, abs=1e-12)
     found = gradients(exact, model)
     assert max(gap(g, e) for g, e in zip(found, expected, strict=True)) < 1e-12
@@ -182,7 +182,7 @@ needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "cl
 def steps_of(config, name, count):
     """The losses of the first steps, and the weights after them."""
     model, stream, _ = parts(name, config)
-    take = Stepper(model, make_optimizer(model, config), stream, config, None, World())
+    take = Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())
     losses = [float(take(step)[0]) for step in range(1, count + 1)]
     return losses, [p.detach() for p in model.parameters()]
 

@@ -242,6 +242,7 @@ WAYS = {
     "adamw": {},
     "sgd": {"optimizer": "sgd", "lr": 0.1},
     "momentum": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "warmup": 0.5},
+    "muon": {"optimizer": "muon", "optimizer_settings": {"matrix_lr": 0.01, "ns_steps": 3}, "schedule": "linear"},
     "dropout": {"dropout": 0.3, "masking": "bernoulli:0.4"},
     "exact": {"targets": "exact", "schedule": "cosine"},
     "bf16": {"precision": "bf16", "schedule": "linear"},

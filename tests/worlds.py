@@ -12,7 +12,6 @@ import torch
 from training import parts, short, trainer
 
 from satlab.errors import StoppedError
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.fsdp import shard
 from satlab.train.parallel.world import World, joined
 
@@ -74,7 +73,7 @@ def held(world):
     config = config_of("fsdp-bert")
     model, stream, _ = parts("bert-2x16", config)
     whole = sum(parameter.numel() for parameter in model.parameters())
-    optimizer = make_optimizer(model, config)
+    optimizer = config.optimizer_entry.build(model)
     model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
     optimizer.step()
     sharded = shard(model, optimizer, config, world, stream.language.device)

@@ -20,7 +20,6 @@ from .adversary import Adversary
 from .config import TrainConfig
 from .meter import REMEDY, Meter
 from .metrics import MetricsRow
-from .optimizer import make_optimizer
 from .parallel.fsdp import shard, whole
 from .parallel.world import World
 from .saturation import HeldOut, Measured
@@ -64,7 +63,7 @@ class Session:
     ) -> None:
         self.model, self.held_out, self.config, self.run = model, held_out, config, run
         self.adversary, self.world = adversary, world
-        self.optimizer = make_optimizer(model, config)
+        self.optimizer = config.optimizer_entry.build(model)
         state = world.hear(checkpoint.restore(run, model, self.optimizer) if world.first else None)
         world.adopt(model, self.optimizer)
         self.sharded = world.size > 1 and config.sharding == "fsdp"

@@ -40,6 +40,9 @@ PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
 DEVICE, TORCH = "device", "torch"
 """Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
 
+OPTIMIZER_SETTINGS = "optimizer_settings"
+"""The setting of training that config.yaml leaves out where it is empty."""
+
 WIDENED = "widened"
 """The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
 
@@ -125,7 +128,7 @@ def check_run(
         "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
-        "train": json.loads(json.dumps(asdict(config))),
+        "train": _as_written(config),
     }
     if isinstance(source, str) and is_corpus(Path(source)):
         corpus = open_corpus(Path(source))
@@ -191,11 +194,19 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if here.get("sha256") != read.get("sha256"):
         shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
         raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
-    before = _as_now(there.get("train", {}))
-    for key, value in wanted["train"].items():
+    before = {OPTIMIZER_SETTINGS: {}} | _as_now(there.get("train", {}))
+    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
         if key != "sharding" and before.get(key) != value:
             shown = f"{key}: {before.get(key)} there, {value} given"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+
+
+def _as_written(config: TrainConfig) -> dict[str, Any]:
+    """The settings as config.yaml has them: those of the optimiser only where there are any, as files of before have none."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    if not settings[OPTIMIZER_SETTINGS]:
+        del settings[OPTIMIZER_SETTINGS]
+    return settings
 
 
 def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
