@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from satlab.errors import StoppedError
 from satlab.lab.runs.run import Run, create_run, train_run
-from satlab.train import TrainConfig
-from satlab.train.loop import Row
+from satlab.train import MetricsRow, TrainConfig
 
 LANGUAGES = ("liu2022-pcfg", "liu2022-hmm")
 ROWS = ("1x64", "4x128", "5x192", "6x256", "8x512")
@@ -45,7 +44,7 @@ def train(run: Run, device: str, past: float) -> None:
 
     with tqdm(total=run.config.steps, desc=run.folder.name) as bar:
 
-        def note(row: Row) -> None:
+        def note(row: MetricsRow) -> None:
             metrics.append(vars(row))
             bar.set_postfix_str(f"KL {row.kl:.4g}")
             bar.update(row.step - bar.n)

@@ -27,7 +27,6 @@ from satlab.generators.batches import Batch, Stream
 from satlab.models import build_model
 from satlab.models.ops.fast_linear import linear
 from satlab.train import TrainConfig
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
 
@@ -52,7 +51,7 @@ def ours(name: str, language: Language, config: TrainConfig, device: str) -> Wor
     """Training as satlab does it: each batch is new, and made within the time that is measured."""
     model = build_model(name, language).to(device)
     stream = Stream(language, config.batch_size, 0)
-    take = Stepper(model, make_optimizer(model, config), stream, config, None, World())
+    take = Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())
     steps = itertools.count(1)
 
     def work() -> int:
@@ -79,7 +78,7 @@ def hugging_face(name: str, language: Language, config: TrainConfig, device: str
     network: Any = BertForMaskedLM(shape).to(device).train()
     if config.compile:
         network.compile()
-    optimizer = make_optimizer(network, config)
+    optimizer = config.optimizer_entry.build(network)
     stream = Stream(language, config.batch_size, 0)
     batches = itertools.cycle([labelled(stream.batch(step), language) for step in range(1, 5)])
 

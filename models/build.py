@@ -72,7 +72,7 @@ def size_of(name: str) -> tuple[str, int, int]:
     return kind, layers, width
 
 
-def check_size(name: str, vocab_size: int, max_length: int, copies: int = 1) -> None:
+def check_size(name: str, vocab_size: int, max_length: int, copies: float = 1) -> None:
     """Raises TooLargeError where the memory here cannot hold so many copies of the weights, InputError for too many layers.
 
     Nothing is built. copies: 1 to build a model; training on a CPU also holds the gradient and the optimiser's moments.
@@ -80,7 +80,9 @@ def check_size(name: str, vocab_size: int, max_length: int, copies: int = 1) -> 
     kind, layers, width = size_of(name)
     number = count_of(kind, layers, width, vocab_size, max_length).total
     held = "to be trained on a CPU" if copies > 1 else "to be built"
-    check_memory(BYTES * copies * number, f"model '{name}', {number:,} parameters, {held}", "choose a smaller one")
+    check_memory(
+        round(BYTES * copies * number), f"model '{name}', {number:,} parameters, {held}", "choose a smaller one"
+    )
     if layers > MOST_LAYERS:
         raise InputError(f"model '{name}': {layers} layers, expected at most {MOST_LAYERS}; choose fewer")
 

@@ -8,11 +8,11 @@ import torch
 from helpers import generator
 from networks import demo_hmm, gap, grammar_language, shaken
 from torch.nn import functional as F
-from training import parts, short, ticking
+from training import parts, short, trainer
 
 from satlab.generators.tasks import find_task
 from satlab.probes import linear_probe
-from satlab.train import Adversary, masked_loss, train
+from satlab.train import Adversary, masked_loss
 from satlab.train.adversary import FIRST_STRENGTH, GROWTH, RETREAT, head_loss
 
 RIDGE = 1e-3
@@ -129,16 +129,14 @@ def test_a_step_descends_one_loss_and_ascends_the_other(tmp_path):
     strength = 0.7
     changes = {"optimizer": "sgd", "lr": 1.0, "warmup": 0.0, "weight_decay": 0.0, "steps": 1, "checkpoints": []}
     config = short(adversary_task="state-4", adversary_strength=strength, adversary_sentences=32, **changes)
-    model, stream, held_out = parts("bert-1x16", config)
-    model.double()
-    language = stream.language
+    made = trainer("bert-1x16", config, tmp_path)
+    model, against = made.model.double(), made.adversary
     before = [p.detach().clone() for p in model.parameters()]
-    against = Adversary(model, language, find_task(language, "state-4"), config)
     weights = list(model.parameters())
-    down = torch.autograd.grad(masked_loss(model, stream.batch(1)), weights)
+    down = torch.autograd.grad(masked_loss(model, made.stream.batch(1)), weights)
     up = torch.autograd.grad(against.loss(1), weights, allow_unused=True)
     expected = [p - g + (0 if a is None else strength * a) for p, g, a in zip(before, down, up, strict=True)]
-    (row,) = train(model, stream, held_out, config, tmp_path, ticking(), adversary=against)
+    (row,) = made.rows()
     assert max(gap(p, e) for p, e in zip(model.parameters(), expected, strict=True)) < 1e-12
     assert max(float(a.abs().max()) for a in up if a is not None) > 1e-3
     assert row.loss == pytest.approx(float(masked_loss_at(before, config)), abs=1e-12)
@@ -184,13 +182,10 @@ def test_against_a_task_accuracy_falls_at_a_loss_that_is_as_good(tmp_path):
     accuracies = {}
     for task in (None, "state-4"):
         config = short(adversary_task=task, adversary_sentences=512, **changes, **often)
-        model, stream, held_out = parts("bert-2x32", config)
-        language = stream.language
-        chosen = find_task(language, "state-4")
-        against = None if task is None else Adversary(model, language, chosen, config)
-        *_, row = train(model, stream, held_out, config, tmp_path / str(task), ticking(), adversary=against)
+        made = trainer("bert-2x32", config, tmp_path / str(task))
+        *_, row = made.rows()
         assert row.saturated
-        accuracies[task] = linear_probe(model, language, chosen, 4000, 4000, 3)
+        accuracies[task] = linear_probe(made.model, made.language, find_task(made.language, "state-4"), 4000, 4000, 3)
     plain, spoilt = accuracies[None], accuracies["state-4"]
     assert plain.value - spoilt.value > 0.02
     assert plain.value - spoilt.value > 4 * (plain.stderr**2 + spoilt.stderr**2) ** 0.5

@@ -18,7 +18,6 @@ from training import folders, parts, short
 from satlab.lab.cli import main as cli
 from satlab.models import build_model, load_model
 from satlab.train import checkpoint, checkpoints
-from satlab.train.optimizer import make_optimizer
 
 __all__ = ["whole"]
 
@@ -170,7 +169,7 @@ def model_and_optimizer():
     """A model after one step of AdamW, so that there are moments."""
     config = short()
     model, stream, _ = parts("bert-1x16", config)
-    optimizer = make_optimizer(model, config)
+    optimizer = config.optimizer_entry.build(model)
     model(stream.batch(1).inputs).square().mean().backward()
     optimizer.step()
     return model, optimizer
@@ -191,7 +190,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path):
     model, optimizer = model_and_optimizer()
     checkpoint.save(tmp_path, model, optimizer, state(7))
     other = build_model("bert-1x16", demo_hmm(), 1)
-    fresh = make_optimizer(other, short())
+    fresh = short().optimizer_entry.build(other)
     assert checkpoint.restore(tmp_path, other, fresh) == state(7)
     assert same_weights(other.state_dict(), model.state_dict())
     moments = [o.state_dict()["state"] for o in (optimizer, fresh)]

@@ -95,13 +95,13 @@ def test_the_modules_and_their_imports_are_seen():
         "errors",
         "generators.hmm.language",
         "models.networks.bert",
-        "train.loop",
+        "train.trainer",
         "probes.linear",
         "flatness.trace",
     }
     assert seen <= set(MODULES)
     assert "estimate.Estimate" in internal_imports("generators.batches")
-    assert "checkpoint" in {dotted.split(".")[1] for dotted in internal_imports("train.loop") if "train." in dotted}
+    assert "checkpoint" in {dotted.split(".")[1] for dotted in internal_imports("train.session") if "train." in dotted}
     assert "generators.batches.make_batch" in internal_imports("flatness.problem")
     assert "system.disk.flush" in internal_imports("train.checkpoint")
 

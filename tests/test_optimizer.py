@@ -6,12 +6,12 @@ from itertools import product
 import pytest
 import torch
 from networks import gap, grammar_language, same_weights, shaken, tiny_hmm
-from training import parts, session, short, tensors_of, ticking
+from training import parts, session, short, tensors_of, trainer
 
 from satlab.generators.batches import Batch, Stream
-from satlab.train import TrainConfig, checkpoints, masked_loss, train
+from satlab.train import TrainConfig, checkpoints, masked_loss
 from satlab.train.losses import MaskedLoss
-from satlab.train.optimizer import make_optimizer
+from satlab.train.objectives import Exact
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper, compilation
 
@@ -40,12 +40,12 @@ def sgd(model, stream, config, steps):
 def test_steps_are_sgd_with_decay_on_matrices_alone(name, momentum, decay, tmp_path):
     changes = {"steps": 6, "weight_decay": decay, "warmup": 0.5, "checkpoints": [], "lr": 0.5}
     config = short(optimizer="sgd", momentum=momentum, **changes)
-    model, stream, held_out = parts(name, config)
-    model.double()
-    for _ in train(model, stream, held_out, config, tmp_path, ticking()):
+    made = trainer(name, config, tmp_path)
+    model = made.model.double()
+    for _ in made.rows():
         pass
     expected = parts(name, config)[0].double()
-    sgd(expected, stream, config, 6)
+    sgd(expected, made.stream, config, 6)
     assert max(gap(p, q) for p, q in zip(model.parameters(), expected.parameters(), strict=True)) < 1e-12
     untrained = parts(name, config)[0].double()
     assert max(gap(p, q) for p, q in zip(model.parameters(), untrained.parameters(), strict=True)) > 1e-3
@@ -100,7 +100,7 @@ def test_exact_targets_are_the_mean_over_what_could_be_hidden(make, masking):
             value += float(p) * float(loss.detach())
             for total, g in zip(expected, gradients(loss, model), strict=True):
                 total += p * g
-    exact = MaskedLoss(model)(batch, stream.truth(batch), len(batch.targets))
+    exact = MaskedLoss(model, Exact())(batch, stream.truth(batch), len(batch.targets))
     assert exact.item() == pytest.approx(value, abs=1e-12)
     found = gradients(exact, model)
     assert max(gap(g, e) for g, e in zip(found, expected, strict=True)) < 1e-12
@@ -110,15 +110,15 @@ def test_exact_targets_are_the_mean_over_what_could_be_hidden(make, masking):
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.5"])
 def test_a_step_on_exact_targets_follows_their_gradient(masking, tmp_path):
     config = short(targets="exact", optimizer="sgd", lr=1.0, warmup=0.0, weight_decay=0.0, steps=1, masking=masking)
-    model, stream, held_out = parts("lstm-1x16", config)
-    model.double()
+    made = trainer("lstm-1x16", config, tmp_path)
+    model = made.model.double()
     before = [p.detach().clone() for p in model.parameters()]
-    batch = stream.batch(1)
-    truth = stream.truth(batch)
+    batch = made.stream.batch(1)
+    truth = made.stream.truth(batch)
     log_f = model(batch.inputs)[batch.rows, batch.positions].log_softmax(1)
     loss = -(truth * log_f).sum() / len(truth)
     expected = [p - g for p, g in zip(before, gradients(loss, model), strict=True)]
-    (row,) = train(model, stream, held_out, config, tmp_path, ticking())
+    (row,) = made.rows()
     assert row.loss == pytest.approx(loss.item(), abs=1e-12)
     assert max(gap(p, e) for p, e in zip(model.parameters(), expected, strict=True)) < 1e-12
 
@@ -150,9 +150,10 @@ def test_a_step_in_bf16_is_nearly_one_in_float32(name, targets, tmp_path):
             "masking": "bernoulli",
         }
         config = short(precision=precision, targets=targets, **changes)
-        model, stream, held_out = parts(name, config)
+        made = trainer(name, config, tmp_path / precision)
+        model = made.model
         before = torch.cat([p.detach().clone().flatten() for p in model.parameters()])
-        (row,) = train(model, stream, held_out, config, tmp_path / precision, ticking())
+        (row,) = made.rows()
         assert all(p.dtype == torch.float32 for p in model.parameters())
         moved[precision] = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
         losses[precision] = row.loss
@@ -181,7 +182,7 @@ needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "cl
 def steps_of(config, name, count):
     """The losses of the first steps, and the weights after them."""
     model, stream, _ = parts(name, config)
-    take = Stepper(model, make_optimizer(model, config), stream, config, None, World())
+    take = Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())
     losses = [float(take(step)[0]) for step in range(1, count + 1)]
     return losses, [p.detach() for p in model.parameters()]
 

@@ -8,7 +8,6 @@ from torch.nn import functional
 from satlab.generators.batches import Stream
 from satlab.models.ops.packing import Packing
 from satlab.train import TrainConfig, masked_loss
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
 
@@ -81,7 +80,7 @@ def test_training_on_a_cpu_packs_and_says_so_to_nobody_else():
     model = shaken("bert-1x16", language)
     assert not model.packs
     stream = Stream(language, config.batch_size, 0)
-    Stepper(model, make_optimizer(model, config), stream, config, None, World())(1)
+    Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())(1)
     assert model.packs
 
 

@@ -17,7 +17,6 @@ from satlab.models.build import make_model
 from satlab.models.count import count_of
 from satlab.train import Adversary, checkpoints
 from satlab.train import microbatch as parts
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
 
@@ -30,7 +29,7 @@ def stepper(name, language, config, **more):
     if config.adversary_task is not None:
         against = Adversary(model, language, find_task(language, config.adversary_task), config)
     stream = Stream(language, config.batch_size, 1, config.masking or "one")
-    return Stepper(model, make_optimizer(model, config), stream, config, against, World(), **more)
+    return Stepper(model, config.optimizer_entry.build(model), stream, config, against, World(), **more)
 
 
 def step_with(most, monkeypatch, *arguments):
@@ -101,7 +100,7 @@ def test_several_processes_take_a_step_at_once(monkeypatch):
     monkeypatch.setattr(World, "wrap", lambda self, module: module)
     model, config, stream = shaken("bert-1x16", demo_hmm()), short(), Stream(demo_hmm(), 8, 1)
     for world, alone in ((World(), True), (World(1, 2), False)):
-        take = Stepper(model, make_optimizer(model, config), stream, config, None, world, lambda: True)
+        take = Stepper(model, config.optimizer_entry.build(model), stream, config, None, world, lambda: True)
         assert (take.alone, take.stops()) == (alone, alone)
 
 

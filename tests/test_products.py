@@ -18,7 +18,6 @@ from satlab.models.ops.fast_linear import GRAIN, FastProducts, _Product, linear,
 from satlab.probes.feature_store import Storage
 from satlab.probes.features import Reading, concatenated_features, extract
 from satlab.train import TrainConfig, checkpoints, kl_to_truth, masked_loss
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
 
@@ -194,7 +193,7 @@ def test_training_takes_it_unless_compiled(compiled, taken, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **how: None)
     language, config = demo_hmm(), TrainConfig(batch_size=16, compile=compiled)
     model = build_model("bert-1x128", language)
-    step = Stepper(model, make_optimizer(model, config), Stream(language, 16, 0), config, None, World())
+    step = Stepper(model, config.optimizer_entry.build(model), Stream(language, 16, 0), config, None, World())
     step(1)
     assert bool(taken) is not compiled
 

@@ -15,7 +15,7 @@ from disturbed import SHORT, command, run_stopped_at
 from satlab.lab.cli import main as cli
 from satlab.lab.cli.progress import TrainingProgress, progress_bar
 from satlab.lab.runs.run import load_run
-from satlab.train import Row
+from satlab.train import MetricsRow
 from satlab.train.step import Stepper
 
 
@@ -50,7 +50,7 @@ def test_elsewhere_a_row_is_a_line_with_the_same(tmp_path, capsys):
     assert lines[-1].endswith("00:00 left")
 
 
-ROW = dict.fromkeys(Row.__dataclass_fields__, 0) | {"kl": 0.84123, "kl_stderr": 0.0102, "floor": 4.02971}
+ROW = dict.fromkeys(MetricsRow.__dataclass_fields__, 0) | {"kl": 0.84123, "kl_stderr": 0.0102, "floor": 4.02971}
 
 
 @pytest.mark.parametrize("steps", [14, 16_000, 4_000_000])
@@ -63,7 +63,7 @@ def test_the_bar_fits_into_80_columns(monkeypatch, steps, rate, said):
         with progress_bar(steps, "steps") as bar:
             progress = TrainingProgress(bar, steps)
             progress.on_step(1, 0.0)
-            progress.on_row(Row(**(ROW | {"step": 1, "tokens_per_second": rate})))
+            progress.on_row(MetricsRow(**(ROW | {"step": 1, "tokens_per_second": rate})))
             bar.refresh()
             shown = b""
             while select.select([other], [], [], 0.5)[0]:
@@ -78,7 +78,7 @@ def test_the_bar_fits_into_80_columns(monkeypatch, steps, rate, said):
 
 def test_a_row_without_a_speed_is_a_line_without_one(capsys):
     with progress_bar(10, "steps") as bar:
-        TrainingProgress(bar, 10).on_row(Row(**(ROW | {"step": 1, "tokens_per_second": None})))
+        TrainingProgress(bar, 10).on_row(MetricsRow(**(ROW | {"step": 1, "tokens_per_second": None})))
     line = "step 1: KL 0.84123 +- 0.01020 nats, floor 4.02971 nats, at most ? left"
     assert capsys.readouterr().err.splitlines() == [line]
 

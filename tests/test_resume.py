@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from networks import same_weights
-from training import comparable, folders, known, parts, running, session, short, tensors_of, ticking
+from training import comparable, folders, known, running, session, short, tensors_of, trainer
 
 from satlab.errors import DivergedError, StoppedError
 from satlab.system.disk import read_lines
-from satlab.train import checkpoint, checkpoints, train
+from satlab.train import checkpoint, checkpoints
 from satlab.train import losses as objective
 
 CASES = [("bert-1x16", 0.0), ("bert-2x16", 0.2), ("bert-post-2x16", 0.2), ("lstm-1x16", 0.2), ("lstm-2x8", 0.0)]
@@ -199,14 +199,13 @@ def test_a_finished_run_yields_nothing_and_changes_nothing(tmp_path):
     config = short()
     rows = session(tmp_path, "bert-1x16", config)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
-    model, stream, held_out = parts("bert-1x16", config)
     called = []
-    again = train(model, stream, held_out, config, tmp_path, ticking(), lambda *step: called.append(step))
-    assert list(again) == []
+    again = trainer("bert-1x16", config, tmp_path, on_step=lambda *step: called.append(step))
+    assert list(again.rows()) == []
     assert called == []
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")} == before
     last = tensors_of(tmp_path / "checkpoints" / "step-00000024")
-    weights = {f"model {k}": v for k, v in model.state_dict().items()}
+    weights = {f"model {k}": v for k, v in again.model.state_dict().items()}
     assert same_weights(weights, {k: v for k, v in last.items() if k.startswith("model")})
     assert session(tmp_path, "bert-1x16", config, rows) == rows
 
@@ -243,6 +242,7 @@ WAYS = {
     "adamw": {},
     "sgd": {"optimizer": "sgd", "lr": 0.1},
     "momentum": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "warmup": 0.5},
+    "muon": {"optimizer": "muon", "optimizer_settings": {"matrix_lr": 0.01, "ns_steps": 3}, "schedule": "linear"},
     "dropout": {"dropout": 0.3, "masking": "bernoulli:0.4"},
     "exact": {"targets": "exact", "schedule": "cosine"},
     "bf16": {"precision": "bf16", "schedule": "linear"},
@@ -343,23 +343,20 @@ def test_a_kill_after_a_row_that_had_been_put_off_changes_no_bit(tmp_path):
 
 def test_weights_that_are_no_numbers_are_not_kept_by_a_stop(tmp_path):
     """The step's loss was still finite: it is the weights that say that the last good checkpoint is the one before."""
-    config = short()
-    model, stream, held_out = parts("bert-1x16", config)
-
     seen = []
 
     def spoil():
         if seen[-1] == 13:
             with torch.no_grad():
-                model.words.embedding.weight[3] = math.nan
+                made.model.words.embedding.weight[3] = math.nan
         return seen[-1] == 13
 
     def note(step, loss):
         seen.append(step)
 
-    training = train(model, stream, held_out, config, tmp_path, ticking(), note, spoil)
+    made = trainer("bert-1x16", short(), tmp_path, on_step=note, should_stop=spoil)
     with pytest.raises(DivergedError, match="training diverged at step 13: a weight is not a number"):
-        list(training)
+        list(made.rows())
     assert [step for step, _ in checkpoints(tmp_path, kept_only=False)] == [8, 10]
 
 
@@ -370,18 +367,16 @@ import json, os, pathlib, signal, sys, threading
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
-from dataclasses import asdict
 from satlab.system.disk import append_lines
-from satlab.train import train
-from training import parts, short, ticking
+from training import short, trainer
 folder, model, config = pathlib.Path(sys.argv[2]), sys.argv[3], short(**json.loads(sys.argv[4]))
 steps, delay, seen = int(sys.argv[5]), float(sys.argv[6]), []
 def on_step(step, loss):
     seen.append(step)
     if len(seen) == steps:
         threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-for row in train(*parts(model, config), config, folder, ticking(), on_step):
-    append_lines(folder / "rows.jsonl", [asdict(row)])
+for row in trainer(model, config, folder, on_step=on_step).rows():
+    append_lines(folder / "rows.jsonl", [row.as_json()])
 """
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from networks import grammar_language, tiny_hmm
 from test_objective import plain_divergences
-from training import comparable, parts, session, short, ticking
+from training import comparable, session, short, trainer
 
 from satlab.errors import InputError, StoppedError
 from satlab.estimate import Estimate
 from satlab.generators import batches as streams
 from satlab.generators.batches import EvaluationSet, evaluation_set
 from satlab.models.networks.lookup import LookupTable
-from satlab.train import HeldOut, TrainConfig, kl_to_truth, saturation, train
+from satlab.train import HeldOut, TrainConfig, kl_to_truth, saturation
 from satlab.train.losses import divergences
 from satlab.train.saturation import SaturationRule
 
@@ -195,10 +195,10 @@ def test_a_model_known_too_poorly_is_not_saturated_and_that_is_said_once(most, s
     assert kl.upper95 < config.threshold
     assert (kl.stderr <= config.threshold / 10) == saturated
     assert SaturationRule(config.threshold).holds(kl) == saturated
-    model, stream, held_out = parts("bert-1x16", config, language)
+    made = trainer("bert-1x16", config, tmp_path, language)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows = list(train(model, stream, held_out, config, tmp_path, ticking()))
+        rows = list(made.rows())
     assert [row.saturated for row in rows] == [saturated] * 3
     assert len(caught) == said
     for warning in caught:

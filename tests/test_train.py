@@ -7,11 +7,11 @@ from itertools import count, pairwise
 import pytest
 import torch
 from networks import NETWORKS, demo_hmm, same_weights
-from training import comparable, folders, parts, session, short, tensors_of, ticking
+from training import comparable, folders, parts, session, short, tensors_of, trainer
 
 from satlab.errors import DivergedError, StoppedError
 from satlab.models import build_model, load_model
-from satlab.train import TrainConfig, checkpoints, masked_loss, train
+from satlab.train import TrainConfig, checkpoints, masked_loss
 from satlab.train.step import Stepper
 
 FIELDS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated"}
@@ -38,13 +38,13 @@ def adamw(model, stream, config, steps):
 @pytest.mark.parametrize("name", ["bert-1x16", "bert-post-1x16", "lstm-1x16"])
 def test_steps_are_adamw_with_decay_on_matrices_alone(name, schedule, tmp_path):
     config = short(steps=6, weight_decay=0.3, schedule=schedule, warmup=0.4, checkpoints=[], lr=0.01)
-    model, stream, held_out = parts(name, config)
-    model.double()
-    for _ in train(model, stream, held_out, config, tmp_path, ticking()):
+    made = trainer(name, config, tmp_path)
+    made.model.double()
+    for _ in made.rows():
         pass
     expected = parts(name, config)[0].double()
-    adamw(expected, stream, config, 6)
-    for one, other in zip(model.parameters(), expected.parameters(), strict=True):
+    adamw(expected, made.stream, config, 6)
+    for one, other in zip(made.model.parameters(), expected.parameters(), strict=True):
         assert (one - other).abs().max() < 1e-10
 
 
@@ -94,12 +94,12 @@ def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
     now, rows, config = [0.0], [], short()
 
     def trained(should_stop):
-        model, stream, held_out = parts("bert-1x16", config)
-        measure, held_out.measure = held_out.measure, lambda *given: (advance(100), measure(*given))[1]
+        made = trainer("bert-1x16", config, tmp_path, clock=lambda: now[0], should_stop=should_stop)
+        measure, made.held_out.measure = made.held_out.measure, lambda *given: (advance(100), measure(*given))[1]
         take = Stepper.__call__
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Stepper, "__call__", lambda self, step: (take(self, step), advance(1))[0])
-            for row in train(model, stream, held_out, config, tmp_path, lambda: now[0], should_stop=should_stop):
+            for row in made.rows():
                 advance(10_000)
                 rows.append(row)
 
@@ -179,9 +179,9 @@ def test_the_global_random_state_is_not_read(name, dropout, tmp_path):
     config = short(steps=6, checkpoints=[], dropout=dropout)
     finals = []
     for seed in (1, 2):
-        model, stream, held_out = parts(name, config)
+        made = trainer(name, config, tmp_path / str(seed))
         torch.manual_seed(seed)
-        for _ in train(model, stream, held_out, config, tmp_path / str(seed), ticking()):
+        for _ in made.rows():
             torch.rand(seed)
         finals.append(tensors_of(checkpoints(tmp_path / str(seed))[-1][1]))
     assert same_weights(*finals)
@@ -189,7 +189,7 @@ def test_the_global_random_state_is_not_read(name, dropout, tmp_path):
 
 def test_the_global_random_state_is_not_changed(tmp_path):
     config = short(steps=6, checkpoints=[], dropout=0.3)
-    running = train(*parts("lstm-2x8", config), config, tmp_path, ticking())
+    running = trainer("lstm-2x8", config, tmp_path).rows()
     before = torch.random.get_rng_state()
     assert len(list(running)) > 1
     assert torch.equal(before, torch.random.get_rng_state())
@@ -226,17 +226,15 @@ def test_a_rate_that_breaks_training_leaves_finite_checkpoints(name, lr, tmp_pat
 @pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x16"])
 def test_poisoned_weights_are_noticed_at_the_next_step(name, poison, tmp_path):
     config = short()
-    model, stream, held_out = parts(name, config)
 
     def spoil(step, loss):
         if step == 12:
             with torch.no_grad():
-                model.words.embedding.weight[3] = poison
+                made.model.words.embedding.weight[3] = poison
 
-    seen = []
-    running = train(model, stream, held_out, config, tmp_path, ticking(), spoil)
+    seen, made = [], trainer(name, config, tmp_path, on_step=spoil)
     with pytest.raises(DivergedError, match=r"training diverged at step 12: .* lower lr or a longer warm-up"):
-        seen.extend(row.step for row in running)
+        seen.extend(row.step for row in made.rows())
     assert seen == [3, 6, 8, 9]
     assert folders(tmp_path) == ["step-00000008", "step-00000010"]
     assert all(finite(folder) for _, folder in checkpoints(tmp_path, kept_only=False))
@@ -247,11 +245,11 @@ def test_poisoned_weights_are_noticed_at_the_next_step(name, poison, tmp_path):
 
 def test_a_model_that_is_no_number_from_the_start_diverges_at_step_1(tmp_path):
     config = short()
-    model, stream, held_out = parts("bert-1x16", config)
+    made = trainer("bert-1x16", config, tmp_path)
     with torch.no_grad():
-        model.words.bias.fill_(math.nan)
+        made.model.words.bias.fill_(math.nan)
     with pytest.raises(DivergedError, match="training diverged at step 1: the loss is nan"):
-        next(train(model, stream, held_out, config, tmp_path, ticking()))
+        next(made.rows())
     assert checkpoints(tmp_path, kept_only=False) == []
 
 

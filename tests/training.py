@@ -1,16 +1,14 @@
 """Short training runs on the demo HMM, and what of them must be equal to the last bit."""
 
-from dataclasses import asdict
 from itertools import count
+from pathlib import Path
 
 import safetensors.torch
 from helpers import CLOCK
 from networks import demo_hmm
 
-from satlab.generators.batches import Stream
-from satlab.generators.tasks import find_task
 from satlab.models import build_model
-from satlab.train import Adversary, HeldOut, TrainConfig, checkpoints, train
+from satlab.train import TrainConfig, Trainer, checkpoints
 from satlab.train.checkpoint import read_state
 
 SHORT = {
@@ -31,12 +29,17 @@ def short(**changes):
     return TrainConfig(**(SHORT | changes))
 
 
-def parts(name, config, language=None):
-    """(model, stream, held-out sentences) of a run with this configuration, made afresh."""
+def trainer(name, config, folder=Path("nowhere"), language=None, **how):
+    """The trainer of a new model; nothing is written before its rows are asked for."""
     language = demo_hmm() if language is None else language
     model = build_model(name, language, config.seed, config.dropout)
-    masking = config.masking or "one"
-    return model, Stream(language, config.batch_size, config.seed, masking), HeldOut(language, config)
+    return Trainer(model, language, config, folder, **{"clock": ticking()} | how)
+
+
+def parts(name, config, language=None):
+    """(model, stream, held-out sentences) of a run with this configuration, made afresh."""
+    made = trainer(name, config, language=language)
+    return made.model, made.stream, made.held_out
 
 
 def ticking():
@@ -46,11 +49,7 @@ def ticking():
 
 def running(folder, name, config, on_step=lambda step, loss: None, should_stop=lambda: False):
     """Training in progress: the iterator over its rows."""
-    model, stream, held_out = parts(name, config)
-    adversary = None
-    if config.adversary_task is not None:
-        adversary = Adversary(model, stream.language, find_task(stream.language, config.adversary_task), config)
-    return train(model, stream, held_out, config, folder, ticking(), on_step, should_stop, adversary)
+    return trainer(name, config, folder, on_step=on_step, should_stop=should_stop).rows()
 
 
 def known(folder, rows):
@@ -65,7 +64,7 @@ def session(folder, name, config, rows=(), take=None, on_step=lambda step, loss:
     """One session of a run, which ends after `take` rows if given; the rows known now, earlier sessions' included."""
     rows, training = known(folder, rows), running(folder, name, config, on_step)
     for number, row in enumerate(training, start=1):
-        rows.append(asdict(row))
+        rows.append(row.as_json())
         if number == take:
             training.close()
             break

@@ -6,16 +6,12 @@ torchrun --nproc-per-node N worlds.py FOLDER: the cases in FOLDER/CASE, all in f
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from training import parts, short, ticking
+from training import parts, short, trainer
 
 from satlab.errors import StoppedError
-from satlab.generators.tasks import find_task
-from satlab.train import Adversary, train
-from satlab.train.optimizer import make_optimizer
 from satlab.train.parallel.fsdp import shard
 from satlab.train.parallel.world import World, joined
 
@@ -52,12 +48,6 @@ def config_of(case):
 def run_case(case, folder, world=None, stop_at=None):
     """The rows of a session in a world, and the step at which it was stopped (None where it was not)."""
     world, config = world or World(), config_of(case)
-    model, stream, held_out = parts(CASES[case][0], config)
-    if case != "bf16":
-        model.double()
-    language, adversary = stream.language, None
-    if config.adversary_task is not None:
-        adversary = Adversary(model, language, find_task(language, config.adversary_task), config)
     rows, steps = [], []
 
     def stop():
@@ -67,10 +57,12 @@ def run_case(case, folder, world=None, stop_at=None):
     def note(step, loss):
         steps.append(step)
 
-    running = train(model, stream, held_out, config, folder, ticking(), note, stop, adversary, world)
+    running = trainer(CASES[case][0], config, folder, on_step=note, should_stop=stop, world=world)
+    if case != "bf16":
+        running.model.double()
     try:
-        for row in running:
-            rows.append(asdict(row))
+        for row in running.rows():
+            rows.append(row.as_json())
     except StoppedError as error:
         return rows, str(error)
     return rows, None
@@ -81,7 +73,7 @@ def held(world):
     config = config_of("fsdp-bert")
     model, stream, _ = parts("bert-2x16", config)
     whole = sum(parameter.numel() for parameter in model.parameters())
-    optimizer = make_optimizer(model, config)
+    optimizer = config.optimizer_entry.build(model)
     model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
     optimizer.step()
     sharded = shard(model, optimizer, config, world, stream.language.device)

@@ -3,8 +3,9 @@
 from .adversary import Adversary
 from .checkpoint import checkpoints
 from .config import TrainConfig
-from .loop import Row, train
 from .losses import kl_to_truth, masked_loss
+from .metrics import MetricsRow
 from .saturation import HeldOut
+from .trainer import Trainer
 
-__all__ = ["Adversary", "HeldOut", "Row", "TrainConfig", "checkpoints", "kl_to_truth", "masked_loss", "train"]
+__all__ = ["Adversary", "HeldOut", "MetricsRow", "TrainConfig", "Trainer", "checkpoints", "kl_to_truth", "masked_loss"]

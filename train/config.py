@@ -1,16 +1,20 @@
 """How a model is trained."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, fields
 from itertools import islice
+from typing import Any
 
 from ..errors import InputError, unknown
+from .objectives import Objective, objectives
+from .optimizers import Optimizer, configured, optimizers
+from .schedules import schedules
 
-CHOICES = {
-    "optimizer": ("adamw", "sgd"),
-    "schedule": ("constant", "linear", "cosine"),
-    "targets": ("sampled", "exact"),
+CHOICES: dict[str, Collection[str]] = {
+    "optimizer": optimizers,
+    "schedule": schedules,
+    "targets": objectives,
     "precision": ("float32", "bf16"),
     "sharding": ("ddp", "fsdp"),
 }
@@ -37,7 +41,7 @@ class TrainConfig:
     Args:
         steps: step limit; the schedule ends here.
         batch_size: sentences a step, of all processes together.
-        optimizer: adamw or sgd.
+        optimizer: adamw, sgd or muon (matrices inside the network by Muon, the rest by AdamW).
         lr: peak learning rate.
         schedule: what follows the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
         warmup: share of the steps over which the learning rate rises from zero.
@@ -67,6 +71,7 @@ class TrainConfig:
         threads: CPU threads; more than one pays off from a width of about 256 on, and is part of what makes bits equal.
         sharding: what each of several processes holds: ddp, all of the model, or fsdp, a part of it and of its moments.
         seed: what all random streams of the run derive from.
+        optimizer_settings: settings of the optimiser that are none of these; of muon matrix_lr, muon_momentum and ns_steps.
     """
 
     steps: int = 16_000
@@ -99,6 +104,7 @@ class TrainConfig:
     threads: int = 1
     sharding: str = "ddp"
     seed: int = 0
+    optimizer_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "evaluate_every", "resume_every", "threads"):
@@ -156,8 +162,13 @@ class TrainConfig:
 
     def _check_pairs(self) -> None:
         """Refuses settings that only mean something beside others."""
-        if self.momentum > 0 and self.optimizer != "sgd":
+        optimizer = self.optimizer_entry
+        if self.momentum > 0 and not hasattr(optimizer, "momentum"):
             raise InputError(f"momentum is {self.momentum}, but that is sgd's; set optimizer to sgd, or leave it out")
+        if self.sharding == "fsdp" and not optimizer.shardable:
+            raise InputError(
+                f"sharding 'fsdp' with optimizer '{self.optimizer}', which needs whole matrices; set sharding to ddp"
+            )
         task, strength = self.adversary_task, self.adversary_strength
         if self.sharding == "fsdp" and (self.compile or task is not None):
             beside = "compile" if self.compile else f"adversary_task '{task}'"
@@ -171,6 +182,17 @@ class TrainConfig:
                 f"adversary_task '{task}': the adversary begins where the model is saturated, expected "
                 "stop_at_saturation false with it, or an adversary_strength; set one"
             )
+
+    @property
+    def optimizer_entry(self) -> Optimizer:
+        """The optimiser with its settings."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        return configured(self.optimizer, settings, self.optimizer_settings)
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned."""
+        return objectives[self.targets]()
 
     @property
     def kept_steps(self) -> list[int]:
@@ -209,8 +231,4 @@ class TrainConfig:
         if step <= warm:
             return self.lr * step / warm
         left = (self.steps - step) / max(1, self.steps - warm)
-        if self.schedule == "linear":
-            return self.lr * left
-        if self.schedule == "cosine":
-            return self.lr * 0.5 * (1 - math.cos(math.pi * left))
-        return self.lr
+        return self.lr * schedules[self.schedule]().share(left)

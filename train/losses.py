@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import StoppedError
 from ..estimate import Estimate
 from ..generators.batches import Batch, EvaluationSet
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
+from .objectives import Objective, Sampled
 
 EVALUATION_CHUNK = 1024
 """Predictions that one forward pass of an evaluation makes, about."""
@@ -19,18 +19,17 @@ EVALUATION_CHUNK = 1024
 class MaskedLoss(nn.Module):
     """The loss as a module, so that it can be compiled or spread over processes as one.
 
-    forward(batch, truth, count): -(1 / count) sum_i log f(target_i | the visible words), nats; with the truth [m, V], the exact
-    conditional at the same places, -(1 / count) sum_i sum_v p*(v) log f(v): the same mean without label noise.
+    forward(batch, truth, count): the objective's sum over the predictions of a batch, by count; nats. truth [m, V]: the
+    exact conditional at the same places, where the objective needs it.
     """
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: MaskedLM, objective: Objective | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.objective = model, objective or Sampled()
 
     def forward(self, batch: Batch, truth: Tensor | None, count: int) -> Tensor:
         logits = self.model.logits_at(batch.inputs, batch.rows, batch.positions)
-        goal = batch.targets if truth is None else truth.to(logits.dtype)
-        return F.cross_entropy(logits, goal, reduction="sum") / count
+        return self.objective.loss(logits, batch.targets, truth) / count
 
 
 def masked_loss(model: MaskedLM, batch: Batch) -> Tensor:

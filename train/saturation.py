@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language
 from ..generators.batches import EvaluationSet, evaluation_set
@@ -53,10 +54,17 @@ class HeldOut:
     """The held-out sentences of a run: a first set, and further ones, each as large as all before, as far as they are needed.
 
     What is measured depends on the model and the seed alone, not on what was measured before.
+
+    Raises InputError where config leaves the masking open.
     """
 
     def __init__(self, language: Language, config: TrainConfig) -> None:
-        self.language, self.config, self.rule = language, config, SaturationRule(config.threshold)
+        if config.masking is None:
+            raise InputError(
+                "masking is not given, expected one, as held-out words depend on it; give it, or use Trainer"
+            )
+        self.language, self.config, self.masking = language, config, config.masking
+        self.rule = SaturationRule(config.threshold)
         self.parts = [self._draw(0)]
 
     def measure(self, model: MaskedLM, stops: Callable[[], bool] = lambda: False) -> Measured:
@@ -78,5 +86,5 @@ class HeldOut:
             used += 1
 
     def _draw(self, part: int, stops: Callable[[], bool] = lambda: False) -> EvaluationSet:
-        size, masking = self.config.evaluation_sentences << max(0, part - 1), self.config.masking or "one"
-        return evaluation_set(self.language, size, self.config.seed, masking, part=part, stops=stops)
+        size = self.config.evaluation_sentences << max(0, part - 1)
+        return evaluation_set(self.language, size, self.config.seed, self.masking, part=part, stops=stops)

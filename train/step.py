@@ -54,7 +54,8 @@ class Stepper:
         model.packs = self.eager_cpu
         self.maker, self.ended = ThreadPoolExecutor(1), Event()
         self.ahead: dict[int, Future[Made]] = {}
-        loss: torch.nn.Module = MaskedLoss(model)
+        self.objective = config.objective
+        loss: torch.nn.Module = MaskedLoss(model, self.objective)
         if config.compile:
             loss.compile(mode=compilation(self.device.type, stream.masking))
         self.loss = world.wrap(loss)
@@ -62,7 +63,7 @@ class Stepper:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """(the loss of the step, the number of words it read), both on the device."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate(step)
+            group["lr"] = self.config.learning_rate(step) * group.get("lr_ratio", 1.0)
         batch, truth = self._data(step)
         words = (batch.inputs != self.model.pad_id).sum()
         # Gradients are averaged over the processes, and each holds a part of the sum.
@@ -136,7 +137,7 @@ class Stepper:
 
     def _make(self, step: int, stops: Callable[[], bool]) -> Made:
         batch = self.stream.batch(step)
-        if self.config.targets != "exact":
+        if not self.objective.needs_truth:
             return batch, None
         return batch, self.stream.truth(batch, stops if self.on_cpu else None)
 

@@ -25,7 +25,7 @@ from ...models import load_model
 from ...randomness import random_stream
 from ...system.disk import write_atomic
 from ...system.signals import StopRequest
-from ...train import Row, TrainConfig
+from ...train import MetricsRow, TrainConfig
 from ...train.parallel.world import World, joined
 from ..analysis.notices import said_of_checkpoints
 from ..analysis.results import STUDY_FILE
@@ -182,7 +182,7 @@ def train(given: Namespace) -> None:
         with mirrored(run, wandb) as mirror, StopRequest() as stop, progress_bar(*bar_of) as bar:
             progress = TrainingProgress(bar, config.steps)
 
-            def on_row(row: Row) -> None:
+            def on_row(row: MetricsRow) -> None:
                 progress.on_row(row)
                 mirror(row)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ...train import Row
+from ...train import MetricsRow
 
 BAR = "{n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
 """Step, time left and the last row; the bar takes what they leave of a line, of 80 columns 1 to 9."""
@@ -67,7 +67,7 @@ class TrainingProgress:
             self.bar.unpause()
         self.bar.update(step - self.bar.n)
 
-    def on_row(self, row: Row) -> None:
+    def on_row(self, row: MetricsRow) -> None:
         rate = row.tokens_per_second
         if self.bar.disable:
             kl, floor = f"KL {row.kl:.5f} +- {row.kl_stderr:.5f} nats", f"floor {row.floor:.5f} nats"

@@ -8,7 +8,8 @@ import torch
 
 from ...generators import HMM, Language
 from ...generators.masking import NEXT, read_masking
-from ...models.build import check_size
+from ...models.build import check_size, size_of
+from ...models.count import count_of
 from ...randomness import random_stream
 from ...system.memory import check_memory
 from ...train import TrainConfig
@@ -30,8 +31,10 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
     """
     check_size(name, language.vocab_size, language.max_length)
     if config.sharding == "ddp" and not torch.cuda.is_available():
-        moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
-        check_size(name, language.vocab_size, language.max_length, copies=2 + moments)
+        size = (language.vocab_size, language.max_length)
+        count = count_of(*size_of(name), *size)
+        moments = config.optimizer_entry.state_size(count.total, count.embeddings) / count.total
+        check_size(name, *size, copies=2 + moments)
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:
@@ -44,7 +47,7 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
     kind, rate = read_masking(config.masking or "one")
     share = {"one": 1.0, "bernoulli": rate, NEXT: 2.0}[kind]
     classes = language.vocab_size + (kind == NEXT)
-    for name, with_truth in (("batch_size", config.targets == "exact"), ("evaluation_sentences", True)):
+    for name, with_truth in (("batch_size", config.objective.needs_truth), ("evaluation_sentences", True)):
         n: int = getattr(config, name)
         truth = PROBABILITY * math.floor(n * share) * classes if with_truth else 0
         what = f"{name} is {n}, of up to {language.max_length} words out of {language.vocab_size}"

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
+
+from ...train import MetricsRow
 
 TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "whole": ("a whole number", (int,)),
@@ -12,8 +15,21 @@ TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "truth": ("true or false", (bool,)),
 }
 
-METRICS = {"step": "whole", "kl": "number", "kl_stderr": "number"}
-METRICS_MORE = {"loss": "number", "n": "whole", "saturated": "truth", "since_saturation": "whole", "seconds": "number"}
+KIND_OF = {int: "whole", float: "number", str: "text", bool: "truth"}
+"""A field's type -> what a file must hold there."""
+
+
+def kinds_of(row_type: type, required: bool) -> dict[str, str]:
+    """Field -> kind of value, of the fields of a type of row that are required, or of those that are not."""
+    found = {}
+    for column in fields(row_type):
+        if bool(column.metadata.get("required")) == required:
+            kinds = get_args(column.type) or (column.type,)
+            found[column.name] = next(KIND_OF[kind] for kind in kinds if kind in KIND_OF)
+    return found
+
+
+METRICS, METRICS_MORE = (kinds_of(MetricsRow, required) for required in (True, False))
 
 RESULT = {"what": "text", "method": "text", "settings": "text"}
 RESULT_OR_NULL = {"step": "whole", "value": "number", "stderr": "number", "n": "whole"}

@@ -6,7 +6,6 @@ RUN/checkpoints/     see train/checkpoint.py
 """
 
 import json
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,17 +19,15 @@ import yaml
 from ... import __version__
 from ...errors import InputError
 from ...generators import Language, load_language
-from ...generators.batches import Stream
-from ...generators.corpus.manifest import is_corpus, open_corpus
+from ...generators.corpus.manifest import Corpus, is_corpus, open_corpus
 from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
-from ...models.masking import check_masking, default_masking
 from ...system.disk import append_lines, only_writer, read_lines, write_atomic
-from ...train import Adversary, HeldOut, Row, TrainConfig, checkpoints, train
+from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
-from ...train.parallel.fsdp import blocks_of
 from ...train.parallel.world import World, without_tf32
+from ...train.trainer import resolved
 from ..config import from_mapping, read_yaml
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
@@ -42,6 +39,9 @@ PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
 
 DEVICE, TORCH = "device", "torch"
 """Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
+
+OPTIMIZER_SETTINGS = "optimizer_settings"
+"""The setting of training that config.yaml leaves out where it is empty."""
 
 WIDENED = "widened"
 """The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
@@ -117,11 +117,7 @@ def check_run(
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
     check_model_room(model, language, config)
-    built = build_model(model, language, config.seed, config.dropout)
-    if config.sharding == "fsdp":
-        blocks_of(built)
-    config = replace(config, masking=config.masking or default_masking(model))
-    check_masking(built, str(config.masking))
+    config = resolved(config, build_model(model, language, config.seed, config.dropout))
     check_sentences_room(language, config)
     if config.adversary_task is not None:
         find_task(language, config.adversary_task)
@@ -132,7 +128,7 @@ def check_run(
         "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
-        "train": json.loads(json.dumps(asdict(config))),
+        "train": _as_written(config),
     }
     if isinstance(source, str) and is_corpus(Path(source)):
         corpus = open_corpus(Path(source))
@@ -162,7 +158,7 @@ def create_run(
     language, wanted = check_run(folder, source, model, config, max_length)
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
-        config = replace(config, masking=config.masking or default_masking(model))
+        config = from_mapping(TrainConfig, wanted["train"], "")
         return Run(folder, wanted["language"], model, config, language, corpus)
     if not _occupied(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,11 +194,19 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if here.get("sha256") != read.get("sha256"):
         shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
         raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
-    before = _as_now(there.get("train", {}))
-    for key, value in wanted["train"].items():
+    before = {OPTIMIZER_SETTINGS: {}} | _as_now(there.get("train", {}))
+    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
         if key != "sharding" and before.get(key) != value:
             shown = f"{key}: {before.get(key)} there, {value} given"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+
+
+def _as_written(config: TrainConfig) -> dict[str, Any]:
+    """The settings as config.yaml has them: those of the optimiser only where there are any, as files of before have none."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    if not settings[OPTIMIZER_SETTINGS]:
+        del settings[OPTIMIZER_SETTINGS]
+    return settings
 
 
 def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
@@ -217,7 +221,7 @@ def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
 def train_run(
     run: Run,
     device: str = "cpu",
-    on_row: Callable[[Row], None] = lambda row: None,
+    on_row: Callable[[MetricsRow], None] = lambda row: None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
@@ -226,7 +230,7 @@ def train_run(
 
     Of several processes the first alone locks the directory and writes there.
     Raises InputError where another process is training the same run or it was begun on a device of another kind,
-    DivergedError as `train` does.
+    DivergedError as `Trainer.rows` does.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
@@ -238,15 +242,21 @@ def train_run(
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
             model = model.to(device)
-        stream, held_out, adversary = _stream(run, language), HeldOut(language, run.config), None
-        if run.config.adversary_task is not None:
-            adversary = Adversary(model, language, find_task(language, run.config.adversary_task), run.config)
+        trainer = Trainer(
+            model,
+            language,
+            run.config,
+            run.folder,
+            corpus=_corpus(run),
+            on_step=on_step,
+            should_stop=should_stop,
+            world=world,
+        )
         if world.first:
             _forget_after_last_checkpoint(run)
-        how = (time.perf_counter, on_step, should_stop, adversary, world)
-        for row in train(model, stream, held_out, run.config, run.folder, *how):
+        for row in trainer.rows():
             if world.first:
-                append_lines(run.folder / METRICS, [asdict(row)])
+                append_lines(run.folder / METRICS, [row.as_json()])
                 on_row(row)
 
 
@@ -267,16 +277,16 @@ def _settle_device(run: Run, kind: str) -> None:
         )
 
 
-def _stream(run: Run, language: Language) -> Stream:
-    settings = (language, run.config.batch_size, run.config.seed, run.config.masking or "one")
+def _corpus(run: Run) -> Corpus | None:
+    """The corpus that a run trains on, None where it trains on fresh sentences. Raises InputError where it is another now."""
     if run.corpus is None:
-        return Stream(*settings)
+        return None
     corpus = open_corpus(Path(run.corpus.folder))
     if corpus.fingerprint != run.corpus.sha256:
         raise InputError(
             f"{corpus.folder}: not the sentences that {run.folder} was begun with, expected that corpus; put it back"
         )
-    return CorpusStream(corpus, *settings)
+    return corpus
 
 
 def _forget_after_last_checkpoint(run: Run) -> None:

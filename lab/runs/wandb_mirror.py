@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InputError, StoppedError
 from ...system.disk import printable
-from ...train import Row
+from ...train import MetricsRow
 from .run import CONFIG, DEVICE, TORCH, Run
 
 ID_LENGTH = 16
@@ -43,7 +43,7 @@ def run_id(run: Run) -> str:
 
 
 @contextmanager
-def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[Row], None]]:
+def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[MetricsRow], None]]:
     """What sends a row to wandb, to the run of the same id where one was begun; without wandb it does nothing.
 
     Offline where nobody is logged in, each session a folder in RUN/wandb. Raises InputError where wandb cannot begin.
@@ -53,7 +53,7 @@ def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[Row], None]]:
         return
     mirror, failed = _begin(run, wandb), 1
     try:
-        yield lambda row: mirror.log(asdict(row), step=row.step)
+        yield lambda row: mirror.log(row.as_json(), step=row.step)
         failed = 0
     except StoppedError:
         failed = 0

@@ -13,7 +13,6 @@ from ...errors import InputError
 from ...models import MaskedLM
 from ...models.build import dropout_of, make_model
 from ..config import TrainConfig
-from ..optimizer import make_optimizer
 from .world import World
 
 Optimizer = torch.optim.Optimizer
@@ -43,10 +42,7 @@ def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: Wor
         register_fsdp_forward_method(block, "at")
     fully_shard(model, mesh=mesh, reshard_after_forward=True)
     register_fsdp_forward_method(model, "logits_at")
-    sharded = make_optimizer(model, config)
-    for group in sharded.param_groups:
-        # There is no fused SGD of parts.
-        group["fused"] = config.optimizer != "sgd"
+    sharded = config.optimizer_entry.build(model, sharded=True)
     for name, parameter in model.named_parameters():
         assert isinstance(parameter, DTensor)
         for key, value in moments[name].items():
@@ -67,7 +63,7 @@ def whole(
         return None
     plain = make_model(model.name, model.vocab_size, model.max_length, dropout_of(model))
     plain.load_state_dict(weights, assign=True)
-    fresh = make_optimizer(plain, config)
+    fresh = config.optimizer_entry.build(plain)
     fresh.load_state_dict({"state": state, "param_groups": fresh.state_dict()["param_groups"]})
     return plain, fresh
 

@@ -1,0 +1,11 @@
+"""The optimisers, a file each: a module that is put into this folder registers what it defines."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from .base import Optimizer, configured, optimizers
+
+__all__ = ["Optimizer", "configured", "optimizers"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,100 @@
+"""Muon for the matrices inside the network, AdamW for all else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from ...errors import InputError
+from ...models import MaskedLM
+from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
+
+MOST_ITERATIONS = 99
+"""Newton-Schulz iterations that torch takes a step, at most."""
+
+
+@optimizers.register("muon")
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """Muon: a matrix moves along the orthogonal factor of its momentum; embeddings, positions, norms, biases by AdamW.
+
+        B <- momentum B + (1 - momentum) g;  W <- W - lr (decay W + 0.2 sqrt(max(rows, columns)) O),
+
+    O the orthogonal factor U V^T of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations in bfloat16. Its scale is
+    that of AdamW's steps, so that one learning rate serves both.
+
+    Args:
+        lr: peak learning rate.
+        betas: AdamW's decay rates of the two moments.
+        eps: AdamW's epsilon.
+        weight_decay: decay of matrices and embeddings.
+        matrix_lr: peak learning rate of the matrices inside the network; lr unless given.
+        muon_momentum: what is kept of B.
+        ns_steps: Newton-Schulz iterations.
+
+    Raises:
+        InputError: a setting out of range, or a torch without Muon.
+
+    Source: Jordan et al. 2024; Liu et al. 2025, 2502.16982, for the scale.
+    """
+
+    lr: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    matrix_lr: float | None = None
+    muon_momentum: float = 0.95
+    ns_steps: int = 5
+
+    shardable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(f"optimizer 'muon' with torch {torch.__version__}, expected 2.9 or later; install that")
+        if self.matrix_lr is not None and not is_positive(self.matrix_lr):
+            raise wrong("matrix_lr", self.matrix_lr, "a positive number")
+        if not 0 <= self.muon_momentum < 1:
+            raise wrong("muon_momentum", self.muon_momentum, "a share of at least 0 and below 1")
+        if not 1 <= self.ns_steps <= MOST_ITERATIONS:
+            raise wrong("ns_steps", self.ns_steps, f"1 to {MOST_ITERATIONS}")
+
+    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+        parameters = dict(model.named_parameters())
+        block_of = getattr(model, "parameter_block", MaskedLM.parameter_block)
+        inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
+        others = decayed_groups((p for name, p in parameters.items() if name not in inside), self.weight_decay)
+        rest = torch.optim.AdamW(others, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        if not inside:
+            return rest
+        matrices = torch.optim.Muon(
+            [parameters[name] for name in inside],
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=self.muon_momentum,
+            ns_steps=self.ns_steps,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        matrices.param_groups[0]["lr_ratio"] = 1.0 if self.matrix_lr is None else self.matrix_lr / self.lr
+        return Composite([matrices, rest])
+
+    def state_size(self, total: int, embeddings: int) -> int:
+        return total + embeddings
+
+
+class Composite(torch.optim.Optimizer):
+    """Several optimisers as one, each of its own groups: one state, with one number a parameter, as any optimiser has it."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        self.sizes = [len(part.param_groups) for part in parts]
+        super().__init__([group for part in parts for group in part.param_groups], {})
+
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One step of each. Loading a state puts new groups in place of the old: the parts look at those of now."""
+        begin = 0
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            part.state, part.param_groups = self.state, self.param_groups[begin : begin + size]
+            part.step()
+            begin += size

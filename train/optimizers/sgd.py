@@ -1,0 +1,34 @@
+"""Stochastic gradient descent, plain or with momentum."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .base import Optimizer, decayed_groups, optimizers
+
+
+@optimizers.register("sgd")
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """SGD with decay on matrices alone: v <- momentum v + g + decay w;  w <- w - lr v.
+
+    Args:
+        lr: peak learning rate.
+        momentum: what is kept of v; 0 for plain descent.
+        weight_decay: L2 decay of matrices and embeddings.
+
+    Source: Liu et al. 2022, 2210.14199, B.2, without momentum.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+
+    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+        groups = decayed_groups(model.parameters(), self.weight_decay)
+        # There is no fused SGD of parts.
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=not sharded)
+
+    def state_size(self, total: int, embeddings: int) -> int:
+        return total if self.momentum > 0 else 0

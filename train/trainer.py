@@ -1,0 +1,169 @@
+"""The entry of training: from a model, a language and a configuration to rows of metrics.
+
+Masking and batch size are stated once, in the configuration; the trainer makes the stream of batches, the held-out set, the
+adversary and the objective from it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import InputError, StoppedError
+from ..generators import Language
+from ..generators.batches import Stream
+from ..generators.corpus.manifest import Corpus
+from ..generators.corpus.stream import CorpusStream
+from ..generators.masking import NEXT
+from ..generators.tasks import find_task
+from ..models import MaskedLM, check_masking
+from ..models.build import dropout_of
+from .adversary import Adversary
+from .config import TrainConfig
+from .metrics import MetricsRow
+from .parallel.fsdp import blocks_of
+from .parallel.world import World
+from .saturation import HeldOut
+from .session import Session
+
+
+class Trainer:
+    """Trains a model in place until it is saturated or out of steps.
+
+        for row in Trainer(model, language, TrainConfig(steps=2000), run="out").rows():
+            print(row.step, row.kl)
+
+    A run that was interrupted goes on from its last checkpoint; who consumes the rows records them before the next
+    checkpoint is written. `stream`, `held_out` and `adversary` are what the configuration says.
+
+    Args:
+        model: what is trained, with dropout as in config.
+        language: the language whose words it reads, of the model's size.
+        config: how it is trained.
+        run: directory of the checkpoints.
+        corpus: sentences of the language to train on, pass after pass; fresh ones without end unless given.
+        clock: seconds, from any origin.
+        on_step: called with (step, loss) after every step on a CPU, after some on a GPU.
+        should_stop: asked between steps, parts of a step and parts of a measurement.
+        world: the processes that train together; this one alone unless given.
+
+    Raises:
+        InputError: the model has nothing to train, is of another size than the language, does not predict under the masking,
+            or has another dropout than config; the adversary's task is unknown; the corpus is unfinished or not of this
+            language.
+    """
+
+    def __init__(
+        self,
+        model: MaskedLM,
+        language: Language,
+        config: TrainConfig,
+        run: str | Path,
+        *,
+        corpus: Corpus | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        on_step: Callable[[int, float], None] = lambda step, loss: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        world: World | None = None,
+    ) -> None:
+        self.model, self.run, self.world = model, Path(run), world or World()
+        self.clock, self.on_step, self.should_stop = clock, on_step, should_stop
+        self.config = config = resolved(config, model)
+        _check_size(model, language)
+        if self.world.size == 1 or config.sharding == "ddp":
+            device = next(model.parameters()).device
+            language = language if language.device == device else language.to(device)
+        self.language, masking = language, str(config.masking)
+        batches = (language, config.batch_size, config.seed, masking)
+        self.stream = Stream(*batches) if corpus is None else CorpusStream(corpus, *batches)
+        self.held_out = HeldOut(language, config)
+        self.adversary: Adversary | None = None
+        if config.adversary_task is not None:
+            self.adversary = Adversary(model, language, find_task(language, config.adversary_task), config)
+
+    def rows(self) -> Iterator[MetricsRow]:
+        """A row at config.evaluation_steps and at each checkpoint that is kept.
+
+        The checkpoint of a step is written after its row has been consumed.
+
+        Raises:
+            DivergedError: with the step, where the loss is not finite; the checkpoints before it stay.
+            StoppedError: with the step, once should_stop() is true, also in the middle of a measurement, which is then made
+                when the run goes on, and between the parts of a step, which is then taken again. A checkpoint of the last
+                step that was taken is written first.
+        """
+        session = Session(
+            self.model,
+            self.stream,
+            self.held_out,
+            self.config,
+            run=self.run,
+            adversary=self.adversary,
+            world=self.world,
+            stops=self._stops,
+        )
+        try:
+            yield from self._rows(session)
+        finally:
+            session.take.end()
+
+    def is_saturated(self, model: MaskedLM) -> bool:
+        """Whether a model, for instance one of the run's checkpoints, counts as saturated on the held-out set."""
+        return self.held_out.rule.holds(self.held_out.measure(model).kl)
+
+    def _rows(self, session: Session) -> Iterator[MetricsRow]:
+        begin, now = self.clock(), session.now
+        lasted: float | None
+        while not now.finished:
+            taken = now.row_due or session.step(self.on_step)
+            stopped, saved, lasted = not taken or self._stops(), False, None
+            if now.row_due and not stopped:
+                lasted = self.clock() - begin
+                row = session.measure(lasted, self._stops)
+                if row is None:
+                    stopped = True
+                else:
+                    yield row
+                    saved = session.close_row(row)
+                    begin = self.clock()
+            elif session.rolls and not stopped:
+                session.save_between_rows(self.clock() - begin)
+            if stopped and not now.finished and not saved:
+                session.save_between_rows(self.clock() - begin if lasted is None else lasted)
+                again = "run the same command again to go on"
+                raise StoppedError(f"stopped at step {now.step} of {self.config.steps}; {again}")
+
+    def _stops(self) -> bool:
+        return self.world.any(self.should_stop())
+
+
+def resolved(config: TrainConfig, model: MaskedLM) -> TrainConfig:
+    """The configuration with the masking that the model is trained under: config.masking, or the model's own.
+
+    Raises InputError where the model and the configuration do not go together.
+    """
+    if next(model.parameters(), None) is None:
+        raise InputError(f"model '{model.name}' has nothing to train, expected one with weights; choose another")
+    if config.sharding == "fsdp":
+        blocks_of(model)
+    masking = config.masking or (NEXT if model.causal else "one")
+    check_masking(model, masking)
+    has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
+    if has_dropout and dropout_of(model) != config.dropout:
+        raise InputError(
+            f"model '{model.name}' has dropout {dropout_of(model):g} and the configuration {config.dropout:g}, expected the "
+            f"same; build the model with dropout={config.dropout:g}"
+        )
+    return replace(config, masking=masking)
+
+
+def _check_size(model: MaskedLM, language: Language) -> None:
+    """Raises InputError for a language with other words than the model's, or longer sentences."""
+    if model.vocab_size != language.vocab_size or model.max_length < language.max_length:
+        here = f"{language.vocab_size} words, sentences of up to {language.max_length}"
+        there = f"{model.vocab_size} words, sentences of up to {model.max_length}"
+        raise InputError(
+            f"model '{model.name}' was built for {there}, the language has {here}; build it for this language"
+        )
