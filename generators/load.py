@@ -105,7 +105,7 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
     if block is not None:
         if block.ndim or block.dtype.kind != "U":
             raise InputError(
-                f"'block_task' has shape {list(block.shape)} of {block.dtype}, expected one name; correct it"
+                f"'block_task' is {block.dtype} of shape {list(block.shape)}, expected one name; correct it"
             )
         block = as_texts("block_task", block[None])[0]
     readout = None

@@ -99,8 +99,8 @@ def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
     kind = array.dtype.kind
     if kind not in "fiub":
         raise InputError(
-            f"the array '{name}' holds {KINDS.get(kind, 'no numbers')} ({array.dtype}), expected real numbers; store it as "
-            "float64"
+            f"the array '{name}' holds {KINDS.get(kind, 'no numbers')} ({array.dtype}), expected numbers such as "
+            "float64; convert it"
         )
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype=np.float64).reshape(array.shape)
