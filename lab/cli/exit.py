@@ -19,6 +19,11 @@ UNUSABLE_PATH = {
 }
 """Errors of a path that was given, not of the disk that it is on."""
 
+UNUSABLE_NAME = re.compile("^Symlink loop|^embedded null")
+"""What Python says, in a RuntimeError or a ValueError, of a path that no file can have."""
+
+CHECK_PATH = "expected a path that can be used; check it, or choose another one"
+
 NO_MEMORY = re.compile(
     r"not enough memory|out of memory|can't allocate memory|cannot allocate memory|unable to allocate"
     r"|storage size calculation overflowed|maximum allowed dimension exceeded|array is too big|overflow when unpacking",
@@ -47,6 +52,8 @@ def ending(error: BaseException, with_traceback: bool = False) -> int:
             return 141
         case OSError() if error.errno != errno.ENOMEM:
             return _of_a_path(error)
+        case RuntimeError() | ValueError() if UNUSABLE_NAME.search(str(error)):
+            return _end(2, f"{str(error)[:MOST_SHOWN]}; {CHECK_PATH}")
         case KeyboardInterrupt():
             return _end(130, "interrupted; run the same command again to go on")
     if isinstance(error, (MemoryError, OSError)) or (
@@ -62,7 +69,7 @@ def _of_a_path(error: OSError) -> int:
     where = f"{str(error.filename)[:MOST_SHOWN]}: " if error.filename else ""
     remedy = "choose another place or make room, then run it again"
     if error.errno in UNUSABLE_PATH:
-        remedy = "expected a path that can be used; check it, or choose another one"
+        remedy = CHECK_PATH
     return _end(2 if error.errno in UNUSABLE_PATH else 1, f"{where}{error.strerror or error}; {remedy}")
 
 
