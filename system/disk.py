@@ -20,6 +20,9 @@ except ImportError:  # pragma: no cover - not a POSIX system: one writer at a ti
 SUMS = "SHA256SUMS"
 """The file of a folder that holds the digests of the others."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that every file system in use takes."""
+
 PATIENCE = 10.0
 """Seconds to wait for a process that writes the same directory and may be about to end."""
 
@@ -38,20 +41,69 @@ def printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
+def partial_of(path: Path) -> Path:
+    """Where a file, or a directory, is written before it gets its name: beside it, hidden, under a name that fits."""
+    name = f".{path.name}.partial"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.partial"
+    return path.with_name(name)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError that names no file, or one that was to become this one or a part of it, names what it was to become."""
+    try:
+        yield
+    except OSError as error:
+        named = path if error.filename is None else Path(os.fsdecode(error.filename))
+        if named.is_relative_to(partial_of(path)):
+            named = path / named.relative_to(partial_of(path))
+        error.filename, error.filename2 = str(named), None
+        raise
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between.
 
-    Where writing fails, as on a full disk, the OSError names the file, and nothing is left behind.
+    Of several processes that write it at once one is the last; none mixes with another. Where writing fails, as on a full
+    disk, the OSError names the file, and nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    left = memoryview(content.encode() if isinstance(content, str) else content)
+    partial = partial_of(path)
+    with naming(path), _held(partial) as file:
+        try:
+            os.truncate(file, 0)
+            while left:
+                left = left[os.write(file, left) :]
+            publish(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _held(partial: Path) -> Iterator[int]:
+    """The file, open and locked: whoever wants it as well waits until it has its final name, or is gone."""
+    while True:
+        file = os.open(partial, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            # Where files cannot be locked, as on some networks' disks, they are written all the same.
+            with suppress(OSError):
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            if is_there(partial, file):
+                yield file
+                return
+        finally:
+            os.close(file)
+
+
+def is_there(path: Path, file: int) -> bool:
+    """Whether the path is still that of the open file."""
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        publish(partial, path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
-        raise
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def publish(partial: Path, path: Path) -> None:
@@ -67,12 +119,36 @@ def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Several processes may append to the same file. Where writing fails, as on a full disk, the OSError names the file, and
     none of the rows is there.
     """
-    left = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode())
+    text = _as_lines(rows)
+    _append(path, lambda content: text)
+
+
+def append_missing(path: Path, missing: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Adds, as `append_lines` does, those rows that are `missing` beside the ones of the file; these rows.
+
+    No other process adds any in between, so that of two that bring the same rows one alone adds them.
+    """
+    added: list[dict[str, Any]] = []
+
+    def lines(content: bytes) -> str:
+        added.extend(missing(_rows(path, content, None)))
+        return _as_lines(added)
+
+    _append(path, lines)
+    return added
+
+
+def _as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _append(path: Path, lines: Callable[[bytes], str]) -> None:
+    """Adds what `lines` gives for the content of the file, which is locked meanwhile."""
     with path.open("ab+", buffering=0) as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         content = path.read_bytes()
-        whole = _whole_lines(content)
+        left, whole = memoryview(lines(content).encode()), _whole_lines(content)
         try:
             if whole < len(content):
                 file.truncate(whole)
@@ -96,6 +172,10 @@ def read_lines(path: Path, wrong: Callable[[dict[str, Any]], str | None] | None 
         content = path.read_bytes()
     except FileNotFoundError:
         return []
+    return _rows(path, content, wrong)
+
+
+def _rows(path: Path, content: bytes, wrong: Callable[[dict[str, Any]], str | None] | None) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(content[: _whole_lines(content)].splitlines(), 1):
         try:
@@ -122,13 +202,20 @@ def write_sums(folder: Path) -> None:
     (folder / SUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in files))
 
 
-def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
-    """The first of these files that is not as `write_sums` saw it, and how; None where all are, or it saw none."""
+def sums_in(folder: Path) -> dict[str, str]:
+    """name of a file -> its digest, as `write_sums` wrote them down; empty where it did not."""
     try:
         lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines()
     except FileNotFoundError:
+        return {}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
+    """The first of these files that is not as `write_sums` saw it, and how; None where all are, or it saw none."""
+    if not (folder / SUMS).exists():
         return None
-    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    digests = sums_in(folder)
     for name in names:
         if name not in digests:
             return f"{SUMS}: damaged, {name} is not in it"
@@ -146,6 +233,14 @@ def check_writable(folder: Path) -> None:
         raise OSError(errno.EACCES, "not writable", str(folder))
 
 
+def check_appendable(path: Path) -> None:
+    """Raises an OSError that names the file where no row can be added to it. The file is left as it is."""
+    if path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+    else:
+        check_writable(path.parent)
+
+
 def _whole_lines(content: bytes) -> int:
     return content.rfind(b"\n") + 1
 
@@ -158,15 +253,19 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
-        deadline = time.monotonic() + PATIENCE
-        while fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise InputError(f"{folder}: another process is writing here; wait for it or stop it") from None
-                time.sleep(0.2)
+        wait_for(lock, folder, time.monotonic() + PATIENCE)
         yield
     finally:
         os.close(lock)
+
+
+def wait_for(lock: int, folder: Path, deadline: float) -> None:
+    """Locks what is open here. Raises InputError where another process holds it until the deadline."""
+    while fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise InputError(f"{folder}: another process is writing here; wait for it or stop it") from None
+            time.sleep(0.2)

@@ -98,22 +98,22 @@ def _write(
     """All files of a checkpoint, flushed; an error names the one that was to become target's."""
     moments = optimizer.state_dict()["state"]
     tensors = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
-    with _naming(target / WEIGHTS):
+    with naming_file(target / WEIGHTS):
         save_model(model, partial)
-    with _naming(target / OPTIMIZER):
+    with naming_file(target / OPTIMIZER):
         safetensors.torch.save_file(tensors, partial / OPTIMIZER)
-    with _naming(target / STATE):
+    with naming_file(target / STATE):
         (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
         write_sums(partial)
     for file in partial.iterdir():
-        with _naming(target / file.name):
+        with naming_file(target / file.name):
             flush(file)
     flush(partial)
 
 
 @contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """An error of writing is an OSError with the file's name."""
+def naming_file(file: Path) -> Iterator[None]:
+    """An error of writing, safetensors' own included, is an OSError with the file's name."""
     try:
         yield
     except OSError as error:

@@ -9,7 +9,7 @@ from ...estimate import ONE_SIDED_95
 from ..config import read_yaml
 from ..measurements.measure import BASELINES, ENLARGED
 from ..runs.run import CONFIG, Run
-from .results import named, rows_in, runs_in
+from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 
 Row = dict[str, Any]
@@ -24,7 +24,8 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
     Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, and where the runs
     are on different languages.
     """
-    runs, rows = runs_in(folders), rows_in(folders)
+    runs = runs_in(folders)
+    rows = rows_of(folders, runs)
     if not any(run.metrics for run in runs):
         raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
     if len({run.language.fingerprint() for run in runs}) > 1:

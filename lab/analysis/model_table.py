@@ -7,13 +7,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...estimate import Estimate
-from ...system.disk import printable
 from ...train import TrainConfig
 from ..measurements.measure import BASELINES
 from ..measurements.probe_config import PROBES
 from ..runs.run import Run
 from .checkpoint_table import TRACES, is_saturated, kl_by_step, versions_of
-from .results import named
+from .results import named, own_name
 from .row_selection import Setting, panel_name, panel_of, setting_of
 
 Row = dict[str, Any]
@@ -65,7 +64,7 @@ def _ended(config: TrainConfig, metrics: list[Row]) -> int | None:
 
 def name_of(run: Run) -> str:
     """The key of a study's `models` that a run belongs to."""
-    return printable(run.folder.name).removesuffix(f"-seed{run.config.seed}")
+    return own_name(run.folder).removesuffix(f"-seed{run.config.seed}")
 
 
 def _entries(row: Row) -> Row:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..runs.run import Run
+from ..runs.trainings import said_of_copies
 from .checkpoint_table import ends_saturated, is_saturated, kl_by_step, versions_of
 from .results import named
 from .row_selection import left_out, one_setting
@@ -21,7 +22,7 @@ def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
     Args:
         rows: all of the runs' rows, before those of one setting are chosen.
     """
-    said = said_of_versions(rows)
+    said = said_of_copies(runs) + said_of_versions(rows)
     shown = one_setting(rows)
     here = {name: [row for row in shown if row["run"] == name] for name in named(runs)}
     unsaturated = [name for name, run in named(runs).items() if not ends_saturated(run, here[name])]

@@ -4,6 +4,7 @@ Accuracy is by the published probe, linear-adamw, where that was measured, else 
 """
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from ...errors import InputError, unknown
 from ...estimate import Estimate
 from ...system.disk import write_atomic
 from ..config import from_mapping
+from ..file_names import MOST_BYTES, file_parts
 from .model_table import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 from .results import write_csv
 from .row_selection import Setting, described, panel_name, setting_of
@@ -229,6 +231,7 @@ def _difference(one: Estimate, other: Estimate) -> Estimate:
 
 def write_comparison(found: list[Row], folder: Path, name: str) -> list[Path]:
     """published-NAME.csv, and published-NAME.md for people; NAME is the study's."""
+    name = file_parts([name], folder)[name] if len(os.fsencode(name)) > MOST_BYTES else name
     paths = [folder / f"published-{name}.csv", folder / f"published-{name}.md"]
     write_csv(found, list(COLUMNS), paths[0])
     lines = [f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}"]

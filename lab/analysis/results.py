@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import InputError
-from ...system.disk import printable, publish, read_lines, write_atomic
+from ...system.disk import printable, read_lines, write_atomic
 from ..runs.rows import wrong_result
 from ..runs.run import CONFIG, Run, load_run
+from ..runs.trainings import distinct, rows_of_training
 
 Row = dict[str, Any]
 
@@ -46,29 +47,49 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-def runs_in(folders: Iterable[Path]) -> list[Run]:
-    """The runs in these directories, each a run or a study. Raises InputError where one is neither."""
+def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
+    """The trainings in these directories, each a run or a study; copies of one are one (see lab/trainings.py).
+
+    Raises InputError where a directory is neither.
+
+    Args:
+        only: names of directories; a study's other runs are left out.
+    """
     runs = []
     for folder in folders:
         if (folder / CONFIG).is_file():
             runs.append(load_run(folder))
         elif (folder / STUDY_FILE).is_file():
-            runs += [load_run(path.parent) for path in sorted(folder.glob(f"runs/*/{CONFIG}"))]
+            found = [path.parent for path in sorted(folder.glob(f"runs/*/{CONFIG}"))]
+            runs += [load_run(path) for path in found if only is None or path.name in only]
         else:
             raise InputError(f"{folder}: neither a run nor a study, expected a directory made by satlab train or study")
-    return runs
+    return distinct(runs)
+
+
+def once_each(folders: Iterable[Path]) -> list[Path]:
+    """The directories under the first of their names."""
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        found.setdefault(folder.resolve(), folder)
+    return list(found.values())
 
 
 def rows_in(folders: Iterable[Path]) -> list[Row]:
-    """Every measurement in these directories, with the name of its run; a language's rows have none.
+    """Every measurement in these directories, as `rows_of` gives them."""
+    folders = list(folders)
+    return rows_of(folders, runs_in(folders))
+
+
+def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
+    """Every measurement of these runs, with the name of its run, and the baselines of their directories, which have none.
 
     Rows that say they are of another language than the runs are left out. Raises InputError for a row that is none.
     """
-    folders = list(folders)
-    rows = [row | {"run": None} for folder in folders for row in read_lines(folder / BASELINES_FILE, wrong_result)]
-    runs = runs_in(folders)
+    baselines = (read_lines(folder / BASELINES_FILE, wrong_result) for folder in once_each(folders))
+    rows = [row | {"run": None} for found in baselines for row in found]
     for name, run in named(runs).items():
-        rows += [row | {"run": None if row["step"] is None else name} for row in run.results]
+        rows += [row | {"run": None if row["step"] is None else name} for row in rows_of_training(run)]
     if runs and any(LANGUAGE in row for row in rows):
         known = {run.language.fingerprint() for run in runs}
         rows = [row for row in rows if row.get(LANGUAGE) is None or row[LANGUAGE] in known]
@@ -77,20 +98,22 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
 
 def named(runs: list[Run]) -> dict[str, Run]:
     """Each run under its directory's name, or under its path where several directories have the same name."""
-    names = [run.folder.name for run in runs]
-    return {
-        printable(str(run.folder) if names.count(name) > 1 else name): run
-        for name, run in zip(names, runs, strict=True)
-    }
+    names, paths = [own_name(run.folder) for run in runs], [printable(str(run.folder)) for run in runs]
+    return {name if names.count(name) == 1 else path: run for name, path, run in zip(names, paths, runs, strict=True)}
+
+
+def own_name(folder: Path) -> str:
+    """The name of a directory, however its path is spelled, as text that can be written."""
+    return printable(folder.name if folder.name not in ("", "..") else folder.resolve().name)
 
 
 def write_tables(rows: list[Row], folder: Path) -> None:
     """Writes results.parquet and results.csv."""
     columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
     table = pa.table(columns, schema=pa.schema(list(COLUMNS.items())))
-    partial = folder / ".results.parquet.partial"
-    pq.write_table(table, partial)
-    publish(partial, folder / "results.parquet")
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    write_atomic(folder / "results.parquet", content.getvalue())
     write_csv(rows, list(COLUMNS), folder / "results.csv")
 
 

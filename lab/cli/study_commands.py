@@ -17,7 +17,7 @@ from ...system.ray_cluster import check_tasks
 from ...train.parallel.world import World
 from ..analysis.model_table import wide_rows
 from ..analysis.published import compare, read_published, write_comparison
-from ..analysis.results import rows_in, runs_in
+from ..analysis.results import rows_of, runs_in
 from ..analysis.row_selection import one_setting
 from ..config import StudyConfig, load_study
 from ..figures import draw as figures
@@ -139,8 +139,9 @@ def _paper(config: StudyConfig, out: Path) -> list[Path]:
     Of the runs in the directory those of the study's own models and seeds: it may hold another study's as well.
     """
     own = {run_folder(out, model, seed).name for model in config.models for seed in config.seeds}
-    rows = one_setting([row for row in rows_in([out]) if row["run"] is None or row["run"] in own])
-    wide, folder = wide_rows([run for run in runs_in([out]) if run.folder.name in own], rows), out / "figures"
+    runs = runs_in([out], own)
+    rows = one_setting(rows_of([out], runs))
+    wide, folder = wide_rows(runs, rows), out / "figures"
     published = read_published(config.published, config.models, config.tasks, config.enlarge_to)
     found = compare(published, wide, rows)
     with plt.rc_context(figures.STYLE):

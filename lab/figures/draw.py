@@ -4,6 +4,7 @@ Each figure is a PNG, a PDF and a CSV with the plotted numbers; correlation.csv 
 together.
 """
 
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ...estimate import ONE_SIDED_95
+from ...system.disk import write_atomic
 from ..analysis.checkpoint_table import baselines_of, ends_saturated, points_of, recorded, trained_by
 from ..analysis.comparison import CORRELATIONS, correlations_of, in_words
 from ..analysis.model_table import name_of
@@ -28,6 +30,7 @@ from ..analysis.notices import said_of_versions
 from ..analysis.rescaling import said_of_rescaling
 from ..analysis.results import named, write_csv
 from ..analysis.row_selection import described, one_setting, panel_name
+from ..file_names import file_parts
 from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
 
@@ -42,6 +45,9 @@ STYLE: dict[Any, Any] = {
 }
 LINE = 0.12
 """Inches of a line below the panels."""
+
+LONGEST_LABEL = 40
+"""Characters of a name in a figure."""
 
 DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vP*"
 MOST_INSIDE = 6
@@ -67,10 +73,12 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
     points, groups = points_of(runs, rows), {name: name_of(run) for name, run in named(runs).items()}
     correlations = correlations_of(points)
-    for task, method in sorted({(point["task"], point["method"]) for point in points}):
+    probes = sorted({(point["task"], point["method"]) for point in points})
+    ends = file_parts([panel_name(*probe) for probe in probes], out)
+    for task, method in probes:
         mine = [point for point in points if (point["task"], point["method"]) == (task, method)]
         panel = panel_name(task, method)
-        lines, end, mixed = baselines_of(rows, panel), panel.replace(" ", "-"), said_of_versions(rows)
+        lines, end, mixed = baselines_of(rows, panel), ends[panel], said_of_versions(rows)
         jobs.append((f"probe_vs_step-{end}", partial(_probe, panel, mine, lines, unsaturated, groups, mixed)))
         if any(point["trace"] is not None for point in mine):
             found = [*in_words(correlations, panel), *said_of_rescaling(rows), *mixed]
@@ -82,15 +90,23 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         for name, job in jobs:
             figure, numbers = job()
             missing |= fit_fonts(figure)
-            for suffix in (".png", ".pdf"):
-                figure.savefig(out / f"{name}{suffix}", dpi=150)
-                written.append(out / f"{name}{suffix}")
-            plt.close(figure)
+            written += save_figure(figure, out / name)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
     warn_of_missing(missing)
     if correlations:
         write_csv(correlations, list(correlations[0]), out / CORRELATIONS)
     return written
+
+
+def save_figure(figure: Figure, place: Path) -> list[Path]:
+    """Writes the figure as PNG and PDF, each whole or not at all; their paths, which are the place and an ending."""
+    paths = [place.with_name(place.name + suffix) for suffix in (".png", ".pdf")]
+    for path in paths:
+        content = io.BytesIO()
+        figure.savefig(content, format=path.suffix[1:], dpi=150)
+        write_atomic(path, content.getvalue())
+    plt.close(figure)
+    return paths
 
 
 def _of(name: str, rows: list[Row]) -> list[Row]:
@@ -105,8 +121,13 @@ def plain_text(text: str) -> str:
 
 def marked(name: str, saturated: bool, remark: str = "") -> str:
     """A model's name for a figure, with a remark where it is not saturated, and another one if given."""
-    said = ", ".join(filter(None, ["" if saturated else "not saturated", remark]))
+    said, name = ", ".join(filter(None, ["" if saturated else "not saturated", remark])), brief(name)
     return plain_text(f"{name} ({said})" if said else name)
+
+
+def brief(name: str) -> str:
+    """A name that leaves room beside it: of a long one the beginning and the end."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 12]}\u2026{name[-11:]}"
 
 
 def write_below(figure: Figure, said: list[str]) -> None:
@@ -182,7 +203,7 @@ def _probe(
             axes.plot(point["step"], point["accuracy"], **look, markerfacecolor=face, markersize=5)
     _baselines(axes, lines)
     log_axis(axes)
-    axes.set(xlabel="training step (filled: saturated)", ylabel=plain_text(f"probe accuracy, task {panel}"))
+    axes.set(xlabel="training step (filled: saturated)", ylabel=plain_text(f"probe accuracy, task {brief(panel)}"))
     _legend(figure, axes, len(runs))
     how = f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."
     write_below(figure, [*mixed, f"Bars: one standard error over n = {_counts(points)} repeats of the probe. {how}"])
@@ -226,7 +247,7 @@ def _flatness(
     for axes in grid.flat[len(runs) :]:
         axes.set_visible(False)
     for row in grid:
-        row[0].set_ylabel(plain_text(f"probe accuracy,\ntask {panel}"))
+        row[0].set_ylabel(plain_text(f"probe accuracy,\ntask {brief(panel)}"))
     if grid.flat[0].get_legend_handles_labels()[1]:
         grid.flat[0].legend(fontsize=7, loc="best")
     scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")

@@ -30,7 +30,7 @@ from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_see
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
 from ..fonts import fit_fonts, warn_of_missing
-from .draw import log_axis, looks_of, marked, plain_text, write_below
+from .draw import brief, log_axis, looks_of, marked, plain_text, save_figure, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 
 Row = dict[str, Any]
@@ -66,10 +66,7 @@ def draw_forms(
         elif made := FORMS[form](wide, rows, tasks):
             figure, numbers = made
             missing |= fit_fonts(figure)
-            for suffix in (".png", ".pdf"):
-                figure.savefig(out / f"paper-{form}{suffix}", dpi=150)
-                written.append(out / f"paper-{form}{suffix}")
-            plt.close(figure)
+            written += save_figure(figure, out / f"paper-{form}")
             write_csv(numbers, list(numbers[0]), out / f"paper-{form}.csv")
     warn_of_missing(missing)
     return written
@@ -90,7 +87,7 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
     numbers: list[Row] = []
     for axes, panel in zip(grid.flat, drawn, strict=True):
         numbers += _lines(axes, x, panel, wide)
-        axes.set(xlabel=x, ylabel=plain_text(LABELS.get(panel, panel)))
+        axes.set(xlabel=x, ylabel=plain_text(LABELS.get(panel, brief(panel))))
         log_axis(axes)
         axes.margins(x=0.15 if x == SIZE else 0.05)
         if panel == first and logarithmic:
@@ -164,7 +161,7 @@ def _draw_line(axes: Axes, drawn: Drawn, look: Row, label: str | None) -> list[R
         saturated = _saturated(same)
         axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=color if saturated else "white")
         if label is None:
-            text = "\n".join(filter(None, [plain_text(name), fewer_seeds(same)]))
+            text = "\n".join(filter(None, [plain_text(brief(name)), fewer_seeds(same)]))
             # Neighbours may lie close together: their names stand above and below by turns.
             offset, side = ((3, 4), "bottom") if number % 2 == 0 else ((3, -4), "top")
             axes.annotate(text, (place, value.value), xytext=offset, textcoords="offset points", va=side, fontsize=6)

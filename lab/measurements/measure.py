@@ -21,12 +21,12 @@ from ...generators.batches import evaluation_set
 from ...models import MaskedLM, load_model
 from ...models.widen import widen
 from ...randomness import random_stream
-from ...system.disk import append_lines
+from ...system.disk import append_missing, check_appendable
 from ...train import kl_to_truth
 from ..config import EvaluateConfig
 from ..runs.run import RESULTS, Run
 from .flatness_config import FlatnessConfig
-from .result_cache import known_rows
+from .result_cache import known_rows, of_key
 
 Row = dict[str, Any]
 
@@ -97,15 +97,19 @@ def measure_flatness(
 
 
 def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Row]:
-    """The rows of the file under this key; where there are none they are taken and added to it, all at once."""
+    """The rows of the file under this key; where there are none they are taken and added to it, all at once.
+
+    Where another process has added them meanwhile, its rows are the ones. Raises OSError, before anything is taken, where
+    the file cannot be written.
+    """
     if known := known_rows(file, key):
         return known
+    check_appendable(file)
     begin = time.perf_counter()
     taken = list(take())
     shared = {"seconds": time.perf_counter() - begin, "satlab": __version__}
     rows = [key | row | shared for row in taken]
-    append_lines(file, rows)
-    return rows
+    return append_missing(file, lambda there: [] if of_key(there, key) else rows) or known_rows(file, key)
 
 
 def _key(run: Run, step: int, what: str, method: str, settings: str) -> Row:

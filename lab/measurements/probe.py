@@ -20,12 +20,12 @@ from ...generators.tasks import Task, find_task
 from ...models import MaskedLM, build_model, load_model
 from ...probes import FineTuning, Reading, fine_tune, linear_probes, majority_class
 from ...randomness import random_stream
-from ...system.disk import append_lines
+from ...system.disk import append_missing, check_appendable
 from ..runs.run import RESULTS, Run
 from .measure import Row, chosen_checkpoints, measured, size_of, values_of
 from .probe_config import ProbeConfig
 from .probe_readings import probe_readings
-from .result_cache import known_rows
+from .result_cache import known_rows, of_key
 
 Progress = Callable[[float, int], object]
 """What is told how many of how many are done, part of the next one included."""
@@ -69,6 +69,7 @@ def measure_probe(
         keys = {probe: _probe_key(run, at, task_name, config, *probe) for probe in product(config.methods, readings)}
         groups = _sharing([probe for probe in keys if not known_rows(file, keys[probe])])
         for index, group in enumerate(groups):
+            check_appendable(file)
             begin = time.perf_counter()
             model = load_model(folder).to(run.language.device)
             progress = _part_of(on_part, number, index, len(groups), len(chosen))
@@ -104,9 +105,15 @@ def _probe_key(run: Run, step: int, task: str, config: ProbeConfig, method: str,
 
 
 def _keep(file: Path, keys: dict[Probe, Row], taken: dict[Probe, Row], begin: float) -> None:
-    """Adds the rows to the file, all at once; the time since they were begun is shared among them."""
+    """Adds the rows to the file, all at once, but for those that another process has added meanwhile.
+
+    The time since they were begun is shared among them.
+    """
     shared = {"seconds": (time.perf_counter() - begin) / len(keys), "satlab": __version__}
-    append_lines(file, [keys[probe] | row | shared for probe, row in taken.items()])
+    append_missing(
+        file,
+        lambda there: [keys[probe] | row | shared for probe, row in taken.items() if not of_key(there, keys[probe])],
+    )
 
 
 def _accuracies(
@@ -160,6 +167,7 @@ def measure_baselines(
             yield key | nothing | {"seconds": 0.0, "satlab": __version__}
         elif name == "lookup":
             for group in _sharing([probe for probe in tables if not known_rows(file, tables[probe])]):
+                check_appendable(file)
                 begin, table = time.perf_counter(), build_model("lookup", language).to(language.device)
                 progress = _parts_of(on_part, number, len(group), len(keys))
                 taken = _accuracies(table, language, task, whole, group, cache, progress)

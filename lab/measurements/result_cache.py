@@ -13,8 +13,13 @@ Row = dict[str, Any]
 
 def known_rows(file: Path, key: Row) -> list[Row]:
     """The rows of the file that agree with the key in all that it names, of flatness settings those the method uses."""
+    return of_key(read_lines(file), key)
+
+
+def of_key(rows: list[Row], key: Row) -> list[Row]:
+    """Those of the rows that agree with the key, as `known_rows` gives them of a file."""
     wanted = key | {"settings": of_method(key)}
-    rows = [row for row in read_lines(file) if row.get("what") == key["what"] and row.get("method") == key["method"]]
+    rows = [row for row in rows if row.get("what") == key["what"] and row.get("method") == key["method"]]
     return [row for row in rows if (row | {"settings": of_method(row)}).items() >= wanted.items()]
 
 

@@ -13,7 +13,7 @@ from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step
 from ..analysis.comparison import correlations_of, in_words
 from ..analysis.notices import notices_of
 from ..analysis.rescaling import rescalings, said_of_rescaling
-from ..analysis.results import STUDY_FILE, named
+from ..analysis.results import STUDY_FILE, named, once_each
 from ..analysis.row_selection import described, one_setting, panel_of, setting_of
 from ..config import read_yaml
 from ..measurements.measure import BASELINES
@@ -44,6 +44,7 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         page: the report's file, which links are relative to.
     """
     runs, rows = recorded(folders)
+    folders = once_each(folders)
     chosen = one_setting(rows)
     by_name = named(runs)
     here = {name: [row for row in chosen if row["run"] == name] for name in by_name}

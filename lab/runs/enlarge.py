@@ -1,7 +1,6 @@
 """A run's model inside a larger one, as a run of its own: trained by no one, and measured like any other."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from ...generators.batches import make_batch
 from ...models import MaskedLM, default_masking, load_model, save_model
 from ...models.widen import check_larger, widen
 from ...randomness import random_stream
-from ...system.disk import flush
-from ...train.checkpoint import STATE, folder_of
+from ...system.new_folder import new_folder
+from ...train.checkpoint import STATE, folder_of, naming_file
 from ..config import read_yaml
 from ..measurements.measure import chosen_checkpoints
 from .run import CONFIG, METRICS, WIDENED, Run
@@ -35,33 +34,25 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
     small = load_model(folder)
     wide = widen(small, name, added, run.config.seed)
     source = {"run": str(run.folder), "model": run.model, "step": at, "added": added}
-    target = out.resolve()
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with new_folder(out.resolve()) as partial:
         _write(run, wide, at, source, partial)
         sizes = {"parameters": _number(small), "widened_parameters": _number(wide)}
         difference = logit_difference(run, small.double(), wide.double(), sentences)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return source | {"to": name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
 
 
 def _write(run: Run, wide: MaskedLM, step: int, source: dict[str, Any], folder: Path) -> None:
-    """The files of a run with one checkpoint, flushed; its row of metrics is the smaller model's, the same function's."""
+    """The files of a run with one checkpoint; its row of metrics is the smaller model's, the same function's."""
     content = read_yaml(run.folder / CONFIG) | {"model": wide.name, WIDENED: source}
     (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
-    shutil.copyfile(run.folder / content["language_file"], folder / content["language_file"])
+    (folder / content["language_file"]).write_bytes((run.folder / content["language_file"]).read_bytes())
     rows = [row for row in run.metrics if row["step"] == step]
     (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     checkpoint = folder_of(folder, step)
     checkpoint.mkdir(parents=True)
-    save_model(wide, checkpoint)
+    with naming_file(checkpoint):
+        save_model(wide, checkpoint)
     (checkpoint / STATE).write_text(json.dumps({"step": step, "keep": True, "finished": True}, indent=1) + "\n")
-    for path in [*folder.rglob("*"), folder]:
-        flush(path)
 
 
 @torch.no_grad()

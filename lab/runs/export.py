@@ -1,13 +1,13 @@
 """A checkpoint as a directory that Hugging Face's from_pretrained reads."""
 
-import filecmp
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
 from ...models import MaskedLM
 from ...models.hugging_face import to_hugging_face
+from ...system.new_folder import new_folder
+from ...train.checkpoint import naming_file
 
 
 def export_model(model: MaskedLM, out: Path) -> None:
@@ -19,23 +19,8 @@ def export_model(model: MaskedLM, out: Path) -> None:
     network = to_hugging_face(model)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: a file, expected a new or empty directory; choose another")
-    out = out.resolve()
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        _save(network, partial)
-        names = sorted(path.name for path in partial.iterdir())
-        if out.is_dir() and any(out.iterdir()):
-            there = sorted(path.name for path in out.iterdir())
-            if there != names or filecmp.cmpfiles(out, partial, names, shallow=False)[0] != names:
-                raise InputError(
-                    f"--out {out}: holds something else, expected a new or empty directory; choose another"
-                )
-            return
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(out.resolve()) as folder:
+        _save(network, folder)
 
 
 def _save(network: Any, folder: Path) -> None:
@@ -45,7 +30,8 @@ def _save(network: Any, folder: Path) -> None:
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        network.save_pretrained(folder)
+        with naming_file(folder):
+            network.save_pretrained(folder)
     finally:
         if bars:
             logging.enable_progress_bar()

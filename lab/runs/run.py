@@ -23,7 +23,8 @@ from ...generators.corpus.manifest import Corpus, is_corpus, open_corpus
 from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
-from ...system.disk import append_lines, only_writer, read_lines, write_atomic
+from ...system.disk import append_lines, naming, only_writer, read_lines, write_atomic
+from ...system.new_folder import begun
 from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
 from ...train.parallel.world import World, without_tf32
@@ -57,7 +58,10 @@ class TrainingCorpus:
 
 @dataclass(frozen=True)
 class Run:
-    """A directory that holds, or will hold, one training run. Without a corpus it trains on fresh sentences."""
+    """A directory that holds, or will hold, one training run. Without a corpus it trains on fresh sentences.
+
+    copies: other directories, or other names of this one, that hold the same training; see lab/trainings.py.
+    """
 
     folder: Path
     source: str
@@ -65,6 +69,7 @@ class Run:
     config: TrainConfig
     language: Language
     corpus: TrainingCorpus | None = None
+    copies: tuple[Path, ...] = ()
 
     def on(self, device: str) -> "Run":
         """The run with its language on this device, where measurements are then made."""
@@ -161,10 +166,10 @@ def create_run(
         config = from_mapping(TrainConfig, wanted["train"], "")
         return Run(folder, wanted["language"], model, config, language, corpus)
     if not _occupied(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with only_writer(folder):
+        with begun(folder, "language.*"):
             if not _occupied(folder):
-                language.save(str(folder / "language"))
+                with naming(folder / wanted["language_file"]):
+                    language.save(str(folder / "language"))
                 write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
     run = load_run(folder)
     # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.

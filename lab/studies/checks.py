@@ -1,5 +1,6 @@
 """What a study refuses before it writes anything: another language's directory, settings that no measurement takes."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,10 +9,40 @@ from ...generators import Language, load_language
 from ...generators.tasks import find_task
 from ...models.build import check_size, size_of
 from ...models.widen import check_larger
+from ...system.disk import LONGEST_NAME
 from ..analysis.results import STUDY_FILE
 from ..config import StudyConfig, load_study, read_yaml
+from ..file_names import same_file
 from ..measurements.probe_readings import probe_readings
 from ..runs.run import CONFIG, PUT_BACK
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Of a model in a study: it becomes a directory."""
+
+
+def run_name(model: str, seed: int) -> str:
+    """What the directory of a study's run is called; model: a key of the study's `models`."""
+    return f"{model}-seed{seed}"
+
+
+def check_names(study: StudyConfig, out: Path) -> None:
+    """Raises InputError for a language that is neither a name nor a mapping, and for models that no directory can be called."""
+    if not isinstance(study.language, (str, Mapping)):
+        raise InputError(f"study, language is '{study.language}', expected a preset, a file or a mapping; correct it")
+    for name in study.models:
+        if not isinstance(name, str):
+            raise InputError(f"study, model {name}: the name is no text, expected one; put it in quotes")
+        if not NAME.fullmatch(name):
+            raise InputError(f"study, model {name}: expected a name of letters, digits, '-', '_' and '.'; rename it")
+        longest = max(len(run_name(name, seed)) for seed in study.seeds)
+        if longest > LONGEST_NAME:
+            given, most = f"study, model {name[:20]}...", len(name) - (longest - LONGEST_NAME)
+            raise InputError(f"{given}: a name of {len(name)} letters, expected at most {max(most, 1)}; shorten it")
+    if pair := same_file(study.models, out / "runs"):
+        raise InputError(
+            f"study, model {pair[1]}: a directory of the same name as {pair[0]} on this disk, which takes capitals for "
+            "small letters; rename one"
+        )
 
 
 def check_settings(study: StudyConfig, language: Language, models: Mapping[str, str]) -> None:

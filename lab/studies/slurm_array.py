@@ -1,7 +1,5 @@
 """One cell of a study by itself, for the array jobs of a batch system: a run with all its measurements, or a task's baselines."""
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 
 from ...errors import DivergedError, InputError
-from ...system.disk import publish
+from ...system.disk import write_atomic
 from ...system.signals import StopRequest
 from ..analysis.results import STUDY_FILE
 from ..config import StudyConfig
@@ -69,8 +67,6 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, 
 def _begin(study: StudyConfig, out: Path) -> None:
     """Makes the directory and notes the study there; other cells may do the same at this moment."""
     out.mkdir(parents=True, exist_ok=True)
-    text = as_yaml(study).encode()
-    if not (out / STUDY_FILE).is_file() or (out / STUDY_FILE).read_bytes() != text:
-        partial = out / f".{STUDY_FILE}.{socket.gethostname()}-{os.getpid()}"
-        partial.write_bytes(text)
-        publish(partial, out / STUDY_FILE)
+    text = as_yaml(study)
+    if not (out / STUDY_FILE).is_file() or (out / STUDY_FILE).read_bytes() != text.encode():
+        write_atomic(out / STUDY_FILE, text)

@@ -4,7 +4,6 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict
@@ -15,22 +14,19 @@ import yaml
 
 from ...errors import DivergedError, InputError, StoppedError, at_least
 from ...generators import load_language
-from ...system.disk import write_atomic
+from ...system.disk import only_writer, write_atomic
 from ...system.signals import StopRequest
 from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
 from ..analysis.results import STUDY_FILE, rows_in, write_tables
 from ..config import StudyConfig, from_mapping
 from ..runs.run import Run, check_run, create_run
-from .checks import check_same_language, check_settings
+from .checks import check_names, check_same_language, check_settings, run_name
 from .executors import pool_of, reached
 from .jobs import Cell, baselines, measurements, number_of_measurements, train_cell, training
 
 FAILED = "failed: "
 """How the message of a cell that ended with an error begins."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Of a model in a study: it becomes a directory."""
 
 RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
 """Directory, language, model, training, max_length."""
@@ -45,10 +41,20 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
     Raises InputError for a language, model, task, method or setting that does not exist or that a measurement would
     refuse, and where out holds something else, or a study or run of another language.
     """
+    grid = _checked(study, out)
+    out.mkdir(parents=True, exist_ok=True)
+    return _begun(study, out, grid)
+
+
+def _checked(study: StudyConfig, out: Path) -> list[RunPlan]:
+    """What `create_run` is told of each run. Raises InputError as `prepare`; writes nothing."""
     grid = [how for _, how in check_study(study, out)]
     for how in grid:
         check_run(*how)
-    out.mkdir(parents=True, exist_ok=True)
+    return grid
+
+
+def _begun(study: StudyConfig, out: Path, grid: list[RunPlan]) -> list[Run]:
     write_atomic(out / STUDY_FILE, as_yaml(study))
     return [create_run(*how) for how in grid]
 
@@ -64,10 +70,8 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
             raise InputError(f"{name} are {values}, expected each once; remove the repeated one")
     if study.workers is not None:
         at_least("workers", study.workers, 1)
+    check_names(study, out)
     language = load_language(study.language, study.max_length)
-    for name in study.models:
-        if not NAME.fullmatch(name):
-            raise InputError(f"study, model {name}: expected a name of letters, digits, '-', '_' and '.'; rename it")
     check_settings(study, language, {name: model_of(study, name) for name in study.models})
     check_same_language(study, language, out)
     return [
@@ -106,7 +110,10 @@ def changes_of(study: StudyConfig, name: str) -> dict[str, Any]:
 
 def model_of(study: StudyConfig, name: str) -> str:
     """The model that a key of `models` stands for: itself, or what is under its key `model`."""
-    return str(changes_of(study, name).get("model", name))
+    model = changes_of(study, name).get("model", name)
+    if not isinstance(model, str):
+        raise InputError(f"study, model {name}: model is '{model}', expected a model such as bert-1x64; correct it")
+    return model
 
 
 def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
@@ -120,7 +127,7 @@ def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
 
 
 def run_folder(out: Path, model: str, seed: int) -> Path:
-    return out / "runs" / f"{model}-seed{seed}"
+    return out / "runs" / run_name(model, seed)
 
 
 def run_study(
@@ -128,17 +135,25 @@ def run_study(
 ) -> list[str]:
     """Trains and measures every cell, then writes the tables; the messages of cells that failed, in the end.
 
+    Raises InputError as `prepare` does, and where another process does a study in the same directory and does not end.
     report(message, cells done, cells in all) is called whenever a cell is done, and with news of the runs in training.
     """
     with reached(engine):
-        # The machines of a cluster look for it from another place.
-        failures = _run(study, out if engine == "local" else out.resolve(), report, engine)
-    write_tables(rows_in([out]), out)
+        grid = _checked(study, out)
+        out.mkdir(parents=True, exist_ok=True)
+        with only_writer(out):
+            # The machines of a cluster look for it from another place.
+            failures = _run(study, out if engine == "local" else out.resolve(), report, engine, grid)
+            write_tables(rows_in([out]), out)
     return failures
 
 
-def _run(study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str) -> list[str]:
-    runs = prepare(study, out)
+def _run(
+    study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str, grid: list[RunPlan]
+) -> list[str]:
+    # While it waited for another one to end, that may have been a study of another language.
+    check_study(study, out)
+    runs = _begun(study, out, grid)
     todo = [*training(runs, study.device), *(baselines(out, study, task) for task in study.tasks)]
     # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
     planned = {run.folder: number_of_measurements(run, study) for run in runs}

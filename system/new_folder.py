@@ -1,0 +1,97 @@
+"""Directories that are whole or absent, as `disk.write_atomic` makes files."""
+
+import filecmp
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import InputError
+from . import disk
+from .disk import flush, is_there, naming, partial_of, wait_for
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A directory to fill, which gets the name of the target when the block has ended and all of it is on the disk.
+
+    Of several processes the others wait for one, PATIENCE seconds; where it goes on they raise InputError. So they do
+    where the target then holds anything but just these files. Where the block fails, nothing is left behind, and an
+    OSError that names no file, or one of these, names the target's.
+    """
+    partial, deadline = partial_of(target), time.monotonic() + disk.PATIENCE
+    with naming(target), made_for(target.parent), _held_folder(partial, target, deadline):
+        try:
+            for path in partial.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield partial
+            for path in [*partial.rglob("*"), partial]:
+                flush(path)
+            if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+                os.replace(partial, target)
+                flush(target.parent)
+            elif not _same_files(partial, target):
+                raise InputError(f"{target}: holds something else, expected a new or empty directory; choose another")
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _held_folder(partial: Path, target: Path, deadline: float) -> Iterator[None]:
+    """Makes the directory and locks it; whoever wants it as well waits until it has its final name, or is gone."""
+    while True:
+        partial.mkdir(exist_ok=True)
+        try:
+            lock = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            wait_for(lock, target, deadline)
+            if is_there(partial, lock):
+                yield
+                return
+        finally:
+            os.close(lock)
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two directories hold the same files, byte for byte, and nothing else."""
+    if not other.is_dir():
+        return False
+    names, there = ([path.relative_to(top) for path in sorted(top.rglob("*"))] for top in (one, other))
+    files = [name for name in names if not (one / name).is_dir()]
+    return names == there and all(
+        (other / name).is_file() and filecmp.cmp(one / name, other / name, shallow=False) for name in files
+    )
+
+
+@contextmanager
+def begun(folder: Path, first_files: str) -> Iterator[None]:
+    """The directory, made where it is not there, is written by this process alone, as with `disk.only_writer`.
+
+    Where the block fails, what it made is gone again: files of that pattern, and the directories.
+    """
+    with made_for(folder), disk.only_writer(folder):
+        before = set(folder.iterdir())
+        try:
+            yield
+        except BaseException:
+            for path in set(folder.glob(first_files)) - before:
+                path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def made_for(folder: Path) -> Iterator[None]:
+    """Makes the directory and those it is in; where the block fails, those that were not there and are empty are removed."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
