@@ -242,12 +242,13 @@ def train_run(
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
             model = model.to(device)
+        corpus = _corpus(run)
         trainer = Trainer(
             model,
             language,
             run.config,
             run.folder,
-            corpus=_corpus(run),
+            corpus=corpus,
             on_step=on_step,
             should_stop=should_stop,
             world=world,
