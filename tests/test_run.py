@@ -142,9 +142,11 @@ CHANGES = {
     "compile": True,
     "threads": 2,
     "seed": 1,
+    "optimizer_settings": {"ns_steps": 3},
 }
 
 NEEDED = {
+    "optimizer_settings": {"optimizer": "muon"},
     "momentum": {"optimizer": "sgd"},
     "adversary_task": {"stop_at_saturation": False},
     "adversary_strength": {"stop_at_saturation": False, "adversary_task": "state-4"},

@@ -247,16 +247,8 @@ def train_run(
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
             model = model.to(device)
-        trainer = Trainer(
-            model,
-            language,
-            run.config,
-            run.folder,
-            corpus=_corpus(run),
-            on_step=on_step,
-            should_stop=should_stop,
-            world=world,
-        )
+        trainer = Trainer(model, language, run.config, run.folder, corpus=_corpus(run), world=world)
+        trainer.on_step, trainer.should_stop = on_step, should_stop
         if world.first:
             _forget_after_last_checkpoint(run)
         for row in trainer.rows():
