@@ -200,7 +200,9 @@ def test_long_and_deep_sentences_are_written_within_bounds(satlab, tmp_path):
 
 
 def test_names_and_words_that_mean_something_in_brackets(satlab, tmp_path):
-    (tmp_path / "odd.pcfg").write_text("S(x) -> S(x) ) [0.4] | '(' [0.3] | 'New York' [0.2] | ')' [0.1]\n) -> '' [1.0]")
+    (tmp_path / "odd.pcfg").write_text(
+        "S(x) -> S(x) ) [0.4] | '(' [0.3] | 'New York' [0.2] | ')' [0.1]\n) -> '[ ]' [1.0]"
+    )
     out = satlab("show odd.pcfg --max-length 4 --samples 20 --sentences 8 --seed 1").out
     assert "S-LRB-x-RRB-" in out
     satlab("show odd.pcfg --max-length 4 --samples 20 --png o.png")

@@ -93,7 +93,6 @@ def test_trees_as_deep_as_they_may_be(bank, depth):
         ("deep.mrg", "(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "bank/deep.mrg, tree 2 (line 2)"),
         ("WIDE.MRG", "(S (A a))\n\n" + wide(600), "bank/WIDE.MRG, tree 2 (line 3): cannot be binarised"),
         ("none.mrg", "(S (-NONE- *))", "bank: 1 trees, none with a word"),
-        ("quotes.mrg", "(S (A a'\"))", "bank: 'a\\'\"' cannot be written"),
     ],
 )
 def test_every_message_names_the_file_or_the_directory(name, text, message, bank, tmp_path, monkeypatch, capsys):

@@ -151,5 +151,7 @@ def test_a_value_of_another_kind_is_one_line(key, value):
 def test_a_study_of_a_language_that_is_no_name(tmp_path, capsys, language):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY | {"language": language}))
     assert cli.run(["study", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out")]) == 2
-    assert re.fullmatch(r"satlab: .*s\.yaml.*language is .*expected a preset, a file or a mapping.*\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"satlab: .*s\.yaml.*language is .*expected a preset, a file or a mapping.*\n", capsys.readouterr().err
+    )
     assert not (tmp_path / "out").exists()

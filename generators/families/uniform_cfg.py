@@ -5,18 +5,24 @@ Part 1*), levels have tasks.
 """
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
 from ..language import Language
-from ..pcfg.grammar import Grammar, check, yield_lengths
-from ..pcfg.language import PCFG
+from ..pcfg.grammar import Grammar, check
+from ..pcfg.language import PCFG, bounded
+from ..pcfg.nltk_rules import empty_word
+from ..pcfg.reduced import longest_sentence
 from ..pcfg.tasks import Span
 from .lengths import length_weights
+
+PART = re.compile(r"""('[^']*'|"[^"]*")(?=[\s|]|$)|\||[^\s|]+""")
+"""Of a text of right-hand sides: a word in quotes, a bar, anything else up to a blank or bar."""
 
 RightSides = Sequence[tuple[str, ...]]
 
@@ -56,11 +62,12 @@ def uniform_cfg(
     if start is None:
         raise InputError("the grammar has no rules, expected symbol: its right-hand sides; give some")
     grammar = check(Nonterminal(start), productions)
-    longest = yield_lengths(grammar)[1][grammar.start] if max_length is None else max_length
+    longest = longest_sentence(grammar) if max_length is None else max_length
     if MOST_WORDS_IN_A_SENTENCE < longest < math.inf:
         raise InputError(
             f"sentences of up to {longest:g} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; give such a max_length"
         )
+    grammar, max_length = bounded(grammar, max_length)
     return PCFG(grammar, max_length, _level_spans(grammar), lengths)
 
 
@@ -123,11 +130,32 @@ def _mixture(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
     return total
 
 
+def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[str, ...]]:
+    """The right-hand sides in a text; words in quotes are read before blanks and bars."""
+    sides: list[list[str]] = [[]]
+    for part in PART.finditer(text):
+        word = part[0]
+        if word == "|":
+            sides.append([])
+        elif part[1] is None:
+            sides[-1].append(word)
+        elif len(word) == 2:
+            raise InputError(f"rules: {empty_word(symbol)}")
+        elif word[1:-1] in symbols:
+            raise InputError(f"rules: {symbol} has the word {word}, but {word} is a symbol too; rename one of them")
+        else:
+            sides[-1].append(word[1:-1])
+    return [tuple(side) for side in sides]
+
+
 def build(*, rules: dict, max_length: int | None = None, lengths: dict | None = None) -> Language:
-    """The family uniform-cfg: `uniform_cfg`, a symbol's right-hand sides in one text, separated by |."""
-    sides = {}
+    """The family uniform-cfg: `uniform_cfg`, a symbol's right-hand sides in one text, separated by |.
+
+    Quotes stand around words with blanks or bars.
+    """
+    sides, symbols = {}, set(map(str, rules))
     for symbol, text in rules.items():
         if isinstance(text, bool) or not isinstance(text, (str, int)):
             raise InputError(f"rules: {symbol} has {text!r}, expected right-hand sides such as: A B | C; correct it")
-        sides[str(symbol)] = [tuple(right.split()) for right in str(text).split("|")]
+        sides[str(symbol)] = _sides_of(str(symbol), str(text), symbols)
     return uniform_cfg(sides, max_length, length_weights(lengths))

@@ -93,23 +93,25 @@ class Plan(NamedTuple):
 def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np.ndarray:
     """[max_length + 1, N] bool: which symbols can yield w words at all; emits [leaves]: which leaf symbols have a word."""
     feasible = np.zeros((max_length + 1, rules.num_symbols), dtype=bool)
-    reaches = rules.closure > 0
-    feasible[1] = reaches[:, rules.leaves[emits]].any(1)
+    top, bottom = np.nonzero(rules.closure > 0)
+    made = np.zeros(rules.num_symbols, dtype=bool)
+    made[rules.leaves[emits]] = True
+    feasible[1, top[made[bottom]]] = True
     for width in range(2, max_length + 1):
         ways: np.ndarray = feasible[1:width][:, rules.left] & feasible[1:width][::-1][:, rules.right]
         possible: np.ndarray = np.any(ways, axis=0)
         made = np.zeros(rules.num_symbols, dtype=bool)
         made[rules.rule_parent[possible[rules.rule_pair]]] = True
-        feasible[width] = reaches[:, made].any(1)
+        feasible[width, top[made[bottom]]] = True
     return feasible
 
 
 def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """[length + 1, N] bool: which symbols may span w words within what is wanted, roots [length + 1, N]; top down."""
     useful = roots.copy()
-    reaches = rules.closure > 0
+    top, bottom = np.nonzero(rules.closure > 0)
     for width in range(len(roots) - 1, 0, -1):
-        useful[width] = reaches[useful[width]].any(0)
+        useful[width, bottom[useful[width][top]]] = True
         pairs = np.zeros(len(rules.left), dtype=bool)
         pairs[rules.rule_pair[useful[width][rules.rule_parent]]] = True
         left, right = rules.left[pairs], rules.right[pairs]
@@ -127,7 +129,8 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
     sets, kind = np.unique(kept, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
     numbers = np.where(sets, sets.cumsum(1) - 1, -1)
-    tables = [_rules_of(rules, members) for members in sets]
+    entries = np.nonzero(rules.closure > 0)
+    tables = [_rules_of(rules, entries, members) for members in sets]
     split_from, left_width, keys = _splits(kept, kind, len(sets))
     unique_keys, which = np.unique(keys, return_inverse=True)
     which = which.reshape(-1)
@@ -207,15 +210,19 @@ class _KindTables(NamedTuple):
     closure_p: np.ndarray
 
 
-def _rules_of(rules: RuleTables, members: np.ndarray) -> _KindTables:
-    """The pairs and rules that make the members of a set, and the closure from what the rules make to the members."""
-    symbols = np.flatnonzero(members)
-    slot, symbol = np.nonzero(rules.closure[symbols] > 0)
+def _rules_of(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.ndarray) -> _KindTables:
+    """The pairs and rules that make the members of a set, and the closure from what the rules make to the members.
+
+    entries: (rows, columns) of what is above zero in the closure.
+    """
+    here = members[entries[0]]
+    row, symbol = entries[0][here], entries[1][here]
     made = np.zeros(rules.num_symbols, dtype=bool)
     made[symbol] = True
     used = made[rules.rule_parent]
     pairs, number = np.unique(rules.rule_pair[used], return_inverse=True)
-    p = rules.closure[symbols[slot], symbol]
+    slot = (members.cumsum() - 1)[row]
+    p = rules.closure[row, symbol]
     return _KindTables(pairs, number.reshape(-1), rules.rule_parent[used], rules.rule_p[used], slot, symbol, p)
 
 

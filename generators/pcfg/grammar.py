@@ -1,8 +1,9 @@
 """Probabilistic grammars as rules: checked, binarised, read and written (the syntax is that of notation.py)."""
 
 import math
+import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,12 @@ from scipy.sparse.csgraph import connected_components
 
 from ...errors import InputError
 from ..kernels.binary_rules import Rules
-from ..latent.stochastic import TOLERANCE, check_total
-from .notation import decimal, parse, written
+from ..latent.stochastic import ROUNDING, TOLERANCE
+from .nltk_rules import empty_rule, empty_word
+from .notation import parse, text_of
+
+MOST_NAMED = 5
+"""Symbols that a warning names; the others it counts."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,8 @@ class Grammar:
         return list(dict.fromkeys([self.start, *(production.lhs() for production in self.productions)]))
 
     def to_text(self) -> str:
-        """NLTK's notation, a rule a line, no bit of the probabilities lost. Raises InputError for unwritable names."""
-        lines = [f"%start {written(self.start)}"]
-        for production in self.productions:
-            right = " ".join(map(written, production.rhs()))
-            lines.append(f"{written(production.lhs())} -> {right} [{decimal(production.prob())}]")
-        return "\n".join(lines) + "\n"
+        """NLTK's notation, a rule a line, no bit of the probabilities lost; `read_text` gives the same grammar back."""
+        return text_of(self.start, self.productions)
 
 
 def read_text(text: str) -> Grammar:
@@ -45,51 +46,86 @@ def read_text(text: str) -> Grammar:
     return check(*parse(text))
 
 
-def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction]) -> Grammar:
-    """The grammar made of these productions, renormalised where rounding left them (with a warning); rules of zero go.
+def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction], tolerance: float = TOLERANCE) -> Grammar:
+    """The grammar made of these productions; rules of zero go, and symbols that are never reached stay.
 
-    Raises InputError where the rules of a symbol do not sum to one, a rule is empty, and a symbol is not defined or not
-    reachable from the start.
+    Where the rules of a symbol miss one by no more than the tolerance, they are renormalised, with one warning for all
+    symbols. Raises InputError where they miss it by more, where a rule or a name is empty, and where a symbol is not
+    defined.
     """
     by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
     for production in productions:
-        if not production.rhs():
-            raise InputError(
-                f"the rule '{production.lhs()} ->' is empty, expected at least one symbol; rewrite it away"
-            )
-        if not 0 <= production.prob() <= 1 + TOLERANCE:
-            raise InputError(f"the rule '{production}' has no probability between 0 and 1; correct it")
+        _check_rule(production)
         by_symbol[production.lhs()].append(production)
     if start not in by_symbol:
         raise InputError(f"the start symbol {start} has no rule, expected at least one; define it")
-    kept = []
-    for symbol, rules in by_symbol.items():
-        total = math.fsum(rule.prob() for rule in rules)
-        scale = total if check_total(total, f"the rules of {symbol}") else 1.0
-        kept += [ProbabilisticProduction(symbol, rule.rhs(), prob=rule.prob() / scale) for rule in rules if rule.prob()]
-    _check_connected(start, kept)
+    totals = {symbol: math.fsum(rule.prob() for rule in rules) for symbol, rules in by_symbol.items()}
+    scale = _scales(totals, tolerance)
+    kept = [
+        ProbabilisticProduction(symbol, rule.rhs(), prob=rule.prob() / scale[symbol])
+        for symbol, rules in by_symbol.items()
+        for rule in rules
+        if rule.prob()
+    ]
+    _check_defined(kept)
     return Grammar(start, tuple(kept))
 
 
-def _check_connected(start: Nonterminal, productions: list[ProbabilisticProduction]) -> None:
-    children: dict[Nonterminal, list[Nonterminal]] = defaultdict(list)
+def _check_rule(production: ProbabilisticProduction) -> None:
+    if not production.rhs():
+        raise InputError(empty_rule(production.lhs()))
+    if not 0 <= production.prob() <= 1 + TOLERANCE:
+        raise InputError(f"the rule '{production}' has no probability between 0 and 1; correct it")
+    for part in (production.lhs(), *production.rhs()):
+        if isinstance(part, Nonterminal):
+            if not str(part):
+                raise InputError(f"the rule '{production}' holds a nonterminal whose name is empty; name it")
+        elif part == "":
+            raise InputError(empty_word(production.lhs()))
+
+
+def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonterminal, float]:
+    """What to divide the rules of each symbol by: their sum, or 1 where that is 1 within rounding. One warning for all."""
+    for symbol, total in totals.items():
+        if not abs(total - 1) <= tolerance * (1 + 1e-9):
+            raise InputError(
+                f"the rules of {symbol} sum to {_sum(total, 6, tolerance)}, expected 1 (within {tolerance:.3g}); "
+                "correct these probabilities"
+            )
+    off = {symbol: total for symbol, total in totals.items() if abs(total - 1) > ROUNDING}
+    if len(off) == 1:
+        symbol, total = next(iter(off.items()))
+        warnings.warn(f"the rules of {symbol} sum to {_sum(total)}; renormalised", stacklevel=3)
+    elif off:
+        low, high = _sum(min(off.values())), _sum(max(off.values()))
+        warnings.warn(
+            f"the rules of {len(off)} symbols ({some_of(off)}) sum to {low} .. {high}; renormalised", stacklevel=3
+        )
+    return {symbol: off.get(symbol, 1.0) for symbol in totals}
+
+
+def _sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
+    """In at least so many digits, and as many as show that it misses one by more than the tolerance."""
+    while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance * (1 + 1e-9):
+        digits += 1
+    return f"{total:.{digits}g}"
+
+
+def some_of(symbols: Iterable[Nonterminal]) -> str:
+    """The first MOST_NAMED of them by name."""
+    names = [str(symbol) for symbol in symbols]
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+
+
+def _check_defined(productions: Iterable[ProbabilisticProduction]) -> None:
+    defined = {production.lhs() for production in productions}
     for production in productions:
-        children[production.lhs()] += [symbol for symbol in production.rhs() if isinstance(symbol, Nonterminal)]
-    for symbol, below in children.items():
-        for child in below:
-            if child not in children:
+        for child in production.rhs():
+            if isinstance(child, Nonterminal) and child not in defined:
                 raise InputError(
-                    f"the nonterminal {child}, used by {symbol}, is never defined: "
+                    f"the nonterminal {child}, used by {production.lhs()}, is never defined: "
                     f"add rules for it, or quote it if it is a word"
                 )
-    reached, todo = {start}, [start]
-    while todo:
-        fresh = set(children[todo.pop()]) - reached
-        reached |= fresh
-        todo += fresh
-    for symbol in children:
-        if symbol not in reached:
-            raise InputError(f"the nonterminal {symbol} cannot be reached from {start}: use it in a rule or remove it")
 
 
 def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nonterminal, float]]:
@@ -104,16 +140,23 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
         # What comes back to itself with something beside it has no bound.
         if len(rule.rhs()) > 1 and part[number[rule.lhs()]] == part[number[child]]:
             greatest[rule.lhs()] = math.inf
-    changed = True
-    while changed:
-        changed = False
-        for rule in grammar.productions:
-            symbol = rule.lhs()
-            low = sum(least[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
-            high = sum(greatest[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
-            if low < least[symbol] or high > greatest[symbol]:
-                least[symbol], greatest[symbol] = min(least[symbol], low), max(greatest[symbol], high)
-                changed = True
+    users: dict[object, list[ProbabilisticProduction]] = defaultdict(list)
+    for rule, child in links:
+        users[child].append(rule)
+    # From the last rule up: what stands below is mostly written below.
+    todo = deque(reversed(grammar.productions))
+    waiting = set(map(id, todo))
+    while todo:
+        rule = todo.popleft()
+        waiting.discard(id(rule))
+        symbol = rule.lhs()
+        low = sum(least[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
+        high = sum(greatest[s] if isinstance(s, Nonterminal) else 1 for s in rule.rhs())
+        if low < least[symbol] or high > greatest[symbol]:
+            least[symbol], greatest[symbol] = min(least[symbol], low), max(greatest[symbol], high)
+            fresh = [user for user in users[symbol] if id(user) not in waiting]
+            waiting.update(map(id, fresh))
+            todo.extend(fresh)
     return least, greatest
 
 

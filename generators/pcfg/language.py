@@ -21,8 +21,10 @@ from ..tasks import Task
 from .chart.log_partition import START, LogPartition, leaf_margins, prefix_scores
 from .chart.prefix import prefix_factors, walks_to
 from .chart.tensor import InsideTables
-from .grammar import Grammar, binarise, check, read_text, yield_lengths
+from .grammar import Grammar, binarise, check, read_text
 from .mixed_lengths import MixedLengths
+from .notation import NLTK_TOLERANCE
+from .reduced import longest_sentence, reduced
 from .sampler import DerivationSampler
 from .tasks import InsideArgmax, Span, TreeSymbol
 
@@ -39,6 +41,16 @@ MOST_UNARY_STEPS = 1000
 """How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
 
 
+def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
+    """The grammar without symbols useless within max_length words, and that number; see `PCFG`."""
+    if max_length is None:
+        longest = longest_sentence(grammar)
+        max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
+    if not 1 <= max_length <= MOST_WORDS:
+        raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose another")
+    return reduced(grammar, max_length), max_length
+
+
 class PCFG(MixedLengths):
     """The language of a checked grammar, over sentences of at most max_length words.
 
@@ -49,7 +61,9 @@ class PCFG(MixedLengths):
     Scores are exact to rounding as long as no rule has a probability below about 1e-100: within a span, what is 1e290 times
     less likely than the best may be lost.
 
-    Raises InputError for a max_length above MOST_WORDS, where a symbol can never finish within max_length, and for a wanted length that no sentence has.
+    Nonterminals that the start does not lead to, or that cannot finish within max_length, are removed with one warning.
+    Raises InputError for a max_length above MOST_WORDS, where no sentence has at most max_length words, and for a wanted
+    length that no sentence has.
     """
 
     def __init__(
@@ -59,26 +73,10 @@ class PCFG(MixedLengths):
         spans: Mapping[str, Span] | None = None,
         lengths: Mapping[int, float] | None = None,
     ) -> None:
-        least, greatest = yield_lengths(grammar)
-        if max_length is None:
-            longest = greatest[grammar.start]
-            max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
-        if not 1 <= max_length <= MOST_WORDS:
-            raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose another")
-        for symbol, length in least.items():
-            if length == torch.inf:
-                raise InputError(
-                    f"the nonterminal {symbol} never ends, expected at most max_length words: give it a way out"
-                )
-            if length > max_length:
-                raise InputError(
-                    f"the nonterminal {symbol} needs {int(length)} words, expected at most max_length = {max_length}: "
-                    "allow longer sentences"
-                )
-        self.grammar, self.max_length = grammar, max_length
-        self.rules = binarise(grammar)
+        self.grammar, self.max_length = bounded(grammar, max_length)
+        self.rules = binarise(self.grammar)
         self.symbols, self.words = self.rules.symbols, self.rules.words
-        self.tables = InsideTables(self.rules, max_length)
+        self.tables = InsideTables(self.rules, self.max_length)
         self.emission = self.tables.emission
         visits, place = self.tables.closure.flatten().max(0)
         if visits > MOST_UNARY_STEPS:
@@ -100,16 +98,16 @@ class PCFG(MixedLengths):
     def from_string(cls, text: str, max_length: int | None = None) -> "PCFG":
         """The grammar in NLTK's notation, unary rules, long rules and words within rules allowed.
 
-        Rules of a symbol that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for a line
-        that is no rule, rules that do not sum to one, empty rules, and a symbol that is not defined, not reachable or
-        cannot finish within max_length.
+        Rules of a symbol that miss one by less than 1e-3 (in what nltk prints: 1e-2) are renormalised with a warning.
+        Raises InputError for a line that is no rule, rules that do not sum to one, empty rules, a symbol that is not
+        defined and a start symbol without sentences.
         """
         return cls(read_text(text), max_length)
 
     @classmethod
     def from_nltk(cls, grammar: "nltk.PCFG", max_length: int | None = None) -> "PCFG":
-        """The language of an nltk.PCFG; raises as `from_string` does."""
-        return cls(check(grammar.start(), grammar.productions()), max_length)
+        """The language of an nltk.PCFG; raises as `from_string` does, with nltk's tolerance for sums."""
+        return cls(check(grammar.start(), grammar.productions(), NLTK_TOLERANCE), max_length)
 
     def to_nltk(self) -> "nltk.PCFG":
         """The grammar as an nltk.PCFG (which knows no bound on the length)."""
@@ -237,10 +235,13 @@ class PCFG(MixedLengths):
 
     def symbol_ids(self, names: Iterable[str]) -> Tensor:
         """The numbers of the named symbols. Raises InputError for a name that the grammar lacks."""
-        number = {name: i for i, name in enumerate(self.symbols)}
+        own = self.symbols[: self.rules.num_original]
+        # Where binarisation made a name that the grammar has too, the grammar's own counts.
+        number = {name: i for i, name in enumerate(self.symbols)} | {name: i for i, name in enumerate(own)}
+        names = list(names)
         for name in names:
             if name not in number:
-                raise unknown("nonterminal", name, self.symbols[: self.rules.num_original])
+                raise unknown("nonterminal", name, own)
         return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
 
     @cached_property
@@ -289,7 +290,7 @@ class PCFG(MixedLengths):
         lengths = {} if self.lengths is None else {"lengths": self.lengths}
         keys = {"family": "pcfg", "max_length": self.max_length, **lengths, "tasks": spans}
         head = yaml.safe_dump(keys, sort_keys=False)
-        body = "".join(f"  {line}\n" for line in self.grammar.to_text().splitlines())
+        body = "".join(f"  {line}\n" for line in self.grammar.to_text().split("\n")[:-1])
         with open(path + self.suffix, "w", encoding="utf-8") as file:
             file.write(f"{head}grammar: |\n{body}")
         return path + self.suffix

@@ -4,65 +4,97 @@ NLTK's:     NP -> Det N [0.7] | 'she' [0.3]      words are quoted, alternatives 
 plain:      0.7 NP -> Det N                      one rule a line (Johnson's inside-outside code); also  0.7 NP --> Det N
             0.3 NP -> she                        a symbol that never stands on a left-hand side is a word, quoted or not
 
-Both know whole-line comments (#), blank lines and `%start S`; without it the first left-hand side is the start. The
-first rule decides which of the two a text is in.
+Both know comments (from # or // to the end of the line, outside quotes), blank lines and `%start S`; without it the
+first left-hand side is the start. The first rule decides which of the two a text is in. What nltk prints begins with a
+heading, which names the start.
 
 A name in NLTK's notation may hold any character but blanks: a backslash stands before those that mean something else, '
 and " and # and % and | and [ and ] and the backslash itself. So the treebank's tags ADVP|PRT and # are written
-ADVP\\|PRT and \\#. What nltk's binarisation makes, such as NP|<DT-NN>, needs none.
+ADVP\\|PRT and \\#, though both are read without it where they have rules. A text with a line `%escapes` holds any
+character in names and words: see escapes.py.
 """
 
 import math
 import re
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from nltk.grammar import Nonterminal, ProbabilisticProduction, read_grammar
+from nltk.grammar import PCFG, Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError
+from ..latent.stochastic import TOLERANCE
+from .escapes import QUOTED, Spelling, name_of, needs_escapes, written
+from .nltk_rules import COMMENT, COMMENT_LIKE, EXAMPLE, EXPECTED, LEFT, PLAIN_EXAMPLE, Line, read_rules, wrong_line
+from .plain_rules import PLAIN_RULE, read_plain_rules
 
-SPECIAL = r"""['"|\[\]#%\\]"""
-"""What stands behind a backslash where a name holds it (quotes, # and % need that at its beginning alone)."""
+HEADING = re.compile(r"\s*Grammar with (\d+) productions?(?: \(start state = (.*)\))?\s*")
+"""What nltk prints above a grammar's rules."""
 
-SYMBOL = re.compile(rf"""((?:\\{SPECIAL}|[^\s'"|\[\]#%])(?:\\{SPECIAL}|[^\s|\[\]]|\|<[^\s>]*>)*)\s*""")
-"""A nonterminal: NLTK's own, the names that treebanks and nltk's binarisation give, and escaped characters."""
+NLTK_TOLERANCE = 1.01 * PCFG.EPSILON
+"""How far from one nltk lets the rules of a symbol sum to, and a little for the six digits that it prints."""
 
-PLAIN_RULE = re.compile(r"\s*(?P<probability>[-+.\d]\S*)\s+(?P<parent>\S+)\s+--?>(?P<right>(?:\s.*)?)$")
+ESCAPES = "%escapes"
 
-EXAMPLE = "NP -> Det N [0.7] | 'she' [0.3]"
-PLAIN_EXAMPLE = "0.7 NP -> Det N"
+CLOSED_BY_COMMENT = re.compile(r"\]\s*(?:#|//)")
+"""A backslash at the end of such a line is the comment's: the next line is one of its own."""
 
 
-def parse(text: str) -> tuple[Nonterminal, list[ProbabilisticProduction]]:
-    """The start symbol and the rules of a text in either notation, as written: nothing is checked beyond the syntax.
+class Text(NamedTuple):
+    """A grammar as written: nothing is checked beyond the syntax. tolerance: how far its rows may be from one."""
 
-    Raises InputError for a text without rules, and naming the line for one that is no rule.
+    start: Nonterminal
+    productions: list[ProbabilisticProduction]
+    tolerance: float
+
+
+class _Lines(NamedTuple):
+    """What lines hold: rules, and what directives and heading say."""
+
+    rules: list[Line]
+    directives: list[Line]
+    heading: re.Match[str] | None
+
+
+def parse(text: str) -> Text:
+    """The start symbol and the rules of a text in either notation.
+
+    Raises InputError for a text without rules, and naming the line for one that is no rule or directive.
     """
-    rules = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith(("#", "%"))]
+    rules, directives, heading = _lines(text)
     if not rules:
         raise InputError(f"the grammar has no rules, expected lines such as {EXAMPLE}, or {PLAIN_EXAMPLE}")
-    if PLAIN_RULE.match(rules[0]):
-        return _parse_plain(text)
-    try:
-        start, productions = read_grammar(text, _read_symbol, probabilistic=True)
-    except (ValueError, IndexError) as error:
-        expected = f"expected a rule such as {EXAMPLE}, or, in all lines, {PLAIN_EXAMPLE}"
-        raise InputError(f"{str(error).rstrip()}; {expected}") from None
-    return start, productions
+    plain = heading is None and PLAIN_RULE.match(rules[0].text) is not None
+    spelling = Spelling.NLTK if heading is None else Spelling.PRINTED
+    if any(line.text.split() == [ESCAPES] for line in directives):
+        spelling = Spelling.ESCAPED
+    start = _start(directives, spelling, plain)
+    if plain:
+        productions = read_plain_rules(rules)
+        return Text(Nonterminal(start) if start else productions[0].lhs(), productions, TOLERANCE)
+    productions = read_rules(_joined(rules), spelling)
+    if heading is None:
+        return Text(Nonterminal(start) if start else productions[0].lhs(), productions, TOLERANCE)
+    if int(heading[1]) != len(productions):
+        warnings.warn(
+            f"the heading counts {heading[1]} rules, {len(productions)} found; see whether the file is whole",
+            stacklevel=3,
+        )
+    start = start or heading[2]
+    return Text(Nonterminal(start) if start else productions[0].lhs(), productions, NLTK_TOLERANCE)
 
 
-def written(symbol: object) -> str:
-    """A symbol or word as NLTK's notation has it. Raises InputError for a name with blanks, a word with both quotes."""
-    text = str(symbol)
-    if not text.isprintable():
-        raise InputError(f"{text!r} holds a character that is not printable: rename it")
-    if isinstance(symbol, Nonterminal):
-        if text and not re.search(r"\s", text):
-            plain = SYMBOL.fullmatch(text) and "\\" not in text
-            return text if plain else re.sub(f"({SPECIAL})", r"\\\1", text)
-    elif "'" not in text and "\n" not in text:
-        return f"'{text}'"
-    elif '"' not in text and "\n" not in text:
-        return f'"{text}"'
-    raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
+def text_of(start: Nonterminal, productions: Sequence[ProbabilisticProduction]) -> str:
+    """NLTK's notation, a rule a line, no bit of the probabilities lost; with a line `%escapes` where a name needs it."""
+    symbols = {start, *(part for production in productions for part in (production.lhs(), *production.rhs()))}
+    escaped = any(map(needs_escapes, symbols))
+    spelling = Spelling.ESCAPED if escaped else Spelling.NLTK
+    as_written = {symbol: written(symbol, spelling) for symbol in symbols}
+    lines = [*([ESCAPES] if escaped else []), f"%start {as_written[start]}"]
+    for production in productions:
+        right = " ".join(as_written[part] for part in production.rhs())
+        lines.append(f"{as_written[production.lhs()]} -> {right} [{decimal(production.prob())}]")
+    return "\n".join(lines) + "\n"
 
 
 def decimal(p: float) -> str:
@@ -71,53 +103,48 @@ def decimal(p: float) -> str:
     return text if "e" not in text else f"{p:.{17 - math.floor(math.log10(p))}f}"
 
 
-def _read_symbol(line: str, position: int) -> tuple[Nonterminal, int]:
-    match = SYMBOL.match(line, position)
-    if not match:
-        raise ValueError(f"expected a nonterminal, found: {line[position:]}")
-    return Nonterminal(re.sub(rf"\\({SPECIAL})", r"\1", match.group(1))), match.end()
-
-
-def _parse_plain(text: str) -> tuple[Nonterminal, list[ProbabilisticProduction]]:
-    start, rules = None, []
+def _lines(text: str) -> _Lines:
+    rules: list[Line] = []
+    directives: list[Line] = []
+    heading = None
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+        bare = line.strip()
+        if not bare:
             continue
-        directive = re.fullmatch(r"\s*%start\s+(\S+)\s*", line)
-        if directive:
-            start = directive[1]
+        if COMMENT_LIKE.match(line):
+            rules.append(Line(number, line))
+        elif bare.startswith("%"):
+            directives.append(Line(number, line))
+        elif heading is None and not rules and HEADING.fullmatch(line):
+            heading = HEADING.fullmatch(line)
+        elif not bare.startswith(COMMENT) or (heading is not None and LEFT.match(line) and bare[0] == "/"):
+            rules.append(Line(number, line))
+    return _Lines(rules, directives, heading)
+
+
+def _joined(lines: list[Line]) -> list[Line]:
+    """Lines of NLTK's notation, those that end in a backslash joined with the next."""
+    joined: list[Line] = []
+    begun: Line | None = None
+    for line in lines:
+        text = line.text.strip() if begun is None else f"{begun.text} {line.text.strip()}"
+        number = line.number if begun is None else begun.number
+        goes_on = text.endswith("\\") and not CLOSED_BY_COMMENT.search(QUOTED.sub("", text))
+        begun = Line(number, text[:-1].rstrip()) if goes_on else None
+        if begun is None:
+            joined.append(Line(number, text))
+    return joined if begun is None else [*joined, begun]
+
+
+def _start(directives: list[Line], spelling: Spelling, plain: bool) -> str | None:
+    """The symbol of the last %start; None without one."""
+    start = None
+    for line in directives:
+        what, *rest = line.text.split()
+        if line.text.split() == [ESCAPES] and not plain:
             continue
-        rules.append(_plain_rule(line, number))
-    parents = {parent for _, parent, _ in rules}
-
-    def symbol(part: str) -> Nonterminal | str:
-        return Nonterminal(part) if part in parents else _unquoted(part)
-
-    productions = [
-        ProbabilisticProduction(Nonterminal(parent), tuple(map(symbol, right)), prob=p) for p, parent, right in rules
-    ]
-    return Nonterminal(start) if start else productions[0].lhs(), productions
-
-
-def _plain_rule(line: str, number: int) -> tuple[float, str, list[str]]:
-    match = PLAIN_RULE.match(line)
-    try:
-        p = float(match["probability"]) if match else math.nan
-    except ValueError:
-        p = math.nan
-    if match is None or math.isnan(p):
-        raise InputError(
-            f"line {number}: {line.strip()}: expected a probability and a rule such as {PLAIN_EXAMPLE}, "
-            "as the first rule has them"
-        )
-    right = match["right"].split()
-    if "|" in right or re.fullmatch(r"\[[\d.]*\]", right[-1] if right else ""):
-        raise InputError(
-            f"line {number}: {line.strip()}: expected one right-hand side and the probability in front; "
-            "give each alternative a line of its own, and quote | and [ ] where they are words"
-        )
-    return p, match["parent"], right
-
-
-def _unquoted(word: str) -> str:
-    return word[1:-1] if len(word) > 2 and word[0] == word[-1] and word[0] in "'\"" else word
+        if what != "%start" or not rest or (len(rest) > 1 and not rest[1].startswith(COMMENT)):
+            expected = f"expected a probability and a rule such as {PLAIN_EXAMPLE}" if plain else EXPECTED
+            raise wrong_line(line, f"{expected}, or %start and a symbol")
+        start = rest[0] if plain else name_of(rest[0], spelling)
+    return start

@@ -31,6 +31,9 @@ from ...kernels.simd import ALIVE
 DOUBLINGS = 72
 """R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""
 
+MANY = 512
+"""Of more symbols, those that no unary rule has are left out where chains of unary rules are summed."""
+
 
 class Scores(NamedTuple):
     """The spans of one width: score = values [n, starts, symbols] * exp(log_scale [n, starts]).
@@ -225,6 +228,12 @@ def closure(unary: Tensor) -> Tensor:
 
     Raises InputError where the radius is 1 within rounding. Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
     """
+    if len(unary) > MANY:
+        linked = ((unary > 0).any(0) | (unary > 0).any(1)).nonzero()[:, 0]
+        if 2 * len(linked) < len(unary):
+            total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device)
+            total[linked[:, None], linked] = closure(unary[linked[:, None], linked])
+            return total
     total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device) + unary
     power = unary
     for _ in range(DOUBLINGS):

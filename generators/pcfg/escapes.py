@@ -1,0 +1,104 @@
+"""Names and words as a grammar's text has them: quoted, escaped, and read back to the last character.
+
+Three ways of writing them are told apart (`Spelling`):
+
+NLTK      words in quotes, every character as it is; in names a backslash stands before a special character
+PRINTED   what nltk prints: words as Python prints them ('\\\\' for a backslash), names as they are
+ESCAPED   words as Python writes them; names with a backslash before anything but letters and digits, or \\x20, \\u00a0
+"""
+
+import re
+from enum import Enum
+
+from nltk.grammar import Nonterminal
+
+from ...errors import InputError
+
+SPECIAL = r"""['"|\[\]#%\\]"""
+"""What stands behind a backslash where a name holds it (quotes, # and % need that at its beginning alone)."""
+
+SYMBOL = re.compile(rf"""(?:\\{SPECIAL}|[^\s'"|\[\]#%])(?:\\{SPECIAL}|[^\s|\[\]]|\|<[^\s>]*>)*""")
+"""A nonterminal: NLTK's own, the names that treebanks and nltk's binarisation give, and escaped characters."""
+
+QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+QUOTED_AND_ESCAPED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What a text file or YAML does not keep: control characters, the separators of lines, halves of characters."""
+
+ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
+NAMED = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+class Spelling(Enum):
+    """How names and words are written; see the top of this module."""
+
+    NLTK = "nltk"
+    PRINTED = "printed"
+    ESCAPED = "escaped"
+
+
+def needs_escapes(symbol: object) -> bool:
+    """Whether a name or word can be written as ESCAPED alone."""
+    text = str(symbol)
+    if UNSAFE.search(text):
+        return True
+    if isinstance(symbol, Nonterminal):
+        return bool(re.search(r"\s", text)) or text in ("->", "-->")
+    return "'" in text and '"' in text
+
+
+def written(symbol: object, spelling: Spelling = Spelling.NLTK) -> str:
+    """A name or word as the text has it, NLTK or ESCAPED. Raises InputError for what that spelling cannot hold."""
+    text = str(symbol)
+    if not text or (spelling is Spelling.NLTK and needs_escapes(symbol)):
+        raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
+    if isinstance(symbol, Nonterminal):
+        plain = SYMBOL.fullmatch(text) and "\\" not in text and not text.startswith("//")
+        name = text if plain else re.sub(f"({SPECIAL})", r"\\\1", text)
+        name = "\\" + name if name.startswith("//") or name in ("->", "-->") else name
+        return re.sub(rf"\s|{UNSAFE.pattern}", _code, name)
+    quote = '"' if "'" in text and '"' not in text else "'"
+    if spelling is Spelling.ESCAPED:
+        text = UNSAFE.sub(_code, text.replace("\\", "\\\\").replace(quote, "\\" + quote))
+    return quote + text + quote
+
+
+def name_of(raw: str, spelling: Spelling) -> str:
+    """The name that `raw` stands for."""
+    if "\\" not in raw or spelling is Spelling.PRINTED:
+        return raw
+    if spelling is Spelling.ESCAPED:
+        return _unescaped(raw)
+    return re.sub(rf"^\\(?=//)|\\({SPECIAL})", r"\1", raw)
+
+
+def quoted_word(line: str, position: int, spelling: Spelling) -> tuple[str, int] | None:
+    """The word in quotes that begins there, and where it ends; None where the quotes are not closed."""
+    match = (QUOTED if spelling is Spelling.NLTK else QUOTED_AND_ESCAPED).match(line, position)
+    if match is None:
+        return None
+    word = match[1] if match[1] is not None else match[2]
+    return word if spelling is Spelling.NLTK else _unescaped(word, r"\\'\""), match.end()
+
+
+def _code(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def _unescaped(text: str, escaped: str = "") -> str:
+    """Escapes as Python has them; a backslash before one of `escaped`, or where none is given before any other character, goes."""
+
+    def character(match: re.Match[str]) -> str:
+        code = match[1] or match[2] or match[3]
+        if code:
+            number = int(code, 16)
+            return chr(number) if number < 0x110000 else match[0]
+        if match[4] in NAMED:
+            return NAMED[match[4]]
+        return match[4] if not escaped or match[4] in escaped else match[0]
+
+    return ESCAPE.sub(character, text) if "\\" in text else text
