@@ -18,17 +18,6 @@ MOST_NAMED = 3
 """Rows that a warning names; the others it counts."""
 
 
-def check_total(total: float, name: str) -> bool:
-    """Whether probabilities with this sum must be renormalised.
-
-    Raises InputError, naming the row, where the sum is further than TOLERANCE from one; warns where it is renormalised.
-    """
-    if not _is_off(total, name):
-        return False
-    warnings.warn(f"{name} sum to {as_sum(total)}; renormalised", stacklevel=3)
-    return True
-
-
 def _is_off(total: float, name: str) -> bool:
     if abs(total - 1) <= ROUNDING:
         return False
@@ -40,7 +29,7 @@ def _is_off(total: float, name: str) -> bool:
 
 def as_sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
     """A sum that misses one by more than the tolerance, in at least so many digits, and as many as show that it does."""
-    while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance:
+    while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance * (1 + 1e-9):
         digits += 1
     return f"{total:.{digits}g}"
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ...errors import InputError
 from ..kernels.binary_rules import Rules
-from ..latent.stochastic import ROUNDING, TOLERANCE
+from ..latent.stochastic import ROUNDING, TOLERANCE, as_sum
 from .nltk_rules import empty_rule, empty_word
 from .notation import parse, text_of
 
@@ -89,26 +89,19 @@ def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonte
     for symbol, total in totals.items():
         if not abs(total - 1) <= tolerance * (1 + 1e-9):
             raise InputError(
-                f"the rules of {symbol} sum to {_sum(total, 6, tolerance)}, expected 1 (within {tolerance:.3g}); "
+                f"the rules of {symbol} sum to {as_sum(total, 6, tolerance)}, expected 1 (within {tolerance:.3g}); "
                 "correct these probabilities"
             )
     off = {symbol: total for symbol, total in totals.items() if abs(total - 1) > ROUNDING}
     if len(off) == 1:
         symbol, total = next(iter(off.items()))
-        warnings.warn(f"the rules of {symbol} sum to {_sum(total)}; renormalised", stacklevel=3)
+        warnings.warn(f"the rules of {symbol} sum to {as_sum(total)}; renormalised", stacklevel=3)
     elif off:
-        low, high = _sum(min(off.values())), _sum(max(off.values()))
+        low, high = as_sum(min(off.values())), as_sum(max(off.values()))
         warnings.warn(
             f"the rules of {len(off)} symbols ({some_of(off)}) sum to {low} .. {high}; renormalised", stacklevel=3
         )
     return {symbol: off.get(symbol, 1.0) for symbol in totals}
-
-
-def _sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
-    """In at least so many digits, and as many as show that it misses one by more than the tolerance."""
-    while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance * (1 + 1e-9):
-        digits += 1
-    return f"{total:.{digits}g}"
 
 
 def some_of(symbols: Iterable[Nonterminal]) -> str:
