@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from satlab.lab.cli import main as cli
-from satlab.lab.config import load_study
+from satlab.lab.studies.config import load_study
 from satlab.lab.studies.study import prepare
 
 SMALL = "--batch_size 8 --evaluation_sentences 50 --model bert-1x8"

@@ -371,7 +371,7 @@ def test_memory_that_runs_out_is_one_line(error, place, capsys, monkeypatch):
     def greedy(*_):
         raise error
 
-    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], greedy))
+    monkeypatch.setattr(cli.COMMANDS["verify"], "run", greedy)
     assert cli.run(["verify", "corpus"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("satlab: not enough memory")
@@ -389,7 +389,7 @@ def test_an_error_of_satlab_itself_is_one_line_and_can_be_traced(place, monkeypa
     def broken(*_):
         raise RuntimeError("a defect")
 
-    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], broken))
+    monkeypatch.setattr(cli.COMMANDS["verify"], "run", broken)
     assert cli.run(["verify", "corpus"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("satlab: unexpected RuntimeError: a defect; this is a fault of satlab: please report it")

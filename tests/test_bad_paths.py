@@ -87,7 +87,7 @@ def test_which_errors_are_of_the_path_and_which_of_the_disk(number, status, plac
     def failing(*_):
         raise OSError(number, os.strerror(number), "new/file")
 
-    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.COMMANDS["verify"][0], failing))
+    monkeypatch.setattr(cli.COMMANDS["verify"], "run", failing)
     assert cli.run(["verify", "new"]) == status
     error = capsys.readouterr().err
     assert error.startswith(f"satlab: new/file: {os.strerror(number)}; ")

@@ -13,9 +13,9 @@ from oracles import Enumeration
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
-from satlab.lab.config import ProbeConfig
 from satlab.lab.describe.show import describe
 from satlab.lab.measurements.probe import measure_baselines
+from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.probes import majority_class
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

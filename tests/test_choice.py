@@ -8,9 +8,10 @@ from recorded import STEPS, make_run, result, results
 
 from satlab.lab.analysis.results import rows_in
 from satlab.lab.analysis.row_selection import described, left_out, one_setting, panel_of
-from satlab.lab.config import EvaluateConfig, FlatnessConfig
 from satlab.lab.figures import draw as figures
-from satlab.lab.measurements.measure import measure_flatness, measure_kl
+from satlab.lab.measurements.flatness import measure_flatness
+from satlab.lab.measurements.flatness_config import FlatnessConfig
+from satlab.lab.measurements.kl import EvaluateConfig, measure_kl
 from satlab.lab.measurements.result_cache import known_rows
 from satlab.lab.runs.run import load_run
 

@@ -245,7 +245,7 @@ def test_help_of_a_command(command, capsys):
     assert re.findall(r"--\w*_\w*|[A-Z]+_[A-Z]\w*", text.replace("RAY_ADDRESS", "")) == []
     if "a preset's name" in text:
         assert "a corpus directory" in " ".join(text.split())
-    assert cli.COMMANDS[command][0].__doc__.split(".")[0] in " ".join(text.split())
+    assert cli.COMMANDS[command].description.split(".")[0] in " ".join(text.split())
     for inside in ("typing.", "<class", "Optional[", "Literal[", "[options]"):
         assert inside not in text
 

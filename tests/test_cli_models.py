@@ -288,7 +288,7 @@ def test_help(command, capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: satlab {command} ")
-    assert cli.COMMANDS[command][0].__doc__.split(".")[0] in " ".join(text.split())
+    assert cli.COMMANDS[command].description.split(".")[0] in " ".join(text.split())
     with pytest.raises(SystemExit):
         cli.run(["--help"])
     assert f"    {command} " in capsys.readouterr().out

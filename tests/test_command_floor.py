@@ -18,7 +18,7 @@ from bad_files import STUDY
 from odd_inputs import ERRORS, FILES, NAMES, NUMBERS, PLACES, lay_out
 
 from satlab.lab.cli import main as cli
-from satlab.lab.config import load_study
+from satlab.lab.studies.config import load_study
 from satlab.lab.studies.study import prepare
 
 SMALL = ["--steps", "2", "--batch_size", "8", "--evaluation_sentences", "20", "--model", "bert-post-1x8"]
@@ -252,7 +252,7 @@ def test_whatever_comes_out_of_a_command_is_one_line(command, original, place, m
 
     line = [command, *MINIMAL[command]]
     for error in ERRORS:
-        monkeypatch.setitem(cli.COMMANDS, command, (cli.COMMANDS[command][0], raising(error)))
+        monkeypatch.setattr(cli.COMMANDS[command], "run", raising(error))
         status, err = tried(line)
         assert (status, err.count("\n"), "Traceback" in err) == (1, 1, False), err
         assert len(err) < 1000
@@ -267,6 +267,6 @@ def test_an_interruption_is_one_line(command, original, place, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
 
-    monkeypatch.setitem(cli.COMMANDS, command, (cli.COMMANDS[command][0], work))
+    monkeypatch.setattr(cli.COMMANDS[command], "run", work)
     status, err = tried([command, *MINIMAL[command]])
     assert (status, err) == (130, "satlab: interrupted; run the same command again to go on\n")

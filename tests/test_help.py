@@ -7,7 +7,8 @@ from dataclasses import MISSING, fields
 import pytest
 
 from satlab.lab.cli import main as cli
-from satlab.lab.config import EvaluateConfig, FlatnessConfig
+from satlab.lab.measurements.flatness_config import FlatnessConfig
+from satlab.lab.measurements.kl import EvaluateConfig
 from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.train import TrainConfig
 from satlab.train.config import CHOICES

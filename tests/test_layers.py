@@ -1,6 +1,7 @@
 """Who may import whom, and what no module may use; read off the source of every module."""
 
 import ast
+import configparser
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_the_modules_and_their_imports_are_seen():
     assert "checkpoint" in {dotted.split(".")[1] for dotted in internal_imports("train.session") if "train." in dotted}
     assert "generators.batches.make_batch" in internal_imports("flatness.problem")
     assert "system.disk.flush" in internal_imports("train.checkpoint")
+
+
+def test_every_folder_with_code_is_installed():
+    listed = configparser.ConfigParser()
+    listed.read(ROOT / "setup.cfg")
+    folders = {"satlab." + ".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("*/**/__init__.py")}
+    ours = {name for name in folders if name.split(".")[1] in BELOW}
+    assert set(listed["options"]["packages"].split()) == {"satlab", *ours}
 
 
 def test_every_folder_of_the_package_is_a_known_layer():

@@ -9,7 +9,7 @@ from networks import gap
 from training import parts, session, short, tensors_of, trainer
 
 from satlab.errors import InputError
-from satlab.lab.config import from_mapping
+from satlab.lab.reading import from_mapping
 from satlab.lab.runs.run import create_run, load_run
 from satlab.registry import settings_of
 from satlab.train import TrainConfig, checkpoints, masked_loss

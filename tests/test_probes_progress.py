@@ -12,9 +12,9 @@ from test_progress import Terminal
 from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.lab.cli import main as cli
-from satlab.lab.config import ProbeConfig
 from satlab.lab.measurements import probe as probe_rows
 from satlab.lab.measurements.probe import measure_baselines, measure_probe
+from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.lab.runs.run import load_run
 from satlab.models import build_model
 from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, linear, linear_probes

@@ -12,9 +12,10 @@ from satlab.lab.analysis.checkpoint_table import points_of
 from satlab.lab.analysis.results import named, rows_in, write_tables
 from satlab.lab.analysis.row_selection import one_setting
 from satlab.lab.cli import main as cli
-from satlab.lab.config import ProbeConfig, from_mapping
 from satlab.lab.measurements import measure
 from satlab.lab.measurements.probe import measure_baselines, measure_probe
+from satlab.lab.measurements.probe_config import ProbeConfig
+from satlab.lab.reading import from_mapping
 from satlab.lab.runs.run import load_run
 from satlab.models import load_model
 from satlab.probes import AdamW, FineTuning, Optimum, Reading, fine_tune, linear_probe

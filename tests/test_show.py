@@ -286,6 +286,6 @@ def test_help(command, capsys):
         cli.run([command, "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert cli.COMMANDS[command][0].__doc__.split(".")[0] in " ".join(text.split())
+    assert cli.COMMANDS[command].description.split(".")[0] in " ".join(text.split())
     for inside in ("typing.", "<class", "Optional[", "[options]"):
         assert inside not in text

@@ -15,8 +15,8 @@ import yaml
 from helpers import CLOCK
 
 from satlab.lab.cli import main as cli
-from satlab.lab.config import load_study
 from satlab.lab.runs.run import load_run
+from satlab.lab.studies.config import load_study
 from satlab.lab.studies.study import prepare
 
 STUDY = {

@@ -9,9 +9,11 @@ from test_study import STUDY, lines
 from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.lab.cli import main as cli
-from satlab.lab.config import STUDIES, FlatnessConfig, ProbeConfig, load_study
+from satlab.lab.measurements.flatness_config import FlatnessConfig
 from satlab.lab.measurements.probe import measure_baselines
+from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.lab.studies import jobs as cells
+from satlab.lab.studies.config import STUDIES, load_study
 from satlab.lab.studies.study import check_study, prepare
 from satlab.system.disk import append_lines
 

@@ -16,8 +16,8 @@ from satlab.lab.analysis.model_table import wide_rows
 from satlab.lab.analysis.published import read_published
 from satlab.lab.analysis.results import rows_in, runs_in
 from satlab.lab.cli import main as cli
-from satlab.lab.config import STUDIES, load_study
 from satlab.lab.figures.paper import check_forms
+from satlab.lab.studies.config import STUDIES, load_study
 from satlab.lab.studies.study import check_study, model_of
 
 VARIED = STUDY | {

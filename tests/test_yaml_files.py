@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.lab.cli import main as cli
-from satlab.lab.config import FlatnessConfig, StudyConfig, from_mapping
+from satlab.lab.measurements.flatness_config import FlatnessConfig
+from satlab.lab.reading import from_mapping
+from satlab.lab.studies.config import StudyConfig
 from satlab.system.yaml_files import read_yaml, read_yaml_text
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

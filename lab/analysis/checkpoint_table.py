@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...estimate import ONE_SIDED_95
-from ..config import read_yaml
+from ...system.yaml_files import read_yaml
 from ..measurements.measure import BASELINES, ENLARGED
 from ..runs.run import CONFIG, Run
 from .results import named, rows_of, runs_in

@@ -13,8 +13,8 @@ from typing import Any
 from ...errors import InputError, unknown
 from ...estimate import Estimate
 from ...system.disk import write_atomic
-from ..config import from_mapping
 from ..file_names import MOST_BYTES, file_parts
+from ..reading import from_mapping
 from .model_table import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 from .results import write_csv
 from .row_selection import Setting, described, panel_name, setting_of

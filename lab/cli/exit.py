@@ -7,7 +7,6 @@ import sys
 
 from ...errors import DivergedError, InputError, StoppedError, WorkerError
 from ...system.signals import SignalError
-from ...train.parallel.world import has_the_word
 from ..unforeseen import explained, on_one_line, show_traceback
 
 MOST_SHOWN = 200
@@ -75,6 +74,15 @@ def _of_a_path(error: OSError) -> int:
 
 def _end(status: int, message: object) -> int:
     """Says why the command ends; where several processes end, one of them does."""
-    if has_the_word():
+    if _has_the_word():
         print(f"satlab: {on_one_line(str(message))}", file=sys.stderr, flush=True)
     return status
+
+
+def _has_the_word() -> bool:
+    """Whether this process speaks for all that train together; alone it does, and then torch need not be loaded."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from ...train.parallel.world import has_the_word
+
+    return has_the_word()

@@ -1,43 +1,88 @@
-"""The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line."""
+"""The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line.
 
+A command is a module of lab/cli/commands; it is imported when it is run, so that help and usage errors come at once.
+"""
+
+import ast
+import importlib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from ... import __version__
 from ...errors import InputError, unknown
-from ...settings import docstring
-from ...train import TrainConfig
-from ...train.parallel.world import World
-from ..config import EvaluateConfig, FlatnessConfig, ProbeConfig, from_mapping, plain, read_yaml
 from ..messages import show_warning
+from ..reading import plain
 from ..unforeseen import OPTION, wants_traceback, without_option
-from . import commands, model_commands, report_commands, study_commands
 from .arguments import check_given, check_numbers, config_file, underscored
 from .exit import ending
 from .help import HelpFormatter
 
-LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
-LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
-OUT_HELP = "directory to write; an unfinished one is gone on with"
-FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
-WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless given, all cores where that pays"
-ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (of RAY_ADDRESS, or this machine's)"
-SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
-MODEL_HELP = "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size"
-CACHE_HELP = (
-    "directory for features that do not fit in memory, gone in the end; the system's temporary one unless given"
-)
+DESCRIPTION = "Languages with known truth, models trained until they match it, and what tells those models apart."
 TRACEBACK_HELP = "where an error comes from, for a report to the developers; of every command"
-CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
+
+FOLDER = Path(__file__).parent / "commands"
+
+ORDER = (
+    *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "export", "models"),
+    *("widen", "study", "plot", "report"),
+)
+"""Commands in the order in which one works; others follow by name."""
+
+
+@dataclass
+class Command:
+    """A command: `description` is its module's docstring, read without importing it."""
+
+    name: str
+    description: str
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Adds the command's arguments to its parser."""
+        self._module.add_arguments(parser)
+
+    def run(self, given: Namespace) -> int | None:
+        """Does what the command does; its exit status, None for 0."""
+        status: int | None = self._module.run(given)
+        return status
+
+    @property
+    def _module(self) -> Any:
+        return importlib.import_module(f".commands.{self.name}", __package__)
+
+
+class _Commands(Mapping[str, Command]):
+    """Every command by its name."""
+
+    def __init__(self) -> None:
+        names = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+        names.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        self.known = {name: Command(name, _docstring_of(name)) for name in names}
+
+    def __getitem__(self, name: str) -> Command:
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def _docstring_of(name: str) -> str:
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+COMMANDS = _Commands()
 
 
 class Parser(ArgumentParser):
@@ -83,166 +128,44 @@ class Parser(ArgumentParser):
         return plain(message)
 
 
-def make_parser(config: str | None = None) -> Parser:
-    """The parser of all commands; where `satlab train` is given a config file, its values are the defaults."""
+def make_parser(config: str | None = None, only: str | None = None) -> Parser:
+    """The parser of all commands.
+
+    Args:
+        config: where `satlab train` is given a config file: its values are the defaults.
+        only: the command that is run; the others then have their descriptions alone, and are not imported.
+    """
     parser = Parser(
         allow_abbrev=False,
         formatter_class=HelpFormatter,
         prog="satlab",
-        description="Languages with known truth, models trained until they match it, and what tells those models apart.",
+        description=DESCRIPTION,
         version=__version__,
     )
     parser.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
     parsers = parser.add_subcommands(required=True, metavar="COMMAND")
-    for name, (build, _) in COMMANDS.items():
-        description = docstring(build).strip()
+    for name, command in COMMANDS.items():
         how: dict[str, Any] = {"allow_abbrev": False, "formatter_class": HelpFormatter}
-        sub = Parser(prog=f"satlab {name}", description=description, **how)
-        build(sub)
-        if name == "train" and config is not None:
-            values = read_yaml(Path(config))
-            from_mapping(TrainConfig, values, config)
-            sub.set_defaults(values)
-        parsers.add_subcommand(name, sub, help=description.splitlines()[0])
+        sub = Parser(prog=f"satlab {name}", description=command.description, **how)
+        if only is None or name == only:
+            command.add_arguments(sub)
+            if name == "train" and config is not None:
+                sub.set_defaults(_training_settings(config))
+        parsers.add_subcommand(name, sub, help=command.description.splitlines()[0])
         sub.prog = f"satlab {name}"
         sub.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
     return parser
 
 
-def _language(parser: Parser, more: str = "") -> None:
-    parser.add_argument("language", type=str, help=LANGUAGE_HELP + more)
-    parser.add_argument("--max_length", type=int | None, default=None, help=LENGTH_HELP)
+def _training_settings(config: str) -> dict[str, Any]:
+    """What a config file sets. Raises InputError, naming the file, where training has no such setting."""
+    from ...system.yaml_files import read_yaml
+    from ...train import TrainConfig
+    from ..reading import from_mapping
 
-
-def _run(parser: Parser) -> None:
-    parser.add_argument("run", type=str, help="directory made by satlab train")
-    parser.add_argument("--step", type=int | None, default=None, help="one checkpoint alone; all unless given")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-
-
-def _settings(parser: Parser, kind: type) -> None:
-    kind.__doc__ = docstring(kind)
-    parser.add_class_arguments(kind)
-
-
-def _generate(parser: Parser) -> None:
-    """Write sentences to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
-
-    An interrupted corpus is gone on with. The same seed gives the same bytes, on however many workers.
-    """
-    _language(parser)
-    parser.add_argument("--sentences", type=int, required=True, help="how many")
-    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
-    parser.add_argument("--truth", action="store_true", help="add p(x_t | the other words) at one position a sentence")
-    parser.add_argument("--format", type=str, default="parquet", help=FORMAT_HELP)
-    parser.add_argument("--workers", type=int | None, default=None, help=WORKERS_HELP)
-    parser.add_argument("--engine", type=str, default="local", help=ENGINE_HELP)
-    parser.add_argument("--shard_sentences", type=int | None, default=None, help=SHARD_HELP)
-
-
-def _verify(parser: Parser) -> None:
-    """Find the damaged and missing files of a corpus, one JSON line each; status 1 where there are any.
-
-    What is wrong is found by SHA-256, and repaired by making the shard again from the seed.
-    """
-    parser.add_argument("corpus", type=str, help="directory made by satlab generate")
-    parser.add_argument("--repair", action="store_true", help="make damaged and missing shards again")
-
-
-def _floor(parser: Parser) -> None:
-    """Print the least loss any model can reach: the entropy of the truth, nats, as one JSON line."""
-    _language(parser)
-    parser.add_argument("--sentences", type=int, default=20_000, help="sampled sentences the mean is over")
-    parser.add_argument("--masking", type=str, default="one", help="what is predicted: one, bernoulli:p or next")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-
-
-def _show(parser: Parser) -> None:
-    """Show what a language is like: sentences with their trees or states, exact statistics, the floor, the tasks."""
-    _language(parser)
-    parser.add_argument("--sentences", type=int, default=3, help="how many to print")
-    parser.add_argument(
-        "--samples", type=int | None, default=None, help="for the estimates; 10,000, or about 20 s of them"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--png", type=str | None, default=None, help="file for a picture of the first sentence")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-
-
-def _induce(parser: Parser) -> None:
-    """Read a grammar off bracketed trees: binarised, each rule with its relative frequency."""
-    parser.add_argument(
-        "trees", type=str, help="a file of bracketed trees, or a directory of .mrg, .ptb and .txt files"
-    )
-    parser.add_argument(
-        "--out", type=str, required=True, help="the grammar's file, grammar.pcfg; replaced if it is there"
-    )
-    siblings = "siblings to come that a binarised symbol's name keeps; all unless given"
-    parser.add_argument("--horizontal_markov", type=int | None, default=None, help=siblings)
-    parser.add_argument("--vertical_markov", type=int, default=0, help="ancestors that a symbol's name keeps")
-    parser.add_argument("--min_count", type=int, default=1, help="words rarer than this become UNK")
-    parser.add_argument("--strip_functions", action="store_true", help="cut labels to the category: NP-SBJ-1 to NP")
-    parser.add_argument("--collapse_unary", action="store_true", help="join chains of unary rules to one symbol: S+VP")
-    parser.add_argument("--keep_empty", action="store_true", help="keep traces (-NONE-) as if they were words")
-
-
-def _train(parser: Parser) -> None:
-    """Train a masked language model until KL(truth || model) is negligible."""
-    _language(parser, CORPUS_HELP)
-    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--model", type=str, default="bert-2x64", help=MODEL_HELP)
-    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-    parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
-    parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
-    _settings(parser, TrainConfig)
-
-
-def _evaluate(parser: Parser) -> None:
-    """Measure KL(truth || model) of a run's checkpoints on a held-out set."""
-    _run(parser)
-    _settings(parser, EvaluateConfig)
-
-
-def _probe(parser: Parser) -> None:
-    """Measure how well a linear layer reads a task off a run's features, beside its baselines.
-
-    Or how well the model does it once it is fine-tuned.
-    """
-    _run(parser)
-    parser.add_argument("--task", type=str, required=True, help="a task of the language")
-    parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
-    _settings(parser, ProbeConfig)
-
-
-def _flatness(parser: Parser) -> None:
-    """Measure the trace of the Hessian of a run's checkpoints, in total and by kind of parameter."""
-    _run(parser)
-    _settings(parser, FlatnessConfig)
-
-
-def _export(parser: Parser) -> None:
-    """Write a checkpoint of a bert-post model as a directory that Hugging Face's BertForMaskedLM reads."""
-    parser.add_argument("run", type=str, help="directory made by satlab train")
-    parser.add_argument("--step", type=int | None, default=None, help="the checkpoint; the last unless given")
-    parser.add_argument("--out", type=str, required=True, help="directory to write: config.json, model.safetensors")
-
-
-COMMANDS: dict[str, tuple[Any, Any]] = {
-    "generate": (_generate, commands.generate),
-    "verify": (_verify, commands.verify),
-    "floor": (_floor, commands.floor),
-    "show": (_show, commands.show),
-    "induce": (_induce, commands.induce),
-    "train": (_train, commands.train),
-    "evaluate": (_evaluate, commands.evaluate),
-    "probe": (_probe, commands.probe),
-    "flatness": (_flatness, commands.flatness),
-    "export": (_export, commands.export),
-    **model_commands.COMMANDS,
-    **study_commands.COMMANDS,
-    **report_commands.COMMANDS,
-}
+    values = read_yaml(Path(config))
+    from_mapping(TrainConfig, values, config)
+    return values
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -250,24 +173,33 @@ def run(arguments: Sequence[str]) -> int:
     with_traceback = wants_traceback(arguments)
     argv = [underscored(argument) for argument in without_option(arguments)]
     warnings.showwarning = show_warning
-    if "OMP_NUM_THREADS" not in os.environ:
-        # Models and batches of this size lose more by waiting for a second thread than it does for them.
-        torch.set_num_threads(1)
     try:
         check_given(argv)
-        chosen: Namespace = make_parser(config_file(argv)).parse_args(argv)
+        asked = next((argument for argument in argv if not argument.startswith("-")), "")
+        chosen: Namespace = make_parser(config_file(argv), asked).parse_args(argv)
         name = chosen.subcommand
-        if name != "train" and (size := World.from_environment().size) > 1:
-            raise InputError(
-                f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out"
-            )
+        _settle_processes(name)
         check_numbers(name, vars(chosen[name]))
-        return int(COMMANDS[name][1](chosen[name]) or 0)
+        return int(COMMANDS[name].run(chosen[name]) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
         return ending(error, with_traceback)
 
 
+def _settle_processes(name: str) -> None:
+    """One thread unless the environment says otherwise. Raises InputError for several processes of what is not training."""
+    import torch
+
+    from ...train.parallel.world import World
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Models and batches of this size lose more by waiting for a second thread than it does for them.
+        torch.set_num_threads(1)
+    if name != "train" and (size := World.from_environment().size) > 1:
+        raise InputError(f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out")
+
+
 def main() -> None:
+    """The console script: runs one command and ends the process with its status."""
     try:
         status = run(sys.argv[1:])
     except SystemExit as ended:

@@ -21,8 +21,9 @@ from ...models import MaskedLM, build_model, load_model
 from ...probes import FineTuning, Reading, fine_tune, linear_probes, majority_class
 from ...randomness import random_stream
 from ...system.disk import append_missing, check_appendable
+from ..runs.checkpoints import chosen_checkpoints
 from ..runs.run import RESULTS, Run
-from .measure import Row, chosen_checkpoints, measured, size_of, values_of
+from .measure import Row, measured, size_of, values_of
 from .probe_config import ProbeConfig
 from .probe_readings import probe_readings
 from .result_cache import known_rows, of_key

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import __version__
 from ...system.disk import printable
+from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
 from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
 from ..analysis.comparison import correlations_of, in_words
@@ -15,7 +16,6 @@ from ..analysis.notices import notices_of
 from ..analysis.rescaling import rescalings, said_of_rescaling
 from ..analysis.results import STUDY_FILE, named, once_each
 from ..analysis.row_selection import described, one_setting, panel_of, setting_of
-from ..config import read_yaml
 from ..measurements.measure import BASELINES
 from ..runs.run import CONFIG, METRICS, RESULTS, Run
 from .files import files_of, link, published_in

@@ -13,9 +13,9 @@ from ...models import MaskedLM, default_masking, load_model, save_model
 from ...models.widen import check_larger, widen
 from ...randomness import random_stream
 from ...system.new_folder import new_folder
+from ...system.yaml_files import read_yaml
 from ...train.checkpoint import STATE, folder_of, naming_file
-from ..config import read_yaml
-from ..measurements.measure import chosen_checkpoints
+from .checkpoints import chosen_checkpoints
 from .run import CONFIG, METRICS, WIDENED, Run
 
 

@@ -25,11 +25,12 @@ from ...generators.tasks import find_task
 from ...models import build_model
 from ...system.disk import append_lines, naming, only_writer, read_lines, write_atomic
 from ...system.new_folder import begun
+from ...system.yaml_files import read_yaml
 from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
 from ...train.parallel.world import World, without_tf32
 from ...train.trainer import resolved
-from ..config import from_mapping, read_yaml
+from ..reading import from_mapping
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
 

@@ -10,11 +10,12 @@ from ...generators.tasks import find_task
 from ...models.build import check_size, size_of
 from ...models.widen import check_larger
 from ...system.disk import LONGEST_NAME
+from ...system.yaml_files import read_yaml
 from ..analysis.results import STUDY_FILE
-from ..config import StudyConfig, load_study, read_yaml
 from ..file_names import same_file
 from ..measurements.probe_readings import probe_readings
 from ..runs.run import CONFIG, PUT_BACK
+from .config import StudyConfig, load_study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Of a model in a study: it becomes a directory."""

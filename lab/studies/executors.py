@@ -14,7 +14,7 @@ from ...system.processes import process_pool
 from ...system.ray_cluster import cluster_pool, connection
 from ...system.signals import StopRequest
 from ..analysis.results import STUDY_FILE
-from ..config import StudyConfig
+from .config import StudyConfig
 
 ENGINES = ("local", "ray")
 

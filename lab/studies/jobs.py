@@ -13,11 +13,12 @@ from ...generators import load_language
 from ...system.signals import StopRequest
 from ...train import checkpoints
 from ..analysis.results import BASELINES_FILE
-from ..config import StudyConfig
-from ..measurements.measure import measure_flatness, measure_kl
+from ..measurements.flatness import measure_flatness
+from ..measurements.kl import measure_kl
 from ..measurements.probe import measure_baselines, measure_probe
 from ..messages import show_warning
 from ..runs.run import Run, load_run, train_run
+from .config import StudyConfig
 
 Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
 """A title, a function that does the work and keeps its results, and its arguments."""

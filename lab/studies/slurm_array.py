@@ -10,8 +10,8 @@ from ...errors import DivergedError, InputError
 from ...system.disk import write_atomic
 from ...system.signals import StopRequest
 from ..analysis.results import STUDY_FILE
-from ..config import StudyConfig
 from ..runs.run import check_run, create_run, train_run
+from .config import StudyConfig
 from .jobs import baselines, measurements
 from .study import as_yaml, check_study, model_of, run_folder
 

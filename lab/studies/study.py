@@ -19,9 +19,10 @@ from ...system.signals import StopRequest
 from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
 from ..analysis.results import STUDY_FILE, rows_in, write_tables
-from ..config import StudyConfig, from_mapping
+from ..reading import from_mapping
 from ..runs.run import Run, check_run, create_run
 from .checks import check_names, check_same_language, check_settings, run_name
+from .config import StudyConfig
 from .executors import pool_of, reached
 from .jobs import Cell, baselines, measurements, number_of_measurements, train_cell, training
 

@@ -1,19 +1,19 @@
-"""What a measurement and a study are told, and how it is read: unknown keys and wrong types are errors, never dropped."""
+"""What a study is told, and how its file is read."""
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from ..errors import InputError, at_least, unknown
-from ..system.yaml_files import read_yaml
-from ..train import TrainConfig
-from .measurements.flatness_config import FlatnessConfig
-from .measurements.probe_config import ProbeConfig
+from ...errors import InputError, at_least, unknown
+from ...system.yaml_files import read_yaml
+from ...train import TrainConfig
+from ..measurements.flatness_config import FlatnessConfig
+from ..measurements.kl import EvaluateConfig
+from ..measurements.probe_config import ProbeConfig
+from ..reading import from_mapping
 
 MERGED = {"train", "evaluate", "probe", "flatness"}
 """Keys of a study of which an extension may give a part."""
@@ -21,26 +21,7 @@ MERGED = {"train", "evaluate", "probe", "flatness"}
 NAME = re.compile(r"[^/\\\x00-\x1f]+")
 """Of a study: it becomes a part of a file's name."""
 
-STUDIES = Path(__file__).parent.parent / "studies"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """KL(truth || model) on held-out sentences.
-
-    Args:
-        sentences: held-out sentences with one hidden word.
-        seed: what they derive from.
-    """
-
-    sentences: int = 20_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        at_least("sentences", self.sentences, 2)
-        at_least("seed", self.seed, 0)
+STUDIES = Path(__file__).parent.parent.parent / "studies"
 
 
 @dataclass(frozen=True)
@@ -95,76 +76,6 @@ class StudyConfig:
     @property
     def num_workers(self) -> int:
         return self.workers or (os.cpu_count() or 1 if self.device == "cpu" else 1)
-
-
-class _Reader(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(message)
-
-
-def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """A dataclass from what YAML gave. Raises InputError, naming `where`, for unknown keys and values of a wrong type."""
-    _known_keys(kind, values, where)
-    reader = _Reader(exit_on_error=False)
-    reader.add_class_arguments(kind, as_group=False)
-    try:
-        return kind(**vars(reader.instantiate(reader.parse_object(dict(values)))))
-    except (AttributeError, ArithmeticError, RecursionError):
-        raise InputError(
-            f"{where}: a value that cannot be read, expected plain numbers and texts; correct it"
-        ) from None
-    except (ValueError, TypeError, KeyError, ArgumentError) as error:
-        raise InputError(f"{where}: {plain(str(error))}" if where else plain(str(error))) from None
-
-
-def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
-    known: dict[str, Any] = {f.name: f.type for f in fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            raise InputError(f"{where}: {unknown('key', key, known)}")
-        if value is None and type(None) not in get_args(known[key]):
-            raise InputError(f"{where}: {key} is 'None', expected a value; give it, or leave the key out")
-        if isinstance(value, Mapping) and (wrong := [name for name in value if not isinstance(name, str)]):
-            raise InputError(f"{where}: {key} has the key {wrong[0]!r}, expected a name; put it into quotes")
-        if hasattr(known[key], "__dataclass_fields__") and not isinstance(value, known[key]):
-            if not isinstance(value, Mapping):
-                raise InputError(f"{where}: {key} is '{value}', expected {KINDS['dict']}; correct it")
-            _known_keys(known[key], value, f"{where}, {key}")
-
-
-def plain(message: str) -> str:
-    """What jsonargparse says, as one sentence a newcomer understands."""
-    message = " ".join(message.split())
-    found = re.search(r'key "(?P<key>[^"]+)": Expected an? (?P<kind>.+?)\. Got value: (?P<value>.*)', message)
-    union = r'key "(?P<key>[^"]+)": Does not validate .*?Subtypes: \[(?P<kind>.*?)\] Errors.*Given value: (?P<value>.*)'
-    found = found or re.search(union, message)
-    if found:
-        return f"{found['key']} is '{found['value']}', expected {_kind(found['kind'])}; correct it"
-    missing = re.search(r"arguments? (?:are|is) required: (.*)", message)
-    if missing:
-        return f"{missing[1]} missing, expected a value; give it"
-    return message
-
-
-KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "tuple": "two numbers",
-    "tuple with 2 elements": "two numbers",
-    "bool": "true or false",
-    "str": "a text",
-    "list": "a list",
-    "dict": "a mapping of keys to values",
-    "NoneType": "null",
-    "list[int]": "a list of whole numbers",
-    "list[float]": "a list of numbers",
-}
-"""A type -> as people say it. All tuples that a setting can be are pairs of numbers."""
-
-
-def _kind(text: str) -> str:
-    """Types as people write them: "a whole number or null"."""
-    return " or ".join(KINDS.get(kind, kind) for kind in re.sub(r"<class '(\w+)'>", r"\1", text).split(", "))
 
 
 def load_study(source: str) -> StudyConfig:

@@ -1,6 +1,9 @@
-"""The command `satlab study`: its parser, and what it does."""
+"""Train and measure a grid of models side by side, then draw the figures and write the report.
 
-import json
+With --cell a batch system's array job does one cell, on whichever machine; the same command without it then does what
+is left, and gathers all.
+"""
+
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,33 +14,29 @@ from typing import Any
 import matplotlib.pyplot as plt
 from jsonargparse import ArgumentParser, Namespace
 
-from ...errors import InputError
-from ...system.processes import check_workers
-from ...system.ray_cluster import check_tasks
-from ...train.parallel.world import World
-from ..analysis.model_table import wide_rows
-from ..analysis.published import compare, read_published, write_comparison
-from ..analysis.results import rows_of, runs_in
-from ..analysis.row_selection import one_setting
-from ..config import StudyConfig, load_study
-from ..figures import draw as figures
-from ..figures import paper
-from ..report.write import REPORT, write_report
-from ..studies.executors import check_engine
-from ..studies.slurm_array import cells_of, run_cell
-from ..studies.study import check_study, run_folder, run_study
-from .progress import progress_bar
-from .report_commands import warn
+from ....errors import InputError
+from ....system.processes import check_workers
+from ....system.ray_cluster import check_tasks
+from ....train.parallel.world import World
+from ...analysis.model_table import wide_rows
+from ...analysis.published import compare, read_published, write_comparison
+from ...analysis.results import rows_of, runs_in
+from ...analysis.row_selection import one_setting
+from ...figures import draw as figures
+from ...figures import paper
+from ...report.write import REPORT, write_report
+from ...studies.config import StudyConfig, load_study
+from ...studies.executors import check_engine
+from ...studies.slurm_array import cells_of, run_cell
+from ...studies.study import check_study, run_folder, run_study
+from ..output import print_row, warn
+from ..progress import progress_bar
 
 Report = Callable[[str, int, int], None]
 
 
-def _study(parser: ArgumentParser) -> None:
-    """Train and measure a grid of models side by side, then draw the figures and write the report.
-
-    With --cell a batch system's array job does one cell, on whichever machine; the same command without it then does what
-    is left, and gathers all.
-    """
+def add_arguments(parser: ArgumentParser) -> None:
+    """The arguments of `satlab study`."""
     parser.add_argument("study", type=str, help="a study's YAML file, or the name of one that ships with satlab: demo")
     parser.add_argument("--out", type=str, required=True, help="directory to write; an unfinished one is gone on with")
     workers = "cells side by side; all cores (ray: the cluster's) unless given"
@@ -55,7 +54,7 @@ def _study(parser: ArgumentParser) -> None:
     parser.add_argument("--cells", action="store_true", help="print what each cell is, a line for each; write nothing")
 
 
-def study(given: Namespace) -> int:
+def run(given: Namespace) -> int:
     config = load_study(given.study)
     with _naming(given.study):
         return _do(given, config, Path(given.out))
@@ -80,7 +79,7 @@ def _do(given: Namespace, config: StudyConfig, out: Path) -> int:
     if given.cells:
         check_study(config, out)
         for cell in cells_of(config):
-            _print(cell)
+            print_row(cell)
         return 0
     if given.engine == "local":
         World().device(config.device)
@@ -88,7 +87,7 @@ def _do(given: Namespace, config: StudyConfig, out: Path) -> int:
         if given.workers is not None or given.engine != "local":
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
         with progress_bar(None, "parts") as bar:
-            _print({"study": given.out} | run_cell(config, out, given.cell, _reporting(bar)))
+            print_row({"study": given.out} | run_cell(config, out, given.cell, _reporting(bar)))
         return 0
     if given.workers is not None:
         check_workers(given.workers) if given.engine == "local" else check_tasks(given.workers)
@@ -129,7 +128,7 @@ def _conclude(config: StudyConfig, name: str, out: Path, failures: list[str]) ->
     for failure in failures:
         print(f"satlab: {failure}", file=sys.stderr)
     found = {"results": str(out / "results.csv"), "figures": [str(path) for path in written], "report": page}
-    _print({"study": name} | found)
+    print_row({"study": name} | found)
     return 1 if failures else 0
 
 
@@ -147,10 +146,3 @@ def _paper(config: StudyConfig, out: Path) -> list[Path]:
     with plt.rc_context(figures.STYLE):
         written = paper.draw_forms(config.form, wide, rows, config.tasks, folder, found)
     return written + (write_comparison(found, folder, config.name or "study") if published else [])
-
-
-def _print(row: dict[str, Any]) -> None:
-    print(json.dumps(row), flush=True)
-
-
-COMMANDS: dict[str, tuple[Any, Any]] = {"study": (_study, study)}

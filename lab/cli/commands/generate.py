@@ -1,0 +1,43 @@
+"""Write sentences to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
+
+An interrupted corpus is gone on with. The same seed gives the same bytes, on however many workers.
+"""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ....generators import load_language
+from ....generators.corpus.writer import write_corpus
+from ..arguments import OUT_HELP, add_language
+from ..output import print_row
+from ..progress import progress_bar
+
+FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
+WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless given, all cores where that pays"
+ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (of RAY_ADDRESS, or this machine's)"
+SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The arguments of `satlab generate`."""
+    add_language(parser)
+    parser.add_argument("--sentences", type=int, required=True, help="how many")
+    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    parser.add_argument("--truth", action="store_true", help="add p(x_t | the other words) at one position a sentence")
+    parser.add_argument("--format", type=str, default="parquet", help=FORMAT_HELP)
+    parser.add_argument("--workers", type=int | None, default=None, help=WORKERS_HELP)
+    parser.add_argument("--engine", type=str, default="local", help=ENGINE_HELP)
+    parser.add_argument("--shard_sentences", type=int | None, default=None, help=SHARD_HELP)
+
+
+def run(given: Namespace) -> None:
+    language = load_language(given.language, given.max_length)
+    asked = (given.sentences, Path(given.out), given.seed, given.truth, given.format)
+    how = (given.workers, given.engine, given.shard_sentences)
+    written = write_corpus(language, given.language, *asked, *how)
+    with progress_bar(given.sentences, "sentences") as bar:
+        for done in written:
+            bar.update(done - bar.n)
+    print_row({"out": given.out, "sentences": given.sentences, "seed": given.seed, "truth": given.truth})

@@ -1,0 +1,41 @@
+"""Flatness of a run's checkpoints, by any registered measure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...flatness import Problem
+from ...models import load_model
+from ...models.widen import widen
+from ...randomness import random_stream
+from ..runs.checkpoints import chosen_checkpoints
+from ..runs.run import RESULTS, Run
+from .flatness_config import FlatnessConfig
+from .measure import Row, key_of, measured, size_of, values_of
+
+
+def measure_flatness(
+    run: Run, config: FlatnessConfig, step: int | None = None, enlarge_to: str | None = None
+) -> Iterator[Row]:
+    """Tr(H), or what else the method measures, for each checkpoint: rows for the total and each block of parameters.
+
+    With enlarge_to it is that of the same function inside this larger model (see models/widen.py), called
+    hessian_trace_enlarged; the row's model and parameters remain the small one's.
+    """
+    measure = config.measure
+    what = measure.what
+    generator = random_stream(config.seed, "evaluation", 2, device=run.language.device)
+    sentences = run.language.sample(config.contexts, generator, latents=False)
+    for at, folder in chosen_checkpoints(run, step):
+        key = key_of(run, at, what, config.method, config.settings())
+        if enlarge_to is not None:
+            key |= {"what": f"{what}_enlarged", "settings": config.settings(enlarge_to=enlarge_to)}
+
+        def take(folder: Path = folder) -> Iterator[Row]:
+            model = load_model(folder)
+            viewed = (model if enlarge_to is None else widen(model, enlarge_to)).to(run.language.device)
+            problem = Problem(sentences, run.config.masking or "one", config.seed, run.language)
+            for found in measure.measure(viewed, problem):
+                named = {"block": found.block, "unit": found.unit}
+                yield values_of(found.estimate) | size_of(model) | named | dict(found.more)
+
+        yield from measured(run.folder / RESULTS, key, take)
