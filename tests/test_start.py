@@ -27,7 +27,9 @@ def loaded_by(*arguments):
         "try:\n    status = run(sys.argv[1:])\nexcept SystemExit as ended:\n    status = ended.code\n"
         f"print('loaded', status, *(name for name in {HEAVY!r} if name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True, timeout=120
+    )
     status, *loaded = done.stdout.splitlines()[-1].split()[1:]
     return int(status), loaded
 
