@@ -222,6 +222,19 @@ def test_names_are_shown_as_they_are(tmp_path, capsys, monkeypatch):
     assert [title for title in titles if "_first" in title]
 
 
+@pytest.mark.filterwarnings("error")
+def test_tasks_may_be_called_what_no_file_can_be(tmp_path):
+    """A category of a grammar may hold a slash, or be as long as one likes."""
+    rows = [
+        row for task in ("S/NP", "x" * 300, "$_a b") for row in results("bert-1x8", task) if row["step"] in (None, 20)
+    ]
+    figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
+    names = drawn(tmp_path / "f")
+    assert {"probe_vs_step-S%2FNP", "probe_vs_step-$_a-b", "flatness_vs_accuracy-S%2FNP"} <= set(names)
+    assert len(names) == 7
+    assert max(map(len, names)) < 230
+
+
 def test_twelve_runs_can_be_told_apart(tmp_path):
     looks = figures.looks_of([f"m{i}" for i in range(4) for _ in range(3)])
     assert [look["color"] for look in looks[:6]] == [looks[0]["color"]] * 3 + [looks[3]["color"]] * 3
