@@ -36,7 +36,7 @@ bench: $(VENV)/done
 docs: $(VENV)/docs/done
 	rm -rf build/docs && mkdir -p build/docs/satlab
 	git ls-files '*.py' ':!tests' ':!benchmarks' ':!examples' ':!.ci' | xargs tar cf - | tar xf - -C build/docs/satlab
-	$(VENV)/docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
 	@echo "open build/site/index.html"
 
 $(VENV)/docs/done: setup.cfg

@@ -1,6 +1,6 @@
 """Checks the sdist and the wheel in a folder against what git tracks: all modules and data, and nothing else.
 
-    python .ci/check_distribution.py build/dist
+python .ci/check_distribution.py build/dist
 """
 
 import subprocess
