@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint smoke bench clean
+.PHONY: demo test test-slow lint smoke bench docs dist clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/done
@@ -30,6 +30,26 @@ lint: $(VENV)/done
 bench: $(VENV)/done
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/languages.py
+
+# A virtual environment of its own: the pages are made from the source's text, and nothing of satlab is imported. What is
+# documented is a copy of the package as it is installed.
+docs: $(VENV)/docs/done
+	rm -rf build/docs && mkdir -p build/docs/satlab
+	git ls-files '*.py' ':!tests' ':!benchmarks' ':!examples' ':!.ci' | xargs tar cf - | tar xf - -C build/docs/satlab
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
+
+$(VENV)/docs/done: setup.cfg
+	$(PYTHON) -m venv $(VENV)/docs
+	$(VENV)/docs/bin/python -m pip install -q $$(sed -n '/^docs =/,/^[a-z]* =$$/s/^    //p' setup.cfg)
+	touch $@
+
+dist: $(VENV)/done
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dist]"
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/twine check --strict build/dist/*
+	$(BIN)/python .ci/check_distribution.py build/dist
 
 $(VENV)/done: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

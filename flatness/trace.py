@@ -32,7 +32,7 @@ def hessian_trace(
 
     One context (x, t) a sentence, t hidden at random (or several, where `masking` says so; with "next" every beginning
     of the sentence, x_t the word after it or the end); the standard error takes each of the n sentences as one draw, or
-    each of the n probes. targets "exact": the loss is -sum_v p*_v log f_v, p* the truth under the language.
+    each of the n probes. targets "exact": the loss is `-sum_v p*_v log f_v`, p* the truth under the language.
 
     method: "sampled-gradient", "random-factor" and "gauss-newton" (exact in each context) give the trace of the
     Gauss-Newton matrix, Tr(H) where f equals the truth; "hutchinson" and "hutch++" that of H itself; "residual" their

@@ -2,7 +2,7 @@
 
     Tr H - Tr GGN = E_{x,t} sum_v (f_v - p*_v) Tr(d^2 z_v / d theta^2),     z the logits
 
-Hutchinson's estimate on sum_v (f_v - p*_v) z_v, the factor a constant. Its terms vanish with f - p*, and so does their
+Hutchinson's estimate on `sum_v (f_v - p*_v) z_v`, the factor a constant. Its terms vanish with f - p*, and so does their
 spread. by-parts is Tr(H) as Gauss-Newton (random_factor.py) plus this residual, over the same shares of the contexts.
 """
 

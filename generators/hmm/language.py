@@ -220,7 +220,7 @@ class HMM(LatentLanguage):
         return out
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences sentences; latents["states"] [n, T], the hidden states counted from 0."""
+        """num_sentences sentences; latents["states"], [n, T]: the hidden states counted from 0."""
         if self.device.type == "cpu":
             path, tokens = draw_chains(self._search_tables, num_sentences, self.max_length, generator)
         else:

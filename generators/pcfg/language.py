@@ -228,7 +228,7 @@ class PCFG(MixedLengths):
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
         """num_sentences sentences, padded to max_length.
 
-        latents["nodes"] [n, nodes, 3]: the tree of each, as (start, width, symbol) in preorder, padded with -1.
+        latents["nodes"], [n, nodes, 3]: the tree of each, as (start, width, symbol) in preorder, padded with -1.
         """
         tokens, lengths, trees = self.sampler.draw(num_sentences, generator, latents)
         return Sentences(tokens, lengths, {} if trees is None else {"nodes": trees})
