@@ -55,6 +55,8 @@ def plain(message: str) -> str:
     found = found or re.search(union, message)
     if found:
         return f"{found['key']} is '{found['value']}', expected {_kind(found['kind'])}; correct it"
+    if long := re.search(r'key "([^"]+)": Exceeds the limit', message):
+        return f"{long[1]} is a number of more digits than anyone means, expected a smaller one; correct it"
     missing = re.search(r"arguments? (?:are|is) required: (.*)", message)
     if missing:
         return f"{missing[1]} missing, expected a value; give it"

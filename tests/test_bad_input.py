@@ -112,6 +112,8 @@ COMMANDS = [
     ("generate demo-hmm --sentences 5 --out corpus --truth", ["corpus", "another corpus", "truth"]),
     ("generate demo-pcfg --sentences 5 --out corpus", ["corpus", "another corpus"]),
     ("floor demo-hmm --sentences 1", ["1 sentences", "at least 2"]),
+    ("floor demo-hmm --sentences '!!timestamp x'", ["an argument cannot be read", "satlab --help"]),
+    (f"floor demo-hmm --sentences {'9' * 5000}", ["sentences is a number of more digits"]),
     ("floor demo-hmm --masking two", ["masking 'two'", "one, bernoulli"]),
     ("floor demo-hmm --masking bernoulli:2", ["bernoulli:2", "0 < p <= 1"]),
     ("floor demo-hmm --masking bernoulli:0.0001 --sentences 2", ["bernoulli:0.0001"]),

@@ -176,13 +176,25 @@ def run(arguments: Sequence[str]) -> int:
     try:
         check_given(argv)
         asked = next((argument for argument in argv if not argument.startswith("-")), "")
-        chosen: Namespace = make_parser(config_file(argv), asked).parse_args(argv)
+        chosen = _parsed(make_parser(config_file(argv), asked), argv)
         name = chosen.subcommand
         _settle_processes(name)
         check_numbers(name, vars(chosen[name]))
         return int(COMMANDS[name].run(chosen[name]) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
         return ending(error, with_traceback)
+
+
+def _parsed(parser: Parser, argv: list[str]) -> Namespace:
+    """What a command is given. Raises InputError also where the reader of values, YAML's, fails in a way of its own."""
+    try:
+        given: Namespace = parser.parse_args(argv)
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"an argument cannot be read ({said}), expected plain values; see {parser.prog} --help"
+        ) from None
+    return given
 
 
 def _settle_processes(name: str) -> None:

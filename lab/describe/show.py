@@ -33,6 +33,9 @@ MOST_WORK = 1e9
 SECONDS_OF_WORK, MOST_SECONDS = 20.0, 90.0
 """What takes longer than MOST_SECONDS is announced."""
 
+PLAN_SECONDS = 5.0
+"""Of all passes over sentences of one length of 400 words; it grows with the square of the length."""
+
 MOST_CHAIN_WORK = 1e9
 """Of so many samples of an HMM, in products of two numbers a pass: about as long."""
 
@@ -81,7 +84,11 @@ def cost(language: Language, samples: int) -> tuple[float, int]:
 
 @cost.register
 def _(language: PCFG, samples: int) -> tuple[float, int]:
-    return SECONDS_OF_WORK * samples * language.chart_work() / MOST_WORK, 0
+    # Each length among the samples is planned and passed over by itself.
+    lengths = torch.arange(len(language.length_log_prob))
+    among = (samples * language.length_log_prob.exp().cpu()).clamp(max=1)
+    planned = float(among @ (lengths / 400).square().to(among.dtype))
+    return SECONDS_OF_WORK * samples * language.chart_work() / MOST_WORK + PLAN_SECONDS * planned, 0
 
 
 @cost.register
