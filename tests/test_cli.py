@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import flatness, kl
 from satlab.lab.measurements import probe as probe_rows
 from satlab.lab.runs.run import load_run
 
@@ -159,7 +159,8 @@ def test_training_that_diverges_keeps_its_checkpoints(satlab, tmp_path):
 
 
 WORKERS = {
-    measure: ("load_model", "kl_to_truth", "evaluation_set", "Measurement"),
+    kl: ("load_model", "kl_to_truth", "evaluation_set"),
+    flatness: ("load_model", "Problem"),
     probe_rows: ("load_model", "build_model", "linear_probes", "fine_tune", "majority_class"),
 }
 """Who does the work of measuring."""
