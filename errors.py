@@ -24,7 +24,19 @@ class DivergedError(ArithmeticError):
 
 
 class StoppedError(RuntimeError):
-    """Training was asked to stop, and has kept where it was: it goes on from there."""
+    """Work was asked to stop, and has kept where it was: it goes on from there.
+
+    Args:
+        what: what stopped where, such as "stopped at step 5 of 10".
+        remedy: how it goes on.
+    """
+
+    def __init__(self, what: str, remedy: str = "run the same command again to go on") -> None:
+        super().__init__(what, remedy)
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:

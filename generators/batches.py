@@ -114,7 +114,7 @@ def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[
         n = max(1, min(n, SQUARES // batch.inputs.shape[1] ** 2))
     for begin in range(0, len(batch.inputs), n):
         if stops():
-            raise StoppedError("stopped while the truth was worked out; work it out again")
+            raise StoppedError("stopped while the truth was worked out", "work it out again")
         here = (batch.rows >= begin) & (batch.rows < begin + n)
         inputs = batch.inputs[begin : begin + n]
         found.append(_truth(language, inputs, batch.rows[here] - begin, batch.positions[here], masking))

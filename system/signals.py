@@ -21,8 +21,8 @@ LOOK_AGAIN = 0.05
 class SignalError(StoppedError):
     """Work was stopped by a signal; what was done is kept. status: what the process exits with, 128 + the number."""
 
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, remedy: str, number: int) -> None:
+        super().__init__(what, remedy)
         self.status = 128 + number
 
 
@@ -67,11 +67,10 @@ class StopRequest:
         if self.signal is None:
             return
         if isinstance(error, StoppedError):
-            what, _, remedy = str(error).partition(";")
-            raise SignalError(f"{what} by {self._name}; {remedy.strip()}", self.signal) from None
+            raise SignalError(f"{error.what} by {self._name}", error.remedy, self.signal) from None
         if overdue or isinstance(error, KeyboardInterrupt):
             remedy = "run the same command again to go on"
-            raise SignalError(f"stopped at once by {self._name}; {remedy}", self.signal) from None
+            raise SignalError(f"stopped at once by {self._name}", remedy, self.signal) from None
 
     @property
     def _name(self) -> str:

@@ -153,7 +153,7 @@ def stopped_in_good_order():
         send(signal.SIGUSR1)
         send(signal.SIGTERM)
         assert stop()
-        raise StoppedError("stopped at 3 of 4; do it again")
+        raise StoppedError("stopped at 3 of 4", "do it again")
 
 
 def test_the_first_signal_waits_to_be_asked_for():

@@ -88,7 +88,7 @@ def main(folder):
             stop_at = LAST_STEP if case.startswith("stopped") else None
             seen = run_case(case, folder / case, world, stop_at)
             (folder / f"{case}-{world.rank}.json").write_text(json.dumps(seen))
-        flags = [world.any(world.rank == 1), world.any(False), world.hear({"rank": world.rank})]
+        flags = [world.any(world.rank == 1), world.any(False), world.broadcast({"rank": world.rank})]
         (folder / f"flags-{world.rank}.json").write_text(json.dumps([*flags, held(world)]))
 
 

@@ -57,7 +57,7 @@ def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], 
     chunk = min(EVALUATION_CHUNK, max(1, EVALUATION_CHUNK * n // max(1, len(evaluation))))
     for begin in range(0, n, chunk):
         if stops():
-            raise StoppedError("stopped while KL was measured; measure again")
+            raise StoppedError("stopped while KL was measured", "measure again")
         # A sentence is read once, however many of its words are asked for.
         part = ((batch.rows >= begin) & (batch.rows < begin + chunk)).nonzero()[:, 0]
         inputs, rows = batch.inputs[begin : begin + chunk], batch.rows[part] - begin

@@ -64,8 +64,8 @@ class Session:
         self.model, self.held_out, self.config, self.run = model, held_out, config, run
         self.adversary, self.world = adversary, world
         self.optimizer = config.optimizer_entry.build(model)
-        state = world.hear(checkpoint.restore(run, model, self.optimizer) if world.first else None)
-        world.adopt(model, self.optimizer)
+        state = world.broadcast(checkpoint.restore(run, model, self.optimizer) if world.first else None)
+        world.broadcast_state(model, self.optimizer)
         self.sharded = world.size > 1 and config.sharding == "fsdp"
         if self.sharded:
             self.optimizer = shard(model, self.optimizer, config, world, stream.language.device)
@@ -129,7 +129,7 @@ class Session:
         if not math.isfinite(measured.kl.value):
             raise DivergedError(f"training diverged at step {now.step}: KL is {measured.kl.value}; {REMEDY}")
         self.say_where_too_few(measured.kl)
-        saturated = bool(self.world.hear(self.held_out.rule.holds(measured.kl)))
+        saturated = bool(self.world.broadcast(self.held_out.rule.holds(measured.kl)))
         now.saturated_step = (now.saturated_step or now.step) if saturated else None
         now.finished = now.step >= self.config.steps or (saturated and self.config.stop_at_saturation)
         return self.row(measured, saturated, seconds)
@@ -186,4 +186,4 @@ class Session:
         if trained is not None and self.world.first:
             checkpoint.save(self.run, *trained, {"keep": keep} | vars(self.now) | more | adversary)
         # Who has nothing to write must not end before it is written.
-        self.world.meet()
+        self.world.barrier()

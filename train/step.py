@@ -105,7 +105,7 @@ class Stepper:
         @contextmanager
         def within(part: int) -> Iterator[None]:
             if self.stops():
-                raise StoppedError(f"stopped in step {step}; take it again")
+                raise StoppedError(f"stopped in step {step}", "take it again")
             with self._randomness(step, part), self._arithmetic():
                 yield
 
@@ -131,7 +131,7 @@ class Stepper:
     def _waited_for(self, made: Future[Made]) -> Made:
         while not made.done():
             if self.stops():
-                raise StoppedError("stopped while a batch was made; make it again")
+                raise StoppedError("stopped while a batch was made", "make it again")
             wait([made], LOOK_AGAIN)
         return made.result()
 

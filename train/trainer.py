@@ -132,8 +132,7 @@ class Trainer:
                 session.save_between_rows(self.clock() - begin)
             if stopped and not now.finished and not saved:
                 session.save_between_rows(self.clock() - begin if lasted is None else lasted)
-                again = "run the same command again to go on"
-                raise StoppedError(f"stopped at step {now.step} of {self.config.steps}; {again}")
+                raise StoppedError(f"stopped at step {now.step} of {self.config.steps}")
 
     def _stops(self) -> bool:
         return self.world.any(self.should_stop())

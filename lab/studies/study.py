@@ -6,7 +6,7 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,31 @@ from .config import StudyConfig
 from .executors import pool_of, reached
 from .jobs import Cell, baselines, measurements, number_of_measurements, train_cell, training
 
-FAILED = "failed: "
-"""How the message of a cell that ended with an error begins."""
-
 RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
 """Directory, language, model, training, max_length."""
 
 MOST_NAMED = 4
 """Unfinished runs that a message names."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell that has ended.
+
+    Args:
+        cell: which.
+        then: the cells that it gave rise to: the measurements of a run that is trained.
+        error: why it failed; None where it did not.
+    """
+
+    cell: Cell
+    then: list[Cell]
+    error: InputError | DivergedError | None = None
+
+    @property
+    def title(self) -> str:
+        """The cell, and its error where it failed."""
+        return self.cell[0] if self.error is None else f"{self.cell[0]}: {self.error}"
 
 
 def prepare(study: StudyConfig, out: Path) -> list[Run]:
@@ -161,26 +178,28 @@ def _run(
     planned[out] = len(todo)
     failures, done = [], 0
     with StopRequest() as stop:
-        for message, ended in _work_off(study, out, engine, todo, lambda: _news(runs), stop):
-            if ended is not None:
-                (_, function, arguments), cells = ended
-                done += 1
-                if function is train_cell:
-                    planned[arguments[0]] = len(cells)
-            if message.startswith(FAILED):
-                failures.append(message.removeprefix(FAILED))
-            report(message, done, sum(planned.values()))
+        for ended in _work_off(study, out, engine, todo, stop):
+            if ended is None:
+                report(_news(runs), done, sum(planned.values()))
+                continue
+            _, function, arguments = ended.cell
+            done += 1
+            if function is train_cell:
+                planned[arguments[0]] = len(ended.then)
+            if ended.error is not None:
+                failures.append(ended.title)
+            report(ended.title if ended.error is None else f"failed: {ended.title}", done, sum(planned.values()))
         if stop() and done < sum(planned.values()):
-            raise StoppedError(f"stopped at {done} of {sum(planned.values())} cells; {_left(runs)}")
+            raise StoppedError(f"stopped at {done} of {sum(planned.values())} cells", _left(runs))
     return failures
 
 
 def _work_off(
-    study: StudyConfig, out: Path, engine: str, todo: list[Cell], news: Callable[[], str], stop: StopRequest
-) -> Iterator[tuple[str, tuple[Cell, list[Cell]] | None]]:
+    study: StudyConfig, out: Path, engine: str, todo: list[Cell], stop: StopRequest
+) -> Iterator[Ended | None]:
     """Does all cells, and the measurements of each run once it is trained, side by side, until it is to stop.
 
-    Yields (message, the cell that ended with what it gave rise to), and once a second (news, None) while none does.
+    Yields each cell that has ended, and None once a second while none does.
     """
     waiting: dict[Future[None], Cell] = {}
     with pool_of(engine, study, out, stop) as pool:
@@ -188,16 +207,17 @@ def _work_off(
         while waiting and not stop():
             ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             if not ended:
-                yield news(), None
+                yield None
             for future in ended:
-                title, function, arguments = waiting.pop(future)
+                cell, failure = waiting.pop(future), None
                 try:
                     future.result()
                 except (InputError, DivergedError) as error:
-                    title = f"{FAILED}{title}: {error}"
-                cells = measurements(arguments[0], study) if function is train_cell else []
-                waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in cells})
-                yield title, ((title, function, arguments), cells)
+                    failure = error
+                _, function, arguments = cell
+                then = measurements(arguments[0], study) if function is train_cell else []
+                waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in then})
+                yield Ended(cell, then, failure)
 
 
 def _left(runs: list[Run]) -> str:

@@ -115,11 +115,11 @@ class World:
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return bool(flags)
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Waits until all processes are here."""
         self.any(False)
 
-    def hear(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What the first process says: anything that JSON can hold."""
         if self.size == 1:
             return value
@@ -130,7 +130,7 @@ class World:
         dist.broadcast(content, 0)
         return json.loads(content.numpy().tobytes())
 
-    def adopt(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def broadcast_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Gives all processes the weights and the optimiser's state of the first."""
         if self.size == 1:
             return
@@ -143,7 +143,7 @@ class World:
             for name, value in entry.items()
         ]
         moments: dict[int, dict[str, Tensor]] = {}
-        for i, name, shape, dtype in self.hear(described):
+        for i, name, shape, dtype in self.broadcast(described):
             value = own["state"][i][name].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
             dist.broadcast(value, 0)
             moments.setdefault(i, {})[name] = value
@@ -153,7 +153,7 @@ class World:
     def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
         """Raises InputError unless all processes have the same settings and make the same batch."""
         seen = [dict(config), hashlib.sha256(inputs.cpu().numpy().tobytes()).hexdigest()]
-        if self.any(json.loads(json.dumps(seen)) != self.hear(seen)):
+        if self.any(json.loads(json.dumps(seen)) != self.broadcast(seen)):
             raise InputError(
                 f"the {self.size} processes have different settings or sentences, expected the same everywhere: the "
                 "same command and files, the same satlab and GPUs of one kind; correct it"
@@ -212,7 +212,7 @@ def joined() -> Iterator[World]:
         raise InputError(f"process {world.rank} of {world.size}: no others ({reason}); use torchrun") from None
     try:
         yield world
-        world.meet()
+        world.barrier()
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or (type(error) is RuntimeError and LOST.search(str(error))):
             raise WorkerError("another process of this training is gone; run the same command again to go on") from None
