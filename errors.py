@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class InputError(ValueError):
@@ -45,6 +46,13 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     remedy = f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
     return InputError(f"unknown {kind} '{name}': {remedy}")
+
+
+def whole_number(name: str, value: object) -> int:
+    """The value as an int. Raises InputError for what is no whole number; True and 4.0 are none."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
+    return int(value)
 
 
 def at_least(name: str, value: float, least: float) -> None:

@@ -144,6 +144,8 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         return load_language(path, length if max_length is None else max_length)
     if "preset" in content:
         name = content.pop("preset")
+        if not isinstance(name, str):
+            raise InputError(f"preset is {name!r}, expected a name; put it into quotes")
         if name not in preset_names():
             raise unknown("preset", name, preset_names())
         base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())

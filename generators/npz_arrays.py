@@ -82,7 +82,12 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
         ) from None
     except UNREADABLE as error:
         if "Object arrays" in str(error):
-            raise InputError(f"the array '{name}' holds {KINDS['O']}, expected numbers; store it as float64") from None
+            wanted = (
+                "texts; store it as numpy.array(words, dtype=str)"
+                if name == "words"
+                else "numbers; store it as float64"
+            )
+            raise InputError(f"the array '{name}' holds {KINDS['O']}, expected {wanted}") from None
         # Some name an object by where it is in memory.
         said = re.sub(r"<[^>]*>", "...", str(error)) or type(error).__name__
         raise InputError(

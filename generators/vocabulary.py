@@ -11,7 +11,7 @@ def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
     """The words as a tuple of `count` different strings; whole numbers become strings.
 
     Raises InputError for another number of them, a word given twice, one that is neither a string nor a whole number,
-    one that ends with NUL, which no array of strings keeps, and one with half a surrogate pair, which is no Unicode.
+    an empty one, one that ends with NUL, which no array of strings keeps, and one with half a surrogate pair, which is no Unicode.
     """
     checked = tuple(_checked(word) for word in words)
     counts = Counter(checked)
@@ -29,6 +29,8 @@ def _checked(word: object) -> str:
     if not isinstance(word, str):
         raise InputError(f"the word {word!r} is no string, expected strings; put it into quotes")
     text = str(word)
+    if not text:
+        raise InputError("a word is empty (''), expected at least one character; name it, for example 'e'")
     if text.endswith("\0") or any("\ud800" <= character <= "\udfff" for character in text):
         problem = "ends with NUL" if text.endswith("\0") else "holds half a surrogate pair"
         raise InputError(f"the word {text!r} {problem}, expected a text that a file can hold; rename it")

@@ -1,6 +1,7 @@
 """YAML files: plain data, each key once. What is wrong is one line that says in which line of the file."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ TAG = "tag:yaml.org,2002:"
 
 PLAIN = tuple(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
 """What a file may hold. A date is a text."""
+
+WHOLE = re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$")
+"""A whole number. YAML 1.1 also reads 010 as 8, 1:20 as 80 and 1_0 as 10, which nobody means; these are texts."""
 
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
     codecs.BOM_UTF16_LE: "utf-16",
@@ -111,7 +115,11 @@ class _Loader(yaml.SafeLoader):
     """Reads what is in PLAIN, and nothing else."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as its base class has it
-        first: [(tag, pattern) for tag, pattern in known if tag not in (TAG + "timestamp", TAG + "value")]
+        first: [
+            (tag, WHOLE if tag == TAG + "int" else pattern)
+            for tag, pattern in known
+            if tag not in (TAG + "timestamp", TAG + "value")
+        ]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     # Where it is no key, << is a text like others.

@@ -47,6 +47,7 @@ def test_the_environment_changes_nothing(environment, tmp_path):
 
 CLOSED = [
     ("floor nowhere", "2>&-", 2, b""),
+    (FLOOR, ">&-", 1, b"satlab: standard output: Bad file descriptor"),
     (FLOOR, ">/dev/full", 1, b"satlab: standard output: No space left on device"),
     pytest.param("show demo-hmm", ">/dev/full", 1, b"satlab: standard output: No space left", marks=pytest.mark.slow),
     pytest.param("train --help", ">/dev/full", 1, b"satlab: standard output: No space left", marks=pytest.mark.slow),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, whole_number
 from ..kernels.chain import ChainTables, draw_chains
 from ..kernels.forward_backward import compiled_conditionals, compiled_forward_backward
 from ..latent.categorical import Categorical
@@ -85,6 +85,7 @@ class HMM(LatentLanguage):
                 f"initial has {states} states, transition {len(rows)}, emission {len(self.emission)}: "
                 "expected the same number; correct the shapes"
             )
+        length = whole_number("length", length)
         if not 1 <= length <= MOST_WORDS:
             raise InputError(f"length {length}: expected 1 to {MOST_WORDS} words; give another length")
         columns = self.emission.shape[1]

@@ -1,7 +1,7 @@
 """Rows of probabilities: checked, and put right where that is only rounding."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -34,6 +34,12 @@ def as_sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
     return f"{total:.{digits}g}"
 
 
+def as_range(totals: Collection[float]) -> str:
+    """The least and the greatest of sums that miss one, in the digits of `as_sum`; one number where these agree."""
+    low, high = as_sum(min(totals)), as_sum(max(totals))
+    return low if low == high else f"{low} .. {high}"
+
+
 def stochastic_rows(matrix: object, name: Callable[[int], str], rounded: list[str]) -> Tensor:
     """A float64 matrix [R, C] whose rows are probabilities; name(r) says in an error which row it is about.
 
@@ -63,9 +69,7 @@ def _of_rows(off: dict[int, float], name: Callable[[int], str]) -> str:
     named = ", ".join(str(r + 1) for r in others[: MOST_NAMED - 1])
     beyond = len(others) - (MOST_NAMED - 1)
     tail = f"{named} and {beyond:,} more" if beyond > 0 else named
-    return (
-        f"{name(first)}, {tail} ({len(off):,} rows) sum to {as_sum(min(off.values()))} .. {as_sum(max(off.values()))}"
-    )
+    return f"{name(first)}, {tail} ({len(off):,} rows) sum to {as_range(off.values())}"
 
 
 def warn_of_rounding(rounded: list[str]) -> None:

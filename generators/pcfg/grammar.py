@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ...errors import InputError
 from ..kernels.binary_rules import Rules
-from ..latent.stochastic import ROUNDING, TOLERANCE, as_sum
+from ..latent.stochastic import ROUNDING, TOLERANCE, as_range, as_sum
 from .nltk_rules import empty_rule, empty_word
 from .notation import parse, text_of
 
@@ -97,9 +97,9 @@ def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonte
         symbol, total = next(iter(off.items()))
         warnings.warn(f"the rules of {symbol} sum to {as_sum(total)}; renormalised", stacklevel=3)
     elif off:
-        low, high = as_sum(min(off.values())), as_sum(max(off.values()))
         warnings.warn(
-            f"the rules of {len(off)} symbols ({some_of(off)}) sum to {low} .. {high}; renormalised", stacklevel=3
+            f"the rules of {len(off)} symbols ({some_of(off)}) sum to {as_range(off.values())}; renormalised",
+            stacklevel=3,
         )
     return {symbol: off.get(symbol, 1.0) for symbol in totals}
 
@@ -115,9 +115,10 @@ def _check_defined(productions: Iterable[ProbabilisticProduction]) -> None:
     for production in productions:
         for child in production.rhs():
             if isinstance(child, Nonterminal) and child not in defined:
+                quotes = "; a backslash escapes a quote below a line %escapes" if {"'", '"'} & set(str(child)) else ""
                 raise InputError(
                     f"the nonterminal {child}, used by {production.lhs()}, is never defined: "
-                    f"add rules for it, or quote it if it is a word"
+                    f"add rules for it, or quote it if it is a word{quotes}"
                 )
 
 

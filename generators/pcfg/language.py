@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from ...errors import InputError, unknown
+from ...errors import InputError, unknown, whole_number
 from ..kernels.chart import next_leaves
 from ..language import MEMORY_BUDGET
 from ..sentences import Sentences
@@ -46,6 +46,7 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
     if max_length is None:
         longest = longest_sentence(grammar)
         max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
+    max_length = whole_number("max_length", max_length)
     if not 1 <= max_length <= MOST_WORDS:
         raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose another")
     return reduced(grammar, max_length), max_length

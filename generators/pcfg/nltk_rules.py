@@ -41,6 +41,13 @@ class Line(NamedTuple):
     text: str
 
 
+class Names(NamedTuple):
+    """The symbols that have rules: `known` by name, `raw` as they are written on left-hand sides."""
+
+    known: set[str]
+    raw: set[str]
+
+
 def wrong_line(line: Line, what: str) -> InputError:
     shown = line.text.strip()
     shown = shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 3] + "..."
@@ -55,23 +62,24 @@ def number_of(text: str) -> float | None:
 def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticProduction]:
     """The rules of lines that hold one each, as written. Raises InputError, naming line and alternative."""
     heads = [_left_side(line, spelling) for line in lines]
-    names = {name for name, _ in heads}
+    names = Names({name for name, _, _ in heads}, {raw for _, raw, _ in heads})
     productions = []
-    for line, (name, position) in zip(lines, heads, strict=True):
+    for line, (name, _, position) in zip(lines, heads, strict=True):
         parent = Nonterminal(name)
         for right, p in _RightSides(line, name, names, spelling).read(position):
             productions.append(ProbabilisticProduction(parent, right, prob=p))
     return productions
 
 
-def _left_side(line: Line, spelling: Spelling) -> tuple[str, int]:
+def _left_side(line: Line, spelling: Spelling) -> tuple[str, str, int]:
+    """(name, as it is written, where the right-hand side begins)."""
     match = LEFT.match(line.text)
     if match is None:
         raise wrong_line(line, f"expected an arrow, ->, behind one nonterminal; {EXPECTED}")
     raw = match[1]
     if spelling is not Spelling.PRINTED and _is_quoted(raw):
         raise wrong_line(line, f"{raw} is a word, and words have no rules; {EXPECTED}")
-    return name_of(raw, spelling), match.end()
+    return name_of(raw, spelling), raw, match.end()
 
 
 def _is_quoted(raw: str) -> bool:
@@ -81,7 +89,7 @@ def _is_quoted(raw: str) -> bool:
 class _RightSides:
     """The alternatives of one line."""
 
-    def __init__(self, line: Line, parent: str, names: set[str], spelling: Spelling) -> None:
+    def __init__(self, line: Line, parent: str, names: Names, spelling: Spelling) -> None:
         self.line, self.parent, self.names, self.spelling = line, parent, names, spelling
         self.found: list[tuple[RightSide, float]] = []
         self._begin()
@@ -118,15 +126,23 @@ class _RightSides:
         """The name of a symbol that has rules, where this is one; never what follows a probability."""
         if self.closed or _is_quoted(raw) or (raw[0] == "[" and number_of(raw[1:].partition("]")[0]) is not None):
             return None
+        # A quote begins a word, but where a symbol is written so: a name that needs a backslash never is.
+        if raw[0] in "'\"" and raw not in self.names.raw:
+            return None
         name = name_of(raw, self.spelling)
-        return name if name in self.names else None
+        return name if name in self.names.known else None
 
     def _new_name(self, position: int) -> int:
         match = SYMBOL.match(self.line.text, position)
         if match is None:
             raise self._wrong(f"expected a nonterminal, found {self.line.text[position:].split()[0]}; {EXPECTED}")
-        self._add(Nonterminal(name_of(match[0], self.spelling)))
-        return match.end()
+        raw = match[0]
+        before = re.match(r"[^'\"\\]+", raw)
+        if before is not None and len(before[0]) < len(raw) and before[0] in self.names.known:
+            # As nltk reads it: a word may follow a name without a blank.
+            raw = before[0]
+        self._add(Nonterminal(name_of(raw, self.spelling)))
+        return position + len(raw)
 
     def _word(self, position: int) -> int:
         found = quoted_word(self.line.text, position, self.spelling)

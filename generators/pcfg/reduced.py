@@ -136,7 +136,8 @@ def _warn(
         if some
     )
     count = len(least) - len(reached)
-    above = next((symbol for symbol in apart if start in _reached(symbol, grammar.productions)), None)
+    first = grammar.productions[0].lhs() == start
+    above = next((symbol for symbol in apart if first and start in _reached(symbol, grammar.productions)), None)
     remedy = (
         "" if above is None else f"; {start} is the start, the first rule's symbol: to name another, add %start {above}"
     )

@@ -37,8 +37,10 @@ class _Messages(io.FileIO):
 
 def settle() -> None:
     """Makes the standard streams of this process take every character, and its warnings no errors."""
-    for number in range(3):
-        _open(number)
+    closed = [number for number in range(3) if not _is_open(number)]
+    for number in closed:
+        # Results that are lost are an error, unless errors too have been given up, as of a daemon.
+        _open(number, os.O_RDONLY if number == 1 and 2 not in closed else os.O_RDWR)
     sys.stdin = sys.stdin or io.TextIOWrapper(io.FileIO(0, closefd=False))
     sys.stdout = _writer(_Results(1, "w", closefd=False), sys.stdout)
     sys.stderr = _writer(_Messages(2, "w", closefd=False), sys.stderr, by_line=True)
@@ -67,17 +69,22 @@ def _libraries() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-def _open(number: int) -> None:
-    """A closed descriptor leads nowhere: otherwise the next file to be opened gets what is meant for the stream."""
+def _is_open(number: int) -> bool:
     try:
         os.fstat(number)
     except OSError:
-        opened = os.open(os.devnull, os.O_RDWR)
-        if opened == number:
-            os.set_inheritable(number, True)
-        else:
-            os.dup2(opened, number)
-            os.close(opened)
+        return False
+    return True
+
+
+def _open(number: int, how: int) -> None:
+    """A closed descriptor leads nowhere: otherwise the next file to be opened gets what is meant for the stream."""
+    opened = os.open(os.devnull, how)
+    if opened == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(opened, number)
+        os.close(opened)
 
 
 def _writer(raw: io.FileIO, before: object, by_line: bool = False) -> io.TextIOWrapper:

@@ -76,8 +76,14 @@ def said_of_copies(runs: list[Run]) -> list[str]:
     found = [run for run in runs if run.copies]
     if not found:
         return []
-    listed = [f"{run.folder} (also {', '.join(map(str, run.copies[:MOST_NAMED]))}{_more(run.copies)})" for run in found]
+    listed = [f"{run.folder} ({_others(run)})" for run in found]
     return [f"copies of one training are counted once: {', '.join(listed[:MOST_NAMED])}{_more(found)}"]
+
+
+def _others(run: Run) -> str:
+    """The other places of a training, or that its own was given again."""
+    others = [str(place) for place in dict.fromkeys(run.copies) if str(place) != str(run.folder)]
+    return f"also {', '.join(others[:MOST_NAMED])}{_more(others)}" if others else "given again"
 
 
 def _more(found: Any) -> str:
