@@ -70,6 +70,9 @@ def grammar_of(names, words):
 @example(["0.5", "->"], ["a"])
 @example(["S", "//"], ["# a"])
 @example(["#", "'a'"], ["a"])
+@example(["S", "'"], [" "])
+@example(["S", '"'], [" x"])
+@example(["S", "'"], ["\u00a0"])
 def test_text_and_yaml_give_the_same_grammar_back(names, words):
     grammar = grammar_of(names, words)
     assert read_text(grammar.to_text()) == grammar

@@ -229,3 +229,18 @@ def test_a_treebanks_grammar_of_25000_rules_loads_in_seconds(tmp_path):
     assert names >= set(TAGS) | {"ADVP|PRT", "S|<VP-.>", "NP-SBJ"}
     assert {"#", "''", "don't", '"', "3\\/4"} <= set(language.words)
     assert read_text(language.grammar.to_text()) == language.grammar
+
+
+def test_a_word_may_follow_a_name_without_a_blank_as_nltk_reads_it():
+    text = "S -> A'b' [0.5] | 'c' [0.5]\nA -> 'd' [1.0]"
+    assert read_text(text).productions == tuple(nltk.PCFG.fromstring(text).productions())
+
+
+def test_an_escaped_quote_without_the_line_that_allows_it_is_refused_with_the_way_out():
+    with pytest.raises(InputError, match=r"never defined.*below a line %escapes"):
+        read_text("S -> 'don\\'t' [0.5] | 'x' [0.5]")
+
+
+def test_a_start_that_was_named_is_not_said_to_be_the_first():
+    with pytest.warns(UserWarning, match=r"1 cannot be reached from T \(S\)$"):
+        PCFG.from_string("S -> 'a' [0.5] | T [0.5]\nT -> 'b' [1.0]\n%start T")

@@ -12,7 +12,7 @@ from hmmlearn.hmm import GMMHMM, CategoricalHMM, GaussianHMM, MultinomialHMM, Po
 from hmmlearn.vhmm import VariationalCategoricalHMM, VariationalGaussianHMM
 
 from satlab.errors import InputError
-from satlab.generators import HMM
+from satlab.generators import HMM, PCFG
 from satlab.generators.latent.stochastic import ROUNDING, TOLERANCE, as_sum
 from satlab.lab.cli import main as cli
 from satlab.lab.runs import memory_check as room
@@ -139,3 +139,17 @@ def test_times_as_people_read_them():
         "23 days",
         "32 years",
     ]
+
+
+@pytest.mark.parametrize("length", ["4", 4.5, True, None])
+def test_a_length_that_is_no_whole_number_is_refused(length):
+    with pytest.raises(InputError, match=r"length is .*, expected a whole number; correct it"):
+        HMM([1.0], [[1.0]], [[0.5, 0.5]], length)
+    if length is not None:
+        with pytest.raises(InputError, match=r"max_length is .*, expected a whole number; correct it"):
+            PCFG.from_string("S -> 'a' [1.0]", length)
+
+
+def test_an_empty_word_is_refused():
+    with pytest.raises(InputError, match=r"a word is empty \(''\), expected at least one character"):
+        HMM([1.0], [[1.0]], [[0.5, 0.5]], 2, ["a", ""])
