@@ -52,10 +52,3 @@ def probabilities(model: MaskedLM, batch: Batch) -> Tensor:
             for i in parts
         ]
     return torch.cat(logits).double().softmax(1)
-
-
-def sentences(batch: Batch, begin: int, end: int) -> tuple[Batch, Tensor]:
-    """The batch of sentences begin .. end - 1 alone, and which contexts [m'] of the whole one it has."""
-    which = ((batch.rows >= begin) & (batch.rows < end)).nonzero()[:, 0]
-    part = Batch(batch.inputs[begin:end], batch.rows[which] - begin, batch.positions[which], batch.targets[which])
-    return part, which

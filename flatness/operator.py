@@ -12,6 +12,7 @@ Several vectors [k, P] share the pass over the contexts and its first derivative
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -22,7 +23,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..generators.batches import Batch
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
-from .contexts import sentences
 from .ghost_norms.lstm import PlainLstm
 
 Kind = Literal["hessian", "gauss-newton", "residual"]
@@ -99,12 +99,9 @@ def passes(model: MaskedLM, batch: Batch, truth: Tensor | None) -> Iterator[tupl
         return
     for length in lengths.unique().tolist():
         chosen = (lengths == length).nonzero()[:, 0]
-        number = torch.full_like(lengths, -1)
-        number[chosen] = torch.arange(len(chosen), device=lengths.device)
-        which = (number[batch.rows] >= 0).nonzero()[:, 0]
+        some, which = batch.select(chosen)
         if len(which):
-            places = number[batch.rows[which]], batch.positions[which], batch.targets[which]
-            yield Batch(batch.inputs[chosen, :length], *places), None if truth is None else truth[which]
+            yield replace(some, inputs=some.inputs[:, :length]), None if truth is None else truth[which]
 
 
 def summed_loss(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
@@ -192,7 +189,7 @@ class Curvature:
         step = max(1, at_a_time // batch.inputs.shape[1])
         self.parts = []
         for begin in range(0, len(batch.inputs), step):
-            part, which = sentences(batch, begin, begin + step)
+            part, which = batch.select(slice(begin, begin + step))
             if len(which):
                 self.parts.append((part, None if truth is None else truth[which]))
 

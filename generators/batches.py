@@ -11,33 +11,13 @@ from ..estimate import Estimate
 from ..randomness import random_stream
 from .language import Language
 from .masking import NEXT, hide
-from .sentences import Sentences
+from .sentences import Batch, Sentences
+from .vocabulary import CLS, MASK, PAD
 
 TRUTH_CHUNK, SQUARES = 1024, 2**25
 """Sentences whose truth is worked out between two looks at whether to stop: so many, or on a CPU fewer, the squares of
 whose lengths sum up to this at most, as long ones of a grammar take a CPU 0.05 s each.
 """
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Masked sentences and what to predict: the word targets[i] at (rows[i], positions[i]), i < m.
-
-    inputs [n, T]: the tokens with mask_id at the hidden positions and pad_id beyond the end. With masking "one", m = n
-    and rows is 0 .. n-1. With masking "next", see `next_words`.
-    """
-
-    inputs: Tensor
-    rows: Tensor
-    positions: Tensor
-    targets: Tensor
-
-    def mean(self, values: Tensor) -> Estimate:
-        """The mean of one value [m] a prediction, with a standard error that takes each sentence as one draw."""
-        values = values.double()
-        zeros = torch.zeros(len(self.inputs), dtype=torch.float64, device=values.device)
-        rows = self.rows.to(values.device)
-        return Estimate.from_ratio(zeros.index_add(0, rows, values), zeros.index_add(0, rows, torch.ones_like(values)))
 
 
 @dataclass(frozen=True)
@@ -63,19 +43,7 @@ class EvaluationSet:
         """One set of all their sentences."""
         if len(sets) == 1:
             return sets[0]
-        begins = torch.tensor([0] + [len(some.batch.inputs) for some in sets]).cumsum(0).tolist()
-        rows = torch.cat([some.batch.rows + begin for some, begin in zip(sets, begins, strict=False)])
-        inputs, positions, targets = (
-            torch.cat([getattr(some.batch, name) for some in sets]) for name in ("inputs", "positions", "targets")
-        )
-        return cls(Batch(inputs, rows, positions, targets), torch.cat([some.truth for some in sets]))
-
-
-def mask_sentences(sentences: Sentences, hidden: Tensor, mask_id: int) -> Batch:
-    """The batch that hides the positions hidden [n, T]."""
-    rows, positions = hidden.nonzero(as_tuple=True)
-    inputs = sentences.tokens.masked_fill(hidden, mask_id)
-    return Batch(inputs, rows, positions, sentences.tokens[rows, positions])
+        return cls(Batch.join([some.batch for some in sets]), torch.cat([some.truth for some in sets]))
 
 
 def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
@@ -93,12 +61,12 @@ def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
 def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: torch.Generator) -> Batch:
     """What is to be predicted in the sentences under a masking. Raises InputError for one that nobody knows.
 
-    vocab_size V fixes the tokens that are no words, as in `Language`: pad_id V, mask_id V + 1, cls_id V + 2.
+    vocab_size V fixes the tokens that are no words: see `vocabulary.PAD`.
     """
     if masking == NEXT:
-        return next_words(sentences, vocab_size, vocab_size + 2)
+        return next_words(sentences, vocab_size + PAD, vocab_size + CLS)
     hidden = hide(sentences.lengths, sentences.tokens.shape[1], masking, generator)
-    return mask_sentences(sentences, hidden, vocab_size + 1)
+    return sentences.mask(hidden, vocab_size + MASK)
 
 
 def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[[], bool] | None = None) -> Tensor:
@@ -108,23 +76,22 @@ def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[
     is asked before each of them.
     """
     if stops is None:
-        return _truth(language, batch.inputs, batch.rows, batch.positions, masking)
+        return _truth(language, batch, masking)
     found, n = [], TRUTH_CHUNK
     if language.device.type == "cpu":
         n = max(1, min(n, SQUARES // batch.inputs.shape[1] ** 2))
     for begin in range(0, len(batch.inputs), n):
         if stops():
             raise StoppedError("stopped while the truth was worked out", "work it out again")
-        here = (batch.rows >= begin) & (batch.rows < begin + n)
-        inputs = batch.inputs[begin : begin + n]
-        found.append(_truth(language, inputs, batch.rows[here] - begin, batch.positions[here], masking))
+        some, _ = batch.select(slice(begin, begin + n))
+        found.append(_truth(language, some, masking))
     return torch.cat(found)
 
 
-def _truth(language: Language, inputs: Tensor, rows: Tensor, positions: Tensor, masking: str) -> Tensor:
+def _truth(language: Language, batch: Batch, masking: str) -> Tensor:
     if masking == NEXT:
-        return language.next_word(inputs[:, 1:])[rows, positions]
-    return language.conditional_at(inputs, None, inputs == language.mask_id)
+        return language.next_word(batch.inputs[:, 1:])[batch.rows, batch.positions]
+    return language.conditional_at(batch.inputs, None, batch.inputs == language.mask_id)
 
 
 class Stream:

@@ -16,6 +16,7 @@ from ..estimate import Estimate
 from . import masking as masks
 from .sentences import Sentences, as_integers
 from .tasks import Task
+from .vocabulary import CLS, MASK, PAD
 
 MEMORY_BUDGET = 2**27
 """Float64 numbers that one exact pass may hold at a time (1 GiB); larger batches are cut into chunks."""
@@ -46,17 +47,17 @@ class Language(ABC):
     @property
     def pad_id(self) -> int:
         """The token after a sentence's end."""
-        return self.vocab_size
+        return self.vocab_size + PAD
 
     @property
     def mask_id(self) -> int:
         """The token that models read at a hidden position."""
-        return self.vocab_size + 1
+        return self.vocab_size + MASK
 
     @property
     def cls_id(self) -> int:
         """The token that a model reading from left to right reads before the first word."""
-        return self.vocab_size + 2
+        return self.vocab_size + CLS
 
     @property
     def device(self) -> torch.device:

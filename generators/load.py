@@ -1,7 +1,5 @@
 """From what the user names to a Language: a preset, a YAML file, a grammar or an npz file."""
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import torch
 
 from ..errors import InputError, unknown
 from ..system.yaml_files import read_yaml_text
-from .families import FAMILIES
+from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
 from .hmm.tasks import Readout
 from .language import Language
@@ -135,7 +133,7 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
     """`preset: NAME` starts from a preset, `file: PATH` from a file beside this one; other keys replace its own."""
     content = dict(content)
     if "file" in content:
-        length = _typed("max_length", content.pop("max_length", None), int | None)
+        length = typed("max_length", content.pop("max_length", None), int | None)
         path = folder / str(content.pop("file"))
         if path.suffix not in (".pcfg", ".npz"):
             raise InputError(f"file: {path} is neither .pcfg nor .npz, expected a grammar or an HMM; correct it")
@@ -151,42 +149,6 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())
         content = {**base, **content}
     family = content.pop("family", None)
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise unknown("family", family, FAMILIES)
-    build = FAMILIES[family]
-    parameters = inspect.signature(build).parameters
-    if max_length is not None:
-        bound = "max_length" if "max_length" in parameters else "length"
-        if bound not in parameters:
-            raise InputError(
-                f"the length of family {family} follows from its layers; change those instead of max_length"
-            )
-        content[bound] = max_length
-    for key, value in content.items():
-        if key not in parameters:
-            raise unknown(f"key of family {family}", key, parameters)
-        content[key] = _typed(key, value, parameters[key].annotation)
-    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in content]
-    if missing:
-        raise InputError(f"family {family} lacks the key '{missing[0]}'; add it")
-    return build(**content)
-
-
-def _typed(key: str, value: Any, annotation: Any) -> Any:
-    """The value, if it is of the annotated type; a number written as text in YAML (1e-3) is read as one."""
-    kinds = annotation.__args__ if hasattr(annotation, "__args__") else (annotation,)
-    given = value
-    if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
-        try:
-            value = float(value)
-        except (ValueError, OverflowError):
-            value = math.nan
-    valid = (
-        isinstance(value, kinds)
-        and not (isinstance(value, bool) and bool not in kinds)
-        and not (isinstance(value, float) and math.isnan(value))
-    )
-    if not valid:
-        names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
-        raise InputError(f"key '{key}' is {given!r}, expected {names}; correct it")
-    return value
+    if not isinstance(family, str) or family not in families:
+        raise unknown("family", family, families)
+    return language_of(family, content, max_length)

@@ -1,10 +1,18 @@
-"""The words of a language: texts that every file of this project can hold."""
+"""The words of a language: texts that every file of this project can hold; and the tokens that are no words."""
 
 from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral
 
 from ..errors import InputError
+
+PAD, MASK, CLS = 0, 1, 2
+"""Of V words, 0 .. V - 1, the tokens V + PAD, V + MASK and V + CLS are none: the padding after a sentence's end, what is
+read at a hidden position, and what stands before the first word.
+"""
+
+SPECIAL_TOKENS = 3
+"""How many tokens are no words."""
 
 
 def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ With d the width, L the layers, V words, sentences of at most T; tied weights on
 
 from dataclasses import dataclass
 
-from .interface import SPECIAL_TOKENS
+from ..generators.vocabulary import SPECIAL_TOKENS
 
 
 @dataclass(frozen=True)

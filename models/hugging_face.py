@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..generators.vocabulary import SPECIAL_TOKENS
 from .build import HEAD_SIZE, dropout_of, make_model
-from .interface import SPECIAL_TOKENS, MaskedLM
+from .interface import MaskedLM
 from .networks.bert import POST_LN_EPS, Bert
 
 if TYPE_CHECKING:

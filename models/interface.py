@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from ..errors import InputError
-
-SPECIAL_TOKENS = 3
+from ..generators.vocabulary import CLS, MASK, PAD, SPECIAL_TOKENS
 
 
 class MaskedLM(nn.Module, ABC):
@@ -35,15 +34,15 @@ class MaskedLM(nn.Module, ABC):
 
     @property
     def pad_id(self) -> int:
-        return self.vocab_size
+        return self.vocab_size + PAD
 
     @property
     def mask_id(self) -> int:
-        return self.vocab_size + 1
+        return self.vocab_size + MASK
 
     @property
     def cls_id(self) -> int:
-        return self.vocab_size + 2
+        return self.vocab_size + CLS
 
     @property
     def num_classes(self) -> int:

@@ -47,9 +47,8 @@ class Reading:
 def concatenated_features(model: MaskedLM, sentences: Sentences) -> Tensor:
     """[h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
     model.eval()
-    parts = zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True)
     with FastProducts():
-        return torch.cat([sentence_features(model, Sentences(tokens, lengths)) for tokens, lengths in parts])
+        return torch.cat([sentence_features(model, part) for part in sentences.split(CHUNK)])
 
 
 def check_readings(model: MaskedLM, readings: Sequence[Reading]) -> None:
@@ -84,12 +83,11 @@ def extract(
     found: dict[Reading, Features] = {}
     dtype = PRECISIONS[precision]
     final, layered = (any((reading.layer is None) is wanted for reading in readings) for wanted in (True, False))
-    for tokens, lengths in zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True):
-        part = Sentences(tokens, lengths)
+    for part in sentences.split(CHUNK):
         with FastProducts():
-            whole = [sentence_features(model, part)] if final else [tokens]
+            whole = [sentence_features(model, part)] if final else [part.tokens]
             whole += sentence_layers(model, part) if layered else []
-        rows = {reading: reading.of(whole, tokens.shape[1]) for reading in readings}
+        rows = {reading: reading.of(whole, part.tokens.shape[1]) for reading in readings}
         if project is not None:
             rows = {reading: project(values) for reading, values in rows.items()}
         rows = {reading: values.to(dtype or values.dtype) for reading, values in rows.items()}

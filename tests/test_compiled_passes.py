@@ -12,8 +12,7 @@ from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.generators import PCFG, layered_pcfg, load_language
 from satlab.generators.kernels.chart import inside, inside_outside
-from satlab.generators.pcfg.chart.log_partition import START
-from satlab.generators.pcfg.chart.prefix import factors_by_tensors, prefix_factors
+from satlab.generators.pcfg.chart.tensor import START, TensorCharts
 
 EXACT = {"rtol": 1e-11, "atol": 0}
 
@@ -120,8 +119,8 @@ def test_sentences_of_different_lengths_side_by_side(name):
 
 def assert_prefix_factors(language, scores, lengths, widths):
     """The posteriors alpha * beta, and what each symbol is offered where it could be."""
-    expected_z, expected_alpha, expected_beta = factors_by_tensors(language.tables, scores, lengths, widths)
-    log_z, alpha, beta = prefix_factors(language.tables, scores, lengths, widths)
+    expected_z, expected_alpha, expected_beta = TensorCharts(language.tables).prefix_factors(scores, lengths, widths)
+    log_z, alpha, beta = language.charts.prefix_factors(scores, lengths, widths)
     torch.testing.assert_close(log_z, expected_z, **EXACT)
     possible = log_z > -torch.inf
     expected = (expected_alpha * expected_beta)[possible]

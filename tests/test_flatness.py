@@ -87,7 +87,7 @@ def test_a_small_budget_of_memory_changes_nothing(monkeypatch):
         numbers = sum(p.numel() for p in model.parameters())
         monkeypatch.setattr(gradients, "GRADIENT_BUDGET", count * numbers)
         monkeypatch.setattr(contexts, "ACTIVATIONS", count * 16 * language.max_length)
-        for way in (vectorised, sampled_gradient.taped_squares):
+        for way in (vectorised, sampled_gradient.recorded_squares):
             parts = traces(model, batch, 2, way)
             assert all((parts[block] - whole[block]).abs().max() < 1e-11 * whole[block].max() for block in BLOCKS)
 

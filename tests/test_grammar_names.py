@@ -9,7 +9,7 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
-from satlab.generators.families import FAMILIES
+from satlab.generators.families.base import language_of
 from satlab.generators.pcfg.grammar import check, read_text
 
 ODD = [
@@ -110,4 +110,4 @@ def test_names_as_they_were_written_stay_as_they_are():
 
 def test_a_nonterminal_without_a_name_is_refused():
     with pytest.raises(InputError, match="name is empty"):
-        FAMILIES["uniform-cfg"](rules={"": "a b"})
+        language_of("uniform-cfg", {"rules": {"": "a b"}})

@@ -7,7 +7,6 @@ from networks import gap, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.flatness import hessian_trace
-from satlab.flatness.contexts import sentences
 from satlab.flatness.estimators import hutchpp
 from satlab.flatness.operator import Curvature
 from satlab.flatness.trace_terms import Given
@@ -27,7 +26,7 @@ def case(request):
 
 def own_trace(model, given, row):
     """Of one context's Hessian."""
-    part, which = sentences(given.batch, row, row + 1)
+    part, which = given.batch.select(slice(row, row + 1))
     operator = Curvature(model, "hessian", part, given.truth[which], 10**6)
     return sum(operator(unit) @ unit for unit in torch.eye(len(operator.space)).double())
 

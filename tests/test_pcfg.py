@@ -13,7 +13,8 @@ from random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
-from satlab.generators.pcfg import mixed_lengths
+from satlab.generators.latent import batching
+from satlab.generators.latent.batching import mixes
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 STRINGS = 30
@@ -49,7 +50,7 @@ def pair(request):
 @pytest.fixture(params=[math.inf, 0], ids=["by-length", "side-by-side"])
 def order(request, monkeypatch):
     """Both ways in which sentences of different lengths are worked on."""
-    monkeypatch.setattr(mixed_lengths, "LEAST_GAIN", request.param)
+    monkeypatch.setattr(batching, "LEAST_GAIN", request.param)
     return request.param
 
 
@@ -198,11 +199,11 @@ def test_default_max_length():
 def test_which_way_sentences_of_different_lengths_go():
     """Side by side where that halves the groups of eight: 8 sentences of 8 lengths, not 8 of each of two."""
     language = PCFG.from_string("S -> S S [0.5] | 'a' [0.5]", 32)
-    assert language._mixes(torch.arange(1, 9))
-    assert language._mixes(torch.tensor([1, 2]))
-    assert not language._mixes(torch.tensor([4]))
-    assert not language._mixes(torch.tensor([3] * 8 + [4] * 8))
-    assert not language._mixes(torch.tensor([], dtype=torch.long))
+    assert mixes(torch.arange(1, 9), language.together)
+    assert mixes(torch.tensor([1, 2]), language.together)
+    assert not mixes(torch.tensor([4]), language.together)
+    assert not mixes(torch.tensor([3] * 8 + [4] * 8), language.together)
+    assert not mixes(torch.tensor([], dtype=torch.long), language.together)
 
 
 def test_both_ways_agree_on_long_sentences(monkeypatch):
@@ -210,7 +211,7 @@ def test_both_ways_agree_on_long_sentences(monkeypatch):
     sentences = language.sample(4, generator(1))
     found = []
     for gain in (math.inf, 0):
-        monkeypatch.setattr(mixed_lengths, "LEAST_GAIN", gain)
+        monkeypatch.setattr(batching, "LEAST_GAIN", gain)
         conditional = language.conditional(sentences.tokens, sentences.lengths)
         found.append((language.log_prob(sentences.tokens, sentences.lengths), conditional))
     (log_prob, conditional), (expected_log_prob, expected) = found

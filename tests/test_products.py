@@ -9,7 +9,7 @@ from networks import demo_hmm, grammar_language, same_weights, shaken
 from torch.nn import functional as F
 from training import comparable, session, short, tensors_of
 
-from satlab.flatness.estimators.sampled_gradient import taped_squares
+from satlab.flatness.estimators.sampled_gradient import recorded_squares
 from satlab.flatness.operator import Space, product
 from satlab.generators.batches import Stream, evaluation_set
 from satlab.models import build_model
@@ -262,9 +262,9 @@ def test_squared_gradients_in_single_precision(name, taken):
     language = demo_hmm()
     model, batch = shaken(name, language, deviation=0.1), Stream(language, GRAIN, 1).batch(1)
     words = torch.zeros(len(batch.rows), 1, dtype=torch.long)
-    exact = taped_squares(model, batch, words)
+    exact = recorded_squares(model, batch, words)
     assert not taken
-    found = taped_squares(model.float(), batch, words)
+    found = recorded_squares(model.float(), batch, words)
     assert len(taken) > 4
     largest = max(values.max() for values in exact.values())
     for parameter, values in found.items():

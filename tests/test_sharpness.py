@@ -10,7 +10,6 @@ from networks import demo_hmm, grammar_language, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.flatness import sharpness
-from satlab.flatness.contexts import sentences as part_of
 from satlab.flatness.problem import contexts_of
 from satlab.randomness import random_stream
 
@@ -40,7 +39,7 @@ def test_the_sam_step_is_the_one_made_by_hand(name, masking):
     model, sentences = shaken(name, language, deviation=0.3), language.sample(24, generator(1))
     found = [rise for rise in sharpness(model, sentences, (0.1,), 3, masking, probes=4) if rise.direction == "sam"]
     batch = contexts_of(model, sentences, masking, random_stream(3, "flatness"))
-    halves = [part_of(batch, 0, 12)[0], part_of(batch, 12, 24)[0]]
+    halves = [batch.select(slice(0, 12))[0], batch.select(slice(12, 24))[0]]
 
     def losses(network, part):
         log_f = network.logits_at(part.inputs, part.rows, part.positions).log_softmax(1)

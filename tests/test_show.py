@@ -14,7 +14,7 @@ from helpers import generator
 
 from satlab.generators import PCFG, Language, load_language
 from satlab.generators.hmm.statistics import chain_statistics
-from satlab.generators.pcfg import language as pcfg
+from satlab.generators.pcfg.chart import compiled
 from satlab.generators.pcfg.statistics import grammar_statistics
 from satlab.lab.cli import main as cli
 from satlab.lab.describe import show
@@ -127,8 +127,8 @@ def test_tasks_with_their_balance_and_bayes_accuracy(satlab):
 
 
 def test_all_tree_tasks_take_one_chart_a_sentence(satlab, monkeypatch):
-    passes, run = [], pcfg.prefix_factors
-    monkeypatch.setattr(pcfg, "prefix_factors", lambda *given: passes.append(given[1].shape[:1]) or run(*given))
+    passes, run = [], compiled.prefix_factors
+    monkeypatch.setattr(compiled, "prefix_factors", lambda *given: passes.append(given[1].shape[:1]) or run(*given))
     found = strict(satlab("show cfg3b --samples 24 --json").out)
     assert passes == [(24,)]
     tasks = {task["name"]: task for task in found["tasks"]}

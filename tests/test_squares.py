@@ -1,26 +1,27 @@
 """Squared gradients of every parameter, no gradient formed: against autograd, one context and word after the other."""
 
+import math
+
 import pytest
 import torch
 from helpers import generator
 from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
 from torch import nn
 
-from satlab.flatness.contexts import groups
-from satlab.flatness.estimators import sampled_gradient
+from satlab.flatness.contexts import groups, probabilities
+from satlab.flatness.estimators import gauss_newton, random_factor, sampled_gradient
 from satlab.flatness.ghost_norms import fallback as gradients
 from satlab.flatness.ghost_norms import lstm as recurrent
 from satlab.flatness.ghost_norms import norms as uses
-from satlab.flatness.ghost_norms.recorder import Taped, UnknownUseError, tapes
-from satlab.flatness.trace_terms import by_block
+from satlab.flatness.ghost_norms.recorder import Recorded, UnknownUseError, can_record
+from satlab.flatness.trace_terms import Given, by_block
 from satlab.generators.batches import Stream
-from satlab.models import build_model
 
 
 def squares_of(model, batch, draws=2):
-    """(by tape, by autograd) of words drawn from the model."""
+    """(recorded, by autograd) of words drawn from the model."""
     words = sampled_gradient.draw_words(model, batch, draws, generator(3))
-    return sampled_gradient.taped_squares(model, batch, words), gradients.one_by_one(model, batch, words)
+    return sampled_gradient.recorded_squares(model, batch, words), gradients.one_by_one(model, batch, words)
 
 
 def assert_equal(one, other, relative=1e-9):
@@ -128,12 +129,48 @@ class Squared(Doubled):
         return nn.functional.linear(x, self.weight.square(), self.bias)
 
 
+def odd_model(kind, language):
+    """A network with an operation that no recorder knows."""
+    model = shaken("bert-1x8", language)
+    model.blocks[0].attention.out = kind(model.blocks[0].attention.out)
+    return model
+
+
 @pytest.mark.parametrize("kind", [Doubled, Squared])
 def test_a_use_that_nobody_knows_is_not_passed_over(kind):
     language = tiny_hmm()
-    model = build_model("bert-1x8", language)
-    model.blocks[0].attention.out = kind(model.blocks[0].attention.out)
+    model = odd_model(kind, language)
     (contexts,) = groups(model, Stream(language, 3, 1).batch(1))
-    assert tapes(model)
+    assert not can_record(model)
     with pytest.raises(UnknownUseError):
-        Taped(model, contexts)
+        Recorded(model, contexts)
+
+
+@pytest.mark.parametrize("kind", [Doubled, Squared])
+def test_a_use_that_nobody_knows_falls_back_to_plain_gradients(kind):
+    """All three Gauss-Newton measures of such a network: two are exact in each context, one on average over draws."""
+    language = tiny_hmm()
+    model = odd_model(kind, language)
+    batch = Stream(language, 3, 1).batch(1)
+    words = sampled_gradient.draw_words(model, batch, 2, generator(3))
+    drawn = gradients.one_by_one(model, batch, words)
+    expected = by_block(model, {name: values.mean(1) for name, values in drawn.items()})
+    assert_equal(sampled_gradient.block_traces(model, batch, 2, generator(3)), expected)
+    exact = gauss_newton.context_traces(model, batch)
+    f = probabilities(model, batch)
+    every = torch.arange(f.shape[1]).expand(len(f), -1)
+    of_words = gradients.one_by_one(model, batch, every)
+    assert_equal(exact, by_block(model, {name: (f * values).sum(1) for name, values in of_words.items()}))
+    given = Given(batch, generator(1))
+    found = torch.stack([sum(random_factor.plain_terms(model, given, 1).values()) for _ in range(200)])
+    error = found.mean(0) - sum(exact.values())
+    assert (error.abs() < 4 * found.std(0) / math.sqrt(200)).all()
+    assert random_factor.factor_terms(model, given, 1).sums.keys() == exact.keys()
+
+
+def test_plain_gradients_of_a_covector_are_those_of_the_words_it_stands_for():
+    language = tiny_hmm()
+    model, batch = shaken("bert-1x8", language), Stream(language, 3, 1).batch(1)
+    covectors = torch.nn.functional.one_hot(batch.targets, model.num_classes) - probabilities(model, batch)
+    expected = gradients.one_by_one(model, batch, batch.targets[:, None])
+    assert_equal(gradients.pulled(model, batch, covectors), {name: values[:, 0] for name, values in expected.items()})

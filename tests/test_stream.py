@@ -13,7 +13,7 @@ from oracles import PcfgOracle
 
 from satlab.errors import InputError, StoppedError
 from satlab.generators import batches as streams
-from satlab.generators.batches import Stream, evaluation_set, exact_truth, mask_sentences
+from satlab.generators.batches import Batch, Stream, evaluation_set, exact_truth
 from satlab.generators.corpus.manifest import open_corpus
 from satlab.generators.corpus.stream import CorpusStream
 from satlab.generators.corpus.writer import write_corpus
@@ -88,14 +88,14 @@ def test_bernoulli_hides_every_word_with_its_rate(masking, rate, record):
     assert abs(len(batch.rows) - rate * words) <= 4.5 * math.sqrt(words * rate * (1 - rate))
 
 
-def test_mask_sentences_accepts_hiding_nothing_and_everything(record):
+def test_masking_sentences_accepts_hiding_nothing_and_everything(record):
     language = record(grammar_language())
     Stream(language, 6, 0).batch(1)
     sentences = language.drawn[-1]
     nothing = torch.zeros_like(sentences.tokens, dtype=torch.bool)
     everything = sentences.tokens != language.pad_id
     for hidden in (nothing, everything):
-        batch = mask_sentences(sentences, hidden, language.mask_id)
+        batch = sentences.mask(hidden, language.mask_id)
         check_masked(batch, sentences, language)
         assert len(batch.rows) == int(hidden.sum())
 
@@ -305,10 +305,8 @@ def test_the_truth_may_be_worked_out_in_chunks_between_which_it_can_be_stopped(m
 @pytest.mark.parametrize(("length", "looks"), [(8, 1), (181, 1), (200, 2), (400, 5), (10_000, 1000)])
 def test_chunks_of_long_sentences_are_smaller(length, looks):
     """A CPU takes minutes for the truth of 1,000 long ones."""
-    asked, batch = (
-        [],
-        SimpleNamespace(inputs=torch.zeros(1000, length), rows=torch.arange(1000), positions=torch.zeros(1000)),
-    )
+    nothing = torch.zeros(1000, dtype=torch.long)
+    asked, batch = [], Batch(torch.zeros(1000, length), torch.arange(1000), nothing, nothing)
     language = SimpleNamespace(
         device=torch.device("cpu"), mask_id=1, conditional_at=lambda inputs, *rest: inputs[:, :1]
     )

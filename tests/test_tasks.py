@@ -11,7 +11,7 @@ from random_languages import NAMED_PCFGS, all_pcfgs
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, Span, load_language
-from satlab.generators.pcfg import language as pcfg
+from satlab.generators.pcfg.chart import compiled
 from satlab.generators.pcfg.grammar import read_text
 from satlab.generators.pcfg.tasks import bayes_accuracies, tree_posteriors
 
@@ -70,8 +70,8 @@ def test_tree_task_bayes_accuracy(pair, name):
 def test_tree_tasks_share_one_pass_over_the_sentences(pair, monkeypatch):
     """Each task's posterior is that of all trees, as if it were asked alone, for sentences of all lengths at once."""
     language, oracle = pair
-    passes, run = [], pcfg.prefix_factors
-    monkeypatch.setattr(pcfg, "prefix_factors", lambda *given: passes.append(len(given[1])) or run(*given))
+    passes, run = [], compiled.prefix_factors
+    monkeypatch.setattr(compiled, "prefix_factors", lambda *given: passes.append(len(given[1])) or run(*given))
     strings = sorted(oracle.enumeration(5).probabilities)[::7]
     sentences = type(language.sample(1, generator()))(*encode(language, strings))
     tasks = [language.tasks[f"tree-{name}"] for name in SPANS]

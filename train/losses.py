@@ -59,11 +59,10 @@ def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], 
         if stops():
             raise StoppedError("stopped while KL was measured", "measure again")
         # A sentence is read once, however many of its words are asked for.
-        part = ((batch.rows >= begin) & (batch.rows < begin + chunk)).nonzero()[:, 0]
-        inputs, rows = batch.inputs[begin : begin + chunk], batch.rows[part] - begin
+        some, which = batch.select(slice(begin, begin + chunk))
         with FastProducts():
-            log_f = model.logits_at(inputs, rows, batch.positions[part]).double().log_softmax(1)
-        truth = evaluation.truth[part]
+            log_f = model.logits_at(some.inputs, some.rows, some.positions).double().log_softmax(1)
+        truth = evaluation.truth[which]
         cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
-        out[part] = -torch.special.entr(truth).sum(1) - cross
+        out[which] = -torch.special.entr(truth).sum(1) - cross
     return out

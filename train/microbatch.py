@@ -31,9 +31,8 @@ def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batc
         return [(batch, truth)]
     parts = []
     for begin, end in _bounds(len(batch.inputs), number):
-        here = (batch.rows >= begin) & (batch.rows < end)
-        part = Batch(batch.inputs[begin:end], batch.rows[here] - begin, batch.positions[here], batch.targets[here])
-        parts.append((part, None if truth is None else truth[here]))
+        part, which = batch.select(slice(begin, end))
+        parts.append((part, None if truth is None else truth[which]))
     return parts
 
 

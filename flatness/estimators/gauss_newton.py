@@ -17,7 +17,7 @@ from ...generators.batches import Batch
 from ...models import MaskedLM
 from ..contexts import Contexts, groups, probabilities
 from ..ghost_norms import fallback as gradients
-from ..ghost_norms.recorder import Taped, tapes
+from ..ghost_norms.recorder import Recorded, can_record
 from ..ghost_norms.tied_head import Head, add
 from ..measure import TraceMeasure, flatness_measures
 from ..trace_terms import Given, Terms, by_block
@@ -29,7 +29,7 @@ MATRICES = 2**25
 def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
     """Tr J^T F J of each context by kind of parameter: name -> [m] float64."""
     model.eval()
-    if not tapes(model):
+    if not can_record(model):
         f = probabilities(model, batch).cpu()
         words = torch.arange(f.shape[1], device=batch.rows.device).expand(len(f), -1)
         found = gradients.squares(model, batch, words)
@@ -42,8 +42,8 @@ def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
 
 
 def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
-    taped = Taped(model, contexts)
-    head = Head(model, taped)
+    recorded = Recorded(model, contexts)
+    head = Head(model, recorded)
     f, W = head.f.double(), head.weight.double()
     mean = f @ W
     M = torch.stack([(W * p[:, None]).T @ W for p in f])
@@ -52,7 +52,7 @@ def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
     of_read = f.gather(1, head.classes_read)[..., None] * (W[head.classes_read] - mean[:, None])
     shares = [head.scaled(1 - f.square().sum(1))]
     for weight, q in zip(values.unbind(1)[-rank:], vectors.unbind(2)[-rank:], strict=True):
-        squares, read = taped.pull(q.to(head.f.dtype))
+        squares, read = recorded.pull(q.to(head.f.dtype))
         coefficients = (of_read @ q[:, :, None])[..., 0].to(read.dtype)
         shares.append({name: weight.clamp(min=0) * square for name, square in squares.items()})
         shares.append(head.crossed(coefficients, read))

@@ -11,7 +11,6 @@ import torch
 
 from ...errors import InputError
 from ...models import MaskedLM
-from ..contexts import sentences
 from ..measure import TraceMeasure, at_least, check_dealt, check_targets, flatness_measures
 from ..operator import Kind, Space, product
 from ..trace_terms import Given, Terms
@@ -32,7 +31,7 @@ def probe_terms(model: MaskedLM, given: Given, kind: Kind, probes: int) -> Terms
     rows, counts = [], []
     for probe in range(probes):
         mine = (share == probe).nonzero()[:, 0]
-        batch, which = sentences(given.batch, int(mine[0]), int(mine[-1]) + 1)
+        batch, which = given.batch.select(slice(int(mine[0]), int(mine[-1]) + 1))
         signs = space.signs(given.generator)
         counts.append(len(which))
         if not len(which):

@@ -130,7 +130,7 @@ def trace_under_rescaling(
 def logit_change(model: MaskedLM, other: MaskedLM, sentences: Sentences, seed: int, masking: str) -> float:
     """max |z - z'| over the first hundred sentences' contexts."""
     model.eval()
-    some = Sentences(sentences.tokens[:100], sentences.lengths[:100])
+    some = sentences[:100]
     batch = contexts_of(model, some, masking, random_stream(seed, "flatness", device=some.tokens.device))
     one, two = (each.logits_at(batch.inputs, batch.rows, batch.positions) for each in (model, other))
     return float((one - two).abs().max())

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...models import MaskedLM
-from ..contexts import groups
-from ..ghost_norms.recorder import Taped, tapes
+from ...models.interface import TiedHead
+from ..contexts import groups, probabilities
+from ..ghost_norms import fallback as gradients
+from ..ghost_norms.recorder import Recorded, can_record
 from ..ghost_norms.tied_head import Head, add
 from ..measure import TraceMeasure, at_least, flatness_measures
 from ..trace_terms import Given, Terms, by_block
@@ -35,15 +37,15 @@ def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Te
     out: Values = {}
     control = torch.zeros(m, dtype=torch.float64)
     for contexts in groups(model, given.batch):
-        taped = Taped(model, contexts)
-        head = Head(model, taped)
+        recorded = Recorded(model, contexts)
+        head = Head(model, recorded)
         mean = head.f @ head.weight
         known = head.f @ head.weight.square().sum(1) - mean.square().sum(1)
         shares = [head.scaled(1 - head.f.double().square().sum(1))]
         for _ in range(draws):
             covector = _combination(head.f, given.generator)
             before = covector @ head.weight
-            squares, read = taped.pull(before)
+            squares, read = recorded.pull(before)
             crossed = head.crossed(covector.gather(1, head.classes_read), read)
             shares += [{name: values / draws for name, values in add(squares, crossed).items()}]
             here = (before.square().sum(1) - known).double() / draws
@@ -51,6 +53,13 @@ def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Te
         for name, values in by_block(model, add(*shares)).items():
             out.setdefault(name, torch.zeros(m, dtype=torch.float64))[contexts.index.cpu()] = values.cpu()
     return out, control
+
+
+def plain_terms(model: MaskedLM, given: Given, draws: int) -> Values:
+    """|| J^T l ||^2 by kind of parameter from whole gradients, the head's among them: name -> [m], the mean over draws."""
+    f = probabilities(model, given.batch)
+    shares = [gradients.pulled(model, given.batch, _combination(f, given.generator)) for _ in range(draws)]
+    return by_block(model, {name: values / draws for name, values in add(*shares).items()})
 
 
 def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,9 +70,12 @@ def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def factor_terms(model: MaskedLM, given: Given, draws: int) -> Terms:
-    """One term a context, corrected by the control variate. Raises InputError for a network that no tape can follow."""
-    if not tapes(model):
+    """One term a context, corrected by the control variate. Raises InputError for a network without a tied output."""
+    model.eval()
+    if not isinstance(getattr(model, "words", None), TiedHead):
         raise InputError(f"method random-factor with model '{model.name}': expected a network with a tied output")
+    if not can_record(model):
+        return Terms.of_contexts(given.batch, plain_terms(model, given, draws))
     values, control = context_terms(model, given, draws)
     terms = Terms.of_contexts(given.batch, values | {"": control})
     control = terms.sums.pop("")

@@ -16,7 +16,7 @@ from ...generators.batches import Batch
 from ...models import MaskedLM
 from ..contexts import groups, probabilities
 from ..ghost_norms import fallback as gradients
-from ..ghost_norms.recorder import Taped, tapes
+from ..ghost_norms.recorder import Recorded, can_record
 from ..ghost_norms.tied_head import Head, add
 from ..measure import TraceMeasure, at_least, flatness_measures
 from ..trace_terms import Given, Terms, by_block
@@ -26,7 +26,7 @@ def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Gen
     """For each context i the mean over draws of || grad log f(v) ||^2, by kind of parameter: name -> [m] float64."""
     model.eval()
     words = draw_words(model, batch, draws, generator)
-    squares = taped_squares if tapes(model) else gradients.squares
+    squares = recorded_squares if can_record(model) else gradients.squares
     return by_block(model, {name: values.mean(1) for name, values in squares(model, batch, words).items()})
 
 
@@ -35,15 +35,15 @@ def draw_words(model: MaskedLM, batch: Batch, draws: int, generator: torch.Gener
     return torch.multinomial(probabilities(model, batch), draws, replacement=True, generator=generator)
 
 
-def taped_squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+def recorded_squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """|| grad log f(words[i, k] | context i) ||^2 by parameter: name -> [m, K] float64, for words [m, K]."""
     out: dict[str, Tensor] = {}
     for contexts in groups(model, batch):
-        taped = Taped(model, contexts)
-        head = Head(model, taped)
+        recorded = Recorded(model, contexts)
+        head = Head(model, recorded)
         for k, word in enumerate(words[contexts.index].unbind(1)):
             covector = (-head.f).scatter_add(1, word[:, None], torch.ones_like(head.f[:, :1]))
-            squares, read = taped.pull(covector @ head.weight)
+            squares, read = recorded.pull(covector @ head.weight)
             crossed = head.crossed(covector.gather(1, head.classes_read), read)
             for name, values in add(squares, head.squares(covector), crossed).items():
                 out.setdefault(name, torch.zeros(words.shape, dtype=torch.float64))[contexts.index.cpu(), k] = (

@@ -23,7 +23,6 @@ from ...generators.batches import Batch
 from ...models import MaskedLM
 from ...models.ops.fast_linear import FastProducts
 from ..contexts import positions_at_a_time
-from ..contexts import sentences as sentences_of
 from ..measure import (
     FlatnessMeasure,
     Measurement,
@@ -117,7 +116,7 @@ def _sam(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
 
 
 def _part(given: Given, begin: int, end: int) -> tuple[Batch, Tensor | None]:
-    batch, which = sentences_of(given.batch, begin, end)
+    batch, which = given.batch.select(slice(begin, end))
     return batch, None if given.truth is None else given.truth[which]
 
 
@@ -157,7 +156,7 @@ class _Moved:
     def _parts(self, batch: Batch, truth: Tensor | None) -> list[tuple[Batch, Tensor | None]]:
         """Of as many sentences as are read in one pass; contexts stay in their order."""
         step = max(1, positions_at_a_time(self.model) // batch.inputs.shape[1])
-        found = [sentences_of(batch, i, i + step) for i in range(0, len(batch.inputs), step)]
+        found = [batch.select(slice(i, i + step)) for i in range(0, len(batch.inputs), step)]
         return [(part, None if truth is None else truth[which]) for part, which in found if len(which)]
 
 

@@ -1,4 +1,4 @@
-"""Squared gradients of log f(v), vectorised or one context and word after the other: for models no Tape can follow."""
+"""Squared gradients of log f(v), vectorised or one context and word after the other: for models no Recorder can follow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,4 +72,18 @@ def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor
             gradients = torch.autograd.grad(log_f[word], parameters, retain_graph=True)
             for name, g in zip(names, gradients, strict=True):
                 out[name][i, k] = g.double().square().sum().cpu()
+    return out
+
+
+def pulled(model: MaskedLM, batch: Batch, covectors: Tensor) -> dict[str, Tensor]:
+    """|| J^T l ||^2 of each context by parameter: name -> [m] float64; J the Jacobian of the logits, l = covectors [m, C]."""
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names, parameters = zip(*trainable, strict=True)
+    out = {name: torch.zeros(len(covectors), dtype=torch.float64) for name in names}
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), _unpacked(model):
+        for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
+            logits = model.logits_at(batch.inputs[row][None], torch.zeros_like(row)[None], position[None])[0]
+            gradients = torch.autograd.grad(logits, parameters, covectors[i].to(logits.dtype), allow_unused=True)
+            for name, g in zip(names, gradients, strict=True):
+                out[name][i] = 0.0 if g is None else g.double().square().sum().cpu()
     return out

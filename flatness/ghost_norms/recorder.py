@@ -26,7 +26,7 @@ class UnknownUseError(RuntimeError):
     """A parameter goes into an operation whose gradients nobody here can read."""
 
 
-class Tape(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
     """While it is entered, operations on the model's parameters over m contexts are recorded as `uses`."""
 
     def __init__(self, model: MaskedLM, contexts: int) -> None:
@@ -53,6 +53,8 @@ class Tape(TorchFunctionMode):
         """(name, number of rows) of what the tensor consists of."""
         if id(parameter) in self.joined:
             return self.joined[id(parameter)][1]
+        if id(parameter) not in self.names:
+            raise UnknownUseError("a parameter beside what is none")
         return [(self.names[id(parameter)], len(parameter))]
 
     def _linear(self, a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -78,7 +80,11 @@ class Tape(TorchFunctionMode):
             self.rows[id(a)] = (a, Rows(values.flatten(1, -2) if a.dim() > 2 else values[:, None]))
         return self.rows[id(a)][1]
 
-    def _layer_norm(self, x: Tensor, shape: tuple[int, ...], weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    def _layer_norm(
+        self, x: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    ) -> Tensor:
+        if weight is None or bias is None:
+            raise UnknownUseError("a norm without weight or bias")
         z = F.layer_norm(x, shape, weight.detach(), bias.detach(), eps)
         (name, _), *_ = self._parts(weight)
         self._record(Scale(name, z, rows=self._rows(F.layer_norm(x.detach(), shape, None, None, eps))))
@@ -128,32 +134,30 @@ class Tape(TorchFunctionMode):
 
 
 HANDLERS: dict[Any, Callable[..., Any]] = {
-    F.linear: Tape._linear,
-    F.layer_norm: Tape._layer_norm,
-    F.embedding: Tape._embedding,
-    torch.lstm: Tape._lstm,
-    torch.cat: Tape._cat,
-    Tensor.__getitem__: Tape._entry,
+    F.linear: Recorder._linear,
+    F.layer_norm: Recorder._layer_norm,
+    F.embedding: Recorder._embedding,
+    torch.lstm: Recorder._lstm,
+    torch.cat: Recorder._cat,
+    Tensor.__getitem__: Recorder._entry,
 }
 """What is done in place of an operation that a parameter goes into."""
 
 
-def tapes(model: MaskedLM) -> bool:
-    """Whether the model's head is the tied one, on features that a Tape can follow."""
-    return isinstance(getattr(model, "words", None), TiedHead)
-
-
-class Taped:
+class Recorded:
     """The features [m, d] of contexts of one length, with a graph to the uses of all parameters before the head."""
 
     def __init__(self, model: MaskedLM, contexts: Contexts) -> None:
         rows = torch.arange(len(contexts), device=contexts.inputs.device)
-        with torch.enable_grad(), Tape(model, len(contexts)) as tape:
+        with torch.enable_grad(), Recorder(model, len(contexts)) as recorder:
             self.graph = model.features_at(contexts.inputs, rows, contexts.positions)
         self.features, self.inputs = self.graph.detach(), contexts.inputs
         trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self.uses = [use for use in tape.uses if use.name in trainable]
-        self.read = next(use for use in tape.uses if use.name == EMBEDDING)
+        self.uses = [use for use in recorder.uses if use.name in trainable]
+        read = [use for use in recorder.uses if use.name == EMBEDDING]
+        if not read:
+            raise UnknownUseError("words that are not looked up")
+        self.read = read[0]
         self.outputs = list({id(use.z): use.z for use in [*self.uses, self.read]}.values())
 
     def pull(self, covector: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -165,3 +169,24 @@ class Taped:
         found = torch.autograd.grad(self.graph, self.outputs, covector, retain_graph=True)
         gradients = {id(z): gradient for z, gradient in zip(self.outputs, found, strict=True)}
         return {use.name: use.squares(gradients[id(use.z)]) for use in self.uses}, gradients[id(self.read.z)]
+
+
+TRIED_SENTENCES, TRIED_WORDS = 2, 3
+"""What a pass is tried on: so few, but of two different numbers, so that no axis is taken for another."""
+
+
+def can_record(model: MaskedLM) -> bool:
+    """Whether the head is the tied one, and a pass before it uses parameters in ways alone that a Recorder knows.
+
+    That is tried on a few words. Where it is not so, plain gradients remain: see `fallback`.
+    """
+    if not isinstance(getattr(model, "words", None), TiedHead):
+        return False
+    device = next(model.parameters()).device
+    tokens = torch.zeros(TRIED_SENTENCES, min(TRIED_WORDS, model.max_length), dtype=torch.long, device=device)
+    rows = torch.arange(TRIED_SENTENCES, device=device)
+    try:
+        Recorded(model, Contexts(rows, tokens, torch.zeros_like(rows)))
+    except UnknownUseError:
+        return False
+    return True

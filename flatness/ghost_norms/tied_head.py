@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from ...models import MaskedLM
-from .recorder import EMBEDDING, OUTPUT_BIAS, Taped
+from .recorder import EMBEDDING, OUTPUT_BIAS, Recorded
 
 
 class Head:
     """The head over m contexts. weight [C, d], bias [C], features h [m, d], f [m, C]: the model's probabilities."""
 
-    def __init__(self, model: MaskedLM, taped: Taped) -> None:
+    def __init__(self, model: MaskedLM, recorded: Recorded) -> None:
         parameters = dict(model.named_parameters())
         embedding, bias = parameters[EMBEDDING], parameters[OUTPUT_BIAS]
         self.classes = model.num_classes
         self.weight, self.bias = embedding.detach()[: self.classes], bias.detach()
-        self.features, inputs = taped.features, taped.inputs
+        self.features, inputs = recorded.features, recorded.inputs
         self.f = (self.features @ self.weight.T + self.bias).softmax(1)
         self.counted = [name for name in (EMBEDDING, OUTPUT_BIAS) if parameters[name].requires_grad]
         self.predicted = (inputs < self.classes).to(self.f.dtype)

@@ -10,6 +10,7 @@ which is 0 or 1 where nothing else is hidden.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -20,6 +21,7 @@ from ...errors import InputError
 from ..language import Language
 from ..sentences import Sentences
 from ..tasks import Task, checked_positions
+from .base import Family, families
 from .bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 
 
@@ -125,6 +127,20 @@ class BalancedBrackets(Language):
         return path + self.suffix
 
 
-def build(*, length: int, task_positions: list | None = None) -> Language:
-    """The family brackets: `BalancedBrackets`."""
-    return BalancedBrackets(length, task_positions)
+@families.register("brackets")
+@dataclass(frozen=True, kw_only=True)
+class BracketsFamily(Family):
+    """As many ( as ), in any order: `BalancedBrackets`.
+
+    Args:
+        length: words in a sentence, an even number.
+        task_positions: the L of the tasks difference-L; a quarter, half and three quarters of the length unless given.
+
+    Source: Liu et al. 2022, 2210.14199, section 6.
+    """
+
+    length: int
+    task_positions: list | None = None
+
+    def build(self) -> Language:
+        return BalancedBrackets(self.length, self.task_positions)

@@ -1,29 +1,48 @@
 """A causal network as a YAML file describes it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
 from ..causal.language import CausalLM
 from ..language import Language
+from .base import Family, families
 
 DEFAULT_LENGTH = 24
 """Words in a sentence where nothing else is said (Liu et al. 2022, A.1)."""
 
 
-def build(
-    *,
-    model: str,
-    words: int | None = None,
-    length: int = DEFAULT_LENGTH,
-    temperature: float = 1.0,
-    token_counts: str | None = None,
-    token_ids: list | None = None,
-    dtype: str = "float32",
-    sha256: str | None = None,
-) -> Language:
-    """As `CausalLM`; token_counts is a file as `read_counts` reads it. Nothing here is random."""
-    counts = None if token_counts is None else read_counts(Path(token_counts))
-    return CausalLM(model, length, words, token_ids, counts, temperature, dtype, sha256)
+@families.register("causal")
+@dataclass(frozen=True, kw_only=True)
+class CausalFamily(Family):
+    """A pretrained causal network over some of its tokens: `CausalLM`. Nothing here is random.
+
+    Args:
+        model: a directory, or an id of the Hugging Face hub.
+        words: how many of the network's most frequent tokens are the vocabulary, where token_ids does not say which.
+        length: words in a sentence.
+        temperature: what the logits are divided by.
+        token_counts: a file of how often each token occurs, as `read_counts` reads it.
+        token_ids: the tokens that are the vocabulary, in place of words.
+        dtype: float32 or float64, in which the network computes.
+        sha256: of the network that it must be.
+
+    Source: Liu et al. 2022, 2210.14199, A.1.
+    """
+
+    model: str
+    words: int | None = None
+    length: int = DEFAULT_LENGTH
+    temperature: float = 1.0
+    token_counts: str | None = None
+    token_ids: list | None = None
+    dtype: str = "float32"
+    sha256: str | None = None
+
+    def build(self) -> Language:
+        counts = None if self.token_counts is None else read_counts(Path(self.token_counts))
+        chosen = (self.words, self.token_ids, counts)
+        return CausalLM(self.model, self.length, *chosen, self.temperature, self.dtype, self.sha256)
 
 
 def read_counts(path: Path) -> dict[int, float]:

@@ -1,6 +1,7 @@
 """Random members of the family cfg3 of Allen-Zhu and Li, *Physics of Language Models: Part 1* (2023, A.1)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -9,6 +10,7 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.language import PCFG
+from .base import Family, families
 from .draws import covers
 from .lengths import length_weights
 from .uniform_cfg import uniform_cfg
@@ -99,19 +101,34 @@ def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengt
         )
 
 
-def build(
-    *,
-    levels: list | None = None,
-    words: int = 3,
-    degrees: list | None = None,
-    rule_lengths: list | None = None,
-    max_length: int | None = None,
-    lengths: dict | None = None,
-    seed: int = 0,
-) -> Language:
-    """The family cfg3: of the published size, and of the degrees of cfg3f, unless other numbers are given."""
-    generator = random_stream(seed, "language")
-    sizes = levels if levels is not None else [1, 3, 3, 3, 3, 3]
-    numbers = degrees if degrees is not None else [3, 4]
-    widths = rule_lengths if rule_lengths is not None else [2, 3]
-    return cfg3(sizes, words, numbers, widths, generator, max_length, length_weights(lengths))
+@families.register("cfg3")
+@dataclass(frozen=True, kw_only=True)
+class Cfg3Family(Family):
+    """A random grammar of levels: `cfg3`, of the published size and the degrees of cfg3f unless told otherwise.
+
+    Args:
+        levels: symbols a level, the first 1; [1, 3, 3, 3, 3, 3] unless given.
+        words: in the vocabulary.
+        degrees: the numbers of rules a symbol may have; [3, 4] unless given.
+        rule_lengths: the numbers of symbols a rule may have; [2, 3] unless given.
+        max_length: the most words of a sentence; that of the longest unless given.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        seed: what all random choices derive from.
+
+    Source: Allen-Zhu and Li 2023, Physics of Language Models: Part 1, A.1.
+    """
+
+    levels: list | None = None
+    words: int = 3
+    degrees: list | None = None
+    rule_lengths: list | None = None
+    max_length: int | None = None
+    lengths: dict | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        generator = random_stream(self.seed, "language")
+        sizes = self.levels if self.levels is not None else [1, 3, 3, 3, 3, 3]
+        numbers = self.degrees if self.degrees is not None else [3, 4]
+        widths = self.rule_lengths if self.rule_lengths is not None else [2, 3]
+        return cfg3(sizes, self.words, numbers, widths, generator, self.max_length, length_weights(self.lengths))

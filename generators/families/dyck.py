@@ -21,6 +21,7 @@ length.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import yaml
@@ -31,6 +32,7 @@ from ..language import Language
 from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import MOST_WORDS, PCFG
 from ..tasks import Task, checked_positions
+from .base import Family, families
 from .bracket_tasks import OpenBrackets, default_prefixes
 from .lengths import length_weights
 
@@ -107,17 +109,30 @@ class Dyck(PCFG):
         return path + self.suffix
 
 
-def build(
-    *,
-    kinds: int,
-    max_length: int,
-    continuation: float = 0.5,
-    max_depth: int | None = None,
-    lengths: dict | None = None,
-    task_positions: list | None = None,
-) -> Language:
-    """The family dyck: `Dyck`."""
-    return Dyck(kinds, max_length, continuation, max_depth, length_weights(lengths), task_positions)
+@families.register("dyck")
+@dataclass(frozen=True, kw_only=True)
+class DyckFamily(Family):
+    """Nested brackets: `Dyck`.
+
+    Args:
+        kinds: of brackets.
+        max_length: the most words of a sentence, an even number.
+        continuation: the probability that more follows, inside a pair and after it.
+        max_depth: the most open brackets; no bound unless given.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        task_positions: the L of the tasks depth-L; a quarter, half and three quarters of max_length unless given.
+    """
+
+    kinds: int
+    max_length: int
+    continuation: float = 0.5
+    max_depth: int | None = None
+    lengths: dict | None = None
+    task_positions: list | None = None
+
+    def build(self) -> Language:
+        lengths = length_weights(self.lengths)
+        return Dyck(self.kinds, self.max_length, self.continuation, self.max_depth, lengths, self.task_positions)
 
 
 def _grammar(kinds: int, continuation: float, max_depth: int | None, max_length: int) -> Grammar:

@@ -4,12 +4,16 @@
 prompts, the paper's test of in-context learning, are no part of the language.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import HMM
+from ..language import Language
+from .base import Family, families
 from .draws import check_size, permutation_mixture, softmax_rows
 
 START_TEMPERATURE, TRANSITION_TEMPERATURE = 10.0, 0.1
@@ -18,17 +22,9 @@ DELIMITER = "/"
 """The first word; the first property of every entity."""
 
 
-def build(
-    *,
-    concepts: int = 5,
-    entities: int = 10,
-    properties: int = 10,
-    words: int = 50,
-    stickiness: float = 0.9,
-    length: int = 1024,
-    task_positions: list | None = None,
-    seed: int = 0,
-) -> HMM:
+@families.register("ginc")
+@dataclass(frozen=True, kw_only=True)
+class GincFamily(Family):
     """A document has one concept, uniform; its state is a pair (entity v, property s) and emits the word memory[v, s].
 
         p(v', s' | v, s, concept) = E[v, v'] S_concept[s, s'],   E = stickiness I + (1 - stickiness) M
@@ -42,26 +38,50 @@ def build(
     1,024; here every sentence is the beginning of a document.
 
     Raises InputError where a number is below 1 (words: 2) or far too large, or stickiness is no probability.
+
+    Args:
+        concepts: blocks of the chain, one a document.
+        entities: values of the first half of a state.
+        properties: values of the second half of a state.
+        words: in the vocabulary, the delimiter among them.
+        stickiness: the probability that an entity stays without being drawn again.
+        length: words in a sentence.
+        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
+        seed: what all random choices derive from.
     """
-    if min(concepts, entities, properties, length) < 1 or words < 2 or not 0 <= stickiness <= 1:
-        raise InputError(
-            f"{concepts} concepts, {entities} entities, {properties} properties, {words} words, length {length}, "
-            f"stickiness {stickiness}: expected at least 1 of each, 2 words, and a probability; correct them"
+
+    concepts: int = 5
+    entities: int = 10
+    properties: int = 10
+    words: int = 50
+    stickiness: float = 0.9
+    length: int = 1024
+    task_positions: list | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        least = min(self.concepts, self.entities, self.properties, self.length)
+        if least < 1 or self.words < 2 or not 0 <= self.stickiness <= 1:
+            raise InputError(
+                f"{self.concepts} concepts, {self.entities} entities, {self.properties} properties, {self.words} words, "
+                f"length {self.length}, stickiness {self.stickiness}: expected at least 1 of each, 2 words, and a "
+                "probability; correct them"
+            )
+        check_size(self.concepts * self.entities * self.properties, max(self.entities * self.properties, self.words))
+        sizes = (self.concepts, self.entities, self.properties, self.words)
+        return HMM(
+            *_tables(*sizes, self.stickiness, random_stream(self.seed, "language")),
+            self.length,
+            words=[DELIMITER, *map(str, range(1, self.words))],
+            task_positions=self.task_positions,
+            block_task="concept" if self.concepts > 1 else None,
         )
-    check_size(concepts * entities * properties, max(entities * properties, words))
-    return HMM(
-        *_tables(concepts, entities, properties, words, stickiness, random_stream(seed, "language")),
-        length,
-        words=[DELIMITER, *map(str, range(1, words))],
-        task_positions=task_positions,
-        block_task="concept" if concepts > 1 else None,
-    )
 
 
 def _tables(
     concepts: int, entities: int, properties: int, words: int, stickiness: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(initial, the blocks of the transition, emission) as `build` says, drawn in the order memory, M, S, starts."""
+    """(initial, the blocks of the transition, emission) as `GincFamily` says, drawn in the order memory, M, S, starts."""
     memory = torch.randint(1, words, (entities, properties), generator=generator)
     memory[:, 0] = 0
     emission = torch.nn.functional.one_hot(memory.flatten(), words).double()

@@ -5,6 +5,7 @@ so on for L levels, down to s^L words. All tuples of a level are different, so t
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -15,6 +16,7 @@ from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
 from ..pcfg.tasks import Span
+from .base import Family, families
 from .draws import covers, distinct, zipf_weights
 
 MOST_RULES = 2**18
@@ -103,17 +105,33 @@ def _check(
             raise InputError(f"zipf_levels has {level!r}, expected levels from 1 to {depth}; correct it")
 
 
-def build(
-    *,
-    classes: int,
-    features: int,
-    synonyms: int,
-    tuple_size: int = 2,
-    depth: int,
-    zipf: float = 0.0,
-    zipf_levels: list | None = None,
-    seed: int = 0,
-) -> Language:
-    """The family random-hierarchy: `random_hierarchy` from the seed."""
-    generator = random_stream(seed, "language")
-    return random_hierarchy(classes, features, synonyms, tuple_size, depth, generator, zipf, zipf_levels)
+@families.register("random-hierarchy")
+@dataclass(frozen=True, kw_only=True)
+class HierarchyFamily(Family):
+    """The random hierarchy model: `random_hierarchy`.
+
+    Args:
+        classes: of sentences, the symbols below the start.
+        features: symbols of every level below the classes, and words.
+        synonyms: rules a symbol.
+        tuple_size: symbols a rule.
+        depth: levels; sentences have tuple_size^depth words.
+        zipf: a symbol's k-th rule has a probability proportional to k^-zipf.
+        zipf_levels: the levels at which it has; all unless given.
+        seed: what all random choices derive from.
+
+    Source: Cagnetta, Petrini, Tomasini, Favero and Wyart 2024.
+    """
+
+    classes: int
+    features: int
+    synonyms: int
+    tuple_size: int = 2
+    depth: int
+    zipf: float = 0.0
+    zipf_levels: list | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        sizes = (self.classes, self.features, self.synonyms, self.tuple_size, self.depth)
+        return random_hierarchy(*sizes, random_stream(self.seed, "language"), self.zipf, self.zipf_levels)

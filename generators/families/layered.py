@@ -1,6 +1,7 @@
 """Random layered grammars, the family of Liu et al. 2022 (A.1): every rule leads from one layer to the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -12,6 +13,7 @@ from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
 from ..pcfg.tasks import Span
+from .base import Family, families
 from .draws import covers, dirichlet, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
@@ -138,32 +140,52 @@ def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span
     return spans
 
 
-def build(
-    *,
-    layers: list,
-    rules: list,
-    words: int,
-    rule_concentration: float = 1.0,
-    emission_concentration: float = 1.0,
-    zipf: float | None = None,
-    temperature: float = 1.0,
-    target_floor: float | None = None,
-    words_per_symbol: int | None = None,
-    exit_probability: list | None = None,
-    lengths: dict | None = None,
-    seed: int = 0,
-) -> Language:
-    """The family layered-pcfg. zipf, where given, replaces emission_concentration, target_floor temperature."""
-    exits = None
-    if exit_probability is not None:
-        if len(exit_probability) != 2 or not all(isinstance(p, (int, float)) for p in exit_probability):
-            raise InputError(f"exit_probability is {exit_probability}, expected two numbers, [low, high]; correct it")
-        exits = (float(exit_probability[0]), float(exit_probability[1]))
-    concentrations = (rule_concentration, emission_concentration)
-    wanted = length_weights(lengths)
+@families.register("layered-pcfg")
+@dataclass(frozen=True, kw_only=True)
+class LayeredFamily(Family):
+    """A random grammar of layers, each symbol two of the next: `layered_pcfg`.
 
-    def at(t: float) -> PCFG:
-        generator = random_stream(seed, "language")
-        return layered_pcfg(layers, rules, words, generator, *concentrations, words_per_symbol, exits, zipf, t, wanted)
+    Args:
+        layers: symbols a layer, top to bottom.
+        rules: random pairs of the next layer for each symbol of a layer but the last.
+        words: in the vocabulary.
+        rule_concentration: of the Dirichlet distribution of a symbol's rules.
+        emission_concentration: of the Dirichlet distribution of a symbol's words.
+        zipf: the exponent of words' frequencies, in place of emission_concentration.
+        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        words_per_symbol: how many of the words a symbol of the last layer emits; all unless given.
+        exit_probability: [low, high]: below the first layer a symbol emits one word instead, this probable.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        seed: what all random choices derive from.
 
-    return at_target_floor(at, target_floor, temperature, seed)
+    Source: Liu et al. 2022, 2210.14199, A.1.
+    """
+
+    layers: list
+    rules: list
+    words: int
+    rule_concentration: float = 1.0
+    emission_concentration: float = 1.0
+    zipf: float | None = None
+    temperature: float = 1.0
+    target_floor: float | None = None
+    words_per_symbol: int | None = None
+    exit_probability: list | None = None
+    lengths: dict | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        exits, given = None, self.exit_probability
+        if given is not None:
+            if len(given) != 2 or not all(isinstance(p, (int, float)) for p in given):
+                raise InputError(f"exit_probability is {given}, expected two numbers, [low, high]; correct it")
+            exits = (float(given[0]), float(given[1]))
+        concentrations = (self.rule_concentration, self.emission_concentration)
+        share, wanted = self.words_per_symbol, length_weights(self.lengths)
+
+        def at(t: float) -> PCFG:
+            sizes, generator = (self.layers, self.rules, self.words), random_stream(self.seed, "language")
+            return layered_pcfg(*sizes, generator, *concentrations, share, exits, self.zipf, t, wanted)
+
+        return at_target_floor(at, self.target_floor, self.temperature, self.seed)

@@ -1,6 +1,7 @@
 """Random hidden Markov models."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -8,6 +9,7 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import DEFAULT_LENGTH, HMM
 from ..language import Language
+from .base import Family, families
 from .draws import check_size, dirichlet, emissions
 from .target_floor import at_target_floor
 
@@ -47,26 +49,47 @@ def random_hmm(
     return HMM(initial, transition, emission, length, task_positions=task_positions)
 
 
-def build(
-    *,
-    states: int,
-    words: int,
-    length: int = DEFAULT_LENGTH,
-    blocks: int = 1,
-    transition_concentration: float = 1.0,
-    emission_concentration: float = 1.0,
-    zipf: float | None = None,
-    temperature: float = 1.0,
-    target_floor: float | None = None,
-    shared_words: bool = False,
-    task_positions: list | None = None,
-    seed: int = 0,
-) -> Language:
-    """The family random-hmm. zipf, where given, replaces emission_concentration, target_floor temperature."""
-    concentrations = (transition_concentration, emission_concentration)
+@families.register("random-hmm")
+@dataclass(frozen=True, kw_only=True)
+class RandomHMMFamily(Family):
+    """A random HMM: `random_hmm`.
 
-    def at(t: float) -> HMM:
-        rows = (*concentrations, shared_words, task_positions, zipf, t)
-        return random_hmm(states, words, length, random_stream(seed, "language"), blocks, *rows)
+    Args:
+        states: of the chain.
+        words: in the vocabulary.
+        length: words in a sentence.
+        blocks: of the transition matrix, and unless shared_words of the emission.
+        transition_concentration: of the Dirichlet distribution of a state's successors.
+        emission_concentration: of the Dirichlet distribution of a state's words.
+        zipf: the exponent of words' frequencies, in place of emission_concentration.
+        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        shared_words: whether all blocks emit the same words.
+        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
+        seed: what all random choices derive from.
 
-    return at_target_floor(at, target_floor, temperature, seed)
+    Source: Liu et al. 2022, 2210.14199, A.1.
+    """
+
+    states: int
+    words: int
+    length: int = DEFAULT_LENGTH
+    blocks: int = 1
+    transition_concentration: float = 1.0
+    emission_concentration: float = 1.0
+    zipf: float | None = None
+    temperature: float = 1.0
+    target_floor: float | None = None
+    shared_words: bool = False
+    task_positions: list | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        concentrations = (self.transition_concentration, self.emission_concentration)
+
+        def at(t: float) -> HMM:
+            generator = random_stream(self.seed, "language")
+            rows = (*concentrations, self.shared_words, self.task_positions, self.zipf, t)
+            return random_hmm(self.states, self.words, self.length, generator, self.blocks, *rows)
+
+        return at_target_floor(at, self.target_floor, self.temperature, self.seed)

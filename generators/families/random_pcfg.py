@@ -1,6 +1,7 @@
 """Random grammars in Chomsky normal form, without layers: A -> B C and A -> word."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -11,6 +12,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import DEFAULT_MAX_LENGTH, PCFG
+from .base import Family, families
 from .draws import dirichlet, distinct, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
@@ -109,27 +111,48 @@ def _check(
         raise InputError(f"binary_mass is {binary_mass}, expected a probability between 0 and 1; correct it")
 
 
-def build(
-    *,
-    symbols: int,
-    rules: int,
-    words: int,
-    max_length: int = DEFAULT_MAX_LENGTH,
-    binary_mass: float = 0.4,
-    rule_concentration: float = 1.0,
-    emission_concentration: float = 1.0,
-    zipf: float | None = None,
-    temperature: float = 1.0,
-    target_floor: float | None = None,
-    words_per_symbol: int | None = None,
-    lengths: dict | None = None,
-    seed: int = 0,
-) -> Language:
-    """The family random-pcfg. zipf, where given, replaces emission_concentration, target_floor temperature."""
-    rows = (binary_mass, rule_concentration, emission_concentration, words_per_symbol, zipf)
-    wanted = length_weights(lengths)
+@families.register("random-pcfg")
+@dataclass(frozen=True, kw_only=True)
+class RandomPCFGFamily(Family):
+    """A random grammar in Chomsky normal form: `random_pcfg`.
 
-    def at(t: float) -> PCFG:
-        return random_pcfg(symbols, rules, words, random_stream(seed, "language"), max_length, *rows, t, wanted)
+    Args:
+        symbols: nonterminals, the start among them.
+        rules: different rules A -> B C in all.
+        words: in the vocabulary.
+        max_length: the most words of a sentence.
+        binary_mass: the probability of a symbol's binary rules together.
+        rule_concentration: of the Dirichlet distribution of a symbol's binary rules.
+        emission_concentration: of the Dirichlet distribution of a symbol's words.
+        zipf: the exponent of words' frequencies, in place of emission_concentration.
+        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        words_per_symbol: how many of the words a symbol emits; all unless given.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        seed: what all random choices derive from.
+    """
 
-    return at_target_floor(at, target_floor, temperature, seed)
+    symbols: int
+    rules: int
+    words: int
+    max_length: int = DEFAULT_MAX_LENGTH
+    binary_mass: float = 0.4
+    rule_concentration: float = 1.0
+    emission_concentration: float = 1.0
+    zipf: float | None = None
+    temperature: float = 1.0
+    target_floor: float | None = None
+    words_per_symbol: int | None = None
+    lengths: dict | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        concentrations = (self.rule_concentration, self.emission_concentration)
+        rows = (self.binary_mass, *concentrations, self.words_per_symbol, self.zipf)
+        wanted = length_weights(self.lengths)
+
+        def at(t: float) -> PCFG:
+            generator = random_stream(self.seed, "language")
+            return random_pcfg(self.symbols, self.rules, self.words, generator, self.max_length, *rows, t, wanted)
+
+        return at_target_floor(at, self.target_floor, self.temperature, self.seed)

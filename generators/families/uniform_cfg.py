@@ -8,6 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -19,6 +20,7 @@ from ..pcfg.language import PCFG, bounded
 from ..pcfg.nltk_rules import empty_word
 from ..pcfg.reduced import longest_sentence
 from ..pcfg.tasks import Span
+from .base import Family, families
 from .lengths import length_weights
 
 PART = re.compile(r"""('[^']*'|"[^"]*")(?=[\s|]|$)|\||[^\s|]+""")
@@ -148,14 +150,27 @@ def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[st
     return [tuple(side) for side in sides]
 
 
-def build(*, rules: dict, max_length: int | None = None, lengths: dict | None = None) -> Language:
-    """The family uniform-cfg: `uniform_cfg`, a symbol's right-hand sides in one text, separated by |.
+@families.register("uniform-cfg")
+@dataclass(frozen=True, kw_only=True)
+class UniformCFGFamily(Family):
+    """A grammar without probabilities, all rules of a symbol equally likely: `uniform_cfg`.
 
-    Quotes stand around words with blanks or bars.
+    Args:
+        rules: symbol -> its right-hand sides in one text, separated by |; quotes stand around words with blanks or bars.
+        max_length: the most words of a sentence; that of the longest unless given.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
     """
-    sides, symbols = {}, set(map(str, rules))
-    for symbol, text in rules.items():
-        if isinstance(text, bool) or not isinstance(text, (str, int)):
-            raise InputError(f"rules: {symbol} has {text!r}, expected right-hand sides such as: A B | C; correct it")
-        sides[str(symbol)] = _sides_of(str(symbol), str(text), symbols)
-    return uniform_cfg(sides, max_length, length_weights(lengths))
+
+    rules: dict
+    max_length: int | None = None
+    lengths: dict | None = None
+
+    def build(self) -> Language:
+        sides, symbols = {}, set(map(str, self.rules))
+        for symbol, text in self.rules.items():
+            if isinstance(text, bool) or not isinstance(text, (str, int)):
+                raise InputError(
+                    f"rules: {symbol} has {text!r}, expected right-hand sides such as: A B | C; correct it"
+                )
+            sides[str(symbol)] = _sides_of(str(symbol), str(text), symbols)
+        return uniform_cfg(sides, self.max_length, length_weights(self.lengths))

@@ -3,6 +3,8 @@
 The paper leaves the numbers to its released code; this is that code's recipe, with a random stream of satlab's own.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,8 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import HMM
 from ..hmm.tasks import Readout, state_before
+from ..language import Language
+from .base import Family, families
 from .draws import permutation_mixture, softmax_rows
 
 WINDOW = 512
@@ -24,9 +28,9 @@ LOOKED_AT, ATTEMPTS = 1000, 1000
 """Sentences whose labels decide whether random weights will do, and how often weights are drawn."""
 
 
-def build(
-    *, states: int, words: int = 10, length: int = WINDOW, task_positions: list | None = None, seed: int = 0
-) -> HMM:
+@families.register("wei2021-hmm")
+@dataclass(frozen=True, kw_only=True)
+class Wei2021Family(Family):
     """An HMM whose transition and emission are nearly deterministic, as in the released code.
 
         initial = softmax(u / 10),  transition = sum_i w_i P_i with w = softmax(u / 0.01),  emission = softmax(u / 0.01)
@@ -36,21 +40,39 @@ def build(
     (`random_readout`).
 
     The paper has 4, 8, 10, 12, 15, 25 and 30 states, and cuts texts of 10,240 words into windows of 512; here every
-    sentence is the beginning of a text. Raises InputError for fewer than 2 states, fewer than 1 word or position, and
-    far too many states.
+    sentence is the beginning of a text.
+
+    Raises InputError for fewer than 2 states, fewer than 1 word or position, and far too many states.
+
+    Args:
+        states: of the chain.
+        words: in the vocabulary.
+        length: words in a sentence.
+        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
+        seed: what all random choices derive from.
+
+    Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """
-    if states < 2 or min(words, length) < 1:
-        raise InputError(
-            f"{states} states, {words} words, length {length}: expected at least 2 states and 1 of the others; "
-            "correct them"
-        )
-    generator = random_stream(seed, "language")
-    initial = softmax_rows(1, states, START_TEMPERATURE, generator)[0]
-    transition = permutation_mixture(states, states, TRANSITION_TEMPERATURE, generator)
-    emission = softmax_rows(states, words, EMISSION_TEMPERATURE, generator)
-    groups = torch.eye(states, dtype=torch.float64)
-    readout = random_readout(HMM(initial, transition, emission, min(length, PREFIX)), groups, generator)
-    return HMM(initial, transition, emission, length, task_positions=task_positions, readout=readout)
+
+    states: int
+    words: int = 10
+    length: int = WINDOW
+    task_positions: list | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        if self.states < 2 or min(self.words, self.length) < 1:
+            raise InputError(
+                f"{self.states} states, {self.words} words, length {self.length}: expected at least 2 states and 1 of the "
+                "others; correct them"
+            )
+        generator = random_stream(self.seed, "language")
+        initial = softmax_rows(1, self.states, START_TEMPERATURE, generator)[0]
+        transition = permutation_mixture(self.states, self.states, TRANSITION_TEMPERATURE, generator)
+        emission = softmax_rows(self.states, self.words, EMISSION_TEMPERATURE, generator)
+        groups = torch.eye(self.states, dtype=torch.float64)
+        readout = random_readout(HMM(initial, transition, emission, min(self.length, PREFIX)), groups, generator)
+        return HMM(initial, transition, emission, self.length, task_positions=self.task_positions, readout=readout)
 
 
 def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator) -> Readout:

@@ -1,44 +1,67 @@
 """The memory-augmented HMMs of Wei, Xie and Ma (2021), section 5, by the recipe of the released code."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import HMM
+from ..language import Language
+from .base import Family, families
 from .draws import check_size, permutation_mixture, softmax_rows
 from .wei2021_hmm import EMISSION_TEMPERATURE, PREFIX, START_TEMPERATURE, TRANSITION_TEMPERATURE, WINDOW, random_readout
 
 
-def build(
-    *,
-    slots: int,
-    states: int = 4,
-    words: int = 10,
-    length: int = WINDOW,
-    task_positions: list | None = None,
-    seed: int = 0,
-) -> HMM:
+@families.register("wei2021-memory-hmm")
+@dataclass(frozen=True, kw_only=True)
+class Wei2021MemoryFamily(Family):
     """A chain of pairs (memory slot, hidden state), state slot * states + hidden state; the slot never changes.
 
     The hidden state moves alike in every slot, by one mixture of slots * states random permutations; each pair has its
     own row of the emission. Start and temperatures as for the family wei2021-hmm. Task "posterior": the sign of a
     random linear function of p(slot | x_1 .. x_128) (`random_readout`); task "slot": the slot.
 
-    The paper has 4 hidden states and 2, 3, 5 or 7 slots. Raises InputError for fewer than 2 slots, fewer than 1 of the
-    rest, and far too many of them.
+    The paper has 4 hidden states and 2, 3, 5 or 7 slots.
+
+    Raises InputError for fewer than 2 slots, fewer than 1 of the rest, and far too many of them.
+
+    Args:
+        slots: values that the memory may have.
+        states: hidden states beside the slot.
+        words: in the vocabulary.
+        length: words in a sentence.
+        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
+        seed: what all random choices derive from.
+
+    Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """
-    if slots < 2 or min(states, words, length) < 1:
-        raise InputError(
-            f"{slots} slots, {states} states, {words} words, length {length}: expected at least 2 slots and 1 of the "
-            "others; correct them"
+
+    slots: int
+    states: int = 4
+    words: int = 10
+    length: int = WINDOW
+    task_positions: list | None = None
+    seed: int = 0
+
+    def build(self) -> Language:
+        if self.slots < 2 or min(self.states, self.words, self.length) < 1:
+            raise InputError(
+                f"{self.slots} slots, {self.states} states, {self.words} words, length {self.length}: expected at least 2 "
+                "slots and 1 of the others; correct them"
+            )
+        generator = random_stream(self.seed, "language")
+        pairs = self.slots * self.states
+        check_size(pairs, pairs)
+        initial = softmax_rows(1, pairs, START_TEMPERATURE, generator)[0]
+        block = permutation_mixture(self.states, pairs, TRANSITION_TEMPERATURE, generator)
+        transition = block.expand(self.slots, self.states, self.states)
+        emission = softmax_rows(pairs, self.words, EMISSION_TEMPERATURE, generator)
+        groups = torch.eye(self.slots, dtype=torch.float64).repeat_interleave(self.states, 1)
+        readout = random_readout(HMM(initial, transition, emission, min(self.length, PREFIX)), groups, generator)
+        return HMM(
+            *(initial, transition, emission, self.length),
+            task_positions=self.task_positions,
+            block_task="slot",
+            readout=readout,
         )
-    generator = random_stream(seed, "language")
-    pairs = slots * states
-    check_size(pairs, pairs)
-    initial = softmax_rows(1, pairs, START_TEMPERATURE, generator)[0]
-    block = permutation_mixture(states, pairs, TRANSITION_TEMPERATURE, generator)
-    transition = block.expand(slots, states, states)
-    emission = softmax_rows(pairs, words, EMISSION_TEMPERATURE, generator)
-    groups = torch.eye(slots, dtype=torch.float64).repeat_interleave(states, 1)
-    readout = random_readout(HMM(initial, transition, emission, min(length, PREFIX)), groups, generator)
-    return HMM(initial, transition, emission, length, task_positions=task_positions, block_task="slot", readout=readout)

@@ -137,12 +137,12 @@ class HMM(LatentLanguage):
                 f"the task '{self.block_task}' asks for the block, but there is one; give more, or leave it out"
             )
 
-    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+    def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The forward algorithm over leaf_scores [n, T, K]; O(T K^2 / blocks) a sentence."""
         initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
         return forward(initial, blocks, leaf_scores)[0]
 
-    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """By forward-backward, compiled on a CPU, in the precision of leaf_scores [n, T, K]."""
         if not leaf_scores.is_cuda:
             return compiled_forward_backward(self.initial, self.blocks, leaf_scores)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..language import MEMORY_BUDGET, Language
+from .batching import beyond, mixes, side_by_side, slices
 
 CACHED = 2**24
 """Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, no more new memory."""
@@ -29,9 +30,17 @@ class LatentLanguage(Language):
 
     emission: Tensor
 
+    log_mass: Tensor
+    """[max_length + 1]: log Z where all words are hidden; of a language whose lengths differ."""
+
+    together = 1
+    """How many sentences of different lengths cost about what one does; 1 where a pass takes one length alone."""
+
     @abstractmethod
-    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+    def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """log Z [n] for leaf_scores [n, T, leaf states], differentiable; -inf where no structure fits the evidence.
+
+        lengths [n], where sentences of different lengths go together: the scores beyond a sentence's end are 0.
 
         For a language cut at a length, Z is the uncut mass: hidden words everywhere give the mass of the length.
         """
@@ -44,20 +53,26 @@ class LatentLanguage(Language):
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
         """The latent variables' exact posterior given the visible words."""
 
-    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(log Z [n], m [n, T, leaf states]) with m_t proportional to dZ / d e_t at each position.
 
         Here by the gradient of log_partition; a language that has its own downward pass replaces it.
         """
         with torch.enable_grad():
             scores = leaf_scores.detach().requires_grad_()
-            log_z = self.log_partition(scores)
+            log_z = self.log_partition(scores, lengths)
             margins = torch.autograd.grad(log_z.sum(), scores)[0]
         return log_z.detach(), margins
 
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths, hidden = self.checked(tokens, lengths, None)
         out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
+        if mixes(lengths, self.together):
+            known = (lengths <= self.max_length).nonzero()[:, 0]
+            for here, scores, of in self.side_by_side(tokens[known], lengths[known], hidden[known]):
+                log_p = self.log_partition(scores, of) + self.length_log_prob[of] - self.log_mass[of]
+                out[known[here]] = torch.where(self.length_log_prob[of] > -torch.inf, log_p, -torch.inf)
+            return out
         for rows, length in self.chunks(lengths):
             if length < len(self.length_log_prob) and self.length_log_prob[length] > -torch.inf:
                 scores = self.leaf_scores(tokens[rows, :length], hidden[rows, :length])
@@ -92,20 +107,41 @@ class LatentLanguage(Language):
     ) -> Iterator[tuple[slice, Tensor]]:
         """(rows, m [rows, T, leaf states]), m @ emission the conditionals, within the memory budget; 0 past the end."""
         n, longest = tokens.shape
-        for rows in _slices(n, self.cached_size(longest)):
+        mixed = mixes(lengths, self.together)
+        if mixed:
+            self.check_lengths(lengths)
+        for rows in slices(n, self.cached_size(longest)):
             some, words, unseen = lengths[rows], tokens[rows], hidden[rows]
-            first = torch.arange(rows.start, rows.stop, device=self.device)
-            if bool((some == longest).all()):
-                self.check_length(longest, first)
-                yield rows, self._normalised_margins(words, unseen, dtype, first)
+            numbers = torch.arange(rows.start, rows.stop, device=self.device)
+            if not mixed and bool((some == longest).all()):
+                self.check_length(longest, numbers)
+                yield rows, self._normalised_margins(words, unseen, dtype, numbers)
                 continue
             out = torch.zeros(len(some), longest, len(self.emission), dtype=dtype, device=self.device)
-            for length in some.unique().tolist():
-                here = (some == length).nonzero()[:, 0]
-                self.check_length(length, first[here])
-                margins = self._normalised_margins(words[here, :length], unseen[here, :length], dtype, first[here])
-                out[here, :length] = margins
+            if mixed:
+                for here, scores, of in self.side_by_side(words, some, unseen):
+                    out[here, : scores.shape[1]] = self._mixed_margins(scores, of, numbers[here]).to(dtype)
+            else:
+                for length in some.unique().tolist():
+                    here = (some == length).nonzero()[:, 0]
+                    self.check_length(length, numbers[here])
+                    given = words[here, :length], unseen[here, :length], dtype, numbers[here]
+                    out[here, :length] = self._normalised_margins(*given)
             yield rows, out
+
+    def side_by_side(
+        self, tokens: Tensor, lengths: Tensor, hidden: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+        """(rows, leaf scores, lengths), the shortest sentence first; the scores beyond a sentence's end are 0."""
+        for rows, width in side_by_side(lengths, self.chunk_size):
+            after = beyond(lengths[rows], width)
+            scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width] | after)
+            yield rows, scores.masked_fill(after[..., None], 0.0), lengths[rows]
+
+    def check_lengths(self, lengths: Tensor) -> None:
+        """`check_length` of all of them."""
+        for length in lengths.unique().tolist():
+            self.check_length(length, (lengths == length).nonzero()[:, 0])
 
     def cached_size(self, length: int) -> int:
         """How many sentences one pass takes so that its arrays are used again, not made anew: fewer than would fit."""
@@ -122,6 +158,15 @@ class LatentLanguage(Language):
         self.check_possible(log_z, rows)
         self.check_representable(lost, rows)
         return margins.div_(total[..., None]).to(dtype)
+
+    def _mixed_margins(self, scores: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """The same from the scores of sentences of different lengths; 0 beyond a sentence's end."""
+        log_z, margins = self.leaf_margins(scores, lengths)
+        self.check_possible(log_z, rows)
+        after = beyond(lengths, margins.shape[1])[..., None]
+        total, lost = self._totals(margins.masked_fill_(after, 1.0))
+        self.check_representable(lost, rows)
+        return margins.div_(total[..., None]).masked_fill_(after, 0.0)
 
     def _totals(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """(sum over the words [n, T], which sentences [n] have one so small that digits are lost)."""
@@ -166,8 +211,3 @@ def room_for(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.from_numpy(np.empty(shape, np.float64 if dtype == torch.float64 else np.float32))
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    for begin in range(0, n, size):
-        yield slice(begin, min(begin + size, n))

@@ -7,7 +7,7 @@ Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisn
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 import yaml
@@ -16,13 +16,15 @@ from torch import Tensor
 from ...errors import InputError, unknown, whole_number
 from ..kernels.chart import next_leaves
 from ..language import MEMORY_BUDGET
+from ..latent.language import LatentLanguage
 from ..sentences import Sentences
 from ..tasks import Task
-from .chart.log_partition import START, LogPartition, leaf_margins, prefix_scores
-from .chart.prefix import prefix_factors, walks_to
-from .chart.tensor import InsideTables
+from .chart.backend import chart_backend
+from .chart.log_partition import LogPartition
+from .chart.prefix import walks_to
+from .chart.tensor import START, InsideTables
+from .distribution_of_lengths import length_log_prob
 from .grammar import Grammar, binarise, check, read_text
-from .mixed_lengths import MixedLengths
 from .notation import NLTK_TOLERANCE
 from .reduced import longest_sentence, reduced
 from .sampler import DerivationSampler
@@ -52,7 +54,7 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
     return reduced(grammar, max_length), max_length
 
 
-class PCFG(MixedLengths):
+class PCFG(LatentLanguage):
     """The language of a checked grammar, over sentences of at most max_length words.
 
     max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
@@ -77,7 +79,7 @@ class PCFG(MixedLengths):
         self.grammar, self.max_length = bounded(grammar, max_length)
         self.rules = binarise(self.grammar)
         self.symbols, self.words = self.rules.symbols, self.rules.words
-        self.tables = InsideTables(self.rules, self.max_length)
+        self.use_charts_of(InsideTables(self.rules, self.max_length))
         self.emission = self.tables.emission
         visits, place = self.tables.closure.flatten().max(0)
         if visits > MOST_UNARY_STEPS:
@@ -89,7 +91,7 @@ class PCFG(MixedLengths):
         worth, log_scale = self.tables.yields()
         self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
         self.lengths = dict(lengths) if lengths is not None else None
-        self.length_log_prob = self._length_log_prob()
+        self.length_log_prob = length_log_prob(self.log_mass, self.lengths)
         self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
         self.spans = dict(spans) if spans is not None else self._published_spans()
         for span in self.spans.values():
@@ -116,24 +118,33 @@ class PCFG(MixedLengths):
 
         return nltk.PCFG(self.grammar.start, list(self.grammar.productions))
 
+    def to(self, device: torch.device | str) -> Self:
+        moved = super().to(device)
+        moved.use_charts_of(moved.tables)
+        return moved
+
+    def use_charts_of(self, tables: InsideTables) -> None:
+        """Chooses the passes for the device that the tables are on."""
+        self.tables, self.charts = tables, chart_backend(tables)
+        self.together = self.charts.together
+
     # ---- exact quantities
 
-    def log_partition(self, leaf_scores: Tensor) -> Tensor:
+    def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """log of the inside score of the start symbol over the whole sentence; leaf_scores [n, T, leaf symbols]."""
-        log_z: Tensor = LogPartition.apply(leaf_scores, self.tables)
+        log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)
         return log_z
 
     def log_normaliser(self, length: int) -> Tensor:
         return self.log_mass[length] - self.length_log_prob[length]
 
-    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
+    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """By one inside and one outside pass."""
-        log_z, margins, _ = leaf_margins(self.tables, leaf_scores)
+        log_z, margins, _ = self.charts.leaf_margins(leaf_scores, lengths)
         return log_z, margins
 
     def floats_per_sentence(self, length: int) -> int:
-        here = length * (3 * len(self.emission) + 2 * self.vocab_size)
-        return here if self.device.type == "cpu" else here + self.tables.floats_per_sentence(length)
+        return length * (3 * len(self.emission) + 2 * self.vocab_size) + self.charts.floats_per_sentence(length)
 
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """See `Language`: exact under the bound on the length, by one inside and one outside pass, on the CPU."""
@@ -170,7 +181,7 @@ class PCFG(MixedLengths):
         out = torch.full((len(tokens), len(self.symbols)), -torch.inf, dtype=torch.float64, device=self.device)
         for rows, width in self.chunks(widths):
             scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width])
-            out[rows] = prefix_scores(self.tables, scores)
+            out[rows] = self.charts.prefix_scores(scores)
         return out
 
     def chart_work(self) -> float:
@@ -218,7 +229,7 @@ class PCFG(MixedLengths):
         out = [torch.zeros(len(tokens), len(symbols), dtype=torch.float64, device=self.device) for _, symbols in asked]
         walks = [walks_to(self.tables, symbols) for _, symbols in asked]
         for rows, scores, of in self.side_by_side(tokens, lengths, hidden):
-            log_z, alpha, beta = prefix_factors(self.tables, scores, of, widths[rows])
+            log_z, alpha, beta = self.charts.prefix_factors(scores, of, widths[rows])
             self.check_possible(log_z, rows)
             for i, (_, symbols) in enumerate(asked):
                 out[i][rows] = (alpha[:, i] @ walks[i]) * beta[:, i][:, symbols]
@@ -251,23 +262,6 @@ class PCFG(MixedLengths):
         tasks: dict[str, Task] = {name: InsideArgmax(name, self, span) for name, span in self.spans.items()}
         tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
         return tasks
-
-    def _length_log_prob(self) -> Tensor:
-        """[max_length + 1]: the grammar's own log p(T = length), or that of the wanted lengths."""
-        if self.lengths is None:
-            return self.log_mass - self.log_mass.logsumexp(0)
-        weights = torch.zeros_like(self.log_mass)
-        for length, weight in self.lengths.items():
-            if not 1 <= length <= self.max_length or self.log_mass[length] == -torch.inf:
-                possible = (self.log_mass > -torch.inf).nonzero()[:, 0].tolist()
-                raise InputError(f"lengths: no sentence has {length} words, expected some of {possible}; correct it")
-            if not 0 <= weight < torch.inf:
-                raise InputError(f"lengths: the weight of {length} is {weight}, expected a number >= 0; correct it")
-            weights[length] = weight
-        if not weights.max() > 0:
-            raise InputError("lengths: every weight is 0, expected at least one above; correct them")
-        weights = weights / weights.max()
-        return (weights / weights.sum()).log()
 
     def _published_spans(self) -> dict[str, Span]:
         """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ...models.interface import SPECIAL_TOKENS
+from ...generators.vocabulary import SPECIAL_TOKENS
 from ...models.ladder import BERT_ROWS, Size, count_parameters, ladder
 
 KINDS = ("bert", "lstm", "lstm-residual")

@@ -84,10 +84,8 @@ class World:
         """The sentences rank, rank + size, ... of a batch, with what is to be predicted there."""
         if self.size == 1:
             return batch, truth
-        mine = batch.rows % self.size == self.rank
-        rows, positions, targets = batch.rows[mine] // self.size, batch.positions[mine], batch.targets[mine]
-        part = Batch(batch.inputs[self.rank :: self.size], rows, positions, targets)
-        return part, None if truth is None else truth[mine]
+        part, which = batch.select(slice(self.rank, None, self.size))
+        return part, None if truth is None else truth[which]
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients that are means over the processes; one that is sharded has such by itself."""

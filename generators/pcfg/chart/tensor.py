@@ -22,17 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....errors import InputError
 from ...kernels.binary_rules import Rules
 from ...kernels.chart import LOG_2, hidden_chart
 from ...kernels.chart_plan import Plan, RuleTables, feasible_widths, make_plan, useful_widths
 from ...kernels.simd import ALIVE
-
-DOUBLINGS = 72
-"""R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""
-
-MANY = 512
-"""Of more symbols, those that no unary rule has are left out where chains of unary rules are summed."""
+from .closure import closure
 
 
 class Scores(NamedTuple):
@@ -65,6 +59,10 @@ class Charts(dict[int, Scores]):
         mine *= (mine_scale - finite).exp()[..., None]
         mine += gathered * (log_scale - finite).exp()[..., None]
         log_scales[:, starts] = top
+
+
+START = slice(0, 1)
+"""The start symbol is number 0."""
 
 
 class InsideTables:
@@ -223,29 +221,6 @@ class InsideTables:
         return moved
 
 
-def closure(unary: Tensor) -> Tensor:
-    """sum_k R^k = (I - R)^-1 for R [N, N] >= 0 of spectral radius below 1, by doubling.
-
-    Raises InputError where the radius is 1 within rounding. Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
-    """
-    if len(unary) > MANY:
-        linked = ((unary > 0).any(0) | (unary > 0).any(1)).nonzero()[:, 0]
-        if 2 * len(linked) < len(unary):
-            total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device)
-            total[linked[:, None], linked] = closure(unary[linked[:, None], linked])
-            return total
-    total = torch.eye(len(unary), dtype=unary.dtype, device=unary.device) + unary
-    power = unary
-    for _ in range(DOUBLINGS):
-        if not bool((power > 0).any()):
-            return total
-        power = power @ power
-        total = total + total @ power
-    raise InputError(
-        "a cycle of unary rules never ends, its probability is 1 within rounding; give it a likelier way out"
-    )
-
-
 def _rescaled(values: Tensor, log_scale: Tensor) -> Scores:
     top = values.amax(-1)
     alive = top > 0
@@ -259,3 +234,45 @@ def _matrix(rows: int, columns: int, entries: list[tuple[int, int, float]]) -> T
     for row, column, p in entries:
         matrix[row, column] += p
     return matrix
+
+
+class TensorCharts:
+    """The readable reference, on any device: see `backend.ChartBackend`. A pass takes sentences of one length."""
+
+    together = 1
+
+    def __init__(self, tables: InsideTables) -> None:
+        self.tables = tables
+
+    def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.tables.inside(leaf_scores).log_prefix(leaf_scores.shape[1], START)[:, 0]
+
+    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        length, charts = leaf_scores.shape[1], self.tables.inside(leaf_scores)
+        alpha, log_scale = self.tables.outside(charts, length)[1]
+        return charts.log_prefix(length, START)[:, 0], alpha @ self.tables.leaf_to_symbol.T, log_scale
+
+    def prefix_scores(self, leaf_scores: Tensor) -> Tensor:
+        return self.tables.inside(leaf_scores).log_prefix(leaf_scores.shape[1])
+
+    def prefix_factors(self, leaf_scores: Tensor, lengths: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, asked = widths.shape
+        log_z = leaf_scores.new_full((n,), -torch.inf)
+        alpha, beta = leaf_scores.new_zeros(2, n, asked, self.tables.num_symbols)
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero()[:, 0]
+            inside = self.tables.inside(leaf_scores[rows, :length])
+            log_z[rows] = inside.log_prefix(length, START)[:, 0]
+            if length not in inside:
+                continue
+            outside = self.tables.outside(inside, length)
+            for width, (values, log_scale) in inside.items():
+                here, which = (widths[rows] == width).nonzero().unbind(1)
+                given, given_scale = outside[width]
+                scale = (given_scale[here, 0] + log_scale[here, 0] - log_z[rows[here]]).exp()
+                alpha[rows[here], which] = given[here, 0] * scale[:, None]
+                beta[rows[here], which] = values[here, 0]
+        return log_z, alpha, beta
+
+    def floats_per_sentence(self, length: int) -> int:
+        return self.tables.floats_per_sentence(length)

@@ -1,0 +1,80 @@
+"""What a family of languages is, and how the keys of a YAML file become its settings."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING
+from typing import Any, get_type_hints
+
+from ...errors import InputError, unknown
+from ...registry import Registry, settings_of
+from ..language import Language
+
+
+class Family(ABC):
+    """Languages of one kind. An entry is a frozen dataclass whose fields are the keys that a YAML file may hold.
+
+    The fields' types say which values are allowed, their defaults which keys may be left out. A random family draws
+    everything from its own `seed`. One with a field `max_length`, or else `length`, can be cut there.
+    """
+
+    @abstractmethod
+    def build(self) -> Language:
+        """The language that the settings describe.
+
+        Raises:
+            InputError: for settings that do not fit together.
+        """
+
+
+families: Registry[Family] = Registry("family", __package__ or "")
+
+
+def language_of(name: str, content: Mapping[str, Any], max_length: int | None = None) -> Language:
+    """The language of a family, from keys as YAML holds them.
+
+    Args:
+        name: of the family.
+        content: the other keys and their values.
+        max_length: replaces the family's `max_length` or `length`, where given.
+
+    Raises:
+        InputError: for a name or key that nobody knows, a value of another type, a key that is missing, a max_length
+            that the family cannot take, and whatever the family itself refuses.
+    """
+    family, given = families[name], dict(content)
+    types = get_type_hints(family)
+    fields = {field.name: field for field in settings_of(family)}
+    if max_length is not None:
+        bound = "max_length" if "max_length" in fields else "length"
+        if bound not in fields:
+            raise InputError(f"the length of family {name} follows from its layers; change those instead of max_length")
+        given[bound] = max_length
+    for key, value in given.items():
+        if key not in fields:
+            raise unknown(f"key of family {name}", key, fields)
+        given[key] = typed(key, value, types[key])
+    for key, field in fields.items():
+        if field.default is MISSING and field.default_factory is MISSING and key not in given:
+            raise InputError(f"family {name} lacks the key '{key}'; add it")
+    return family(**given).build()
+
+
+def typed(key: str, value: Any, annotation: Any) -> Any:
+    """The value, if it is of the annotated type; a number written as text in YAML (1e-3) is read as one."""
+    kinds = annotation.__args__ if hasattr(annotation, "__args__") else (annotation,)
+    given = value
+    if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
+        try:
+            value = float(value)
+        except (ValueError, OverflowError):
+            value = math.nan
+    valid = (
+        isinstance(value, kinds)
+        and not (isinstance(value, bool) and bool not in kinds)
+        and not (isinstance(value, float) and math.isnan(value))
+    )
+    if not valid:
+        names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
+        raise InputError(f"key '{key}' is {given!r}, expected {names}; correct it")
+    return value

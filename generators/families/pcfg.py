@@ -1,0 +1,52 @@
+"""A grammar in NLTK's notation within a YAML file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError
+from ..language import Language
+from ..pcfg.grammar import read_text
+from ..pcfg.language import PCFG
+from ..pcfg.tasks import Span
+from .base import Family, families
+from .lengths import length_weights
+
+
+@families.register("pcfg")
+@dataclass(frozen=True, kw_only=True)
+class PCFGFamily(Family):
+    """A grammar by its rules: `PCFG.from_string`.
+
+    Args:
+        grammar: the rules in NLTK's notation.
+        max_length: the most words of a sentence; unless given, that of the longest, or 32 where there is none.
+        tasks: name -> words (null for all) and symbols: which of the symbols the first words are.
+        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+    """
+
+    grammar: str
+    max_length: int | None = None
+    tasks: dict | None = None
+    lengths: dict | None = None
+
+    def build(self) -> Language:
+        spans = None
+        if self.tasks is not None:
+            spans = {}
+            for name, task in self.tasks.items():
+                if not _is_span(task):
+                    raise InputError(
+                        f"task {name}: expected words (a number, or null for all) and symbols (different ones)"
+                    )
+                spans[str(name)] = Span(task["words"], tuple(map(str, task["symbols"])))
+        return PCFG(read_text(self.grammar), self.max_length, spans, length_weights(self.lengths))
+
+
+def _is_span(task: Any) -> bool:
+    if not isinstance(task, Mapping) or set(task) != {"words", "symbols"} or not isinstance(task["symbols"], list):
+        return False
+    symbols = [str(symbol) for symbol in task["symbols"]]
+    if not symbols or len(set(symbols)) < len(symbols):
+        return False
+    return task["words"] is None or (type(task["words"]) is int and task["words"] > 0)

@@ -1,0 +1,34 @@
+"""How often a grammar's sentences have each length."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+
+
+def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Tensor:
+    """log p(T = length) [max_length + 1], the grammar's own or that of the wanted lengths.
+
+    Args:
+        log_mass: log P(the start yields so many words), [max_length + 1].
+        lengths: length -> weight, where other frequencies are wanted.
+
+    Raises:
+        InputError: for a length that no sentence has, a weight below 0 or not finite, and where all weights are 0.
+    """
+    if lengths is None:
+        return log_mass - log_mass.logsumexp(0)
+    weights = torch.zeros_like(log_mass)
+    for length, weight in lengths.items():
+        if not 1 <= length < len(log_mass) or log_mass[length] == -torch.inf:
+            possible = (log_mass > -torch.inf).nonzero()[:, 0].tolist()
+            raise InputError(f"lengths: no sentence has {length} words, expected some of {possible}; correct it")
+        if not 0 <= weight < torch.inf:
+            raise InputError(f"lengths: the weight of {length} is {weight}, expected a number >= 0; correct it")
+        weights[length] = weight
+    if not weights.max() > 0:
+        raise InputError("lengths: every weight is 0, expected at least one above; correct them")
+    weights = weights / weights.max()
+    return (weights / weights.sum()).log()
