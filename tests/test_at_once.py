@@ -15,7 +15,7 @@ from recorded import make_run
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
 from satlab.lab.figures import draw as figures
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import flatness, kl
 from satlab.lab.measurements import probe as probe_rows
 from satlab.system import disk
 from satlab.system.disk import append_missing, only_writer, read_lines, write_atomic
@@ -48,7 +48,7 @@ def test_of_two_that_measure_at_once_one_keeps_its_rows(trained, command, monkey
     """While the first one works, the second does the same work from beginning to end."""
     line = MEASUREMENTS[command].format(run=trained).split()
     (trained / "results.jsonl").unlink(missing_ok=True)
-    module = probe_rows if command == "probe" else measure
+    module = probe_rows if command == "probe" else {"evaluate": kl, "flatness": flatness}[command]
     load, again = module.load_model, []
 
     def while_another(folder):
@@ -81,7 +81,12 @@ def test_what_cannot_be_written_is_said_before_the_work(trained, command, small_
     def refuse(*_):
         raise AssertionError("measured all the same")
 
-    for module, name in ((measure, "load_model"), (probe_rows, "linear_probes"), (probe_rows, "majority_class")):
+    for module, name in (
+        (kl, "load_model"),
+        (flatness, "load_model"),
+        (probe_rows, "linear_probes"),
+        (probe_rows, "majority_class"),
+    ):
         monkeypatch.setattr(module, name, refuse)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     capsys.readouterr()

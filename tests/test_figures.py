@@ -10,7 +10,7 @@ from recorded import CONFIG, STEPS, make_run, result, results, write_lines
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
 from satlab.lab.figures import draw as figures
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import flatness, kl
 from satlab.lab.runs.run import create_run
 from satlab.models import build
 
@@ -20,7 +20,8 @@ def no_model(monkeypatch):
     def refuse(*_):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(measure, "load_model", refuse)
+    for module in (kl, flatness):
+        monkeypatch.setattr(module, "load_model", refuse)
     monkeypatch.setattr(build, "load_model", refuse)
 
 

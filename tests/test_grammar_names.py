@@ -32,7 +32,6 @@ ODD = [
     "é",
     "x" * 300,
     "\x00\x07",
-    "\ud800",
     "//",
     "#",
     "%start",
@@ -111,3 +110,12 @@ def test_names_as_they_were_written_stay_as_they_are():
 def test_a_nonterminal_without_a_name_is_refused():
     with pytest.raises(InputError, match="name is empty"):
         language_of("uniform-cfg", {"rules": {"": "a b"}})
+
+
+@pytest.mark.parametrize("right", ["\ud800", Nonterminal("\udfff")])
+def test_half_a_character_is_no_name(right):
+    rules = [ProbabilisticProduction(Nonterminal("S"), (right,), prob=1.0)]
+    with pytest.raises(
+        InputError, match="holds half a surrogate pair, expected a text that a file can hold; rename it"
+    ):
+        check(Nonterminal("S"), rules)

@@ -133,11 +133,11 @@ def test_the_glossary_has_every_column():
 
 def test_every_registered_name_is_on_its_page():
     from satlab.flatness import flatness_measures
-    from satlab.generators.families import FAMILIES
+    from satlab.generators.families.base import families
     from satlab.lab.figures.paper import FORMS
     from satlab.lab.measurements.probe_config import PROBES
 
-    where = {"flatness": flatness_measures, "languages": FAMILIES, "studies": FORMS, "probes": PROBES}
+    where = {"flatness": flatness_measures, "languages": families, "studies": FORMS, "probes": PROBES}
     for page, names in where.items():
         text = text_of(ROOT / f"docs/{page}.md")
         assert [name for name in names if f"`{name}`" not in text] == [], page

@@ -12,7 +12,7 @@ from satlab.lab.analysis.checkpoint_table import points_of
 from satlab.lab.analysis.results import named, rows_in, write_tables
 from satlab.lab.analysis.row_selection import one_setting
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import kl
 from satlab.lab.measurements.probe import measure_baselines, measure_probe
 from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.lab.reading import from_mapping
@@ -94,7 +94,7 @@ def test_what_is_known_is_not_measured_again_and_what_is_missing_is(run, monkeyp
     ]
     assert rows[1] == one
     assert len(load_run(run.folder).results) == 6
-    monkeypatch.setattr(measure, "load_model", None)
+    monkeypatch.setattr(kl, "load_model", None)
     assert measured(run, layer="all", method=["linear", "linear-adamw"], epochs=1) == rows
 
 

@@ -18,7 +18,7 @@ from satlab import __version__
 from satlab.lab.analysis.published import COLUMNS
 from satlab.lab.analysis.results import write_csv
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import flatness, kl
 from satlab.lab.report import write as report
 from satlab.lab.runs.run import create_run
 from satlab.models import build
@@ -37,7 +37,8 @@ def no_model(monkeypatch):
     def refuse(*_):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(measure, "load_model", refuse)
+    for module in (kl, flatness):
+        monkeypatch.setattr(module, "load_model", refuse)
     monkeypatch.setattr(build, "load_model", refuse)
 
 

@@ -56,7 +56,7 @@ ODD = [
         "a\0b",
     ),
 ]
-WORD = st.text(st.characters(codec="utf-8"), max_size=12).filter(lambda word: not word.endswith("\0"))
+WORD = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda word: not word.endswith("\0"))
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 

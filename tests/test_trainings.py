@@ -14,7 +14,7 @@ from satlab.lab.analysis.notices import notices_of
 from satlab.lab.analysis.results import rows_in, runs_in
 from satlab.lab.analysis.row_selection import one_setting
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements import measure
+from satlab.lab.measurements import flatness, kl
 from satlab.lab.runs.trainings import same_training
 from satlab.models import build
 
@@ -24,8 +24,8 @@ def no_model(monkeypatch):
     def refuse(*_):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(measure, "load_model", refuse)
-    monkeypatch.setattr(build, "load_model", refuse)
+    for module in (kl, flatness, build):
+        monkeypatch.setattr(module, "load_model", refuse)
 
 
 def rows_of(path):

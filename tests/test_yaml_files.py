@@ -30,7 +30,6 @@ WRONG = {
     "key twice, quoted": ("a: 1\n'a': 2\n", "line 2: the key 'a'"),
     "merge twice": ("a: &a {x: 1}\nb: {<<: *a,\n  <<: *a}\n", "line 3: the key '<<'"),
     "list as a key": ("a: 1\n? [b]\n: 2\n", "line 2: a list or a mapping as a key"),
-    "binary without digits": ("a: 0b_\n", "line 1: '0b_', expected a number"),
     "number that is none": ("a: 1\nb: !!int x\n", "line 2: 'x', expected a number"),
     "empty number": ("a: !!int ''\n", "line 1: '', expected a number"),
     "boolean that is none": ("a: !!bool maybe\n", "line 1: 'maybe', expected true or false"),

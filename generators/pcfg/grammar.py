@@ -77,6 +77,10 @@ def _check_rule(production: ProbabilisticProduction) -> None:
     if not 0 <= production.prob() <= 1 + TOLERANCE:
         raise InputError(f"the rule '{production}' has no probability between 0 and 1; correct it")
     for part in (production.lhs(), *production.rhs()):
+        if any("\ud800" <= character <= "\udfff" for character in str(part)):
+            raise InputError(
+                f"the name {str(part)!r} holds half a surrogate pair, expected a text that a file can hold; rename it"
+            )
         if isinstance(part, Nonterminal):
             if not str(part):
                 raise InputError(f"the rule '{production}' holds a nonterminal whose name is empty; name it")
