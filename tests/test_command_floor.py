@@ -188,7 +188,8 @@ def check(lines, original, place):
 @pytest.fixture(autouse=True)
 def one_parser(monkeypatch):
     """Making the parser takes longer than all else that a refused command does."""
-    monkeypatch.setattr(cli, "make_parser", lambda config, make=cli.make_parser: make(config) if config else PARSER)
+    make = cli.make_parser
+    monkeypatch.setattr(cli, "make_parser", lambda config, only: make(config, only) if config else PARSER)
 
 
 def test_every_command_is_tried():

@@ -89,7 +89,11 @@ def test_a_tree_can_be_read_off_its_nodes(tmp_path):
         assert row["nodes"][0] == [0, row["length"], 0]
         assert {start for start, width, _ in row["nodes"] if width == 1} == set(range(row["length"]))
         label = language.tasks["tree-A"].labels(
-            Sentences(torch.zeros(1, 7), torch.tensor([row["length"]]), {"nodes": torch.tensor([row["nodes"]])})
+            Sentences(
+                torch.zeros(1, 7, dtype=torch.int64),
+                torch.tensor([row["length"]]),
+                {"nodes": torch.tensor([row["nodes"]])},
+            )
         )
         assert int(label[0]) == row["label_tree-A"]
 

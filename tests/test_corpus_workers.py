@@ -172,8 +172,8 @@ def test_an_interruption_keeps_what_is_finished(tmp_path):
 
 FORKS = """
 import sys
-from satlab import workers
-from satlab.lab import cli
+from satlab.lab.cli import main as cli
+from satlab.system import processes as workers
 start_method, found = workers.start_method, []
 workers.start_method = lambda: found.append(start_method()) or found[-1]
 sys.stderr.isatty = lambda: True

@@ -101,5 +101,5 @@ def test_the_basis_is_orthonormal(case):
 
 def test_too_few_products_are_refused():
     language = tiny_hmm()
-    with pytest.raises(InputError, match="5 probes, expected at least 6 for hutch"):
+    with pytest.raises(InputError, match="probes is 5, expected at least 6 for hutch"):
         hessian_trace(shaken("bert-1x3", language), language.sample(9, generator(0)), "hutch++", probes=5)

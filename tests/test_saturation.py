@@ -183,7 +183,7 @@ def test_undecided_is_who_may_be_saturated_and_is_known_poorly(value, stderr, un
 def test_a_model_known_too_poorly_is_not_saturated_and_that_is_said_once(most, saturated, said, monkeypatch, tmp_path):
     """Below the threshold by far, but with 4 sentences the error is more than a tenth of it."""
     changes = {"lr": 1e-9, "steps": 9, "evaluation_sentences": 4, "most_evaluation_sentences": most, "threshold": 2e-3}
-    config = short(checkpoints=[], **changes)
+    config = short(checkpoints=[], masking="one", **changes)
     language = hmm()
     near = Tempered(language, 0.6)
 

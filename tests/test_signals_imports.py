@@ -23,7 +23,7 @@ class Command(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return importlib.util.spec_from_loader(name, self)
 
     def exec_module(self, module):
-        import satlab.lab.ending
+        import satlab.lab.cli.exit
         for number in NUMBERS:
             os.kill(os.getpid(), number)
             time.sleep(0.6 if number == signal.SIGINT else 0)

@@ -69,7 +69,7 @@ import pathlib, sys
 from functools import partial
 sys.path.append(sys.argv[1])
 from jobs import asleep
-from satlab import workers
+from satlab.system import processes as workers
 from satlab.system.processes import in_order
 workers.start_method = lambda: sys.argv[3]
 if __name__ == "__main__":

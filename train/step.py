@@ -13,6 +13,7 @@ from ..generators import Sentences
 from ..generators.batches import Batch, Stream
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
+from ..models.ops.lstm_bf16 import needs_plain_lstm, plain_lstm
 from ..randomness import derive_seed
 from .adversary import Adversary
 from .config import TrainConfig
@@ -52,6 +53,7 @@ class Stepper:
         self.eager_cpu = self.on_cpu and not config.compile
         # Elsewhere fixed shapes are worth more than the padding's work.
         model.packs = self.eager_cpu
+        self.plain_lstm = needs_plain_lstm(model, config.precision, self.device.type)
         self.maker, self.ended = ThreadPoolExecutor(1), Event()
         self.ahead: dict[int, Future[Made]] = {}
         self.objective = config.objective
@@ -159,6 +161,7 @@ class Stepper:
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"),
             FastProducts() if self.eager_cpu else nullcontext(),
+            plain_lstm() if self.plain_lstm else nullcontext(),
         ):
             yield
 
