@@ -46,13 +46,18 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         raise InputError(f"language is {source!r:.200}, expected a name, a path or a mapping; correct it")
     path = Path(source)
     if path.suffix in READERS:
+        if path.is_dir():
+            raise InputError(f"{path}: a directory, expected a file with a grammar or HMM; check the path")
         if not path.is_file():
             raise InputError(f"{path}: no such file, expected a grammar or HMM; check the path")
         try:
             return READERS[path.suffix](path, max_length)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        except (UnicodeDecodeError, OSError) as error:
+        except UnicodeDecodeError as error:
+            where = f"the byte 0x{error.object[error.start]:02X} at {error.start} is not UTF-8"
+            raise InputError(f"{path}: {where}, expected a text in UTF-8; save the file as UTF-8") from None
+        except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
     if str(source) in preset_names():
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
@@ -61,6 +66,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
             return load_language(language, max_length)
     for language in path.glob("language.*"):
         raise InputError(f"{path}: a directory, expected a language; give {language}")
+    if path.is_dir():
+        raise InputError(f"{path}: a directory without a corpus, expected a language; give its file, or a corpus")
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
     raise unknown("language", source, preset_names())

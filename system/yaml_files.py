@@ -24,8 +24,8 @@ TAG = "tag:yaml.org,2002:"
 PLAIN = tuple(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
 """What a file may hold. A date is a text."""
 
-WHOLE = re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$")
-"""A whole number. YAML 1.1 also reads 010 as 8, 1:20 as 80 and 1_0 as 10, which nobody means; these are texts."""
+WHOLE = re.compile(r"(?:0|-?[1-9][0-9]*)$")
+"""A whole number as it is printed, so that as a word it keeps its spelling; 010, which YAML 1.1 reads as 8, is a text."""
 
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
     codecs.BOM_UTF16_LE: "utf-16",

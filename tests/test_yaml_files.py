@@ -159,7 +159,17 @@ def test_a_study_of_a_language_that_is_no_name(tmp_path, capsys, language):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("010", "010"), ("1:20", "1:20"), ("1_0", "1_0"), ("10", 10), ("-0", 0), ("0x10", 16)]
+    ("text", "value"),
+    [
+        ("010", "010"),
+        ("1:20", "1:20"),
+        ("1_0", "1_0"),
+        ("10", 10),
+        ("-0", "-0"),
+        ("0x10", "0x10"),
+        ("+5", "+5"),
+        ("-5", -5),
+    ],
 )
 def test_whole_numbers_are_those_that_people_mean(text, value):
     assert read_yaml_text(f"length: {text}".encode()) == {"length": value}

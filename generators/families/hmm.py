@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...errors import InputError
 from ..hmm.language import DEFAULT_LENGTH, HMM, MOST_WORDS
 from ..language import Language
@@ -36,8 +38,18 @@ class HMMFamily(Family):
         if self.length > MOST_WORDS:
             raise InputError(f"length {self.length}: expected at most {MOST_WORDS} words; give another length")
         try:
-            return HMM(self.initial, self.transition, self.emission, self.length, names, self.task_positions)
+            initial, transition = _table("initial", self.initial), _table("transition", self.transition)
+            emission = _table("emission", self.emission)
+            return HMM(initial, transition, emission, self.length, names, self.task_positions)
         except InputError:
             raise
         except (TypeError, ValueError) as error:
             raise InputError(f"initial, transition or emission is no table of numbers: {error}") from None
+
+
+def _table(name: str, values: list) -> np.ndarray:
+    """The numbers of a table, also those that YAML takes for texts, such as 1e-3."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is no table of numbers ({error}), expected rows of one length; correct it") from None

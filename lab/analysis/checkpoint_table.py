@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...estimate import ONE_SIDED_95
 from ...system.yaml_files import read_yaml
 from ..measurements.measure import BASELINES, ENLARGED
-from ..runs.run import CONFIG, Run
+from ..runs.run import CONFIG, METRICS, Run
 from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 
@@ -27,6 +27,10 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
     runs = runs_in(folders)
     rows = rows_of(folders, runs)
     if not any(run.metrics for run in runs):
+        trained = next((run for run in runs if run.checkpoints), None)
+        if trained is not None:
+            lost = trained.folder / METRICS
+            raise InputError(f"{lost}: holds no whole row, expected those of training; put the file back")
         raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
     if len({run.language.fingerprint() for run in runs}) > 1:
         names = ", ".join(sorted({run.source for run in runs}))
