@@ -67,7 +67,10 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     for language in path.glob("language.*"):
         raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.is_dir():
-        raise InputError(f"{path}: a directory without a corpus, expected a language; give its file, or a corpus")
+        files = ", ".join(READERS)
+        raise InputError(
+            f"{path}: a directory without a corpus, expected a language; give a file ({files}) or a corpus"
+        )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
     raise unknown("language", source, preset_names())

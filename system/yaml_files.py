@@ -194,7 +194,7 @@ class _Check:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise InputError(f"line {line}: a list or a mapping as a key, expected a name; correct it")
-            value = (key.tag, self.loader.construct_object(key))
+            value = self.loader.construct_object(key)
             if value in first:
                 given = f"the key {_shown(key.value)} is given twice, first in line {first[value]}"
                 raise InputError(f"line {line}: {given}; remove one of them")
