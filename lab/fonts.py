@@ -126,7 +126,9 @@ def text_width(text: str, font: FontProperties) -> float:
 
 @lru_cache(100_000)
 def _width(text: str, families: tuple[str, ...], size: float) -> float:
-    path = TextPath((0, 0), text.replace("$", r"\$") or "-", prop=FontProperties(family=list(families), size=size))
+    # matplotlib has no outline of blanks alone.
+    inked = text if text.strip() else "-" * max(1, len(text))
+    path = TextPath((0, 0), inked.replace("$", r"\$"), prop=FontProperties(family=list(families), size=size))
     return float(path.get_extents().x1)
 
 
