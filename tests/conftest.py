@@ -4,6 +4,9 @@ import signal
 
 import pytest
 import torch
+from support.ray_cluster import cluster
+
+__all__ = ["cluster"]
 
 torch.set_num_threads(1)
 # A shell that starts the tests in the background has them ignore Ctrl-C.

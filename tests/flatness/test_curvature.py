@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers import generator
-from networks import gap, grammar_language, shaken, tiny_hmm
+from support.networks import gap, grammar_language, shaken, tiny_hmm
+from support.words import generator
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from contexts import Exact, all_contexts, gauss_newton, true_hessian
-from helpers import generator
-from networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
+from support.contexts import Exact, all_contexts, gauss_newton, true_hessian
+from support.networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
+from support.words import generator
 from torch import nn
 
 from satlab.errors import InputError
@@ -50,7 +50,7 @@ def by_kind(model, shares):
     return totals
 
 
-# ---- the squared gradients, computed in three ways; each parameter's: tests/test_squares.py
+# ---- the squared gradients, computed in three ways; each parameter's: test_squares.py
 
 
 def vectorised(model, batch, words):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from contexts import Exact, all_contexts, gauss_newton
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.contexts import Exact, all_contexts, gauss_newton
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.flatness import hessian_trace

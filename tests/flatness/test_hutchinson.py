@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from contexts import Exact, all_contexts, gauss_newton, true_hessian
-from networks import demo_hmm, grammar_language, shaken, tiny_hmm
+from support.contexts import Exact, all_contexts, gauss_newton, true_hessian
+from support.networks import demo_hmm, grammar_language, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.flatness import hessian_trace

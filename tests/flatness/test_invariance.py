@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.flatness import hessian_trace, rescaled, trace_under_rescaling

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers import generator
-from networks import gap, shaken, tiny_hmm
+from support.networks import gap, shaken, tiny_hmm
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.flatness import top_eigenvalues

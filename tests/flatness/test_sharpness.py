@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from contexts import Exact, all_contexts, true_hessian
-from helpers import generator
-from networks import demo_hmm, grammar_language, shaken, tiny_hmm
+from support.contexts import Exact, all_contexts, true_hessian
+from support.networks import demo_hmm, grammar_language, shaken, tiny_hmm
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.flatness import sharpness

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, shaken, tiny_hmm
+from support.words import generator
 from torch import nn
 
 from satlab.flatness.contexts import groups, probabilities

@@ -1,7 +1,7 @@
 """Drawing from many categorical distributions: zero weights, frequencies, and the rows kept apart."""
 
 import torch
-from helpers import assert_frequencies, generator
+from support.words import assert_frequencies, generator
 
 from satlab.generators.latent.categorical import Categorical
 

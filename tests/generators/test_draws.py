@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers import assert_frequencies, generator
+from support.words import assert_frequencies, generator
 
 from satlab.errors import InputError
 from satlab.generators.families import draws

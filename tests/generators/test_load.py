@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from random_languages import all_pcfgs, random_hmm_arrays
+from support.random_languages import all_pcfgs, random_hmm_arrays
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG, Span, load_language, preset_names

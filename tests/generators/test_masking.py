@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_frequencies, generator
+from support.words import assert_frequencies, generator
 
 from satlab.errors import InputError
 from satlab.generators.masking import hide, read_masking

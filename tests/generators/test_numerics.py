@@ -7,9 +7,9 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import encode, generator
-from oracles import PcfgOracle, dense, log_inside_cnf
-from random_languages import all_pcfgs, random_hmm_arrays
+from support.oracles import PcfgOracle, dense, log_inside_cnf
+from support.random_languages import all_pcfgs, random_hmm_arrays
+from support.words import encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG, random_hmm

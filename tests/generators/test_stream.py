@@ -7,9 +7,9 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, generator
-from networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, gap, grammar_language
-from oracles import PcfgOracle
+from support.networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, gap, grammar_language
+from support.oracles import PcfgOracle
+from support.words import assert_frequencies, conditional_table, generator
 
 from satlab.errors import InputError, StoppedError
 from satlab.generators import batches as streams

@@ -6,7 +6,7 @@ import re
 import pytest
 import safetensors.torch
 import torch
-from networks import NETWORKS, demo_hmm, grammar_language, padded_sentences, same_weights, shaken
+from support.networks import NETWORKS, demo_hmm, grammar_language, padded_sentences, same_weights, shaken
 from torch import nn
 
 from satlab.errors import InputError

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
-from contexts import Contexts, gauss_newton
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken, tiny_hmm
+from support.contexts import Contexts, gauss_newton
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken, tiny_hmm
+from support.words import generator
 from torch.nn import functional as F
 
 from satlab.errors import InputError

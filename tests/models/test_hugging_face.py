@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 import torch
-from helpers import generator
-from networks import demo_hmm, gap, grammar_language, inside, padded_sentences, same_weights, shaken
+from support.networks import demo_hmm, gap, grammar_language, inside, padded_sentences, same_weights, shaken
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 import torch
-from networks import grammar_language
+from support.networks import grammar_language
 
 from satlab.errors import InputError
 from satlab.models import build_model

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
+from support.words import generator
 
 from satlab.generators.batches import evaluation_set
 from satlab.models import build_model

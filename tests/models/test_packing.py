@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import demo_hmm, gap, grammar_language, shaken
+from support.networks import demo_hmm, gap, grammar_language, shaken
 from torch.nn import functional
 
 from satlab.generators.batches import Stream

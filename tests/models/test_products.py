@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import demo_hmm, grammar_language, same_weights, shaken
+from support.networks import demo_hmm, grammar_language, same_weights, shaken
+from support.training import comparable, session, short, tensors_of
 from torch.nn import functional as F
-from training import comparable, session, short, tensors_of
 
 from satlab.flatness.estimators.sampled_gradient import recorded_squares
 from satlab.flatness.operator import Space, product

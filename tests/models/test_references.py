@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from networks import demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
+from support.networks import demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
 
 HEAD = 64
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from contexts import all_contexts, gauss_newton
-from helpers import generator
-from networks import demo_hmm, gap, grammar_language, inside, padded_sentences, shaken, tiny_hmm
+from support.contexts import all_contexts, gauss_newton
+from support.networks import demo_hmm, gap, grammar_language, inside, padded_sentences, shaken, tiny_hmm
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.flatness import hessian_trace

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from support import ROOT
 
-SCRIPTS = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 FIGURE = Path("results/example/figure.png")
 
 

@@ -5,11 +5,10 @@ import shlex
 import subprocess
 from dataclasses import fields
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + [*ROOT.glob("docs/*.md")])
 WIDEST = 120
 

@@ -3,46 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from networks import NETWORKS, demo_hmm, gap, grammar_language, padded_sentences, shaken
 from scipy.optimize import minimize
+from support.labelled import FIRST_WORD, Labelled, OneHot
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, padded_sentences, shaken
 
 from satlab.errors import InputError
-from satlab.estimate import Estimate
-from satlab.generators import Sentences, Task, load_language
+from satlab.generators import Sentences, load_language
 from satlab.models import build_model
-from satlab.models.interface import MaskedLM
 from satlab.probes import concatenated_features, features, linear_probe, majority_class
 
 FEW = {"train_sentences": 300, "test_sentences": 200, "seeds": 3}
-
-
-class OneHot(MaskedLM):
-    """Features that are the words themselves; what stands at padded positions is `padding`."""
-
-    def __init__(self, language, padding=0.0):
-        super().__init__()
-        self.name, self.vocab_size, self.max_length = "one-hot", language.vocab_size, language.max_length
-        self.feature_size, self.padding = language.vocab_size, padding
-
-    def features(self, tokens):
-        hot = torch.nn.functional.one_hot(tokens, self.vocab_size + 3)[..., : self.vocab_size].double()
-        return torch.where((tokens == self.pad_id)[..., None], self.padding, hot)
-
-    def logits(self, features):
-        return features
-
-
-class Labelled(Task):
-    """label(sentences) in so many classes."""
-
-    def __init__(self, classes, label):
-        self.classes, self.label = tuple(map(str, range(classes))), label
-
-    def labels(self, sentences):
-        return self.label(sentences)
-
-    def bayes_accuracy(self, num_sentences, generator):
-        return Estimate(1.0, 0.0, num_sentences)
 
 
 class Elsewhere(Labelled):
@@ -61,7 +31,6 @@ class Elsewhere(Labelled):
         return self.drawn[-1]
 
 
-FIRST_WORD = Labelled(10, lambda s: s.tokens[:, 0])
 PARITY = Labelled(2, lambda s: (s.tokens[:, 0] + s.tokens[:, 3]) % 2)
 ALWAYS_2 = Labelled(4, lambda s: torch.full_like(s.lengths, 2))
 

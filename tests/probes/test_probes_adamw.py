@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from helpers import generator
-from networks import demo_hmm, gap, shaken
-from test_probes import FIRST_WORD, OneHot
+from support.labelled import FIRST_WORD, OneHot
+from support.networks import demo_hmm, gap, shaken
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.probes import (

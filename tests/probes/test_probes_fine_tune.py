@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from helpers import generator
-from networks import demo_hmm, gap, grammar_language, padded_sentences, same_weights, shaken
-from test_probes import FIRST_WORD, Labelled
+from support.labelled import FIRST_WORD, Labelled
+from support.networks import demo_hmm, gap, grammar_language, padded_sentences, same_weights, shaken
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.generators import Sentences

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
-from helpers import generator
-from networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
-from test_probes import FIRST_WORD, Labelled, OneHot
+from support.labelled import FIRST_WORD, Labelled, OneHot
+from support.networks import NETWORKS, demo_hmm, gap, grammar_language, inside, padded_sentences, shaken
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.generators import Sentences

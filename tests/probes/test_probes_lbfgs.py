@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import generator
+from support.words import generator
 
 from satlab.probes.logistic import lbfgs as module
 from satlab.probes.logistic.lbfgs import History, lbfgs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import generator
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.probes import feature_store as store

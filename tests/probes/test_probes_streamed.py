@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import generator
-from test_logistic import PROBLEMS, objective, problem, solution, standardised
+from support.logistic_problems import PROBLEMS, objective, problem, solution, standardised
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.probes import Optimum, optimum

@@ -11,9 +11,9 @@ import time
 from contextlib import suppress
 
 import pytest
-from helpers import CLOCK
 
 from satlab.lab.cli import main as cli
+from support.words import CLOCK
 
 SHORT = (
     "train demo-hmm --model bert-1x8 --steps 14 --batch-size 8 --lr 3e-3 --checkpoints [4] --evaluate-every 3 "

@@ -1,10 +1,10 @@
 """Small languages, and models whose weights are so large that nothing in them is nearly linear or nearly uniform."""
 
 import torch
-from helpers import generator
 
 from satlab.generators import PCFG, load_language, random_hmm
 from satlab.models import build_model
+from support.words import generator
 
 NETWORKS = ("bert-1x16", "bert-2x16", "bert-post-2x16", "lstm-1x16", "lstm-2x8", "lstm-residual-2x8")
 

@@ -5,7 +5,8 @@ import math
 
 import nltk
 import numpy as np
-from oracles import PcfgOracle
+
+from support.oracles import PcfgOracle
 
 NUM_HMMS, NUM_PCFGS = 24, 28
 NONTERMINALS = ("S", "A", "B", "C", "D")

@@ -4,12 +4,12 @@ from itertools import count
 from pathlib import Path
 
 import safetensors.torch
-from helpers import CLOCK
-from networks import demo_hmm
 
 from satlab.models import build_model
 from satlab.train import TrainConfig, Trainer, checkpoints
 from satlab.train.checkpoint import read_state
+from support.networks import demo_hmm, same_weights
+from support.words import CLOCK
 
 SHORT = {
     "steps": 24,
@@ -85,3 +85,13 @@ def tensors_of(folder):
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     moments = safetensors.torch.load_file(folder / "optimizer.safetensors")
     return {f"model {k}": v for k, v in weights.items()} | {f"optimizer {k}": v for k, v in moments.items()}
+
+
+def check_same(one, rows, other, other_rows):
+    assert comparable(rows) == comparable(other_rows)
+    assert folders(one) == folders(other)
+    for name in folders(one):
+        first, second = one / "checkpoints" / name, other / "checkpoints" / name
+        assert same_weights(tensors_of(first), tensors_of(second)), name
+        for file in ("state.json", "model.json"):
+            assert (first / file).read_text() == (second / file).read_text()

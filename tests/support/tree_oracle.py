@@ -5,9 +5,9 @@ import itertools
 import math
 
 from nltk.grammar import Nonterminal
-from random_languages import all_pcfgs
 
 from satlab.generators.pcfg.grammar import read_text
+from support.random_languages import all_pcfgs
 
 
 class Trees:

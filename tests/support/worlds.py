@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import torch
-from training import parts, short, trainer
 
 from satlab.errors import StoppedError
 from satlab.train.parallel.fsdp import shard
 from satlab.train.parallel.world import World, joined
+from support.training import parts, short, trainer
 
 STEPS = {"steps": 10, "checkpoints": [5], "resume_every": 4, "evaluation_sentences": 25}
 ADVERSARY = {"adversary_task": "state-4", "adversary_strength": 0.3, "adversary_sentences": 12}

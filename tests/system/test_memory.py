@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from networks import demo_hmm
+from support.networks import demo_hmm
 
 from satlab.errors import InputError, TooLargeError
 from satlab.lab.runs.memory_check import check_model_room, check_sentences_room

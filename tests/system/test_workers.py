@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
-from jobs import gone, process_and_threads, squared_or_killed
+from support import TESTS
+from support.jobs import gone, process_and_threads, squared_or_killed
 
 from satlab.errors import InputError, WorkerError
 from satlab.system import processes as workers
@@ -68,7 +68,7 @@ ASLEEP = """
 import pathlib, sys
 from functools import partial
 sys.path.append(sys.argv[1])
-from jobs import asleep
+from support.jobs import asleep
 from satlab.system import processes as workers
 from satlab.system.processes import in_order
 workers.start_method = lambda: sys.argv[3]
@@ -83,7 +83,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_process_they_work_for(tmp_path, how, method):
     (tmp_path / "asleep.py").write_text(ASLEEP)
-    command = [sys.executable, str(tmp_path / "asleep.py"), str(Path(__file__).parent), str(tmp_path), method]
+    command = [sys.executable, str(tmp_path / "asleep.py"), str(TESTS), str(tmp_path), method]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     while len(list(tmp_path.glob("begun-*"))) < 2:
         assert process.poll() is None

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import generator
-from networks import demo_hmm, gap, grammar_language, shaken
+from support.networks import demo_hmm, gap, grammar_language, shaken
+from support.training import parts, short, trainer
+from support.words import generator
 from torch.nn import functional as F
-from training import parts, short, trainer
 
 from satlab.generators.tasks import find_task
 from satlab.probes import linear_probe

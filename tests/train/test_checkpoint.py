@@ -10,10 +10,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from disturbed import SHORT, command, go_on, outcome, run_stopped_at, steps_of, whole
-from networks import demo_hmm, same_weights
 from safetensors import SafetensorError
-from training import folders, parts, short
+from support.disturbed import SHORT, command, go_on, outcome, run_stopped_at, steps_of, whole
+from support.networks import demo_hmm, same_weights
+from support.training import folders, parts, short
 
 from satlab.lab.cli import main as cli
 from satlab.models import build_model, load_model

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from helpers import CLOCK
+from support.words import CLOCK
 
 from satlab.errors import InputError
 from satlab.generators import load_language

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from networks import NETWORKS, demo_hmm, grammar_language, shaken
+from support.divergences import plain_divergences
+from support.networks import NETWORKS, demo_hmm, grammar_language, shaken
 
 from satlab.errors import InputError
 from satlab.estimate import Estimate
@@ -15,19 +16,6 @@ from satlab.models.interface import MaskedLM
 from satlab.train import TrainConfig, kl_to_truth, masked_loss
 from satlab.train import losses as objective
 from satlab.train.saturation import SaturationRule
-
-
-def plain_divergences(model, held_out):
-    """KL(truth || model) at each hidden position, sentence by sentence and word by word."""
-    batch, out = held_out.batch, []
-    for i, (row, position) in enumerate(zip(batch.rows, batch.positions, strict=True)):
-        tokens = batch.inputs[row : row + 1]
-        scores = model(tokens[:, : int((tokens != model.pad_id).sum())])[0, position].tolist()
-        top = max(scores)
-        normaliser = top + math.log(math.fsum(math.exp(s - top) for s in scores))
-        truth = held_out.truth[i].tolist()
-        out.append(math.fsum(p * (math.log(p) - s + normaliser) for p, s in zip(truth, scores, strict=True) if p > 0))
-    return np.array(out)
 
 
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.4"])

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from networks import gap, grammar_language, same_weights, shaken, tiny_hmm
-from training import parts, session, short, tensors_of, trainer
+from support.networks import gap, grammar_language, same_weights, shaken, tiny_hmm
+from support.training import parts, session, short, tensors_of, trainer
 
 from satlab.generators.batches import Batch, Stream
 from satlab.train import TrainConfig, checkpoints, masked_loss

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from networks import gap
-from training import parts, session, short, tensors_of, trainer
+from support.networks import gap
+from support.training import parts, session, short, tensors_of, trainer
 
 from satlab.errors import InputError
 from satlab.lab.reading import from_mapping

@@ -5,9 +5,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from networks import demo_hmm, gap, grammar_language, shaken
-from test_resume import check_same
-from training import comparable, known, running, session, short
+from support.networks import demo_hmm, gap, grammar_language, shaken
+from support.training import check_same, comparable, known, running, session, short
 
 from satlab.errors import StoppedError
 from satlab.generators.batches import Stream

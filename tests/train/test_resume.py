@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from networks import same_weights
-from training import comparable, folders, known, running, session, short, tensors_of, trainer
+from support import TESTS
+from support.networks import same_weights
+from support.training import check_same, comparable, folders, known, running, session, short, tensors_of, trainer
 
 from satlab.errors import DivergedError, StoppedError
 from satlab.system.disk import read_lines
@@ -42,16 +43,6 @@ def interrupted(folder, name, config, rows, step):
     with pytest.raises(InterruptionError):
         rows.extend(vars(row) for row in training)
     return rows
-
-
-def check_same(one, rows, other, other_rows):
-    assert comparable(rows) == comparable(other_rows)
-    assert folders(one) == folders(other)
-    for name in folders(one):
-        first, second = one / "checkpoints" / name, other / "checkpoints" / name
-        assert same_weights(tensors_of(first), tensors_of(second)), name
-        for file in ("state.json", "model.json"):
-            assert (first / file).read_text() == (second / file).read_text()
 
 
 @pytest.mark.parametrize(("name", "dropout"), CASES)
@@ -368,7 +359,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from satlab.system.disk import append_lines
-from training import short, trainer
+from support.training import short, trainer
 folder, model, config = pathlib.Path(sys.argv[2]), sys.argv[3], short(**json.loads(sys.argv[4]))
 steps, delay, seen = int(sys.argv[5]), float(sys.argv[6]), []
 def on_step(step, loss):
@@ -389,7 +380,7 @@ def test_a_run_killed_three_times_ends_with_the_same_bits(name, dropout, tmp_pat
     run.mkdir()
     for _ in range(3):
         moment = [str(int(rng.integers(5, 40))), str(float(rng.uniform(0, 0.03)))]
-        command = [sys.executable, "-c", VICTIM, os.path.dirname(__file__), str(run), name, json.dumps(changes)]
+        command = [sys.executable, "-c", VICTIM, str(TESTS), str(run), name, json.dumps(changes)]
         victim = subprocess.run([*command, *moment], check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
         assert victim.returncode == -signal.SIGKILL
     config = short(**changes)

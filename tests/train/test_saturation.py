@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from networks import grammar_language, tiny_hmm
-from test_objective import plain_divergences
-from training import comparable, session, short, trainer
+from support.divergences import plain_divergences
+from support.networks import grammar_language, tiny_hmm
+from support.training import comparable, session, short, trainer
 
 from satlab.errors import InputError, StoppedError
 from satlab.estimate import Estimate

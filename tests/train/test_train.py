@@ -6,8 +6,8 @@ from itertools import count, pairwise
 
 import pytest
 import torch
-from networks import NETWORKS, demo_hmm, same_weights
-from training import comparable, folders, parts, session, short, tensors_of, trainer
+from support.networks import NETWORKS, demo_hmm, same_weights
+from support.training import comparable, folders, parts, session, short, tensors_of, trainer
 
 from satlab.errors import DivergedError, StoppedError
 from satlab.models import build_model, load_model

@@ -1,7 +1,7 @@
 """The trainer's entry: every kind of network under every masking and target, with the defaults, and what is refused."""
 
 import pytest
-from networks import demo_hmm, grammar_language, tiny_hmm
+from support.networks import demo_hmm, grammar_language, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.models import build_model, load_model

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from disturbed import (
+from support.disturbed import (
     SHORT,
     Nursery,
     command,

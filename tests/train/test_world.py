@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import comparable, tensors_of
-from worlds import CASES, LAST_STEP, config_of, run_case
+from support import TESTS
+from support.training import comparable, tensors_of
+from support.worlds import CASES, LAST_STEP, config_of, run_case
 
 from satlab.errors import InputError
 from satlab.generators.batches import Batch
@@ -38,7 +39,7 @@ def torchrun(size, *command):
 
 
 def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
 
 
 def close(one, other, case):
@@ -78,7 +79,7 @@ def spread(request, tmp_path_factory):
     for case in BEGUN:
         run_case(case, folder / case, stop_at=LAST_STEP)
     done = subprocess.run(
-        torchrun(size, Path(__file__).with_name("worlds.py"), folder),
+        torchrun(size, TESTS / "support" / "worlds.py", folder),
         env=environment(),
         capture_output=True,
         check=False,

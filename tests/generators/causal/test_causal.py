@@ -12,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from helpers import assert_frequencies, conditional_table, encode, generator, word_tuples
-from oracles import Enumeration
+from support.oracles import Enumeration
+from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import language, load_language

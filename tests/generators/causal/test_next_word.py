@@ -6,9 +6,9 @@ import math
 import nltk
 import pytest
 import torch
-from helpers import encode, generator
-from oracles import HmmOracle, PcfgOracle
-from random_languages import NAMED_PCFGS, NUM_HMMS, all_pcfgs, random_hmm_arrays
+from support.oracles import HmmOracle, PcfgOracle
+from support.random_languages import NAMED_PCFGS, NUM_HMMS, all_pcfgs, random_hmm_arrays
+from support.words import encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG, load_language

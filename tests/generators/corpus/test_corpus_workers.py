@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from jobs import gone
+from support.jobs import gone
 
 from satlab.errors import InputError
 from satlab.generators import load_language

@@ -1,23 +1,20 @@
 """Shards made by a Ray cluster: the same bytes, also where one of its workers is killed."""
 
-import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
+from support.ray_cluster import environments, needs_ray
 
 from satlab.generators import load_language
 from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli import main as cli
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 GENERATE = ["generate", "demo-hmm", "--seed", "3", "--engine", "ray"]
 
 
@@ -122,56 +119,6 @@ def test_how_ray_fails_inside_is_not_shown(tmp_path, capsys, monkeypatch, asked,
     error = error_of(capsys, tmp_path)
     assert "engine 'ray': no cluster that this machine runs" in error
     assert str(failure) not in error
-
-
-def environments(folder):
-    """{process id: its environment} of the processes that carry this cluster's mark."""
-    mark, found = f"SATLAB_CLUSTER={folder}".encode(), {}
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark in path.read_bytes().split(b"\0"):
-                found[int(path.parent.name)] = path.parent.joinpath("cmdline").read_bytes()
-        except OSError:
-            continue
-    return found
-
-
-def free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
-@pytest.fixture
-def cluster(tmp_path_factory):
-    """(the environment in which a command finds it, its directory) of a cluster of two processors, for this machine."""
-    folder, port = tmp_path_factory.mktemp("ray"), free_port()
-    environment = os.environ | {
-        "SATLAB_CLUSTER": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what makes Ray listen to 127.0.0.1 alone
-    }
-    options = ["--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
-    options += ["--disable-usage-stats", "--object-store-memory=100000000", f"--temp-dir={folder}", "--block"]
-    head = subprocess.Popen(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", *options],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 90
-        while not any(b"raylet" in command for command in environments(folder).values()):
-            assert head.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}, folder
-    finally:
-        head.terminate()
-        head.wait(30)
-        for process in environments(folder):
-            os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.slow

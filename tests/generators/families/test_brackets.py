@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, encode, generator, word_tuples
-from oracles import Enumeration
+from support.oracles import Enumeration
+from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, encode, generator, word_tuples
-from oracles import Enumeration, PcfgOracle
+from support.oracles import Enumeration, PcfgOracle
+from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language

@@ -6,9 +6,9 @@ import math
 import nltk
 import pytest
 import torch
-from helpers import conditional_table, encode, generator
 from nltk.grammar import Nonterminal
-from oracles import HmmOracle, PcfgOracle
+from support.oracles import HmmOracle, PcfgOracle
+from support.words import conditional_table, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import load_language

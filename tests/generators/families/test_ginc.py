@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, generator
-from oracles import Enumeration, HmmOracle
+from support.oracles import Enumeration, HmmOracle
+from support.words import assert_frequencies, conditional_table, generator
 
 from satlab.errors import InputError
 from satlab.generators import load_language

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers import generator, word_tuples
 from nltk.grammar import Nonterminal
-from oracles import PcfgOracle
+from support.oracles import PcfgOracle
+from support.words import generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import load_language

@@ -4,7 +4,7 @@ import time
 
 import pytest
 import torch
-from helpers import generator
+from support.words import generator
 
 from satlab.generators import load_language
 from satlab.randomness import random_stream

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, encode, generator
-from oracles import HmmOracle
+from support.oracles import HmmOracle
+from support.words import assert_frequencies, conditional_table, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, load_language

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import HmmOracle, dense
-from random_languages import random_hmm_arrays
-from tree_oracle import entropy
+from support.oracles import HmmOracle, dense
+from support.random_languages import random_hmm_arrays
+from support.tree_oracle import entropy
 
 from satlab.generators import HMM
 from satlab.generators.hmm.statistics import chain_statistics, stationary

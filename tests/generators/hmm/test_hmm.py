@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import assert_frequencies, conditional_table, encode, generator
 from hmmlearn.hmm import CategoricalHMM
-from oracles import HmmOracle, dense
-from random_languages import NUM_HMMS, random_hmm_arrays
+from support.oracles import HmmOracle, dense
+from support.random_languages import NUM_HMMS, random_hmm_arrays
+from support.words import assert_frequencies, conditional_table, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, random_hmm

@@ -6,9 +6,9 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import encode, generator
-from oracles import PcfgOracle, log_inside_cnf
-from random_languages import NAMED_PCFGS, all_pcfgs
+from support.oracles import PcfgOracle, log_inside_cnf
+from support.random_languages import NAMED_PCFGS, all_pcfgs
+from support.words import encode, generator
 
 from satlab.generators import PCFG, layered_pcfg, load_language
 from satlab.generators.kernels.chart import inside, inside_outside

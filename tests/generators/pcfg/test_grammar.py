@@ -6,8 +6,8 @@ import re
 import nltk
 import pytest
 import torch
-from helpers import encode
-from oracles import PcfgOracle
+from support.oracles import PcfgOracle
+from support.words import encode
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG

@@ -5,8 +5,8 @@ import re
 
 import nltk
 import pytest
-from helpers import encode
 from nltk.grammar import Nonterminal, ProbabilisticProduction
+from support.words import encode
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language

@@ -7,9 +7,9 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import conditional_table, encode, generator
-from oracles import InsideOutside, PcfgOracle
-from random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
+from support.oracles import InsideOutside, PcfgOracle
+from support.random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
+from support.words import conditional_table, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language

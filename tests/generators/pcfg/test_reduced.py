@@ -4,8 +4,8 @@ import math
 
 import nltk
 import pytest
-from helpers import encode
-from oracles import PcfgOracle
+from support.oracles import PcfgOracle
+from support.words import encode
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language

@@ -6,9 +6,9 @@ import math
 import nltk
 import pytest
 import torch
-from helpers import assert_frequencies, generator, word_tuples
-from oracles import PcfgOracle
-from random_languages import NAMED_PCFGS, all_pcfgs, random_hmm_arrays
+from support.oracles import PcfgOracle
+from support.random_languages import NAMED_PCFGS, all_pcfgs, random_hmm_arrays
+from support.words import assert_frequencies, generator, word_tuples
 
 from satlab.generators import HMM, PCFG, Sentences
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from helpers import generator
-from tree_oracle import acyclic, as_tuple, entropy, rules_in, trees_of, words_of
+from support.tree_oracle import acyclic, as_tuple, entropy, rules_in, trees_of, words_of
+from support.words import generator
 
 from satlab.generators import PCFG
 from satlab.generators.pcfg.ambiguity import ambiguity

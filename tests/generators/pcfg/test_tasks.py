@@ -5,9 +5,9 @@ import math
 import nltk
 import pytest
 import torch
-from helpers import encode, generator, word_tuples
-from oracles import PcfgOracle
-from random_languages import NAMED_PCFGS, all_pcfgs
+from support.oracles import PcfgOracle
+from support.random_languages import NAMED_PCFGS, all_pcfgs
+from support.words import encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, Span, load_language

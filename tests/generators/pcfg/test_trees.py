@@ -4,9 +4,9 @@ import math
 from collections import Counter
 
 import pytest
-from helpers import generator
-from random_languages import all_pcfgs
-from tree_oracle import acyclic, as_tuple, entropy, trees_of, words_of
+from support.random_languages import all_pcfgs
+from support.tree_oracle import acyclic, as_tuple, entropy, trees_of, words_of
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.generators import PCFG

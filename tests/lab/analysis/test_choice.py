@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from recorded import STEPS, make_run, result, results
+from support.recorded import STEPS, make_run, result, results
 
 from satlab.lab.analysis.results import rows_in
 from satlab.lab.analysis.row_selection import described, left_out, one_setting, panel_of

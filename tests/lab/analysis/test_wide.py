@@ -6,7 +6,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from test_published import MODELS, TASKS, entry, measured, row, run
+from support.published_rows import MODELS, TASKS, entry, measured, row, run
 
 from satlab.estimate import Estimate
 from satlab.lab.analysis.model_table import between_seeds, fewer_seeds, last_of_each, over_seeds, wide_rows

@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from disturbed import small_disk
-from recorded import make_run
+from support.disturbed import small_disk
+from support.recorded import make_run
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from bad_files import SMALL, listing, save_chain, write_files
+from support.bad_files import SMALL, listing, save_chain, write_files
 
 from satlab.lab.cli import main as cli
 from satlab.lab.runs import run

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from networks import demo_hmm, gap, shaken
+from support.networks import demo_hmm, gap, shaken
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

@@ -14,8 +14,8 @@ from itertools import cycle, islice
 
 import pytest
 import yaml
-from bad_files import STUDY
-from odd_inputs import ERRORS, FILES, NAMES, NUMBERS, PLACES, lay_out
+from support.bad_files import STUDY
+from support.odd_inputs import ERRORS, FILES, NAMES, NUMBERS, PLACES, lay_out
 
 from satlab.lab.cli import main as cli
 from satlab.lab.studies.config import load_study

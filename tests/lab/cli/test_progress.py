@@ -1,7 +1,6 @@
 """What is seen of a training run: a bar on a terminal, a line a row elsewhere, and messages that leave both whole."""
 
 import fcntl
-import io
 import os
 import re
 import select
@@ -10,18 +9,14 @@ import sys
 import termios
 
 import pytest
-from disturbed import SHORT, command, run_stopped_at
+from support.disturbed import SHORT, command, run_stopped_at
+from support.terminal import Terminal
 
 from satlab.lab.cli import main as cli
 from satlab.lab.cli.progress import TrainingProgress, progress_bar
 from satlab.lab.runs.run import load_run
 from satlab.train import MetricsRow
 from satlab.train.step import Stepper
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def test_the_bar_shows_step_time_left_kl_floor_and_speed(tmp_path, monkeypatch):

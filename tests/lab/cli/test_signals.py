@@ -8,7 +8,7 @@ import time
 
 import pytest
 import yaml
-from disturbed import SHORT, command, end, outcome, run_stopped_at, start, steps_of, wait_until, whole
+from support.disturbed import SHORT, command, end, outcome, run_stopped_at, start, steps_of, wait_until, whole
 
 from satlab.errors import StoppedError
 from satlab.lab.cli import main as cli

@@ -7,7 +7,7 @@ import textwrap
 import time
 
 import pytest
-from disturbed import RESET
+from support.disturbed import RESET
 
 from satlab.system.signals import SignalError, StopRequest
 

@@ -1,7 +1,7 @@
 """What `satlab show` takes and finds, and its text: how many samples, numbers as written, columns that stand apart."""
 
 import pytest
-from helpers import generator
+from support.words import generator
 
 from satlab.generators import PCFG, load_language
 from satlab.lab.describe import show

@@ -10,7 +10,7 @@ import nltk
 import numpy as np
 import pytest
 import torch
-from helpers import generator
+from support.words import generator
 
 from satlab.generators import PCFG, Language, load_language
 from satlab.generators.hmm.statistics import chain_statistics

@@ -5,7 +5,7 @@ import math
 
 import matplotlib.image
 import pytest
-from recorded import CONFIG, STEPS, make_run, result, results, write_lines
+from support.recorded import CONFIG, STEPS, make_run, result, results, write_lines
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

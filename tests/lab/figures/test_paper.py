@@ -4,7 +4,7 @@ import csv
 
 import matplotlib.pyplot as plt
 import pytest
-from test_published import MODELS, TASKS, entry, measured, with_adamw
+from support.published_rows import MODELS, TASKS, entry, measured, with_adamw
 
 from satlab.lab.analysis.model_table import wide_rows
 from satlab.lab.analysis.published import compare, read_published

@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-import test_probes_rows
-from test_progress import Terminal
+from support.probed import FEW, GIVEN
+from support.terminal import Terminal
 
 from satlab.errors import InputError
 from satlab.generators import load_language
@@ -20,8 +20,6 @@ from satlab.models import build_model
 from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, linear, linear_probes
 from satlab.probes.features import extract
 
-trained, run = test_probes_rows.trained, test_probes_rows.run
-FEW, GIVEN = test_probes_rows.FEW, test_probes_rows.GIVEN
 ALL = {"method": ["linear", "linear-adamw", "fine-tune"], "epochs": 2}
 
 

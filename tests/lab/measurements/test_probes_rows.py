@@ -1,11 +1,10 @@
 """Rows of `satlab probe`: methods, layers and positions, each taken once; bad input leaves the run as it was."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.probed import FEW, GIVEN
 
 from satlab.errors import InputError
 from satlab.lab.analysis.checkpoint_table import points_of
@@ -20,24 +19,8 @@ from satlab.lab.runs.run import load_run
 from satlab.models import load_model
 from satlab.probes import AdamW, FineTuning, Optimum, Reading, fine_tune, linear_probe
 
-FEW = {"train_sentences": 60, "test_sentences": 50, "seeds": 2}
-GIVEN = "--train-sentences 60 --test-sentences 50 --seeds 2"
 OLD = '{"l2": 0.0001, "seed": 0, "seeds": 2, "test_sentences": 50, "train_sentences": 60}'
 """What a row of the optimum says of its settings, and said before there were other methods."""
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of two layers on sentences of up to 8 words, with two checkpoints."""
-    folder = tmp_path_factory.mktemp("probes") / "run"
-    line = f"train demo-pcfg --out {folder} --model bert-2x8 --steps 4 --batch-size 8 --checkpoints [2,4]"
-    assert cli.run(f"{line} --evaluation-sentences 50 --threshold 1e-9".split()) == 0
-    return folder
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    return load_run(Path(shutil.copytree(trained, tmp_path / "run")))
 
 
 def measured(run, **settings):

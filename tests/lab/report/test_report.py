@@ -11,25 +11,16 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
-import yaml
-from recorded import CONFIG, STEPS, make_run, metrics, result, results, write_lines
+from support.recorded import CONFIG, STEPS, make_run, metrics, result, results, write_lines
+from support.reports import EVIL, MODELS, compared, make_study
 
 from satlab import __version__
 from satlab.lab.analysis.published import COLUMNS
-from satlab.lab.analysis.results import write_csv
 from satlab.lab.cli import main as cli
 from satlab.lab.measurements import flatness, kl
 from satlab.lab.report import write as report
 from satlab.lab.runs.run import create_run
 from satlab.models import build
-from satlab.train import TrainConfig
-
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-MODELS = {
-    "bert-1x8-seed0": ("bert-1x8", {}),
-    "lstm-1x8-seed0": ("lstm-1x8", {"optimizer": "sgd", "lr": 0.1}),
-    "bert-1x16-seed1": ("bert-1x16", {"targets": "exact", "seed": 1}),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +31,6 @@ def no_model(monkeypatch):
     for module in (kl, flatness):
         monkeypatch.setattr(module, "load_model", refuse)
     monkeypatch.setattr(build, "load_model", refuse)
-
-
-def make_study(folder, question=None, rows=None):
-    """Three runs of three steps; KL falls below the threshold at the last step, but for the second run."""
-    for name, (model, changes) in MODELS.items():
-        config = TrainConfig(**{**CONFIG.__dict__, **changes})
-        mine = results(model) if rows is None else rows
-        if model == "lstm-1x8":
-            mine = [row | {"value": 0.3} if row["what"] == "kl" else row for row in mine]
-        kl = (0.5, 0.1, 0.02) if model != "lstm-1x8" else (0.5, 0.3, 0.3)
-        make_run(folder / "runs" / name, model, mine, kl, config)
-    (folder / "study.yaml").write_text(yaml.safe_dump({"language": "demo-hmm", "question": question}))
-    return folder
 
 
 class Page(HTMLParser):
@@ -385,23 +363,6 @@ def test_the_scripts_are_valid(name):
 
 def test_the_page_says_which_version_wrote_it(tmp_path):
     assert written(make_run(tmp_path / "r")).data["satlab"] == __version__
-
-
-def compared(folder, name="published-figure-9", **changes):
-    """A study's comparison with a paper as it stands in its directory."""
-    row = dict.fromkeys(COLUMNS) | {
-        "source": "Table 1",
-        "what": "kl, a",
-        "published": 0.5,
-        "ours": 0.25,
-        "n": 2,
-        "seeds": 3,
-    }
-    row |= {"ours_stderr": 0.01, "difference": -0.25, "method": "exact-truth", "saturated": True} | changes
-    (folder / "figures").mkdir(exist_ok=True)
-    write_csv([row], list(COLUMNS), folder / "figures" / f"{name}.csv")
-    (folder / "figures" / f"{name}.md").write_text("| |\n")
-    return folder
 
 
 def test_published_numbers_are_shown_of_every_study_in_the_directory(tmp_path):

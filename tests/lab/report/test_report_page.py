@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
-from chromium import Chromium, find_chromium
-from recorded import make_run, results
-from test_report import EVIL, compared, make_study
+from support.chromium import Chromium, find_chromium
+from support.recorded import make_run, results
+from support.reports import EVIL, compared, make_study
 
 from satlab.lab.report import write as report
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
-from disturbed import SHORT, command, outcome, run_stopped_at, whole
+from support.disturbed import SHORT, command, outcome, run_stopped_at, whole
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

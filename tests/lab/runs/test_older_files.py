@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support import TESTS
 
 from satlab.generators import load_language
 from satlab.generators.corpus.manifest import open_corpus
 from satlab.lab.cli import main as cli
 from satlab.models import load_model
 
-OLD = Path(__file__).parent / "fixtures" / "first_layout"
+OLD = TESTS / "fixtures" / "first_layout"
 RUN = Path("study") / "runs" / "bert-1x8-seed0"
 
 

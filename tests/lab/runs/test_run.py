@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from helpers import CLOCK
+from support.words import CLOCK
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

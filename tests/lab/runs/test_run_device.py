@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from disturbed import SHORT, command, outcome, run_stopped_at, steps_of, whole
+from support.disturbed import SHORT, command, outcome, run_stopped_at, steps_of, whole
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import yaml
-from recorded import STEPS, make_run, metrics, result, results, write_lines
+from support.recorded import STEPS, make_run, metrics, result, results, write_lines
 
 from satlab.lab.analysis.checkpoint_table import points_of, recorded
 from satlab.lab.analysis.notices import notices_of

@@ -1,7 +1,7 @@
 """A model that is not saturated is named where it is measured."""
 
 import pytest
-from disturbed import SHORT, command
+from support.disturbed import SHORT, command
 
 from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import load_run

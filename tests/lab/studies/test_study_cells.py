@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-import test_ray
-from test_study import STUDY, comparable, lines, timeless, write
+from support.ray_cluster import environments, needs_ray
+from support.studies import STUDY, comparable, lines, timeless, write
 
 from satlab.errors import DivergedError, WorkerError
 from satlab.lab.cli import main as cli
@@ -18,8 +18,6 @@ from satlab.lab.studies import slurm_array as array
 from satlab.lab.studies.config import load_study
 from satlab.lab.studies.executors import _where_it_is_seen
 from satlab.lab.studies.slurm_array import run_cell
-
-cluster = test_ray.cluster
 
 CELLS = [
     {"cell": 0, "of": 3, "train": "bert-1x8-seed0", "model": "bert-1x8", "seed": 0},
@@ -195,7 +193,7 @@ def kill_a_worker(folder, patience=60):
     """Kills a process of the cluster that works on a cell."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        for process, line in test_ray.environments(folder).items():
+        for process, line in environments(folder).items():
             if line.startswith(b"ray::_call"):
                 os.kill(process, signal.SIGKILL)
                 return
@@ -203,7 +201,7 @@ def kill_a_worker(folder, patience=60):
 
 
 @pytest.mark.slow
-@test_ray.needs_ray
+@needs_ray
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs Linux's /proc")
 def test_a_cluster_leaves_what_one_process_leaves_stopped_and_killed(cluster, tmp_path):
     environment, folder = cluster

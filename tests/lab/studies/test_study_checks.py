@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from test_study import STUDY, lines
+from support.studies import STUDY, lines
 
 from satlab.errors import InputError
 from satlab.generators import load_language

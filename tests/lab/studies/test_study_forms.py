@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_study import STUDY
+from support.studies import STUDY
 
 from satlab.lab.analysis.model_table import wide_rows
 from satlab.lab.analysis.published import read_published
