@@ -132,10 +132,10 @@ class TrainConfig:
                 nearest = str(unknown("", given, choices)).partition(": ")[2]
                 remedy = nearest if nearest.startswith("did you mean") else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
-        if not 0 <= self.weight_decay < math.inf or not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(
-                "weight_decay must not be negative nor infinite, and betas must lie in [0, 1); correct them"
-            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay is {self.weight_decay}, expected a finite number from 0; correct it")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"betas are {list(self.betas)}, expected numbers from 0 to below 1; correct them")
         if not 1 <= self.evaluate_growth < math.inf:
             raise InputError(f"evaluate_growth is {self.evaluate_growth}, expected a ratio of at least 1; correct it")
         # null is what leaving them out is.

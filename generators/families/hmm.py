@@ -33,7 +33,8 @@ class HMMFamily(Family):
 
     def build(self) -> Language:
         if self.words is not None and not all(type(word) in (str, int) for word in self.words):
-            raise InputError("words: expected a list of strings; put what is none into quotes")
+            place, word = next((i, word) for i, word in enumerate(self.words, 1) if type(word) not in (str, int))
+            raise InputError(f"words: item {place} is {word!r}, expected a text; put it into quotes")
         names = None if self.words is None else [str(word) for word in self.words]
         if self.length > MOST_WORDS:
             raise InputError(f"length {self.length}: expected at most {MOST_WORDS} words; give another length")

@@ -68,6 +68,7 @@ def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction], to
         if rule.prob()
     ]
     _check_defined(kept)
+    _check_words(kept)
     return Grammar(start, tuple(kept))
 
 
@@ -86,6 +87,16 @@ def _check_rule(production: ProbabilisticProduction) -> None:
                 raise InputError(f"the rule '{production}' holds a nonterminal whose name is empty; name it")
         elif part == "":
             raise InputError(empty_word(production.lhs()))
+
+
+def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
+    """Raises InputError for two words that are different objects and one text, such as 3 and '3'."""
+    seen: dict[str, object] = {}
+    for part in (part for rule in rules for part in rule.rhs() if not isinstance(part, Nonterminal)):
+        if (other := seen.setdefault(str(part), part)) != part:
+            raise InputError(
+                f"the words {other!r} and {part!r} are one text, '{part}', expected words that differ; rename one of them"
+            )
 
 
 def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonterminal, float]:

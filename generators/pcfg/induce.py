@@ -20,6 +20,12 @@ from ...errors import InputError
 from .grammar import Grammar, check
 from .treebank import MOST_DEPTH, UNLABELLED, without_empty, without_functions
 
+JOINTS = "-|<>^+"
+"""What nltk joins labels by: A-B beside C and A beside B-C would become one symbol, S|<A-B-C>."""
+
+INSIDE = {ord(mark): 0xF0000 + number for number, mark in enumerate(JOINTS)}
+"""What stands for a joint within a label of the trees until all symbols are known."""
+
 UNKNOWN = "UNK"
 """The word that stands for all rare ones."""
 
@@ -81,7 +87,7 @@ def induce(
                 tree[leaf] = UNKNOWN
         productions += _productions(tree, reading, place)
     try:
-        found = nltk.induce_pcfg(Nonterminal(start), productions)
+        found = nltk.induce_pcfg(Nonterminal(start), _named(productions))
         return check(found.start(), found.productions())
     except InputError as error:
         raise InputError(f"{begin}{error}") from None
@@ -116,11 +122,13 @@ def _names() -> Iterator[str]:
 def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Production]:
     """The rules of a tree, which is binarised. Raises InputError where that nests it too deep."""
     widest = max(len(part) for part in tree.subtrees())
+    for part in tree.subtrees():
+        part.set_label(part.label().translate(INSIDE))
     if reading.collapse_unary:
         tree.collapse_unary()
     for part in list(tree.subtrees(lambda part: len(part) > 2)):
         # Among several siblings a word needs a symbol of its own: nltk would take it for one of the same name.
-        part[:] = [nltk.Tree(repr(child), [child]) if isinstance(child, str) else child for child in part]
+        part[:] = [_tagged(child) if isinstance(child, str) else child for child in part]
     try:
         tree.chomsky_normal_form(horzMarkov=reading.horizontal_markov, vertMarkov=reading.vertical_markov)
         return list(tree.productions())
@@ -129,3 +137,32 @@ def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Producti
             f"{place}: cannot be binarised: {widest} children of one symbol would become as many levels, which is too "
             "deep; leave the tree out"
         ) from None
+
+
+def _tagged(word: str) -> nltk.Tree:
+    return nltk.Tree(repr(word).translate(INSIDE), [word])
+
+
+def _named(productions: list[Production]) -> list[Production]:
+    """The rules with the symbols' final names: nltk's, with a prime where two symbols would have one name."""
+    symbols = dict.fromkeys(
+        part.symbol() for rule in productions for part in (rule.lhs(), *rule.rhs()) if isinstance(part, Nonterminal)
+    )
+    # The trees' own labels keep their names, so they come first.
+    made = dict.fromkeys(symbol for symbol in symbols if any(mark in symbol for mark in JOINTS))
+    back = {code: chr(mark) for mark, code in INSIDE.items()}
+    names: dict[str, Nonterminal] = {}
+    taken: set[str] = set()
+    for symbol in (*(symbol for symbol in symbols if symbol not in made), *made):
+        name = symbol.translate(back)
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        names[symbol] = Nonterminal(name)
+    return [
+        Production(
+            names[rule.lhs().symbol()],
+            tuple(names[part.symbol()] if isinstance(part, Nonterminal) else part for part in rule.rhs()),
+        )
+        for rule in productions
+    ]

@@ -5,6 +5,7 @@
 Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisner 2016).
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -54,6 +55,15 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
     return reduced(grammar, max_length), max_length
 
 
+def _warn_of_cut(kept: float) -> None:
+    """Says what share of a recursive grammar's probability the default bound on the length leaves out."""
+    warnings.warn(
+        f"the grammar is recursive and no max_length is given: cut at {DEFAULT_MAX_LENGTH} words, which leaves out "
+        f"{max(1 - kept, 0):.2g} of its probability; give max_length",
+        stacklevel=4,
+    )
+
+
 class PCFG(LatentLanguage):
     """The language of a checked grammar, over sentences of at most max_length words.
 
@@ -90,6 +100,8 @@ class PCFG(LatentLanguage):
             )
         worth, log_scale = self.tables.yields()
         self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
+        if max_length is None and longest_sentence(self.grammar) == torch.inf:
+            _warn_of_cut(float(self.log_mass.exp().sum()))
         self.lengths = dict(lengths) if lengths is not None else None
         self.length_log_prob = length_log_prob(self.log_mass, self.lengths)
         self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
@@ -105,11 +117,18 @@ class PCFG(LatentLanguage):
         Raises InputError for a line that is no rule, rules that do not sum to one, empty rules, a symbol that is not
         defined and a start symbol without sentences.
         """
+        if not isinstance(text, str):
+            raise InputError(f"grammar is of type {type(text).__name__}, expected a text; for an nltk.PCFG take from_nltk")
         return cls(read_text(text), max_length)
 
     @classmethod
     def from_nltk(cls, grammar: "nltk.PCFG", max_length: int | None = None) -> "PCFG":
         """The language of an nltk.PCFG; raises as `from_string` does, with nltk's tolerance for sums."""
+        if not hasattr(grammar, "productions") or not all(hasattr(rule, "prob") for rule in grammar.productions()):
+            raise InputError(
+                f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; "
+                "take nltk.PCFG, or PCFG.from_string for a text"
+            )
         return cls(check(grammar.start(), grammar.productions(), NLTK_TOLERANCE), max_length)
 
     def to_nltk(self) -> "nltk.PCFG":

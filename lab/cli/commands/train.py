@@ -61,7 +61,7 @@ def _conclude(out: str, run: Run) -> None:
             "back, or train again with another --out"
         )
     last = rows[-1]
-    reason = "saturated" if last["saturated"] else "step limit"
+    reason = "saturated" if last["saturated"] and run.config.stop_at_saturation else "step limit"
     if not last["saturated"]:
         print(
             f"satlab: warning: not saturated: KL's upper bound {last['kl_upper95']:.4g} is not below "

@@ -7,9 +7,10 @@ from collections import Counter
 
 import nltk
 import pytest
+import torch
 
 from satlab.errors import InputError
-from satlab.generators import load_language
+from satlab.generators import PCFG, load_language
 from satlab.generators.pcfg.branching import branching_statistics
 from satlab.generators.pcfg.grammar import check, read_text
 from satlab.generators.pcfg.induce import Reading, induce
@@ -167,6 +168,24 @@ def test_a_word_beside_symbols_is_not_taken_for_a_symbol_of_its_name(bank):
     found = frequencies(grammar)
     assert found["S", ("A", "S|<'B'-C>")] == 0.5
     assert found["S", ("A", "S|<B-C>")] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("trees", "options"),
+    [
+        ("(S (X x) (A-B y) (C z))\n(S (W w) (A v) (B-C u))", {}),
+        ("(S (A a) (B b) (C c))\n(S (S|<B-C> (D d)) (E e))", {}),
+        ("(S (VP+VB go) (A a))\n(S (VP (VB run)) (A a))", {"collapse_unary": True}),
+        ("(S (A (B^<A> b)) (C c))\n(S (A (B e)) (C c))", {"vertical_markov": 1}),
+    ],
+)
+def test_symbols_that_would_have_one_name_stay_two(trees, options, bank):
+    grammar = induce(read_trees(bank(trees)), Reading(**options))
+    seen = {" ".join(tree.leaves()) for tree in map(nltk.Tree.fromstring, trees.split("\n"))}
+    found = PCFG(grammar, 3)
+    sentences = {line for line in found.decode(found.sample(200, torch.Generator().manual_seed(1)))}
+    assert sentences == seen
+    assert read_text(grammar.to_text()) == grammar
 
 
 def test_labels():

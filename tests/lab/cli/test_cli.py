@@ -148,6 +148,11 @@ def test_training_that_saturates_says_so(satlab):
     assert "warning" not in err
 
 
+def test_training_that_goes_on_after_saturation_ends_at_its_last_step(satlab):
+    rows, _ = satlab(f"train demo-hmm --out r {SMALL} --threshold 5 --stop-at-saturation false")
+    assert (rows[0]["stopped"], rows[0]["step"], rows[0]["saturated"]) == ("step limit", 6, True)
+
+
 def test_training_that_diverges_keeps_its_checkpoints(satlab, tmp_path):
     line = f"train demo-hmm --out r {SMALL} --lr 1e30 --steps 50 --checkpoints [1] --warmup 0.9"
     rows, err = satlab(line, status=1)
