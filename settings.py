@@ -16,7 +16,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser
@@ -87,19 +87,24 @@ def chosen(config: Any) -> Any:
 
 
 def check_unused(config: Any) -> None:
-    """Looks at the settings that the chosen entry does not have: a value that no entry would take is refused too.
+    """Refuses a setting that is given and that the chosen entry does not have.
 
     Raises:
-        InputError: what the first entry that has the setting says of its value.
+        InputError: what the entries that have it say of the value, where all refuse it; else whose setting it is.
     """
     registry, choice = getattr(type(config), REGISTRY)
-    used = {setting.name for setting in settings_of(registry[getattr(config, choice)])}
+    name = getattr(config, choice)
+    used = {setting.name for setting in settings_of(registry[name])}
     for setting in union(registry):
-        if setting.name in used or getattr(config, setting.name) in (None, setting.default):
-            continue
-        refusals = [_refusal(registry[name], {setting.name: getattr(config, setting.name)}) for name in setting.entries]
-        if all(refusals):
-            raise refusals[0] or AssertionError
+        given = getattr(config, setting.name)
+        if setting.name not in used and given not in (None, setting.default):
+            refusals = [_refusal(registry[other], {setting.name: given}) for other in setting.entries]
+            if refusals[0] is not None and all(refusals):
+                raise refusals[0]
+            raise InputError(
+                f"{setting.name} is {given} with {choice} {name}, which has no such setting "
+                f"({', '.join(setting.entries)} has); leave it out, or choose another {choice}"
+            )
 
 
 def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
@@ -108,6 +113,14 @@ def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
     except InputError as error:
         return error
     return None
+
+
+def with_choice(config: T, name: str) -> T:
+    """The configuration with another entry, and without the settings that this one does not have."""
+    registry, choice = getattr(type(config), REGISTRY)
+    used = {setting.name for setting in settings_of(registry[name])}
+    left = {setting.name: setting.default for setting in union(registry) if setting.name not in used}
+    return replace(config, **{choice: name}, **left)  # type: ignore[type-var]
 
 
 def _made(entry: type, config: Any) -> Any:

@@ -11,7 +11,9 @@ from .shard import versions
 
 @dataclass(frozen=True)
 class Finding:
-    """A file with a problem, "missing" or "damaged". shard: its number, None for the language."""
+    """A file with a problem: "missing", "damaged" or "unexpected". shard: its number, None for the language's file and
+    for one that is not the corpus's but would be read with it.
+    """
 
     file: str
     shard: int | None
@@ -25,6 +27,11 @@ def examine(corpus: Corpus) -> Iterator[Finding | None]:
     for number in range(len(corpus.shards)):
         problem = corpus.problem(number)
         yield Finding(corpus.storage.file(number), number, problem) if problem else None
+    if corpus.manifest["complete"]:
+        known = {corpus.storage.file(number) for number in range(len(corpus.shards))}
+        for path in sorted(path for pattern in ("*.parquet", "*.bin") for path in corpus.folder.glob(pattern)):
+            if path.name not in known:
+                yield Finding(path.name, None, "unexpected")
 
 
 def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, bool]]:

@@ -118,7 +118,9 @@ class PCFG(LatentLanguage):
         defined and a start symbol without sentences.
         """
         if not isinstance(text, str):
-            raise InputError(f"grammar is of type {type(text).__name__}, expected a text; for an nltk.PCFG take from_nltk")
+            raise InputError(
+                f"grammar is of type {type(text).__name__}, expected a text; for an nltk.PCFG take from_nltk"
+            )
         return cls(read_text(text), max_length)
 
     @classmethod

@@ -23,6 +23,7 @@ from ...generators.corpus.manifest import Corpus, is_corpus, open_corpus
 from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
+from ...models.build import DESCRIPTION
 from ...system.disk import append_lines, naming, only_writer, read_lines, write_atomic
 from ...system.new_folder import begun
 from ...system.yaml_files import read_yaml
@@ -100,6 +101,7 @@ def load_run(folder: Path) -> Run:
         language = load_language(folder / content["language_file"])
         if language.fingerprint() != content["language_fingerprint"]:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
+        _check_model(folder, content["model"])
         corpus = TrainingCorpus(**content["corpus"]) if "corpus" in content else None
         return Run(folder, content["language"], content["model"], config, language, corpus)
     except InputError:
@@ -108,6 +110,18 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder / CONFIG}: damaged ({error}), expected what satlab train wrote; train again"
         ) from None
+
+
+def _check_model(folder: Path, name: str) -> None:
+    """Raises InputError where the newest checkpoint that can be read is of another model than config.yaml says."""
+    for _, checkpoint in reversed(checkpoints(folder, kept_only=False)):
+        try:
+            kept = json.loads((checkpoint / DESCRIPTION).read_text())["name"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if kept != name:
+            raise InputError(f"{folder / CONFIG}: model is '{name}', but {checkpoint} holds '{kept}'; {PUT_BACK}")
+        return
 
 
 def check_run(

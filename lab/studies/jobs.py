@@ -3,13 +3,13 @@
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...generators import load_language
+from ...settings import with_choice
 from ...system.signals import StopRequest
 from ...train import checkpoints
 from ..analysis.results import BASELINES_FILE
@@ -92,7 +92,7 @@ def _enlarged(folder: Path, study: StudyConfig, step: int) -> None:
 
 
 def _rescaling(folder: Path, study: StudyConfig, step: int) -> None:
-    config = replace(study.flatness, method="invariance")
+    config = with_choice(study.flatness, "invariance")
     list(measure_flatness(load_run(folder).on(study.device), config, step))
 
 

@@ -78,6 +78,15 @@ def test_one_flipped_bit_is_found_and_repaired(corpus, satlab, number):
     assert contents(corpus) == whole
 
 
+def test_a_file_that_would_be_read_with_the_corpus_is_told(corpus, satlab):
+    name = "shard-00009.parquet" if (corpus / "shard-00000.parquet").exists() else "other.bin"
+    (corpus / name).write_bytes(b"more")
+    finding = {"file": name, "shard": None, "problem": "unexpected"}
+    for options, more in (([], {}), (["--repair"], {"repaired": 0})):
+        rows, _ = satlab("verify", corpus, *options, status=1)
+        assert rows == [finding, {"dir": str(corpus), "shards": 5, "damaged": 1} | more]
+
+
 def test_every_flipped_byte_of_a_shard_is_found(tmp_path):
     list(write(tmp_path / "c"))
     known, path = open_corpus(tmp_path / "c"), tmp_path / "c" / "shard-00001.parquet"

@@ -197,3 +197,37 @@ def test_a_cycle_of_unary_rules_that_hardly_ends_is_refused():
         PCFG.from_string("S -> A [1.0]\nA -> S [0.9999] | 'a' [0.0001]", 2)
     language = PCFG.from_string("S -> A [1.0]\nA -> S [0.99] | 'a' [0.0025] | 'b' [0.0075]", 2)
     assert language.log_prob(torch.tensor([[0], [1]])).exp().tolist() == pytest.approx([0.25, 0.75], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"), [("S -> 'a' S [0.95] | 'b' [0.05]", "0.19"), ("S -> S S [0.5] | 'b' [0.5]", "0.099")]
+)
+def test_a_recursive_grammar_without_a_bound_says_what_it_loses(text, lost):
+    said = rf"recursive and no max_length is given: cut at 32 words, which leaves out {lost} of its probability"
+    with pytest.warns(UserWarning, match=said):
+        PCFG.from_string(text)
+
+
+@pytest.mark.parametrize(("text", "max_length"), [("S -> 'a' S [0.95] | 'b' [0.05]", 5), ("S -> 'a' [1.0]", None)])
+def test_a_bound_that_is_given_or_not_needed_is_no_reason_for_a_warning(text, max_length, recwarn):
+    PCFG.from_string(text, max_length)
+    assert not recwarn.list
+
+
+def test_words_of_one_text_are_refused():
+    start, symbol = nltk.Nonterminal("S"), nltk.Nonterminal("A")
+    rules = [(start, (symbol, symbol), 1.0), (symbol, ("3",), 0.5), (symbol, (3,), 0.5)]
+    grammar = nltk.PCFG(start, [nltk.ProbabilisticProduction(lhs, rhs, prob=p) for lhs, rhs, p in rules])
+    with pytest.raises(InputError, match="the words '3' and 3 are one text, '3', expected words that differ"):
+        PCFG.from_nltk(grammar)
+
+
+@pytest.mark.parametrize("given", [nltk.CFG.fromstring("S -> 'a'"), "S -> 'a' [1.0]", None])
+def test_what_is_no_pcfg_of_nltk_is_refused_by_its_type(given):
+    with pytest.raises(InputError, match=f"grammar is of type {type(given).__name__} and has no probabilities"):
+        PCFG.from_nltk(given)
+
+
+def test_what_is_no_text_is_refused_by_its_type():
+    with pytest.raises(InputError, match="grammar is of type NoneType, expected a text"):
+        PCFG.from_string(None)

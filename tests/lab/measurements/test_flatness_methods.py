@@ -7,6 +7,7 @@ import pytest
 
 from satlab.flatness import flatness_measures
 from satlab.lab.cli import main as cli
+from satlab.registry import settings_of
 
 SMALL = "--steps 2 --batch_size 8 --evaluate_every 2 --evaluation_sentences 20"
 WHAT = {
@@ -34,7 +35,9 @@ def measured(run, capsys, arguments):
 
 @pytest.mark.parametrize("method", list(flatness_measures))
 def test_every_method_ends_in_rows(run, capsys, method):
-    line = f"--method {method} --contexts 12 --probes 6 --targets exact --eigenvalues 2 --iterations 60 --radii [0.1]"
+    given = {"probes": 6, "targets": "exact", "eigenvalues": 2, "iterations": 60, "radii": "[0.1]"}
+    own = {setting.name for setting in settings_of(flatness_measures[method])}
+    line = f"--method {method} --contexts 12 " + " ".join(f"--{name} {given[name]}" for name in given if name in own)
     status, rows, _ = measured(run, capsys, line)
     assert status == 0
     assert measured(run, capsys, line)[1] == rows
@@ -70,6 +73,12 @@ def test_every_method_ends_in_rows(run, capsys, method):
         ("--radii [-1]", ["radii is [-1.0]", "expected positive numbers"]),
         ("--scales []", ["scales is []", "expected positive numbers"]),
         ("--eigenvalues 0", ["eigenvalues is 0", "at least 1"]),
+        (
+            "--method random-factor --radii [0.1]",
+            ["radii is [0.1] with method random-factor", "sharpness has", "leave"],
+        ),
+        ("--method lanczos --draws 9", ["draws is 9 with method lanczos, which has no such setting"]),
+        ("--method random-factor --targets exact", ["targets is exact with method random-factor"]),
     ],
 )
 def test_bad_settings_write_nothing(run, capsys, arguments, words):

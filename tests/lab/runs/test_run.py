@@ -334,3 +334,16 @@ def test_a_killed_training_ends_with_the_same_bits(undisturbed, tmp_path, rows, 
     assert cli.run(command) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 400
     assert comparable(tmp_path / "r") == comparable(undisturbed)
+
+
+def test_a_config_that_names_another_model_than_the_checkpoints_is_refused_in_one_line(tmp_path, capsys):
+    run = f"train demo-hmm --out {tmp_path}/r --model bert-1x8 --steps 2 --batch-size 8 --evaluation-sentences 20"
+    assert cli.run(run.split()) == 0
+    path = tmp_path / "r" / "config.yaml"
+    path.write_text(path.read_text().replace("model: bert-1x8", "model: bert-1x16"))
+    capsys.readouterr()
+    for line in (f"evaluate {tmp_path}/r --sentences 5", run.replace("1x8", "1x16")):
+        assert cli.run(line.split()) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert "config.yaml: model is 'bert-1x16', but" in said
+        assert "holds 'bert-1x8'; put back" in said
