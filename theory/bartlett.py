@@ -24,7 +24,7 @@ from ..estimate import Estimate
 from ..flatness.contexts import probabilities
 from ..flatness.operator import Curvature, Kind, Space, twice_differentiable
 from ..flatness.problem import check_trainable, contexts_of, truth_of
-from ..generators.batches import Batch
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 from ..randomness import random_stream
 from .theorem import Link, Subject, Theorem, theorems
@@ -40,9 +40,16 @@ LARGEST = 4096
 
 
 def word_gradients(model: MaskedLM, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each context of a batch: (f [C], the gradients of log f(v) for all its words v [C, P]).
+    """The gradient of every word's log-probability, context by context.
 
-    Each gradient is formed, by one backward pass that is vectorised over the words; tied weights count once.
+    Each is formed, by one backward pass that is vectorised over the words; tied weights count once.
+
+    Args:
+        model: any model.
+        batch: the contexts.
+
+    Yields:
+        (f [C], the gradients of log f(v) for all words v [C, P]) of each context.
     """
     space = Space(model)
     for row, position in zip(batch.rows.tolist(), batch.positions.tolist(), strict=True):
@@ -66,12 +73,15 @@ def word_gradients(model: MaskedLM, batch: Batch) -> Iterator[tuple[Tensor, Tens
 
 
 def gradient_covariance(model: MaskedLM, batch: Batch, truth: Tensor | None = None) -> Tensor:
-    """Sigma [P, P], the second moment of the gradient over the contexts of a batch; words by the truth, f unless given.
+    """Sigma [P, P], the second moment of the gradient over the contexts of a batch.
 
     Args:
         model: a model of at most 4,096 trainable parameters.
         batch: the contexts, weighted equally.
-        truth: p* [m, C]; f itself unless given.
+        truth: p* [m, C], from which words are drawn; f itself unless given.
+
+    Returns:
+        Sigma, float64.
 
     Raises:
         InputError: for a larger model.
@@ -87,6 +97,15 @@ def gradient_covariance(model: MaskedLM, batch: Batch, truth: Tensor | None = No
 def curvature_matrix(model: MaskedLM, batch: Batch, kind: Kind, truth: Tensor | None = None) -> Tensor:
     """The Hessian, the Gauss-Newton matrix or their difference [P, P] over the contexts of a batch, by its products.
 
+    Args:
+        model: a model of at most 4,096 trainable parameters.
+        batch: the contexts, weighted equally.
+        kind: which matrix.
+        truth: p* [m, C]; the sampled words unless given.
+
+    Returns:
+        The matrix, float64.
+
     Raises:
         InputError: for a model of more than 4,096 trainable parameters.
     """
@@ -100,8 +119,8 @@ def _small(model: MaskedLM) -> int:
     size = len(Space(model))
     if size > LARGEST:
         raise InputError(
-            f"model '{model.name}' has {size} trainable parameters, expected at most {LARGEST} where matrices are formed; "
-            "take a smaller one"
+            f"model '{model.name}' has {size} trainable parameters, expected at most {LARGEST} where matrices are "
+            "formed; take a smaller one"
         )
     return size
 
@@ -131,6 +150,12 @@ class Bartlett(Theorem):
 
     def check(self, subject: Subject) -> Iterator[Link]:
         """The two equations of the lemma, then the one that replaces the second away from saturation.
+
+        Args:
+            subject: a model and its language.
+
+        Yields:
+            The three equations.
 
         Raises:
             InputError: for a model without trainable parameters.

@@ -6,7 +6,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from ...models import load_model
-from ...registry import parse_spec
+from ...spec import parse_spec
 from ...theory import Subject, Theorem, theorems
 from ..runs.checkpoints import chosen_checkpoints
 from ..runs.run import RESULTS, Run
@@ -15,6 +15,12 @@ from .measure import Row, key_of, measured, size_of, values_of
 
 def theorem_of(spec: str) -> Theorem:
     """The theorem that a name with settings stands for, such as "bartlett:contexts=200".
+
+    Args:
+        spec: NAME or NAME:setting=value,...
+
+    Returns:
+        The theorem.
 
     Raises:
         InputError: for a theorem or setting that nobody knows, with the nearest name.

@@ -2,7 +2,7 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ....registry import described
+from ....registry import settings_of
 from ....theory import theorems
 from ...measurements.theorem import measure_theorem, theorem_of
 from ..arguments import add_run, opened_run
@@ -12,7 +12,11 @@ from ..output import print_rows
 def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `satlab theorem`."""
     add_run(parser)
-    parser.add_argument("--name", type=str, required=True, help=f"NAME or NAME:setting=value,...; {described(theorems)}")
+    known = [
+        f"{name} ({', '.join(s.name for s in settings_of(entry)) or 'no settings'})" for name, entry in theorems.items()
+    ]
+    said = f"NAME or NAME:setting=value,...: {'; '.join(known)}"
+    parser.add_argument("--name", type=str, required=True, help=said)
     parser.add_argument("--seed", type=int, default=0, help="what sentences and random vectors derive from")
 
 
