@@ -23,6 +23,7 @@ STREAMS = (
     "floor",
     "tasks",
     "bootstrap",
+    "theory",
 )
 
 

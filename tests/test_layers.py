@@ -9,7 +9,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness", "registry", "settings")
+LEAVES = ("errors", "estimate", "randomness", "registry", "settings", "spec")
 BELOW = {
     "system": {"root"},
     "generators": {"root", "system"},
@@ -17,7 +17,8 @@ BELOW = {
     "train": {"root", "system", "generators", "models"},
     "probes": {"root", "system", "generators", "models"},
     "flatness": {"root", "system", "generators", "models"},
-    "lab": {"root", "system", "generators", "models", "train", "probes", "flatness"},
+    "theory": {"root", "system", "generators", "models", "train", "probes", "flatness"},
+    "lab": {"root", "system", "generators", "models", "train", "probes", "flatness", "theory"},
 }
 """layer -> the layers it may import from, beside itself; the root's own modules import one another alone."""
 

@@ -32,8 +32,8 @@ TRACEBACK_HELP = "where an error comes from, for a report to the developers; of 
 FOLDER = Path(__file__).parent / "commands"
 
 ORDER = (
-    *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "export", "models"),
-    *("widen", "study", "plot", "report"),
+    *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "theorem", "export"),
+    *("models", "widen", "study", "plot", "report"),
 )
 """Commands in the order in which one works; others follow by name."""
 

@@ -14,6 +14,7 @@ from ...system.yaml_files import read_yaml
 from ..analysis.results import STUDY_FILE
 from ..file_names import same_file
 from ..measurements.probe_readings import probe_readings
+from ..measurements.theorem import theorem_of
 from ..runs.run import CONFIG, PUT_BACK
 from .config import StudyConfig, load_study
 
@@ -53,6 +54,8 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
     """
     for task in study.tasks:
         find_task(language, task)
+    for spec in study.theorems:
+        theorem_of(spec)
     study.probe.extraction(study.cache)
     for name, model in models.items():
         if model == "lookup":

@@ -37,6 +37,7 @@ class StudyConfig:
         evaluate: measurement of KL.
         probe: measurement of downstream accuracy.
         flatness: measurement of Tr(H).
+        theorems: theorems to check on every checkpoint, each NAME or NAME:setting=value,...
         max_length: replaces the language's own.
         enlarge_to: a model of which all others are parts; Tr(H) is then also that of each inside it.
         form: figures and tables in a paper's form, beside the usual ones; see lab/paper.py.
@@ -56,6 +57,7 @@ class StudyConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     flatness: FlatnessConfig = field(default_factory=FlatnessConfig)
+    theorems: list[str] = field(default_factory=list)
     max_length: int | None = None
     enlarge_to: str | None = None
     form: list[str] = field(default_factory=list)

@@ -16,6 +16,7 @@ from ..analysis.results import BASELINES_FILE
 from ..measurements.flatness import measure_flatness
 from ..measurements.kl import measure_kl
 from ..measurements.probe import measure_baselines, measure_probe
+from ..measurements.theorem import measure_theorem
 from ..messages import show_warning
 from ..runs.run import Run, load_run, train_run
 from .config import StudyConfig
@@ -44,6 +45,7 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
         if study.enlarge_to is not None:
             cells.append((f"flatness {name} in {study.enlarge_to}", _enlarged, given))
         cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
+        cells += [(f"theorem {spec} {name}", _theorem, (*given, spec)) for spec in study.theorems]
     if kept and study.enlarge_to is not None:
         step = kept[-1][0]
         cells.append((f"rescaling {folder.name} step {step}", _rescaling, (folder, study, step)))
@@ -53,7 +55,8 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
 def number_of_measurements(run: Run, study: StudyConfig) -> int:
     """How many measurements a run gets that keeps the checkpoints it is told to."""
     enlarged = study.enlarge_to is not None
-    return len(run.config.kept_steps) * (2 + enlarged + len(study.tasks)) + enlarged
+    of_checkpoint = 2 + enlarged + len(study.tasks) + len(study.theorems)
+    return len(run.config.kept_steps) * of_checkpoint + enlarged
 
 
 def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
@@ -98,6 +101,10 @@ def _rescaling(folder: Path, study: StudyConfig, step: int) -> None:
 
 def _probe(folder: Path, study: StudyConfig, step: int, task: str) -> None:
     list(measure_probe(load_run(folder).on(study.device), task, study.probe, step, study.cache))
+
+
+def _theorem(folder: Path, study: StudyConfig, step: int, spec: str) -> None:
+    list(measure_theorem(load_run(folder).on(study.device), spec, step=step))
 
 
 def _baselines(out: Path, study: StudyConfig, task: str) -> None:

@@ -83,7 +83,7 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
-    for name, values in (("seeds", study.seeds), ("tasks", study.tasks)):
+    for name, values in (("seeds", study.seeds), ("tasks", study.tasks), ("theorems", study.theorems)):
         if len(set(values)) < len(values):
             raise InputError(f"{name} are {values}, expected each once; remove the repeated one")
     if study.workers is not None:

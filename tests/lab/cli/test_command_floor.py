@@ -33,6 +33,7 @@ MINIMAL = {
     "evaluate": ["run", "--sentences", "5"],
     "probe": ["run", "--task", "state-1", "--train_sentences", "20", "--test_sentences", "20", "--seeds", "1"],
     "flatness": ["run", "--contexts", "5"],
+    "theorem": ["run", "--name", "bartlett:contexts=2,vectors=2"],
     "export": ["run", "--out", "new"],
     "models": [],
     "widen": ["run", "--to", "bert-post-1x16", "--sentences", "2", "--out", "new"],
