@@ -128,7 +128,10 @@ def test_rules_in_yaml_read_quotes_before_blanks_and_bars():
 
 # ---- what nltk prints
 
-HEADED = "Grammar with 3 productions (start state = NP)\n    DT -> 'the' [1.0]\n    NP -> DT [8e-05]\n    NP -> 'it' [0.99992]"
+HEADED = (
+    "Grammar with 3 productions (start state = NP)\n"
+    "    DT -> 'the' [1.0]\n    NP -> DT [8e-05]\n    NP -> 'it' [0.99992]"
+)
 
 
 def test_the_heading_names_the_start_and_counts_the_rules():
