@@ -177,9 +177,9 @@ def _warn(
     count = len(least) - len(reached)
     first = grammar.productions[0].lhs() == start
     above = next((symbol for symbol in apart if first and start in _reached(symbol, grammar.productions)), None)
-    remedy = (
-        "" if above is None else f"; {start} is the start, the first rule's symbol: to name another, add %start {above}"
-    )
+    remedy = ""
+    if above is not None:
+        remedy = f"; {start}, the symbol of the first rule, is the start; to choose another, add %start {above}"
     warnings.warn(
         f"removed {count} nonterminal{'s' if count > 1 else ''}, which leaves the language the same: {found}{remedy}",
         stacklevel=4,

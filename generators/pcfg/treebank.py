@@ -45,9 +45,7 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
-            raise InputError(
-                f"{source}: no file of trees in it, expected the suffix {', '.join(SUFFIXES)}; rename them"
-            )
+            raise InputError(f"{source}: no file of trees, expected the suffix {', '.join(SUFFIXES)}; rename the files")
     elif source.is_file():
         paths = [source]
     else:
