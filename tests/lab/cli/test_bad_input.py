@@ -84,7 +84,7 @@ LANGUAGES = [
     (floor("demo-pcfg", "--max_length 3"), ["layered-pcfg", "max_length"]),
     (floor("demo-pcfg", f"--max_length 1{'0' * 20}"), ["layered-pcfg", "follows from its layers"]),
     (floor("long.pcfg", f"--max_length 1{'0' * 20}"), [f"max_length is 1{'0' * 20}", "expected 1 to 4096 words"]),
-    (floor("demo-hmm", f"--max_length 1{'0' * 20}"), [f"length 1{'0' * 20}", "at most 10000000"]),
+    (floor("demo-hmm", f"--max_length 1{'0' * 20}"), [f"length 1{'0' * 20}", "expected 1 to 10000000 words"]),
     (floor("demo-hm"), ["demo-hm", "did you mean 'demo-hmm'"]),
     (floor("preset.yaml"), ["preset.yaml", "did you mean 'demo-hmm'"]),
     (floor("key.yaml"), ["key.yaml", "'stats'", "did you mean 'states'"]),
