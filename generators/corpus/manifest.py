@@ -1,6 +1,6 @@
 """A language's sentences on disk: shards and a manifest. Shard i depends on (seed, i) alone.
 
-DIR/manifest.json           what this is: language, seed, versions, words, and each shard's rows, bytes and SHA-256
+DIR/manifest.json           what the corpus is: language, seed, versions, words; rows, bytes and SHA-256 of each shard
 DIR/language.yaml or .npz   the language itself
 DIR/shard-00000.parquet     tokens, length, the latent variables, label_TASK; with truth also masked_position and truth
 
@@ -29,7 +29,7 @@ from .storage import STORAGE, Entry
 MANIFEST = "manifest.json"
 
 MOST_SHARDS = 10**6
-"""Shards that a corpus may have."""
+"""The most shards in a corpus."""
 
 KINDS = {
     "versions": dict,
@@ -45,14 +45,19 @@ KINDS = {
     "shards": list,
     "complete": bool,
 }
-"""What a manifest holds beside what is there for people alone."""
+"""The fields of a manifest that the code reads, with their types; others are for people alone."""
 
 SIGNED = (*KINDS, "language", "max_length", "classes", "tokens")
-"""What manifest_sha256 is of: all that satlab writes there."""
+"""The fields that manifest_sha256 is computed from: all that satlab writes to a manifest."""
 
 
 class Corpus:
-    """A corpus on disk: its directory, what its manifest says, and where its shards lie."""
+    """A corpus on disk.
+
+    Args:
+        folder: its directory.
+        manifest: the content of its manifest.
+    """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
@@ -60,12 +65,12 @@ class Corpus:
         self.storage = STORAGE[manifest["format"]](folder, self.shards)
 
     def __len__(self) -> int:
-        """The number of shards, also of those that are still to be made."""
+        """The number of shards, including those still to be made."""
         size: int = self.manifest["shard_sentences"]
         return (int(self.manifest["sentences"]) + size - 1) // size
 
     def rows(self, number: int) -> int:
-        """The sentences of a shard."""
+        """The number of sentences in a shard."""
         size: int = self.manifest["shard_sentences"]
         return min(size, int(self.manifest["sentences"]) - number * size)
 
@@ -76,6 +81,7 @@ class Corpus:
 
     @property
     def language_file(self) -> Path:
+        """The path of the language's file."""
         return self.folder / str(self.manifest["language_file"])
 
     @property
@@ -86,12 +92,12 @@ class Corpus:
     # ---- what is there
 
     def language_problem(self) -> str | None:
-        """What is wrong with the language's file, "missing" or "damaged"; None where it is what the manifest says."""
+        """What is wrong with the language's file, "missing" or "damaged"; None where it matches the manifest."""
         content = self.language_file.read_bytes() if self.language_file.exists() else None
         return _problem(content, self.manifest["language_sha256"])
 
     def problem(self, number: int) -> str | None:
-        """What is wrong with a shard, "missing" or "damaged"; None where it has the bytes that the manifest says."""
+        """What is wrong with a shard, "missing" or "damaged"; None where its bytes match the manifest."""
         if number >= len(self.shards):
             return "missing"
         content, entry = self.storage.read(number), self.shards[number]
@@ -100,9 +106,13 @@ class Corpus:
         return _problem(content, entry["sha256"])
 
     def tokens(self, number: int) -> Ragged:
-        """A shard's words, one sentence after the other, and the sentences' lengths.
+        """Reads the words of a shard.
 
-        Raises InputError where the shard is missing or damaged.
+        Returns:
+            The words of its sentences, end to end, and the lengths of the sentences.
+
+        Raises:
+            InputError: for a shard that is missing or damaged.
         """
         content = self.storage.read(number)
         problem = _problem(content, self.shards[number]["sha256"])
@@ -123,10 +133,20 @@ class Corpus:
         language: Language | None = None,
         any_version: bool = False,
     ) -> Generator[tuple[int, bytes], None, None]:
-        """(number, content) of shards, from the seed, in this order; see `in_order` and `on_cluster` for the workers.
+        """Makes shards from the seed; see `in_order` and `on_cluster` for the workers.
 
-        language: the corpus's, on the CPU, where it has been loaded already. Raises InputError where a worker has not
-        the versions that the corpus was begun with, unless any will do.
+        Args:
+            numbers: the shards, in the order in which they are yielded.
+            workers: how many processes or tasks make them.
+            engine: "local" or "ray".
+            language: the corpus's, on the CPU, where it is loaded already.
+            any_version: whether workers may have other versions than those the corpus was begun with.
+
+        Yields:
+            The number and the content of each shard.
+
+        Raises:
+            InputError: for a worker with other versions, unless any will do.
         """
         settings = (self.manifest["seed"], self.manifest["truth"], self.manifest["format"])
         content, suffix = self.language_file.read_bytes(), self.language_file.suffix
@@ -134,14 +154,14 @@ class Corpus:
         here = make if language is None else partial(shard_content, language, *settings)
         jobs = [(number, self.rows(number)) for number in numbers]
         if engine == "local" and workers not in (None, 1) and len(jobs) > 1:
-            # What the first sentence ever costs (compiled code, tables) is paid here, once for all processes.
+            # The first sentence compiles code and fills tables: done here, this is done once for all processes.
             here(numbers[0], 1)
         made = on_cluster(make, jobs, workers) if engine == "ray" else in_order(make, jobs, workers, here)
         with closing(made) as contents:
             yield from zip(numbers, contents, strict=True)
 
     def put(self, number: int, content: bytes) -> None:
-        """Keeps a shard: its content on disk, and what the manifest is to say of it."""
+        """Writes a shard to disk, and keeps its entry for the manifest."""
         self.storage.write(number, content)
         file, rows = self.storage.file(number), self.rows(number)
         self.shards[number : number + 1] = [Entry(file=file, rows=rows, bytes=len(content), sha256=sha256(content))]
@@ -154,11 +174,12 @@ class Corpus:
 
 
 def sha256(content: bytes) -> str:
+    """The SHA-256 of the content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def signature(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of what satlab writes to a manifest, however it is spaced, and whatever a person adds."""
+    """The SHA-256 of what satlab writes to a manifest, whatever its spacing and whatever a person adds."""
     content = {key: manifest[key] for key in SIGNED if key in manifest}
     return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
@@ -170,12 +191,22 @@ def _problem(content: bytes | None, digest: str) -> str | None:
 
 
 def is_corpus(folder: Path) -> bool:
-    """Whether a directory says that it holds a corpus."""
+    """Whether a directory has a manifest."""
     return (folder / MANIFEST).is_file()
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """The corpus in a directory, finished or not. Raises InputError where there is none, or its manifest is damaged."""
+    """Opens the corpus in a directory, finished or not.
+
+    Args:
+        folder: the directory.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        InputError: for a directory without a corpus, and for a damaged manifest.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         if any((folder / name).is_file() for name in LANGUAGE_FILES):
@@ -187,14 +218,7 @@ def open_corpus(folder: Path) -> Corpus:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         corpus = Corpus(folder, _typed(manifest))
-        for number, entry in enumerate(corpus.shards):
-            known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
-            if known != [corpus.rows(number), corpus.storage.file(number), int, str]:
-                raise ValueError(f"shard {number} is {entry!r}")
-        if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
-            raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
-        if manifest.get("manifest_sha256", found := signature(manifest)) != found:
-            raise ValueError(f"its content has the SHA-256 {found[:12]}, not its manifest_sha256")
+        _check_shards(corpus)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it back, or remove it and run "
@@ -203,8 +227,21 @@ def open_corpus(folder: Path) -> Corpus:
     return corpus
 
 
+def _check_shards(corpus: Corpus) -> None:
+    """Raises what `open_corpus` takes for damage where the shards' entries do not fit the rest of the manifest."""
+    manifest = corpus.manifest
+    for number, entry in enumerate(corpus.shards):
+        known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
+        if known != [corpus.rows(number), corpus.storage.file(number), int, str]:
+            raise ValueError(f"shard {number} is {entry!r}")
+    if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
+        raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
+    if manifest.get("manifest_sha256", found := signature(manifest)) != found:
+        raise ValueError(f"its content has the SHA-256 {found[:12]}, not its manifest_sha256")
+
+
 def _typed(manifest: Any) -> dict[str, Any]:
-    """The manifest, if its fields make sense each on its own. Raises what `open_corpus` takes for damage."""
+    """The manifest, if each field makes sense on its own; raises what `open_corpus` takes for damage."""
     for key, kind in KINDS.items():
         if not isinstance(manifest[key], kind):
             raise TypeError(f"{key} is {manifest[key]!r}")

@@ -1,7 +1,8 @@
 """One shard of a corpus: its sentences, and its bytes.
 
-The bytes are a pure function of the language, the seed, the shard's number and what is asked for: not of the process
-that makes them, what it made before, or its number of threads. Other versions of the libraries may give other bytes.
+The bytes are a pure function of the language, the seed, the shard's number and the request. They depend neither on the
+process that makes them, nor on what it made before, nor on its number of threads. Other versions of the libraries may
+give other bytes.
 """
 
 import io
@@ -29,20 +30,20 @@ from ..sentences import Sentences
 FORMATS = ("parquet", "bin")
 
 TOKEN = np.dtype("<u2")
-"""How format bin stores a token: little-endian, 16 bits, no sign."""
+"""How format bin stores a token: little-endian, 16 bits, unsigned."""
 
 Ragged = tuple[np.ndarray, np.ndarray]
-"""The tokens of many sentences, one after the other, and the lengths [n] of these sentences."""
+"""The tokens of many sentences, end to end, and the lengths [n] of these sentences."""
 
 
 def versions() -> dict[str, str]:
-    """What a shard's bytes may depend on beside the recipe."""
+    """The versions that the bytes of a shard may depend on."""
     found = {"satlab": __version__, "torch": torch.__version__, "numpy": np.__version__, "pyarrow": pa.__version__}
     return {**found, "python": platform.python_version()}
 
 
 def check_versions(begun_with: Mapping[str, str], what: str) -> None:
-    """Raises InputError where shards made here might not fit those that there are. Python itself may be another."""
+    """Raises InputError where shards made here might not match those of a corpus. Python's version may differ."""
     here = versions()
     for name, version in begun_with.items():
         if name != "python" and here.get(name) != version:
@@ -56,8 +57,13 @@ def check_versions(begun_with: Mapping[str, str], what: str) -> None:
 class Recipe:
     """What all shards of a corpus have in common.
 
-    language: the content of the file that Language.save writes, suffix its suffix. truth: whether the exact conditional
-    at one hidden position a sentence is wanted. versions: those that it must be made with.
+    Args:
+        language: the content of the file that Language.save writes.
+        suffix: the suffix of that file.
+        seed: of the corpus.
+        truth: whether each sentence gets the exact conditional at one hidden position.
+        format: one of FORMATS.
+        versions: those that a worker must have.
     """
 
     language: bytes
@@ -69,14 +75,14 @@ class Recipe:
 
 
 def make_shard(recipe: Recipe, number: int, rows: int) -> bytes:
-    """`shard_content` in a process that has the recipe alone. Raises InputError where other libraries are installed."""
+    """`shard_content` in a process that has only the recipe. Raises InputError for other versions of the libraries."""
     check_versions(recipe.versions, "the corpus")
     language = _language(recipe.language, recipe.suffix)
     return shard_content(language, recipe.seed, recipe.truth, recipe.format, number, rows)
 
 
 def shard_content(language: Language, seed: int, truth: bool, format: str, number: int, rows: int) -> bytes:
-    """The content of shard `number`, of `rows` sentences. language: on the CPU."""
+    """The content of shard `number`, which has `rows` sentences. The language is on the CPU."""
     with _one_thread():
         generator = random_stream(seed, "corpus", number)
         sentences = language.sample(rows, generator)
@@ -95,7 +101,7 @@ def _language(content: bytes, suffix: str) -> Language:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums over several threads are rounded differently from sums in one."""
+    """Runs torch on one thread: sums over several threads round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -108,9 +114,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def _table(language: Language, sentences: Sentences, truth_generator: torch.Generator | None) -> pa.Table:
-    """tokens, length, a column for each latent variable, label_TASK for each task; with truth, one hidden position too.
+    """The columns of a shard: tokens, length, each latent variable, label_TASK for each task.
 
-    Lists have no padding. truth [V] float64 is p(x_t = v | every other word) at masked_position t.
+    With a truth_generator there are also masked_position t and truth [V] float64, p(x_t = v | every other word). Lists
+    have no padding.
+
+    Returns:
+        The table.
     """
     lengths = sentences.lengths.numpy()
     inside = np.arange(sentences.tokens.shape[1]) < lengths[:, None]
@@ -131,7 +141,7 @@ def _table(language: Language, sentences: Sentences, truth_generator: torch.Gene
 
 
 def _integers(values: np.ndarray, above: int) -> np.ndarray:
-    """Numbers below `above` in the narrower of two types that every reader knows."""
+    """Numbers below `above`, in the narrower of two types that every reader knows."""
     return values.astype(np.int16 if above <= 2**15 else np.int32)
 
 
@@ -141,7 +151,7 @@ def _latent(values: np.ndarray) -> pa.Array:
 
 
 def _lists(values: np.ndarray, kept: np.ndarray) -> pa.Array:
-    """Of each row i, the entries values[i, k] with kept[i, k]."""
+    """The lists of the entries values[i, k] with kept[i, k], one for each row i."""
     offsets = np.concatenate([[0], kept.sum(1).cumsum()]).astype(np.int32)
     flat = pa.array(values[kept].reshape(-1))
     if values.ndim == 3:
@@ -150,7 +160,7 @@ def _lists(values: np.ndarray, kept: np.ndarray) -> pa.Array:
 
 
 def _parquet(table: pa.Table) -> bytes:
-    # A dictionary of probabilities would be as large as they are, and cost more than all the rest.
+    # A dictionary of probabilities would be as large as the column, and cost more time than all other columns.
     dictionary = [_leaf(field) for field in table.schema if field.name != "truth"]
     sink = io.BytesIO()
     pq.write_table(table, sink, use_dictionary=dictionary)
@@ -158,7 +168,7 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _leaf(field: pa.Field) -> str:
-    """How Parquet calls a column: a.list.element for lists of numbers, and so on for lists of lists."""
+    """The name of a column in Parquet: a.list.element for lists of numbers, and so on for lists of lists."""
     path, kind = field.name, field.type
     while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         path, kind = f"{path}.list.element", kind.value_type
@@ -169,7 +179,7 @@ def _leaf(field: pa.Field) -> str:
 
 
 def _flat(sentences: Sentences, end: int) -> bytes:
-    """The sentences one after the other, each followed by the token `end`."""
+    """The sentences end to end, each followed by the token `end`."""
     tokens = np.pad(sentences.tokens.numpy(), ((0, 0), (0, 1)), constant_values=end).astype(TOKEN)
     kept = np.arange(tokens.shape[1]) <= sentences.lengths.numpy()[:, None]
     return tokens[kept].tobytes()
@@ -179,7 +189,7 @@ def _flat(sentences: Sentences, end: int) -> bytes:
 
 
 def read_tokens(content: bytes, format: str, end: int) -> Ragged:
-    """The words of a shard's sentences, without what ends or pads them."""
+    """The words of a shard's sentences, without padding and end tokens."""
     if format == "bin":
         tokens = np.frombuffer(content, TOKEN)
         ends = np.flatnonzero(tokens == end)

@@ -1,14 +1,23 @@
-"""Where the shards of a corpus lie: format parquet in a file each, format bin end to end in one file."""
+"""Where the shards of a corpus lie: one file per shard in format parquet, one file for all of them in format bin."""
 
 import os
 from pathlib import Path
 from typing import Protocol, TypedDict
 
+from typing_extensions import override
+
 from ...system.disk import publish, write_atomic
 
 
 class Entry(TypedDict):
-    """What the manifest says of a shard: its file, sentences, bytes, and the SHA-256 of these bytes."""
+    """What the manifest says of a shard.
+
+    Args:
+        file: the name of its file.
+        rows: its number of sentences.
+        bytes: its number of bytes.
+        sha256: the SHA-256 of these bytes.
+    """
 
     file: str
     rows: int
@@ -17,55 +26,61 @@ class Entry(TypedDict):
 
 
 class Storage(Protocol):
-    """The shards' contents in one directory."""
+    """The contents of the shards in one directory."""
 
     def file(self, number: int) -> str:
         """The name of the file that holds a shard."""
 
     def place(self, number: int) -> Path:
-        """The file that a shard is read from, now."""
+        """The path that a shard is read from at present."""
 
     def read(self, number: int) -> bytes | None:
-        """A shard's content as it is there, damaged or not; None where there is no such file."""
+        """The content of a shard as it is on disk, damaged or not; None where its file is missing."""
 
     def begin(self) -> None:
-        """Before the first shard is written over what may be there."""
+        """Prepares to write the first shard over what may be there."""
 
     def write(self, number: int, content: bytes) -> None:
-        """Puts a shard in its place, on the disk when this returns. Those before it are there or have an entry."""
+        """Writes a shard, which is on the disk when this returns. Every shard before it is there or has an entry."""
 
     def finish(self) -> None:
-        """Once all shards are there, gives them the names they are read by."""
+        """Gives the shards their final names, once all of them are there."""
 
 
-class ShardFiles:
-    """shard-00000.parquet, shard-00001.parquet, ...: each whole or absent."""
+class ShardFiles(Storage):
+    """shard-00000.parquet, shard-00001.parquet, ...: each is whole or missing."""
 
     def __init__(self, folder: Path, shards: list[Entry]) -> None:
         self.folder = folder
 
+    @override
     def file(self, number: int) -> str:
         return f"shard-{number:05d}.parquet"
 
+    @override
     def place(self, number: int) -> Path:
         return self.folder / self.file(number)
 
+    @override
     def read(self, number: int) -> bytes | None:
         path = self.place(number)
         return path.read_bytes() if path.exists() else None
 
+    @override
     def begin(self) -> None:
-        """Each shard is replaced by itself."""
+        """Does nothing: writing a shard replaces its file."""
 
+    @override
     def write(self, number: int, content: bytes) -> None:
         write_atomic(self.place(number), content)
 
+    @override
     def finish(self) -> None:
-        """Each shard has had its name from the start."""
+        """Does nothing: each shard has had its final name from the start."""
 
 
-class TokenFile:
-    """train.bin, with all shards one after the other. Until the last is there it has a hidden name."""
+class TokenFile(Storage):
+    """train.bin, which holds all shards end to end. Until the last one is there, it has a hidden name."""
 
     NAME = "train.bin"
     UNFINISHED = ".train.bin.unfinished"
@@ -75,31 +90,37 @@ class TokenFile:
 
     @property
     def path(self) -> Path:
+        """The path of the file at present."""
         whole = self.folder / self.NAME
         return whole if whole.exists() else self.folder / self.UNFINISHED
 
+    @override
     def file(self, number: int) -> str:
         return self.NAME
 
+    @override
     def place(self, number: int) -> Path:
         return self.path
 
     def _begin(self, number: int) -> int:
         return sum(entry["bytes"] for entry in self.shards[:number])
 
+    @override
     def read(self, number: int) -> bytes | None:
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
             file.seek(self._begin(number))
-            # What follows the last shard does not belong there: read with it, it shows.
+            # Bytes after the last shard do not belong there: they are read with it, so that its SHA-256 shows them.
             last = number == len(self.shards) - 1 and self.path.name == self.NAME
             return file.read() if last else file.read(self.shards[number]["bytes"])
 
+    @override
     def begin(self) -> None:
         if (self.folder / self.NAME).exists():
             publish(self.folder / self.NAME, self.folder / self.UNFINISHED)
 
+    @override
     def write(self, number: int, content: bytes) -> None:
         begin, rest = self._begin(number), memoryview(content)
         with open(self.path, "r+b" if self.path.exists() else "w+b", buffering=0) as file:
@@ -116,6 +137,7 @@ class TokenFile:
                 error.filename = str(self.folder / self.NAME)
                 raise
 
+    @override
     def finish(self) -> None:
         if self.path.name == self.UNFINISHED:
             publish(self.path, self.folder / self.NAME)

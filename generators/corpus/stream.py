@@ -1,10 +1,11 @@
-"""Training batches from the sentences of a corpus, pass after pass, in an order that is new in each."""
+"""Training batches from the sentences of a corpus, pass after pass, in a new order each time."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -16,7 +17,13 @@ from .manifest import Corpus
 
 @dataclass(frozen=True)
 class _Visit:
-    """A shard in one pass: its sentences [rows, T] in their order there, and the place of the first in all passes."""
+    """A shard in one pass.
+
+    Args:
+        begin: the place of its first sentence among the sentences of all passes.
+        tokens: its sentences in their order there, [rows, T].
+        lengths: of these sentences, [rows].
+    """
 
     begin: int
     tokens: Tensor
@@ -26,12 +33,13 @@ class _Visit:
 class CorpusStream(Stream):
     """Batches of a corpus's sentences: batch(step) depends on (corpus, seed, step) alone.
 
-    Each pass takes the shards in a random order, and the sentences of each shard in a random order: the sentences are
-    independent of one another, so an order that mixed the shards would be no more random. A step reads a shard or two,
-    whatever the size of the corpus, and hides words anew in each pass.
+    Each pass takes the shards in a random order, and the sentences of each shard in a random order. The sentences are
+    independent, so an order that mixed the shards would be no more random. A step reads one or two shards, whatever the
+    size of the corpus, and each pass hides words anew.
 
-    Raises InputError where the corpus is unfinished or its language is another one, and in `batch` where a shard is
-    missing or damaged.
+    Raises:
+        InputError: for an unfinished corpus or one of another language; and in `batch`, for a shard that is missing or
+            damaged.
     """
 
     def __init__(self, corpus: Corpus, language: Language, batch_size: int, seed: int, masking: str = "one") -> None:
@@ -49,6 +57,7 @@ class CorpusStream(Stream):
         self.corpus = corpus
         self._visit = self._visit_at(0)
 
+    @override
     def sentences(self, step: int, generator: torch.Generator) -> Sentences:
         begin = (step - 1) * self.batch_size
         place, parts = begin, []
@@ -62,7 +71,7 @@ class CorpusStream(Stream):
         return Sentences(tokens.long(), lengths).to(self.language.device)
 
     def _visit_at(self, place: int) -> _Visit:
-        """The shard whose turn it is at this place, the first sentence of the first pass being at 0."""
+        """The shard whose turn it is at this place; the first sentence of the first pass has place 0."""
         number, within = divmod(place, self.corpus.manifest["sentences"])
         order = torch.randperm(len(self.corpus), generator=random_stream(self.seed, "epochs", number))
         ends = torch.tensor([self.corpus.rows(shard) for shard in order.tolist()]).cumsum(0)

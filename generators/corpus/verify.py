@@ -1,4 +1,4 @@
-"""Whether a corpus is what its manifest says, and making again what is not."""
+"""Checks a corpus against its manifest, and makes again what does not match."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,12 @@ from .shard import versions
 
 @dataclass(frozen=True)
 class Finding:
-    """A file with a problem: "missing", "damaged" or "unexpected". shard: its number, None for the language's file and
-    for one that is not the corpus's but would be read with it.
+    """A file with a problem.
+
+    Args:
+        file: its name.
+        shard: the number of the shard; None for the language, and for a file that is none of the corpus's.
+        problem: "missing", "damaged", or "unexpected" for a file that would be read with the corpus.
     """
 
     file: str
@@ -21,7 +25,7 @@ class Finding:
 
 
 def examine(corpus: Corpus) -> Iterator[Finding | None]:
-    """What is wrong with the language's file, then with each shard that the manifest knows; None where nothing is."""
+    """What is wrong with the language's file, then with each shard that the manifest lists; None where nothing is."""
     problem = corpus.language_problem()
     yield Finding(corpus.language_file.name, None, problem) if problem else None
     for number in range(len(corpus.shards)):
@@ -35,13 +39,21 @@ def examine(corpus: Corpus) -> Iterator[Finding | None]:
 
 
 def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, bool]]:
-    """Makes these shards again from the seed: (number, whether it came out as the manifest says).
+    """Makes shards again from the seed. A shard that comes out different is left as it is.
 
-    A shard that came out otherwise is left as it is. Raises InputError where the language's file, from which they are
-    made, is missing or damaged itself, and where another process writes the corpus.
+    Args:
+        corpus: the corpus.
+        numbers: of the shards.
+        workers: how many processes make them.
+
+    Yields:
+        The number of each shard, and whether it came out as the manifest says.
+
+    Raises:
+        InputError: where the language's file is missing or damaged itself, or another process writes the corpus.
     """
     with only_writer(corpus.folder):
-        # Another process may have been writing until now.
+        # Another process may have been writing until now, so the manifest is read again.
         corpus = open_corpus(corpus.folder)
         problem = corpus.language_problem()
         if problem:
@@ -63,7 +75,7 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
 
 
 def other_versions(corpus: Corpus) -> str:
-    """Why a shard may come out otherwise than it did: the versions that made it, and those here."""
+    """Why a shard may come out different: the versions that made it, and those here."""
     here, there = versions(), corpus.manifest["versions"]
     differing = [f"{name} {there[name]} there, {here[name]} here" for name in here if there.get(name) != here[name]]
     return "; ".join(differing) or "the same versions, but perhaps another kind of processor"

@@ -1,4 +1,4 @@
-"""Writing a corpus, in one go or in many: what is finished is kept, whatever happens."""
+"""Writes a corpus, in one go or in several: what is finished is kept, whatever happens."""
 
 import json
 import tempfile
@@ -19,22 +19,22 @@ from .manifest import KINDS, MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corp
 from .shard import FORMATS, check_versions, shard_content, versions
 
 SHARD_SENTENCES = 16_384
-"""Sentences in a shard, all but the last, where nothing else is said."""
+"""Sentences in each shard but the last, unless a number is given."""
 
 SHARD_NUMBERS = 2**25
-"""Tokens and probabilities in such a shard at most; where they would be more, it has fewer sentences."""
+"""The most tokens and probabilities in such a shard; one that would have more gets fewer sentences."""
 
 ENGINES = ("local", "ray")
-"""Who makes the shards: processes of this machine, or those of an existing Ray cluster."""
+"""Who makes the shards: processes of this machine, or tasks of an existing Ray cluster."""
 
 MANIFEST_SECONDS = 1.0
-"""Between two notes of what is done. A killed process does again what came after the last."""
+"""The least time between two writes of the manifest. A killed process repeats what it made since the last."""
 
 PARTIAL = (MANIFEST, "language.*", "shard-*", "train.bin")
-"""What an interruption may leave half-written, under a hidden name."""
+"""The files that an interruption may leave half-written, under a hidden name."""
 
 MAY_DIFFER = ("versions", "language", "language_sha256", "shards", "complete")
-"""What the manifests of two corpora of the same bytes need not share."""
+"""The fields in which the manifests of two corpora of the same bytes may differ."""
 
 
 def write_corpus(
@@ -49,18 +49,34 @@ def write_corpus(
     engine: str = "local",
     shard_sentences: int | None = None,
 ) -> Iterator[int]:
-    """Writes `sentences` sentences, yielding the number of them on disk after each shard.
+    """Writes a corpus, shard by shard.
 
-    source: what the manifest says of where the language comes from. With engine "local", `workers` processes make the
-    shards (1: this one; None: as many as pay off; a script that asks for several does so below `if __name__ ==
-    "__main__"`); with "ray", that many tasks at a time of an existing Ray cluster. The bytes are the same whoever makes
-    them and however often they were interrupted: an unfinished corpus is gone on with, a finished one left as it is,
-    and one whose manifest has gone made again over what is there, if that is of this corpus.
-    shard_sentences: in each shard but the last.
+    The bytes are the same whoever makes them, and however often the work was interrupted. An unfinished corpus is
+    continued, and a finished one is left as it is. If the manifest is missing, the corpus is made again over the files
+    that are there, provided that they are its own.
 
-    Raises InputError, before anything is written, for numbers below 1, a format or engine that does not exist or does
-    not fit, and where out holds something else or another corpus; InputError too where engine "ray" finds no Ray or no
-    cluster; WorkerError where workers keep dying; OSError where the disk is full.
+    Args:
+        language: that the sentences are drawn from.
+        source: where the language comes from, for the manifest.
+        sentences: how many to write.
+        out: the directory.
+        seed: of the sentences.
+        truth: whether each sentence gets the exact conditional at one hidden position.
+        format: "parquet" or "bin".
+        workers: with engine "local", how many processes make the shards: 1 is this one, None as many as pay off. A
+            script that asks for several does so below `if __name__ == "__main__"`. With engine "ray", how many tasks
+            run at once.
+        engine: one of ENGINES.
+        shard_sentences: sentences in each shard but the last.
+
+    Yields:
+        The number of sentences on disk after each shard.
+
+    Raises:
+        InputError: before anything is written, for numbers below 1, a format or engine that does not exist or does not
+            fit, and a directory that holds something else or another corpus; also where there is no Ray or no cluster.
+        WorkerError: where workers keep dying.
+        OSError: where the disk is full.
     """
     _check_numbers(sentences, shard_sentences, workers, engine)
     _check_format(format, language, truth)
@@ -78,7 +94,7 @@ def write_corpus(
     with connection() if engine == "ray" else nullcontext():
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
-            # Asked again, since another process may have been writing until now.
+            # Another process may have been writing until now, so the directory is read again.
             corpus = _found_or_new(out, manifest, saved)
             if not is_corpus(out):
                 _check_own(corpus, language)
@@ -86,7 +102,7 @@ def write_corpus(
 
 
 def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
-    """Puts the language and the shards there that are not, yielding the sentences on disk after each shard."""
+    """Writes the language and the shards that are missing or damaged; yields the sentences on disk after each shard."""
     for leftover in _leftovers(corpus.folder):
         leftover.unlink()
     if not is_corpus(corpus.folder):
@@ -110,7 +126,7 @@ def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, langu
 
 
 def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, language: Language) -> Iterator[int]:
-    """Makes these shards, yielding the number of each once it is on disk, and finishes the corpus."""
+    """Makes these shards, yields the number of each once it is on disk, and finishes the corpus."""
     if todo:
         check_versions(corpus.manifest["versions"], str(corpus.folder))
     corpus.save(complete=False)
@@ -124,7 +140,7 @@ def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, lan
                     noted = time.monotonic()
                 yield number
     except BaseException:
-        # A full disk may have no room for this note: then a few shards are made once more.
+        # A full disk may have no room for the manifest: then a few shards are made once more.
         with suppress(OSError):
             corpus.save(complete=False)
         raise
@@ -178,9 +194,15 @@ def _manifest(
 
 
 def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
-    """The corpus that is there already, if it is this one, or a new one where there is nothing yet.
+    """The corpus that is in the directory, or a new one.
 
-    It is new too where its manifest has gone, and nothing is there beside files such as it has.
+    It is new where there is nothing yet, and where the manifest is missing and every file there could be this corpus's.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        InputError: for a directory that holds something else or another corpus.
     """
     new = Corpus(out, manifest)
     if not out.exists() or (out.is_dir() and not is_corpus(out) and _nothing_else(new, saved)):
@@ -208,7 +230,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _nothing_else(corpus: Corpus, saved: bytes) -> bool:
-    """Whether a directory without a manifest holds nothing that this corpus could not have put there."""
+    """Whether a directory without a manifest holds only files that this corpus could have put there."""
     names = {path.name for path in corpus.folder.iterdir()} - {path.name for path in _leftovers(corpus.folder)}
     language = corpus.language_file
     if language.name in names and not (language.is_file() and language.read_bytes() == saved):
@@ -217,12 +239,12 @@ def _nothing_else(corpus: Corpus, saved: bytes) -> bool:
 
 
 def _files(corpus: Corpus) -> dict[Path, int]:
-    """The first shard of each file."""
+    """The files of the shards, each with the number of its first shard."""
     return {corpus.storage.place(number): number for number in reversed(range(len(corpus)))}
 
 
 def _check_own(corpus: Corpus, language: Language) -> None:
-    """Raises InputError where the first or the last file of shards that is there is not this corpus's."""
+    """Raises InputError if the first or the last file of shards in the directory is not this corpus's."""
     given = corpus.manifest
     there = sorted(number for path, number in _files(corpus).items() if path.exists())
     for number in sorted({*there[:1], *there[-1:]}):

@@ -30,7 +30,8 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import Grammar, check
-from ..pcfg.language import MOST_WORDS, PCFG
+from ..pcfg.language import PCFG
+from ..pcfg.reduced import MOST_WORDS
 from ..tasks import Task, checked_positions
 from .base import Family, families
 from .bracket_tasks import OpenBrackets, default_prefixes

@@ -11,7 +11,8 @@ from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
-from ..pcfg.language import DEFAULT_MAX_LENGTH, PCFG
+from ..pcfg.language import PCFG
+from ..pcfg.reduced import DEFAULT_MAX_LENGTH
 from .base import Family, families
 from .draws import dirichlet, distinct, emissions
 from .lengths import length_weights

@@ -16,9 +16,9 @@ from nltk.grammar import Nonterminal, ProbabilisticProduction
 from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import Grammar, check
-from ..pcfg.language import PCFG, bounded
+from ..pcfg.language import PCFG
 from ..pcfg.nltk_rules import empty_word
-from ..pcfg.reduced import longest_sentence
+from ..pcfg.reduced import bounded, longest_sentence
 from ..pcfg.tasks import Span
 from .base import Family, families
 from .lengths import length_weights

@@ -1,1 +1,1 @@
-"""The exact algorithms as compiled code (numba), one file each; this folder is all that machine code depends on."""
+"""The exact algorithms as numba kernels, one per file. Compiled code depends on no file outside this folder."""

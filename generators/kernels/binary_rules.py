@@ -1,13 +1,19 @@
-"""A grammar in binary form over numbered symbols: what charts and samplers work on."""
+"""A grammar in binary form over numbered symbols: the input of the charts and the samplers."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Rules:
-    """A grammar in binary form over numbered symbols; the first `num_original` symbols are the grammar's own.
+    """A grammar in binary form. Symbols and words are numbered; the start symbol is number 0.
 
-    unary (parent, child, p), binary (parent, left, right, p), lexical (symbol, word, p).
+    Args:
+        symbols: the names of the symbols: first the grammar's own, then those that binarisation added.
+        num_original: how many symbols are the grammar's own.
+        words: the words.
+        unary: rules (parent, child, p).
+        binary: rules (parent, left, right, p).
+        lexical: rules (symbol, word, p).
     """
 
     symbols: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Drawing state paths and words of Markov chains as compiled code, sentence by sentence."""
+"""A compiled sampler for the state paths and words of Markov chains."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,7 +15,7 @@ from .threads import DRAWS, in_parallel
 
 @dataclass(frozen=True)
 class ChainTables:
-    """Of an HMM whose transition has the blocks [B, k, k]."""
+    """The search tables of an HMM: its initial, transition and emission probabilities."""
 
     initial: SearchTable
     transition: SearchTable
@@ -23,13 +23,23 @@ class ChainTables:
 
     @classmethod
     def of(cls, initial: Tensor, blocks: Tensor, emission: Tensor) -> Self:
+        """The tables of an HMM.
+
+        Args:
+            initial: p(z_1), [K].
+            blocks: the blocks [B, k, k] of a block-diagonal transition matrix.
+            emission: p(word | state), [K, V].
+
+        Returns:
+            A search table for each of the three.
+        """
         return cls(*(SearchTable.of(weights) for weights in (initial[None], blocks.flatten(0, 1), emission)))
 
 
 def draw_chains(
     tables: ChainTables, num_sentences: int, length: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(states [n, T], tokens [n, T]); see `HMM.sample`."""
+    """Draws states [n, T] and tokens [n, T], with T = length; see `HMM.sample`."""
     states, tokens = (torch.empty(num_sentences, length, dtype=torch.long) for _ in range(2))
     arrays = [
         array for table in (tables.initial, tables.transition, tables.emission) for array in (table.sums, table.begins)

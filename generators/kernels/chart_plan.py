@@ -1,58 +1,66 @@
-"""What a grammar can do at each width of a chart: the work that the kernel does, worked out once for a sentence length.
+"""The work of a chart at each width, found once per grammar and sentence length.
 
-A symbol is kept at a width if it can yield that many words and if a sentence of the wanted length can hold it there. Only
-pairs of children that are kept, and have a parent that is kept, are formed. Widths that keep the same symbols share
-their tables, so a plan stays small for lengths in the hundreds.
+A plan keeps a symbol at a width if the symbol can yield that many words and a sentence of the wanted length can hold it
+there. The kernels form only pairs of children that are kept and that have a kept parent. Widths that keep the same
+symbols share their tables, so a plan stays small for lengths in the hundreds.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .binary_rules import Rules
+from .rule_tables import RuleTables
 from .simd import LANES
 
 BLOCK = 1024
-"""Pairs whose sums stay in cache while the splits of a span go by."""
+"""Pairs whose sums stay in cache while a kernel goes through the splits of a span."""
 
 CHILD_BITS = 32
-"""A pair's number and its right slot are read as one integer, (number << CHILD_BITS | slot) * LANES."""
-
-
-class RuleTables(NamedTuple):
-    """A binarised grammar as arrays. pairs [P]: each pair of children that some rule has; rules [R] name their pair."""
-
-    num_symbols: int
-    left: np.ndarray
-    right: np.ndarray
-    rule_pair: np.ndarray
-    rule_parent: np.ndarray
-    rule_p: np.ndarray
-    leaves: np.ndarray
-    closure: np.ndarray
-
-    @classmethod
-    def from_rules(cls, rules: Rules, leaves: list[int], closure: np.ndarray) -> "RuleTables":
-        n = len(rules.symbols)
-        parent, left, right = (np.array([rule[i] for rule in rules.binary], dtype=np.int64) for i in range(3))
-        p = np.array([rule[3] for rule in rules.binary], dtype=np.float64)
-        key, place = np.unique(parent * n * n + left * n + right, return_inverse=True)
-        pairs, pair = np.unique(key % (n * n), return_inverse=True)
-        totals = np.bincount(place, p, len(key)) if len(key) else np.zeros(0)
-        return cls(n, pairs // n, pairs % n, pair, key // (n * n), totals, np.array(leaves), closure)
+"""A pair's number and the slot of its right child form one integer, (number << CHILD_BITS | slot) * LANES."""
 
 
 class Plan(NamedTuple):
-    """The arrays that the kernel reads; widths index from 1. A slot is a symbol kept at a width.
+    """The arrays that the kernels read. Widths count from 1; a slot is a symbol that is kept at a width.
 
-    slots [length + 1]: how many a width has, `widest` at most. first_slot, first_cell: where a width's spans begin; step: between neighbouring starts,
-    0 where all starts are alike. Splits of a width w lie in split_from[w] .. split_from[w + 1]: the left width and which
-    list of pairs; alike_ahead counts the splits from one on that share its list. A list goes by blocks of pairs, and within by runs of pairs with the same left child: block b of list l has
-    the runs block_from[list_from[l] + b] .. block_from[list_from[l] + b + 1], each with run_left, the child's slot, and its pairs
-    in run_from[run] .. run_from[run + 1]: code is the pair's number at that width and its right child's slot.
-    kind [length + 1]: which rules and which closure a width uses, in rule_from[kind] .. and closure_from[kind] ... The rules stand
-    there twice, by parent for the way up (rule_) and by pair for the way down (down_).
-    root_slot [length + 1]: the start symbol's slot, -1 where it is not kept.
+    An array that ends in `_from` has the offsets of another: entry i begins at x_from[i] and ends before x_from[i + 1].
+    Each split of a width uses one list of pairs. A list consists of blocks of at most BLOCK pairs: block b of list l is
+    entry list_from[l] + b of `block_from`, which gives its runs. A run has one left child, and `run_from` gives its
+    pairs. Widths of the same kind keep the same symbols, and share their rules and their closure.
+
+    Args:
+        length: words of the longest sentence, T.
+        step: spans between neighbouring starts: 1, or 0 where all starts are alike.
+        widest: the most slots that a width has.
+        slots: how many slots a width has, [T + 1].
+        first_slot: where the scores of a width begin, [T + 2]; the last entry is their number.
+        first_cell: where the spans of a width begin, [T + 2]; the last entry is their number.
+        root_slot: the slot of the start symbol, [T + 1]; -1 where it is not kept.
+        split_from: the splits of a width.
+        split_left: the width of the left child of a split.
+        split_list: the list of pairs that a split uses.
+        alike_ahead: how many splits of one width, from this one on, use the same list.
+        list_from: the blocks of a list.
+        block_from: the runs of a block.
+        run_left: the slot of the left child of a run.
+        run_from: the pairs of a run.
+        code: a pair's number at its width and the slot of its right child, as CHILD_BITS says.
+        kind: the kind of a width, [T + 1].
+        num_pairs: the pairs of a kind.
+        rule_from: the rules of a kind, once sorted by parent (rule_) and once by pair (down_).
+        rule_pair: the pair of a rule, sorted by parent.
+        rule_parent: its parent.
+        rule_p: its probability.
+        down_pair: the pair of a rule, sorted by pair.
+        down_parent: its parent.
+        down_p: its probability.
+        closure_from: the entries of the closure of a kind.
+        closure_slot: the slot at the top of a chain of unary rules.
+        closure_symbol: the symbol at its bottom.
+        closure_p: the sum of the probabilities of such chains.
+        symbols_from: the symbols of a kind.
+        symbols: the symbol in a slot.
+        leaf: the symbols that emit words.
+        num_symbols: N.
     """
 
     length: int
@@ -90,40 +98,17 @@ class Plan(NamedTuple):
     num_symbols: int
 
 
-def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np.ndarray:
-    """[max_length + 1, N] bool: which symbols can yield w words at all; emits [leaves]: which leaf symbols have a word."""
-    feasible = np.zeros((max_length + 1, rules.num_symbols), dtype=bool)
-    top, bottom = np.nonzero(rules.closure > 0)
-    made = np.zeros(rules.num_symbols, dtype=bool)
-    made[rules.leaves[emits]] = True
-    feasible[1, top[made[bottom]]] = True
-    for width in range(2, max_length + 1):
-        ways: np.ndarray = feasible[1:width][:, rules.left] & feasible[1:width][::-1][:, rules.right]
-        possible: np.ndarray = np.any(ways, axis=0)
-        made = np.zeros(rules.num_symbols, dtype=bool)
-        made[rules.rule_parent[possible[rules.rule_pair]]] = True
-        feasible[width, top[made[bottom]]] = True
-    return feasible
-
-
-def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """[length + 1, N] bool: which symbols may span w words within what is wanted, roots [length + 1, N]; top down."""
-    useful = roots.copy()
-    top, bottom = np.nonzero(rules.closure > 0)
-    for width in range(len(roots) - 1, 0, -1):
-        useful[width, bottom[useful[width][top]]] = True
-        pairs = np.zeros(len(rules.left), dtype=bool)
-        pairs[rules.rule_pair[useful[width][rules.rule_parent]]] = True
-        left, right = rules.left[pairs], rules.right[pairs]
-        for k in range(1, width):
-            ways = feasible[k, left] & feasible[width - k, right]
-            useful[k, left[ways]] = True
-            useful[width - k, right[ways]] = True
-    return useful & feasible[: len(roots)]
-
-
 def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
-    """The plan for the symbols kept [length + 1, N]; alike=True keeps one start, for sentences that look the same at each."""
+    """The plan for charts that keep some symbols.
+
+    Args:
+        rules: the grammar.
+        kept: the symbols that are kept at each width, [length + 1, N] bool.
+        alike: True for sentences whose spans of a width are alike; the plan then has one start per width.
+
+    Returns:
+        The arrays that the kernels read.
+    """
     length = len(kept) - 1
     starts = np.array([0] + [1 if alike else length - width + 1 for width in range(1, length + 1)])
     sets, kind = np.unique(kept, axis=0, return_inverse=True)
@@ -177,9 +162,16 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
 
 
 def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first split of each width, left width of each split, key of each split: the kinds of parent, left and right).
+    """The splits of all widths, sorted by width and key, so that splits with one list of pairs are neighbours.
 
-    The splits of a width go by their keys, so that those with one list of pairs are neighbours.
+    Args:
+        kept: the symbols that are kept at each width, [length + 1, N] bool.
+        kind: the kind of each width, [length + 1].
+        kinds: how many there are.
+
+    Returns:
+        The first split of each width, the width of the left child of each split, and the key of each split: a number
+        for the kinds of parent, left child and right child.
     """
     widths = [np.arange(1, max(width, 1)) for width in range(len(kept))]
     left = np.concatenate(widths)
@@ -190,7 +182,7 @@ def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray,
 
 
 def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
-    """How many splits of one width, from each on, have its list of pairs."""
+    """How many splits of one width, from each on, use the same list of pairs."""
     ahead = np.ones(len(split_list), dtype=np.int64)
     first = np.zeros(len(split_list) + 1, dtype=bool)
     first[split_from] = True
@@ -211,9 +203,15 @@ class _KindTables(NamedTuple):
 
 
 def _rules_of(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.ndarray) -> _KindTables:
-    """The pairs and rules that make the members of a set, and the closure from what the rules make to the members.
+    """The pairs and rules that make the members of a set, and the closure from what rules make to the members.
 
-    entries: (rows, columns) of what is above zero in the closure.
+    Args:
+        rules: the grammar.
+        entries: (rows, columns) of the positive entries of the closure.
+        members: the set, [N] bool.
+
+    Returns:
+        Its tables.
     """
     here = members[entries[0]]
     row, symbol = entries[0][here], entries[1][here]
@@ -229,7 +227,17 @@ def _rules_of(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.nd
 def _pair_list(
     rules: RuleTables, pairs: np.ndarray, left_slots: np.ndarray, right_slots: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """(pairs at the width, numbers, left slots, right slots) of those pairs that both sides keep."""
+    """Those of some pairs whose two children are both kept.
+
+    Args:
+        rules: the grammar.
+        pairs: of the width.
+        left_slots: the slot of each symbol at the width of the left child, [N]; -1 where it is not kept.
+        right_slots: the same for the right child.
+
+    Returns:
+        The number of all pairs of the width, and the numbers, left slots and right slots of those that are kept.
+    """
     left, right = left_slots[rules.left[pairs]], right_slots[rules.right[pairs]]
     here = ((left >= 0) & (right >= 0)).nonzero()[0]
     return len(pairs), here, left[here], right[here]
@@ -252,7 +260,7 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
         block = number // BLOCK
         begins = np.flatnonzero(np.diff(block * (left.max(initial=0) + 1) + left, prepend=-1))
         sizes = np.diff(begins, append=len(number))
-        # Runs of one length follow one another: the processor then foresees where they end.
+        # Runs of one length stand together: the processor then predicts where they end.
         order = np.lexsort((sizes, block[begins]))
         ends = sizes[order].cumsum()
         within = np.arange(len(number)) - np.repeat(ends - sizes[order], sizes[order])
@@ -273,7 +281,7 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
 
 
 def _begins(sizes: np.ndarray) -> np.ndarray:
-    """Where each width's entries begin; sizes [length + 1] with none at width 0. The last number is the total."""
+    """Where the entries of each width begin, then their total; sizes [length + 1], with none at width 0."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 

@@ -1,13 +1,13 @@
-"""Drawing derivation trees as compiled code: sentence by sentence, each top down from its length, without rejection.
+"""A compiled sampler of derivation trees of given length: one sentence at a time, top down, without rejection.
 
-A symbol A over w words takes an option with probability proportional to what it is worth,
+A symbol A over w words takes an option with probability proportional to its weight,
 
     A -> B C, split k:  p(A -> B C) beta_k(B) beta_{w-k}(C)
     A -> B:             p(A -> B) beta_w(B)
     a word (w = 1):     p(A -> any word)
 
-with beta_w(A) = P(A yields w words): exact under a bound on the length, at criticality and beyond. Random numbers are a
-function of (key, sentence, number of the draw) alone, so threads do not change what is drawn.
+with beta_w(A) = P(A yields w words). This is exact under a bound on the length, at criticality and beyond. Random
+numbers are a function of (key, sentence, number of the draw) alone, so the threads do not change the sample.
 """
 
 from typing import NamedTuple
@@ -24,12 +24,25 @@ from .threads import DRAWS, in_parallel
 
 
 class Options(NamedTuple):
-    """What each symbol may do: binary rules in binary_from[A] .. binary_from[A + 1], unary rules likewise.
+    """What each of N symbols may do.
 
-    worth [max_length + 1, N] is beta up to a scale of each width, scale [max_length + 1, max_length + 1] what a split
-    of w words after k has to be multiplied by; shortest and longest [N] are the widths that a symbol yields. emits [N]
-    is the probability of a word; its words are the row leaf_row[A] of sums and begins, a `SearchTable` [leaf symbols, V].
-    lengths [max_length + 1] is the cumulative distribution of the lengths.
+    Args:
+        worth: beta_w(A) up to a scale for each width w, [max_length + 1, N].
+        scale: what makes up for these scales where w words are split after k, [max_length + 1, max_length + 1].
+        shortest: the least width that a symbol yields, [N].
+        longest: the greatest width that a symbol yields, [N].
+        binary_from: the binary rules of A are binary_from[A] .. binary_from[A + 1] - 1, [N + 1].
+        left: the left child of a binary rule.
+        right: its right child.
+        binary_p: its probability.
+        unary_from: the unary rules of A are unary_from[A] .. unary_from[A + 1] - 1, [N + 1].
+        child: the child of a unary rule.
+        unary_p: its probability.
+        emits: the probability that a symbol emits a word, in the scale of width 1, [N].
+        leaf_row: the row of a symbol in `sums` and `begins`, [N]; -1 for one that emits no words.
+        sums: of the `SearchTable` of words, [leaf symbols, V].
+        begins: of the same table.
+        lengths: the cumulative distribution of the lengths, [max_length + 1].
     """
 
     worth: np.ndarray
@@ -53,7 +66,19 @@ class Options(NamedTuple):
 def make_options(
     rules: Rules, worth: np.ndarray, log_scale: np.ndarray, leaves: list[int], emission: np.ndarray, lengths: np.ndarray
 ) -> Options:
-    """emission [leaf symbols, V] of the symbols `leaves`; lengths [max_length + 1] the probability of each."""
+    """The options of a grammar's symbols.
+
+    Args:
+        rules: the grammar.
+        worth: beta_w(A) up to a scale for each width, [max_length + 1, N].
+        log_scale: the logs of these scales, [max_length + 1].
+        leaves: the symbols that emit words.
+        emission: p(symbol -> word), [leaf symbols, V].
+        lengths: the probability of each length, [max_length + 1].
+
+    Returns:
+        The arrays that the compiled sampler reads.
+    """
     n = len(rules.symbols)
     binary, unary = sorted(rules.binary), sorted(rules.unary)
     possible, words = worth > 0, SearchTable.of(torch.from_numpy(emission))
@@ -81,7 +106,7 @@ def make_options(
 
 
 def _split_scales(log_scale: np.ndarray) -> np.ndarray:
-    """[w, k] = exp(log_scale[k] + log_scale[w - k] - log_scale[w]); of no account where a width has no scale."""
+    """exp(log_scale[k] + log_scale[w - k] - log_scale[w]) at [w, k]; meaningless where a width has no scale."""
     log_scale = np.where(log_scale > -np.inf, log_scale, 0.0)
     table = np.zeros((len(log_scale), len(log_scale)))
     for width in range(2, len(log_scale)):
@@ -93,7 +118,18 @@ def _split_scales(log_scale: np.ndarray) -> np.ndarray:
 def draw_sentences(
     options: Options, num_sentences: int, pad: int, generator: torch.Generator, with_nodes: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(tokens [n, max_length], lengths [n], nodes [n, most nodes, 3] or None): see `PCFG.sample`."""
+    """Draws sentences, with their trees where wanted; see `PCFG.sample`.
+
+    Args:
+        options: of the grammar.
+        num_sentences: n.
+        pad: the token beyond the end of a sentence.
+        generator: on the CPU.
+        with_nodes: whether the trees are wanted.
+
+    Returns:
+        tokens [n, max_length], lengths [n], and nodes [n, most nodes, 3] or None.
+    """
     key = draw_key(generator)
     tokens = np.full((num_sentences, len(options.lengths) - 1), pad)
     lengths, counts = np.empty(num_sentences, np.int64), np.empty(num_sentences, np.int64)
@@ -102,14 +138,14 @@ def draw_sentences(
     if not with_nodes:
         return torch.from_numpy(tokens), torch.from_numpy(lengths), None
     nodes = np.full((num_sentences, int(counts.max(initial=0)), 3), -1)
-    # The same key draws the same trees: now it is known how much room they need.
+    # The first pass counted the nodes. The same key draws the same trees again, now with room for them.
     in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, nodes, least=least)
     return torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(nodes)
 
 
 @compiled
 def _choose(options: Options, symbol: int, width: int, share: float) -> tuple[int, int, int]:
-    """(left child or only child, right child, split): split 0 for a unary rule, -1 for a word."""
+    """(left or only child, right child, split); split is 0 for a unary rule and -1 for a word."""
     worth, left = options.worth, share * options.worth[width, symbol]
     chosen = (-1, -1, -2)
     if width == 1 and options.emits[symbol] > 0.0:

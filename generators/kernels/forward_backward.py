@@ -1,8 +1,8 @@
-"""The forward-backward algorithm as compiled code; the recursions are those of `forward_backward`.
+"""The forward-backward algorithm as compiled code; `hmm.forward_backward` states its recursions.
 
-One vector holds as many sentences as it has room for, eight in float64 and sixteen in float32. Every step is rescaled
-so that its largest number is 1. Matrices [B, k, m] hold the blocks of the chain with their columns padded by zeros to
-m, a multiple of COLUMNS; so are the states.
+A vector holds one number for each of several sentences: eight in float64, sixteen in float32. Every step is rescaled so
+that its largest number is 1. Matrices [B, k, m] hold the blocks of the chain, with zeros that pad their columns to m, a
+multiple of COLUMNS. The states are padded likewise.
 """
 
 import numpy as np
@@ -14,11 +14,15 @@ from .simd import WIDTH, larger, load, number_at, plus, spread, store, times, ti
 from .threads import in_parallel
 
 COLUMNS = 8
-"""Sums that a multiplication keeps in registers."""
+"""The sums that a multiplication keeps in registers."""
 
 
 def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """(log Z [n] float64, m [n, T, K]) with m_t proportional to d Z / d e_t, as precise as leaf_scores [n, T, K]."""
+    """log Z and its gradient for leaf_scores [n, T, K].
+
+    Returns:
+        log Z [n] float64, and m [n, T, K] in the precision of the scores, with m_t proportional to dZ / de_t.
+    """
     log_z, margins = torch.empty(len(leaf_scores), dtype=torch.float64), torch.empty_like(leaf_scores)
     chain = _padded_chain(initial, blocks, leaf_scores.dtype)
     scores = leaf_scores.contiguous().numpy()
@@ -27,10 +31,17 @@ def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tens
 
 
 def compiled_conditionals(initial: Tensor, blocks: Tensor, emission: Tensor, words: Tensor, out: Tensor) -> Tensor:
-    """log Z [n] float64; out [n, T, V] becomes p(x_t | the other words), in its own precision.
+    """p(x_t | the other words) for every position, written to `out` in its own precision.
 
-    emission [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain; words [n, T], V where one is hidden.
-    Where log Z is -inf, `out` is of no account; where it is nan, `out` is beyond the precision.
+    Args:
+        initial: p(z_1), [K].
+        blocks: of the transition matrix, [B, k, k].
+        emission: [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain.
+        words: [n, T]; V stands for a hidden word.
+        out: [n, T, V], overwritten. Its values are meaningless where log Z is -inf or nan.
+
+    Returns:
+        log Z [n] float64; nan where the sentence is beyond the precision of `out`.
     """
     kind, log_z = out.dtype, torch.empty(len(words), dtype=torch.float64)
     start, onward, backward = _padded_chain(initial, blocks, kind)
@@ -55,7 +66,7 @@ def _padded_chain(initial: Tensor, blocks: Tensor, kind: torch.dtype) -> tuple[n
 
 
 def _pad_states(rows: Tensor, count: int, size: int) -> Tensor:
-    """[r, count * size] -> [r, count * (size padded to COLUMNS)]"""
+    """[r, count * size] -> [r, count * (size padded to COLUMNS)]."""
     return torch.nn.functional.pad(rows.reshape(len(rows), count, size), (0, -size % COLUMNS)).flatten(1)
 
 
@@ -91,7 +102,7 @@ def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.nda
 
 @compiled_pass
 def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
-    """Multiplies each lane by a factor, kept in `factor`, that brings its largest number to about 1; zeros by 1."""
+    """Multiplies each lane by `factor`, set to bring its largest value to about 1; a lane of zeros by 1."""
     top = load(values, 0)
     for i in range(1, count):
         top = larger(load(values, i), top)
@@ -113,7 +124,7 @@ def _forward_backward(
     margins: np.ndarray,
     log_z: np.ndarray,
 ) -> None:
-    """margins [T * states, lanes] and log_z [lanes] from scores [T * states, lanes]."""
+    """Computes margins [T * states, lanes] and log_z [lanes] from scores [T * states, lanes]."""
     padded, lanes = len(start), len(log_z)
     length = len(scores) // (padded * lanes)
     joint, back, factor = vectors(padded, scores), vectors(padded, scores), vectors(1, scores)
@@ -215,13 +226,13 @@ def _conditionals(
 
 @compiled
 def _emit(joint: np.ndarray, margins: np.ndarray, at: int, emission: np.ndarray, inverse: np.ndarray) -> None:
-    """joint[v] = sum_k margins[at + k] emission[k, v], and one over its sum over v; 0 where that is lost."""
+    """joint[v] = sum_k margins[at + k] emission[k, v]; inverse = 1 / sum_v joint[v], or 0 where digits are lost."""
     _multiply(joint, 0, margins, at, emission)
     total = load(joint, 0)
     for word in range(1, len(joint) // len(inverse)):
         total = plus(load(joint, word), total)
     store(inverse, 0, total)
-    # Below this the parts of the sum have lost digits.
+    # A smaller sum has terms that have lost digits.
     least = 2.0**-960 if inverse.itemsize == 8 else 2.0**-100
     for lane in range(len(inverse)):
         inverse[lane] = 1 / inverse[lane] if least <= inverse[lane] < np.inf else 0

@@ -1,9 +1,9 @@
-"""The inside pass as compiled code: eight sentences side by side, their charts in cache.
+"""The inside pass as compiled code: eight sentences side by side, with their charts in cache.
 
-The recursions are those of `chart`, over the tables of `chart_plan`. A cell is a span; its scores are values [slots, 8] times
-2^exponent, an exponent for each sentence, so that no length underflows. Where the parts of a sum have exponents further
-apart than SLACK, each part is brought to its true size before it is added: a part that could have been large, but is zero,
-then hides nothing.
+`pcfg.chart.tensor` states the recursions; `chart_plan` has the tables. A cell is a span. Its scores are
+values [slots, 8] * 2^exponent, with an exponent for each sentence, so that no length underflows. The terms of a sum are
+added at one scale unless their exponents differ by more than SLACK. Then each term is first normalised on its own, so
+that a term with a large exponent that turns out to be zero hides nothing.
 """
 
 from typing import NamedTuple
@@ -33,16 +33,32 @@ from .simd import (
 )
 
 SLACK = 256
-"""Powers of two by which the parts of one sum may differ before they are looked at one by one."""
+"""The most powers of two by which the terms of a sum may differ and still be added at one scale."""
 
 TOGETHER = 4
-"""Splits with one list of pairs that are worked on together."""
+"""How many splits with one list of pairs are processed together."""
 
 CHILD = (1 << CHILD_BITS) - 1
 
 
 class Space(NamedTuple):
-    """The charts of eight sentences, beta and alpha [slots * 8] with exponents [cells, 8], and room for sums in the making."""
+    """The charts of eight sentences, and room for sums in the making.
+
+    Args:
+        beta: inside scores, [slots * 8].
+        beta_exponent: their exponents, [cells, 8].
+        alpha: outside scores, [slots * 8].
+        alpha_exponent: their exponents, [cells, 8].
+        pairs: a number for each pair of children of one span.
+        symbols: a number for each symbol of one span, before its unary rules.
+        fresh: scores to be added to a span's.
+        fresh_exponent: their exponents, [8].
+        scaled_left: beta of the left children of one span, at the scale of the span, split by split.
+        scaled_right: the same for the right children.
+        wanted: whether a split still gives to its left child and to its right, [length, 2].
+        factor: numbers for each sentence, [8].
+        other: numbers for each sentence, [8].
+    """
 
     beta: np.ndarray
     beta_exponent: np.ndarray
@@ -61,6 +77,7 @@ class Space(NamedTuple):
 
 @compiled_pass
 def make_space(plan: Plan, with_outside: bool) -> Space:
+    """Room for the charts of a plan; without the outside pass alpha has no entries."""
     slots, cells, widest = plan.first_slot[-1], plan.first_cell[-1], plan.widest
     outside_slots = slots if with_outside else 0
     return Space(
@@ -89,6 +106,7 @@ def place(plan: Plan, width: int, start: int) -> tuple[int, int]:
 
 @compiled
 def clear(values: np.ndarray, exponents: np.ndarray, first: int, count: int) -> None:
+    """Sets the scores of a span to zero."""
     values[first * LANES : (first + count) * LANES] = 0.0
     exponents[:] = DEAD
 
@@ -110,7 +128,7 @@ def merge(space: Space, values: np.ndarray, exponents: np.ndarray, first: int, c
 
 @compiled
 def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> None:
-    """out[A] += sum_B U[A, B] symbols[B] for the kept symbols A."""
+    """out[A] += sum_B U[A, B] symbols[B] for the symbols A that the plan keeps; U is the closure."""
     for i in range(plan.closure_from[kind], plan.closure_from[kind + 1]):
         at, p = first + plan.closure_slot[i], spread(plan.closure_p[i])
         store(out, at, times_plus(p, load(space.symbols, plan.closure_symbol[i]), load(out, at)))
@@ -118,7 +136,7 @@ def close(plan: Plan, kind: int, space: Space, out: np.ndarray, first: int) -> N
 
 @compiled
 def inside_leaf(plan: Plan, space: Space, start: int, scores: np.ndarray) -> None:
-    """beta of one word from the scores [leaf symbols * 8] of its leaf symbols."""
+    """Computes beta of one word from the scores [leaf symbols * 8] of its leaf symbols."""
     cell, first = place(plan, 1, start)
     clear(space.beta, space.beta_exponent[cell], first, plan.slots[1])
     space.symbols[:] = 0.0
@@ -131,7 +149,7 @@ def inside_leaf(plan: Plan, space: Space, start: int, scores: np.ndarray) -> Non
 
 @compiled
 def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
-    """beta of a span of two words or more from those of the spans within it."""
+    """Computes beta of a span of at least two words from beta of the spans within it."""
     cell, first = place(plan, width, start)
     count = plan.slots[width]
     clear(space.beta, space.beta_exponent[cell], first, count)
@@ -144,7 +162,7 @@ def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
 
 @compiled
 def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
-    """Whether all splits of a span that may count are of about one size."""
+    """Whether the exponents of all splits of a span that are not zero differ by at most SLACK."""
     highest, lowest = space.factor, space.other
     highest[:], lowest[:] = DEAD, -DEAD
     for split in range(plan.split_from[width], plan.split_from[width + 1]):
@@ -163,7 +181,7 @@ def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
 
 @compiled
 def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, end: int) -> None:
-    """fresh, fresh_exponent = the part of a span's beta that comes from the splits begin .. end - 1."""
+    """Sets fresh and fresh_exponent to the part of a span's beta that the splits begin .. end - 1 give."""
     kind, top = plan.kind[width], space.fresh_exponent
     top[:] = DEAD
     for split in range(begin, end):
@@ -199,7 +217,7 @@ def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, en
 
 @compiled
 def _apply_rules(plan: Plan, kind: int, space: Space) -> None:
-    """symbols[A] = sum_{B C} p(A -> B C) pairs[B C]; the rules of a parent stand together."""
+    """symbols[A] = sum_{B C} p(A -> B C) pairs[B C]; the rules of a parent are neighbours."""
     space.symbols[:] = 0.0
     at, end = plan.rule_from[kind], plan.rule_from[kind + 1]
     while at < end:
@@ -216,12 +234,16 @@ def _apply_rules(plan: Plan, kind: int, space: Space) -> None:
 
 @compiled
 def _add_rule(plan: Plan, space: Space, at: int, total: Vector) -> Vector:
-    return times_plus(spread(number_at(plan.rule_p, at)), load(space.pairs, number_at(plan.rule_pair, at)), total)
+    p, pair = number_at(plan.rule_p, at), load(space.pairs, number_at(plan.rule_pair, at))
+    together: Vector = times_plus(spread(p), pair, total)
+    return together
 
 
 @compiled
 def blocks(plan: Plan, kind: int) -> int:
-    return (plan.num_pairs[kind] + BLOCK - 1) // BLOCK
+    """How many blocks of pairs a kind of width has."""
+    count: int = (plan.num_pairs[kind] + BLOCK - 1) // BLOCK
+    return count
 
 
 @compiled
@@ -232,7 +254,7 @@ def room_of(plan: Plan, k: int) -> int:
 
 @compiled
 def _form_pairs_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
-    """`_form_pairs` for four splits with one list: a sum in the making is read and written once for all."""
+    """`_form_pairs` for four splits with one list: it reads and writes each sum once for all four."""
     k0, k1, k2, k3 = four(plan.split_left, split)
     left0, left1, left2, left3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)
     right0, right1 = place(plan, width - k0, start + k0)[1], place(plan, width - k1, start + k1)[1]
@@ -253,19 +275,20 @@ def _form_pairs_of_four(plan: Plan, space: Space, split: int, block: int, width:
 
 @compiled
 def four(numbers: np.ndarray, first: int) -> tuple[int, int, int, int]:
+    """Four neighbours in an array."""
     return numbers[first], numbers[first + 1], numbers[first + 2], numbers[first + 3]
 
 
 @compiled
 def pair_of(plan: Plan, i: int) -> tuple[int, int]:
-    """Where a pair and its right child lie among the numbers of a width's pairs and of a span."""
+    """The offsets of entry i of a list: its pair among the pairs of the width, its right child among the slots."""
     code = number_at(plan.code, i)
     return code >> CHILD_BITS, code & CHILD
 
 
 @compiled
 def _form_pairs(plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int) -> None:
-    """pairs[B C] += left[B] right[C] for the pairs of a block, left from scaled_left, right from beta."""
+    """pairs[B C] += left[B] right[C] for the pairs of a block, with left in scaled_left and right in beta."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, left_first + plan.run_left[run])

@@ -1,7 +1,7 @@
-"""The decorators of the compiled kernels: machine code that lets the interpreter go on, kept for the next process.
+"""The decorators of the compiled kernels. Their machine code releases the GIL, and is kept for the next process.
 
-numba keeps machine code by the file it was written in, and does not see that a function it calls in another file has
-changed. So the code of one state of the sources has a folder of its own, named by their digest.
+numba keeps machine code for each source file, and does not notice when a function from another file changes. So each
+state of the sources keeps its code in a folder of its own, named by their digest.
 """
 
 import hashlib
@@ -9,55 +9,68 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.extending import intrinsic
 
 SOURCES = Path(__file__).parent
 
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+Operands = ParamSpec("Operands")
 
-class Kept(FunctionCache):
-    """Machine code on disk that never fails a caller: what is damaged is compiled again, what cannot be kept is not."""
+
+class Kept(FunctionCache):  # type: ignore[misc]  # numba has no types
+    """Machine code on disk that never fails a caller: it compiles damaged code again, and skips a write that fails."""
 
     def load_overload(self, *arguments: Any) -> Any:
+        """The machine code for these types; None where there is none that can be read."""
         with suppress(Exception):
             return super().load_overload(*arguments)
-        # An index that cannot be read would keep the code that is compiled now from being kept as well.
+        # Code cannot be added to an index that cannot be read: an empty one takes its place.
         with suppress(OSError):
             self.flush()
         return None
 
     def save_overload(self, *arguments: Any) -> None:
+        """Writes machine code, if the disk takes it."""
         with suppress(Exception):
             super().save_overload(*arguments)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba.njit for a kernel's inner functions: they make no arrays, so none of their many arguments is counted."""
+def compiled(function: Kernel) -> Kernel:
+    """numba.njit for the inner functions of kernels. They make no arrays, so numba need not count references."""
     return _compiled(function, _nrt=False)
 
 
-def compiled_pass(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba.njit for what is called from Python, or makes arrays."""
+def compiled_pass(function: Kernel) -> Kernel:
+    """numba.njit for functions that Python calls or that make arrays."""
     return _compiled(function)
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """The function compiled whatever NUMBA_DISABLE_JIT says: kernels use vector instructions, which Python has not."""
+def instruction(define: Callable[Concatenate[Any, Operands], Any]) -> Callable[Operands, Any]:
+    """An operation of kernels that `define` writes as LLVM code, given numba's context; see numba's `intrinsic`."""
+    operation: Callable[Operands, Any] = intrinsic(define)
+    return operation
+
+
+def _compiled(function: Kernel, **options: Any) -> Kernel:
+    """The function compiled whatever NUMBA_DISABLE_JIT says: Python cannot run the kernels' vector instructions."""
     before = numba.config.CACHE_DIR, numba.config.DISABLE_JIT
     numba.config.CACHE_DIR, numba.config.DISABLE_JIT = str(FOLDER or before[0]), 0
     try:
-        made: Any = numba.njit(nogil=True, **options)(function)
+        made = numba.njit(nogil=True, **options)(function)
         if FOLDER is not None:
             made._cache = Kept(function)
     finally:
         numba.config.CACHE_DIR, numba.config.DISABLE_JIT = before
-    return made
+    kernel: Kernel = made
+    return kernel
 
 
 def _folder() -> Path | None:
-    """Beside the sources, or in the user's cache where they are read-only; nowhere, if that is so too."""
+    """Where machine code is kept: beside the sources, or in the user's cache if they are read-only, or nowhere."""
     digest = hashlib.sha256()
     for path in sorted(SOURCES.glob("*.py")):
         digest.update(path.read_bytes())
@@ -73,7 +86,7 @@ def _folder() -> Path | None:
 
 
 def _places() -> list[Path]:
-    """A user of a container may have neither HOME nor an entry among the system's users."""
+    """The folders to try in turn. The user of a container may have neither HOME nor an entry in the system."""
     places = [SOURCES / "__pycache__"]
     with suppress(RuntimeError):
         places.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "satlab")

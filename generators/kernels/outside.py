@@ -1,4 +1,4 @@
-"""The outside pass as compiled code: alpha of each span handed down to the spans within it; see `inside_kernel`."""
+"""The outside pass as compiled code: each span hands its alpha down to the spans within it; see `inside`."""
 
 import numpy as np
 
@@ -22,12 +22,12 @@ from .simd import (
 )
 
 EVERYWHERE = -1
-"""Instead of a position: the outside scores of all spans are wanted, not only of those around one position."""
+"""In place of a position: the outside scores of all spans are wanted, not only of those that hold a position."""
 
 
 @compiled
 def _open(plan: Plan, kind: int, space: Space, first: int) -> None:
-    """symbols[B] = sum_A alpha[A] U[A, B]"""
+    """symbols[B] = sum_A alpha[A] U[A, B]; U is the closure."""
     space.symbols[:] = 0.0
     for i in range(plan.closure_from[kind], plan.closure_from[kind + 1]):
         at, p = plan.closure_symbol[i], spread(plan.closure_p[i])
@@ -79,7 +79,7 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
 
 @compiled
 def _all_wanted(plan: Plan, space: Space, split: int) -> bool:
-    """Whether each of the next splits still gives to both sides."""
+    """Whether each of the next TOGETHER splits still gives to both children."""
     wanted = True
     for i in range(split, split + TOGETHER):
         k = plan.split_left[i]
@@ -98,9 +98,22 @@ def _offer(
     scaled: np.ndarray,
     k: int,
 ) -> bool:
-    """Puts the sibling's beta, brought to the scale of the child's alpha, into `scaled`; whether it is still to be added.
+    """Writes the sibling's beta to `scaled`, at the scale of the child's alpha.
 
-    It is not where there is nothing to give, nor where the scales are so far apart that it is added here.
+    Where the two scales are too far apart for one sum, the contribution is added to alpha here.
+
+    Args:
+        plan: of the chart.
+        space: of the chart.
+        exponents: of the parent's alpha, [8].
+        split: of the parent.
+        child: (width, start) of the child that receives.
+        sibling: (width, start) of the other child.
+        scaled: scaled_right for a left child, scaled_left for a right child.
+        k: the width of the left child.
+
+    Returns:
+        Whether the contribution is still to be added; False too where there is none.
     """
     cell, first = place(plan, child[0], child[1])
     sibling_cell, sibling_first = place(plan, sibling[0], sibling[1])
@@ -129,7 +142,7 @@ def _offer(
         else:
             _give_right(plan, space, split, block, space.fresh, 0, room_of(plan, k))
     normalise(space.fresh, 0, plan.slots[child[0]], given, space.factor)
-    # What was handed down before may have been zero, at any scale.
+    # What other spans handed down may be zero, whatever its exponent says.
     normalise(space.alpha, first, plan.slots[child[0]], mine, space.factor)
     merge(space, space.alpha, mine, first, plan.slots[child[0]])
     return False
@@ -137,7 +150,7 @@ def _offer(
 
 @compiled
 def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
-    """out[B] += sum_C pairs[B C] right[C] for the pairs of a block, right from scaled_right."""
+    """out[B] += sum_C pairs[B C] right[C] for the pairs of a block, with right in scaled_right."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         total = load(out, first + plan.run_left[run])
@@ -149,7 +162,7 @@ def _give_left(plan: Plan, space: Space, split: int, block: int, out: np.ndarray
 
 @compiled
 def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarray, first: int, room: int) -> None:
-    """out[C] += sum_B pairs[B C] left[B] for the pairs of a block, left from scaled_left."""
+    """out[C] += sum_B pairs[B C] left[B] for the pairs of a block, with left in scaled_left."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, room + plan.run_left[run])
@@ -163,7 +176,7 @@ def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarra
 def _give_both(
     plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int, room: int
 ) -> None:  # fmt: skip
-    """What `_give_left` and `_give_right` add to alpha, in one pass over the pairs."""
+    """Adds to alpha what `_give_left` and `_give_right` give, in one pass over the pairs."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, room + plan.run_left[run])
@@ -180,7 +193,7 @@ def _give_both(
 
 @compiled
 def _give_both_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
-    """`_give_both` for four splits with one list: each pair is read once for all."""
+    """`_give_both` for four splits with one list: it reads each pair once for all four."""
     alpha, siblings = space.alpha, space.scaled_right
     k0, k1, k2, k3 = four(plan.split_left, split)
     room0, room1, room2, room3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)

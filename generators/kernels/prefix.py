@@ -1,4 +1,4 @@
-"""The compiled inside and outside pass read at the beginning of each sentence; see `chart_passes`."""
+"""Compiled inside and outside scores of the beginning of each sentence; see `chart`."""
 
 import numpy as np
 
@@ -13,10 +13,20 @@ from .threads import in_parallel
 def prefix_factors(
     plan: Plan, leaf_scores: np.ndarray, lengths: np.ndarray, widths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(log Z [n], alpha [n, q, symbols], beta [n, q, symbols]) of the first widths [n, q] words of each sentence.
+    """The factors of the posterior of each symbol over prefixes of the sentences.
 
-    alpha * beta is the posterior of a symbol there, P(S =>* A x_{w+1} .. x_T) P(A =>* x_1 .. x_w) / Z; both are scaled
-    so that they multiply to it, and 0 for a symbol that the plan does not keep.
+        alpha * beta = P(S =>* A x_{w+1} .. x_T) P(A =>* x_1 .. x_w) / Z
+
+    Each factor has a scale of its own, and is 0 for a symbol that the plan does not keep.
+
+    Args:
+        plan: for sentences of all lengths at once.
+        leaf_scores: [n, T, leaf symbols], 0 beyond the end of a sentence.
+        lengths: [n].
+        widths: the widths w of q prefixes of each sentence, [n, q].
+
+    Returns:
+        log Z [n], alpha [n, q, symbols] and beta [n, q, symbols].
     """
     n, longest, _ = leaf_scores.shape
     shape = (n, widths.shape[1], plan.num_symbols)

@@ -1,8 +1,9 @@
 """Arithmetic on several sentences at once: vector instructions for the compiled kernels.
 
-A kernel keeps what it knows of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector; in
-float32 there are sixteen. numba alone would have to prove for every loop over eight entries that its arrays do not overlap, and mostly fails to; a type for the
-vector says it outright, and keeps it in a register. LLVM splits the vectors where a machine's are shorter.
+Kernels hold the numbers of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector.
+In float32 a vector has sixteen numbers. To vectorise a loop over eight entries, the compiler would have to prove that
+the arrays do not overlap, and it mostly fails. A type for the vector makes this explicit, and keeps vectors in
+registers. LLVM splits the vectors for machines whose registers are shorter.
 """
 
 from typing import Any
@@ -10,27 +11,27 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
-from .jit import compiled, compiled_pass
+from .jit import compiled, compiled_pass, instruction
 
 WIDTH = 64
-"""Bytes of a vector."""
+"""Bytes in a vector."""
 
 LANES = WIDTH // 8
-"""Sentences that a kernel works on together in float64."""
+"""How many sentences a float64 kernel processes together."""
 
 DEAD = -(2**40)
-"""The exponent of a number that is zero; whatever is below ALIVE is such a one."""
+"""The exponent of zero; a number whose exponent is below ALIVE counts as zero too."""
 
 ALIVE = -(2**39)
 
 FUSED = ("contract",)
-"""A product and a sum may be rounded once."""
+"""The flag that lets LLVM round a product and a sum once, together."""
 
 
-class Vector(types.Type):
-    """Numbers of one kind, one a sentence."""
+class Vector(types.Type):  # type: ignore[misc]  # numba has no types
+    """Numbers of one kind, one for each sentence."""
 
     def __init__(self, number: types.Float) -> None:
         self.number, self.lanes = number, 8 * WIDTH // number.bitwidth
@@ -38,12 +39,13 @@ class Vector(types.Type):
 
     @property
     def register(self) -> ir.VectorType:
+        """The LLVM type of the vector."""
         kind = ir.DoubleType() if self.number == types.float64 else ir.FloatType()
         return ir.VectorType(kind, self.lanes)
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
     def __init__(self, manager: Any, kind: Vector) -> None:
         super().__init__(manager, kind, kind.register)
 
@@ -52,12 +54,12 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, offs
     vector, data = Vector(kind.dtype), context.make_array(kind)(context, builder, array).data
     place = builder.gep(data, [builder.mul(index, ir.Constant(ir.IntType(64), vector.lanes))])
     if offset is not None:
-        # The place before does not change within a loop, so that what is left is one instruction.
+        # `place` so far is the same throughout a loop, which leaves one instruction to each turn.
         place = builder.gep(place, [offset])
     return builder.bitcast(place, vector.register.as_pointer())
 
 
-@intrinsic
+@instruction
 def load(typing: Any, array: Any, i: Any) -> Any:
     """The i-th vector of an array."""
 
@@ -67,9 +69,9 @@ def load(typing: Any, array: Any, i: Any) -> Any:
     return Vector(array.dtype)(array, types.int64), generate
 
 
-@intrinsic
+@instruction
 def store(typing: Any, array: Any, i: Any, x: Any) -> Any:
-    """The i-th vector of an array becomes x."""
+    """Writes x to the i-th vector of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
@@ -79,9 +81,9 @@ def store(typing: Any, array: Any, i: Any, x: Any) -> Any:
     return types.void(array, types.int64, x), generate
 
 
-@intrinsic
+@instruction
 def load_near(typing: Any, array: Any, first: Any, offset: Any) -> Any:
-    """The vector that begins `offset` numbers after the first-th of an array."""
+    """The vector that begins `offset` numbers after the first-th vector of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=4)
@@ -89,9 +91,9 @@ def load_near(typing: Any, array: Any, first: Any, offset: Any) -> Any:
     return Vector(array.dtype)(array, types.int64, types.int64), generate
 
 
-@intrinsic
+@instruction
 def store_near(typing: Any, array: Any, first: Any, offset: Any, x: Any) -> Any:
-    """The vector that begins `offset` numbers after the first-th of an array becomes x."""
+    """Writes x to the vector that begins `offset` numbers after the first-th vector of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[3], _pointer(context, builder, signature.args[0], *arguments[:3]), align=4)
@@ -100,9 +102,9 @@ def store_near(typing: Any, array: Any, first: Any, offset: Any, x: Any) -> Any:
     return types.void(array, types.int64, types.int64, x), generate
 
 
-@intrinsic
+@instruction
 def number_at(typing: Any, array: Any, i: Any) -> Any:
-    """The i-th number of an array of any shape, i >= 0: nothing asks whether i counts from the end."""
+    """The i-th number of an array of any shape, i >= 0; there is no check for a negative index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -111,9 +113,9 @@ def number_at(typing: Any, array: Any, i: Any) -> Any:
     return array.dtype(array, types.int64), generate
 
 
-@intrinsic
+@instruction
 def spread(typing: Any, p: Any) -> Any:
-    """The vector that is p everywhere."""
+    """The vector whose entries are all p."""
     vector = Vector(p)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -125,9 +127,9 @@ def spread(typing: Any, p: Any) -> Any:
     return vector(p), generate
 
 
-@intrinsic
+@instruction
 def times(typing: Any, x: Any, y: Any) -> Any:
-    """x * y"""
+    """x * y."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fmul(*arguments)
@@ -135,9 +137,9 @@ def times(typing: Any, x: Any, y: Any) -> Any:
     return x(x, y), generate
 
 
-@intrinsic
+@instruction
 def plus(typing: Any, x: Any, y: Any) -> Any:
-    """x + y"""
+    """x + y."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fadd(*arguments)
@@ -145,9 +147,9 @@ def plus(typing: Any, x: Any, y: Any) -> Any:
     return x(x, y), generate
 
 
-@intrinsic
+@instruction
 def times_plus(typing: Any, x: Any, y: Any, z: Any) -> Any:
-    """x * y + z"""
+    """x * y + z."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, y, z = arguments
@@ -156,9 +158,9 @@ def times_plus(typing: Any, x: Any, y: Any, z: Any) -> Any:
     return x(x, y, z), generate
 
 
-@intrinsic
+@instruction
 def larger(typing: Any, x: Any, y: Any) -> Any:
-    """max(x, y)"""
+    """max(x, y)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, y = arguments
@@ -169,7 +171,7 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
 
 @compiled_pass
 def vectors(count: int, like: np.ndarray) -> np.ndarray:
-    """count vectors of zeros, numbers as in `like`; they begin where a line of the cache does, so that none lies across two."""
+    """`count` zero vectors, of the numbers of `like`; each lies within one line of the cache."""
     raw = np.zeros((count + 1) * (WIDTH // like.itemsize), like.dtype)
     first = (-raw.ctypes.data % WIDTH) // like.itemsize
     return raw[first : first + count * (WIDTH // like.itemsize)]
@@ -177,7 +179,7 @@ def vectors(count: int, like: np.ndarray) -> np.ndarray:
 
 @compiled
 def powers_of_two(exponents: np.ndarray) -> None:
-    """exponents [8] -> 2^exponents, exactly and in place; 0 below 2^-1022."""
+    """Replaces exponents [8] by 2^exponents, exactly; by 0 below 2^-1022."""
     bits = exponents.view(np.int64)
     for lane in range(LANES):
         bits[lane] = np.int64(max(min(exponents[lane], 1023.0) + 1023.0, 0.0)) << 52
@@ -185,7 +187,7 @@ def powers_of_two(exponents: np.ndarray) -> None:
 
 @compiled
 def scale_into(out: np.ndarray, at: int, values: np.ndarray, first: int, count: int, factor: np.ndarray) -> None:
-    """out[at + i] = values[first + i] * factor for i < count"""
+    """out[at + i] = values[first + i] * factor for i < count."""
     by = load(factor, 0)
     for i in range(count):
         store(out, at + i, times(load(values, first + i), by))
@@ -195,7 +197,12 @@ def scale_into(out: np.ndarray, at: int, values: np.ndarray, first: int, count: 
 def normalise(values: np.ndarray, first: int, count: int, exponents: np.ndarray, factor: np.ndarray) -> None:
     """Brings the largest of values[first .. first + count - 1] into [1/2, 1) in each lane by a power of two.
 
-    The power goes to exponents [8]; a lane of zeros gets DEAD. factor [8] is room to work in.
+    Args:
+        values: [slots * 8].
+        first: the first vector.
+        count: how many vectors.
+        exponents: [8]; the power is added, and a lane of zeros gets DEAD.
+        factor: [8], overwritten.
     """
     top = spread(0.0)
     for slot in range(first, first + count):

@@ -1,14 +1,16 @@
 """How much a sentence leaves open about its tree: H(tree | sentence), and the number of its trees.
 
-H(tree | sentence) = E[log p(words) - log p(tree, words)], both exact on each sample, so an unambiguous grammar gives 0
-without error; with the exact H(tree) it gives H(sentence) = H(tree) - H(tree | sentence).
+    H(tree | sentence) = E[log p(words) - log p(tree, words)]
 
-The number of trees comes from the grammar with the same rules under which all trees of T words are equally likely,
+Both terms are exact on each sample, so an unambiguous grammar gives 0 without error. Together with the exact H(tree),
+this gives H(sentence) = H(tree) - H(tree | sentence).
+
+To count trees, the same rules get probabilities that make all trees of T words equally likely,
 
     p'(A -> rhs) = prod_{s in rhs} g(s) / g(A),    g(word) = z,  g(A) = sum_{A -> rhs} prod_{s in rhs} g(s),
 
-so that p'(tree) = z^T / g(S), and the inside algorithm counts: trees of x = g(S) z^-T p'(x). (g is the generating
-function of the numbers of trees, Flajolet and Sedgewick 2009, chapter I; any z > 0 inside its radius does.)
+so that p'(tree) = z^T / g(S), and the inside algorithm counts: x has g(S) z^-T p'(x) trees. g is the generating
+function of the numbers of trees (Flajolet and Sedgewick 2009, chapter I); any z > 0 within its radius will do.
 """
 
 import math
@@ -29,15 +31,18 @@ from .statistics import merged
 from .trees import tree_log_prob
 
 HALVINGS = 2000
-"""How often z is halved, from 1, until the generating function has a value there."""
+"""How many times z is halved, from 1, before the search for a z where g is finite gives up."""
 
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """tree_given_sentence: H(tree | sentence), nats. trees: the sampled sentences' number of trees, counted exactly.
+    """The ambiguity of a language's sentences, estimated from a sample.
 
-    log_trees: E log(number of trees), nats. ambiguous: the share of sentences with more than one tree. Both are None
-    where unary rules form a cycle: a sentence can then have infinitely many trees.
+    Args:
+        tree_given_sentence: H(tree | sentence), nats.
+        log_trees: E log(number of trees), nats; None where unary rules form a cycle, so that a sentence can have
+            infinitely many trees. Each sampled sentence's trees are counted exactly.
+        ambiguous: the share of sentences with more than one tree; None likewise.
     """
 
     tree_given_sentence: Estimate
@@ -46,13 +51,24 @@ class Ambiguity:
 
 
 def ambiguity(language: PCFG, sentences: Sentences) -> Ambiguity:
-    """Over sentences sampled from the language with their trees. Raises InputError where they have none."""
+    """The ambiguity of sentences that were sampled from the language with their trees.
+
+    Args:
+        language: the grammar.
+        sentences: its sample, with latents["nodes"].
+
+    Returns:
+        Means over the sample, with standard errors.
+
+    Raises:
+        InputError: for sentences without trees.
+    """
     log_prob = language.log_prob(sentences.tokens, sentences.lengths)
     entropy = Estimate.from_samples(log_prob - tree_log_prob(language, sentences))
     counts = log_number_of_trees(language, sentences)
     if counts is None:
         return Ambiguity(entropy, None, None)
-    # Two trees are log 2 apart from one; rounding is far smaller.
+    # Two trees give log 2 and one gives 0; rounding is far smaller than the gap.
     several = Estimate.from_samples((counts > math.log(1.5)).double())
     return Ambiguity(entropy, Estimate.from_samples(counts), several)
 
@@ -84,7 +100,7 @@ def log_number_of_trees(language: PCFG, sentences: Sentences) -> Tensor | None:
 
 
 def _equally_likely(grammar: Grammar, log_g: np.ndarray, log_z: float) -> Grammar:
-    """The same rules with p'(A -> rhs) = prod g(rhs) / g(A)."""
+    """The same rules with p'(A -> rhs) = prod_{s in rhs} g(s) / g(A)."""
     value = dict(zip(grammar.nonterminals, log_g.tolist(), strict=False))
 
     def probability(parent: Nonterminal, right: tuple[object, ...]) -> float:
@@ -99,7 +115,7 @@ def _equally_likely(grammar: Grammar, log_g: np.ndarray, log_z: float) -> Gramma
 
 
 def _in_words_of(equal: PCFG, language: PCFG) -> Tensor:
-    """The token in one language of each token in the other, the pad included."""
+    """The token of `equal` for each token of `language`, the pad included."""
     number = {word: i for i, word in enumerate(equal.words)}
     return torch.tensor([*(number[word] for word in language.words), equal.pad_id], device=language.device)
 

@@ -1,13 +1,13 @@
-"""A grammar without a bound on the length, seen as a branching process: whether it ends, how long its sentences are.
+"""A grammar without a bound on the length, as a branching process: whether it ends, and how long its sentences are.
 
-M[A, B] = sum_{A -> rhs} p(A -> rhs) (number of B in rhs)  is its mean matrix, rho the spectral radius of M (Booth and
-Thompson 1973). Up to rho = 1 every derivation ends; beyond, it ends with probability x_S < 1, where x is the least
-solution of
+The mean matrix is M[A, B] = sum_{A -> rhs} p(A -> rhs) (number of B in rhs), with spectral radius rho (Booth and
+Thompson 1973). If rho <= 1, every derivation ends. Otherwise a derivation ends with probability x_S < 1, where x is
+the least solution of
 
-    x_A = sum_{A -> rhs} p(A -> rhs) prod_{B in rhs} x_B  >= 0,
+    x_A = sum_{A -> rhs} p(A -> rhs) prod_{B in rhs} x_B  >= 0.
 
-found by Newton's method from zero, which climbs to it and never beyond (Etessami and Yannakakis 2009). Below rho = 1,
-what adds up over the rules of a tree has its mean from one linear system (Grenander 1976).
+Newton's method from zero climbs to it and never beyond (Etessami and Yannakakis 2009). If rho < 1, the mean of any sum
+over the rules of a tree follows from one linear system (Grenander 1976).
 """
 
 import math
@@ -27,23 +27,27 @@ from .grammar import Grammar, binarise
 Vector = NDArray[np.float64]
 
 CRITICAL = 1e-12
-"""A spectral radius this close to 1 is 1 within rounding."""
+"""A spectral radius this close to 1 equals 1 within rounding."""
 
 DENSE = 300
-"""Of so many symbols that reach one another all eigenvalues are computed; of more, the largest by Arnoldi's method."""
+"""Components of more symbols get only the largest eigenvalue, by Arnoldi's method; smaller ones get all."""
 
 MOST_STEPS = 200
-"""Newton's steps. They square the error, and halve it where the system is singular at its solution."""
+"""The most Newton steps. A step squares the error, or halves it where the system is singular at its solution."""
 
 
 @dataclass(frozen=True)
 class BranchingStatistics:
-    """A grammar without a bound on the length. What grows without bound is inf.
+    """A grammar without a bound on the length. A quantity that grows without bound is inf.
 
-    radius: the spectral radius of the mean matrix; distance: 1 - radius, 0 at criticality, negative beyond.
-    total_mass: P(a derivation from the start symbol ends). endless: the symbols from which one may go on forever.
-    expected_length, length_sd: of the words of a sentence. expected_rules: rules in a tree. derivation_entropy:
-    H(tree), nats.
+    Args:
+        radius: the spectral radius of the mean matrix.
+        total_mass: P(a derivation from the start symbol ends).
+        endless: the symbols from which a derivation may go on forever.
+        expected_length: the mean number of words in a sentence.
+        length_sd: its standard deviation.
+        expected_rules: the mean number of rules in a tree.
+        derivation_entropy: H(tree), nats.
     """
 
     radius: float
@@ -56,17 +60,25 @@ class BranchingStatistics:
 
     @property
     def distance(self) -> float:
+        """1 - radius: 0 at criticality, negative beyond."""
         return 1 - self.radius
 
 
 def branching_statistics(grammar: Grammar) -> BranchingStatistics:
-    """The closed forms of `grammar` in float64. Rules that are named twice count as one rule.
+    """The closed forms of a grammar, in float64. Equal rules count as one, with their probabilities added.
 
-    Near criticality the systems are ill-conditioned: relative errors are about 1e-16 / |1 - radius|.
+    With n_A the mean number of words in a rule of A, and h_A the entropy of the rules of A:
 
-    With n_A the words in a rule of A, averaged over its rules, and h_A the entropy of its rules:
-    E length = (I - M)^-1 n,  H(tree) = (I - M)^-1 h,  E rules = (I - M)^-1 1,  Var length = (I - M)^-1 v, where v_A is
-    the variance, over the rules of A, of the expected length of what they rewrite to.
+        E length = (I - M)^-1 n,  H(tree) = (I - M)^-1 h,  E rules = (I - M)^-1 1,  Var length = (I - M)^-1 v,
+
+    where v_A is the variance, over the rules of A, of the expected length of their right-hand sides. The systems are
+    ill-conditioned near criticality: relative errors are about 1e-16 / |1 - radius|.
+
+    Args:
+        grammar: whose lengths have no bound.
+
+    Returns:
+        Its statistics.
     """
     rules = _Productions(grammar)
     mean = rules.mean_matrix()
@@ -92,7 +104,7 @@ def branching_statistics(grammar: Grammar) -> BranchingStatistics:
 
 
 class _Productions:
-    """Different productions as arrays: p and the number of words of each, its parent, and (production, child) pairs."""
+    """The distinct productions as arrays: probability, number of words and parent, and (production, child) pairs."""
 
     def __init__(self, grammar: Grammar) -> None:
         number = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
@@ -107,20 +119,21 @@ class _Productions:
         self.production, self.child = np.array(pairs, int).reshape(-1, 2).T
 
     def mean_matrix(self) -> csr_array:
+        """M [symbols, symbols]."""
         places = (self.parent[self.production], self.child)
         return coo_array((self.p[self.production], places), shape=(self.num_symbols, self.num_symbols)).tocsr()
 
     def average(self, values: Vector) -> Vector:
-        """[symbols]: the mean over the rules of each symbol of values [productions]."""
+        """The mean of values [productions] over the rules of each symbol, [symbols]."""
         return np.bincount(self.parent, self.p * values, minlength=self.num_symbols).astype(float)
 
     def sum_of_children(self, values: Vector) -> Vector:
-        """[productions]: the sum over the symbols on the right-hand side of values [symbols]."""
+        """The sum of values [symbols] over the right-hand side of each production, [productions]."""
         return np.bincount(self.production, values[self.child], minlength=len(self.p)).astype(float)
 
 
 def _radii(mean: csr_array, component: NDArray[np.int32]) -> Vector:
-    """The spectral radius of each strongly connected part of the mean matrix."""
+    """The spectral radius of each strongly connected component of the mean matrix."""
     radii = np.zeros(component.max() + 1)
     radii[component] = mean.diagonal()
     for number in np.flatnonzero(np.bincount(component) > 1):
@@ -145,7 +158,7 @@ def _reaching(mean: csr_array, targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class QuadraticSystem:
-    """x_A = constant_A + sum_B unary[A, B] x_B + sum_{A -> B C} weight x_B x_C, with no coefficient below zero."""
+    """x_A = constant_A + sum_B unary[A, B] x_B + sum_{A -> B C} weight x_B x_C, with no negative coefficient."""
 
     constant: Vector
     unary: csr_array
@@ -168,9 +181,13 @@ class QuadraticSystem:
         return cls(constant, unary, parent, left, right, two[:, 3])
 
     def least_solution(self, ones: NDArray[np.int64] | None = None) -> Vector | None:
-        """The least x >= 0, by Newton's method from zero; None where there is none in float64.
+        """The least x >= 0, by Newton's method from zero.
 
-        ones: where x is known to be 1 (and that there is a solution).
+        Args:
+            ones: the entries at which x is known to be 1. Then the system is known to have a solution.
+
+        Returns:
+            x, or None where float64 finds no solution.
         """
         n = len(self.constant)
         x = np.zeros(n)
@@ -185,7 +202,7 @@ class QuadraticSystem:
                 step, certificate = splu(slope).solve(np.stack([gap[free], np.ones(len(free))], 1)).T
             except RuntimeError:
                 return None
-            # (I - J) y = 1 has a positive y just where J has a spectral radius below 1, as below the least solution.
+            # (I - J) y = 1 has a positive y if and only if the spectral radius of J is below 1, as it is below x.
             if not np.isfinite(step).all() or (ones is None and not (certificate > 0).all()):
                 return None
             x[free] += np.maximum(step, 0.0)

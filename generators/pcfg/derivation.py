@@ -1,8 +1,9 @@
-"""Drawing derivation trees whose length is bounded, exactly and without rejection.
+"""A sampler of derivation trees of bounded length, exact and without rejection.
 
-First the length n with probability p(n), then top-down: a symbol A over w words takes a rule, and a split of its
-words, with probability proportional to  p(A -> B C) beta_k(B) beta_{w-k}(C),  where beta_w(A) = P(A yields w words). So
-grammars near or beyond criticality cost no more than others. All nodes of one depth of all trees are drawn together.
+The length n is drawn first, with probability p(n); then the tree, from the top down. A symbol A over w words takes a
+rule and a split of its words with probability proportional to p(A -> B C) beta_k(B) beta_{w-k}(C), where beta_w(A) =
+P(A yields w words). So grammars near or beyond criticality cost no more than others. All nodes at one depth of all
+trees are drawn together.
 """
 
 import torch
@@ -13,7 +14,7 @@ from ..latent.categorical import Categorical
 from .chart.tensor import InsideTables
 
 UNARY, LEAF = 0, -1
-"""Values of `split` where a node does not split its words."""
+"""The values of `split` for a node that does not split its words."""
 
 
 class DerivationTable:
@@ -48,10 +49,17 @@ class DerivationTable:
     def draw(
         self, start: int, lengths: Tensor, generator: torch.Generator, keep_nodes: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Trees over lengths [n] words.
+        """Draws a tree for each of n sentences.
 
-        Returns nodes [m, 4] (sentence, start, width, symbol), depth by depth (none unless keep_nodes), and leaves
-        [words, 3] (sentence, position, symbol that emits the word).
+        Args:
+            start: the symbol at the root.
+            lengths: the number of words of each sentence, [n].
+            generator: on the device of the lengths.
+            keep_nodes: False leaves the nodes out.
+
+        Returns:
+            The nodes [m, 4] as (sentence, start, width, symbol), depth by depth, and the leaves [words, 3] as
+            (sentence, position, symbol that emits the word).
         """
         device = lengths.device
         sentence = torch.arange(len(lengths), device=device)
@@ -71,18 +79,25 @@ class DerivationTable:
         return torch.cat(nodes), torch.cat(leaves)
 
     def to(self, device: torch.device | str) -> "DerivationTable":
+        """The same table on another device."""
         moved = object.__new__(DerivationTable)
         moved.__dict__.update({k: v.to(device) if hasattr(v, "to") else v for k, v in self.__dict__.items()})
         return moved
 
 
 def preorder(nodes: Tensor, num_sentences: int, max_length: int) -> Tensor:
-    """Nodes [m, 4] as one row a sentence [n, most nodes, 3]: (start, width, symbol) in preorder, padded with -1.
+    """The nodes of each sentence as one row. Spans in preorder determine the tree: a node precedes those below it.
 
-    Spans in preorder determine the tree: each node is followed by what lies below it.
+    Args:
+        nodes: [m, 4] as `DerivationTable.draw` returns them.
+        num_sentences: n.
+        max_length: the most words in a sentence.
+
+    Returns:
+        [n, most nodes, 3]: (start, width, symbol) in preorder, padded with -1.
     """
     sentence, begin, width, symbol = nodes.unbind(1)
-    # Within equal spans, the stable sort keeps the order of depth: a chain of unary rules from its top.
+    # Nodes with equal spans form a chain of unary rules: the stable sort keeps them in order of depth.
     order = ((sentence * max_length + begin) * (max_length + 1) + max_length - width).argsort(stable=True)
     counts = torch.bincount(sentence, minlength=num_sentences)
     row = sentence[order]
@@ -94,6 +109,7 @@ def preorder(nodes: Tensor, num_sentences: int, max_length: int) -> Tensor:
 
 
 def _entries(rows: Tensor, weights: Tensor, left: Tensor, right: Tensor, split: int) -> tuple[Tensor, ...]:
+    """The columns (row, weight, left, right, split) of the entries whose weight is positive."""
     possible = weights > 0
     rows, weights, left, right = (part[possible] for part in (rows, weights, left, right))
     return rows, weights, left, right, torch.full_like(rows, split)

@@ -9,14 +9,17 @@ from ...errors import InputError
 
 
 def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Tensor:
-    """log p(T = length) [max_length + 1], the grammar's own or that of the wanted lengths.
+    """log p(T = length): the grammar's own distribution, or that of the wanted lengths.
 
     Args:
-        log_mass: log P(the start yields so many words), [max_length + 1].
+        log_mass: log P(the start symbol yields so many words), [max_length + 1].
         lengths: length -> weight, where other frequencies are wanted.
 
+    Returns:
+        [max_length + 1]; -inf for a length that no sentence has.
+
     Raises:
-        InputError: for a length that no sentence has, a weight below 0 or not finite, and where all weights are 0.
+        InputError: for a length that no sentence has, a weight that is negative or not finite, or only weights of 0.
     """
     if lengths is None:
         return log_mass - log_mass.logsumexp(0)

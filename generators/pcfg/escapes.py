@@ -1,10 +1,10 @@
-"""Names and words as a grammar's text has them: quoted, escaped, and read back to the last character.
+r"""Names and words as the text of a grammar spells them: quoted, escaped, and read back to the last character.
 
-Three ways of writing them are told apart (`Spelling`):
+There are three spellings (`Spelling`):
 
-NLTK      words in quotes, every character as it is; in names a backslash stands before a special character
-PRINTED   what nltk prints: words as Python prints them ('\\\\' for a backslash), names as they are
-ESCAPED   words as Python writes them; names with a backslash before anything but letters and digits, or \\x20, \\u00a0
+NLTK      words stand in quotes, every character as it is; in names a backslash precedes a special character
+PRINTED   what nltk prints: words as Python prints them ('\\' for a backslash), names as they are
+ESCAPED   words as Python writes them; in names a backslash precedes a special character or a code: \x20, \u00a0
 """
 
 import re
@@ -15,23 +15,23 @@ from nltk.grammar import Nonterminal
 from ...errors import InputError
 
 SPECIAL = r"""['"|\[\]#%\\]"""
-"""What stands behind a backslash where a name holds it (quotes, # and % need that at its beginning alone)."""
+"""The characters that a backslash precedes in a name; quotes, # and % need it only at the beginning."""
 
 SYMBOL = re.compile(rf"""(?:\\{SPECIAL}|[^\s'"|\[\]#%])(?:\\{SPECIAL}|[^\s|\[\]]|\|<[^\s>]*>)*""")
-"""A nonterminal: NLTK's own, the names that treebanks and nltk's binarisation give, and escaped characters."""
+"""A nonterminal: nltk's own form, names that treebanks and nltk's binarisation make, and escaped characters."""
 
 QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 QUOTED_AND_ESCAPED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What a text file or YAML does not keep: control characters, the separators of lines, halves of characters."""
+"""What a text file or YAML does not keep: control characters, line separators, surrogates, byte order marks."""
 
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class Spelling(Enum):
-    """How names and words are written; see the top of this module."""
+    """How names and words are spelled; see the top of this module."""
 
     NLTK = "nltk"
     PRINTED = "printed"
@@ -39,7 +39,7 @@ class Spelling(Enum):
 
 
 def needs_escapes(symbol: object) -> bool:
-    """Whether a name or word can be written as ESCAPED alone."""
+    """Whether only ESCAPED can spell this name or word."""
     text = str(symbol)
     if UNSAFE.search(text):
         return True
@@ -49,7 +49,7 @@ def needs_escapes(symbol: object) -> bool:
 
 
 def written(symbol: object, spelling: Spelling = Spelling.NLTK) -> str:
-    """A name or word as the text has it, NLTK or ESCAPED. Raises InputError for what that spelling cannot hold."""
+    """The name or word in spelling NLTK or ESCAPED. Raises InputError for one that the spelling cannot hold."""
     text = str(symbol)
     if not text or (spelling is Spelling.NLTK and needs_escapes(symbol)):
         raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
@@ -65,7 +65,7 @@ def written(symbol: object, spelling: Spelling = Spelling.NLTK) -> str:
 
 
 def name_of(raw: str, spelling: Spelling) -> str:
-    """The name that `raw` stands for."""
+    """The name that the text `raw` spells."""
     if "\\" not in raw or spelling is Spelling.PRINTED:
         return raw
     if spelling is Spelling.ESCAPED:
@@ -74,7 +74,16 @@ def name_of(raw: str, spelling: Spelling) -> str:
 
 
 def quoted_word(line: str, position: int, spelling: Spelling) -> tuple[str, int] | None:
-    """The word in quotes that begins there, and where it ends; None where the quotes are not closed."""
+    """Reads the quoted word that begins at a position.
+
+    Args:
+        line: the text.
+        position: of the opening quote.
+        spelling: of the word.
+
+    Returns:
+        The word and where it ends; None where the quote is not closed.
+    """
     match = (QUOTED if spelling is Spelling.NLTK else QUOTED_AND_ESCAPED).match(line, position)
     if match is None:
         return None
@@ -83,6 +92,7 @@ def quoted_word(line: str, position: int, spelling: Spelling) -> tuple[str, int]
 
 
 def _code(match: re.Match[str]) -> str:
+    r"""The character as \x, \u or \U and its number."""
     number = ord(match[0])
     if number < 0x100:
         return f"\\x{number:02x}"
@@ -90,7 +100,15 @@ def _code(match: re.Match[str]) -> str:
 
 
 def _unescaped(text: str, escaped: str = "") -> str:
-    """Escapes as Python has them; a backslash before one of `escaped`, or where none is given before any other character, goes."""
+    """The text with Python's escapes resolved.
+
+    Args:
+        text: of a name or word.
+        escaped: the characters before which a backslash is removed; all, where it is empty.
+
+    Returns:
+        The name or word.
+    """
 
     def character(match: re.Match[str]) -> str:
         code = match[1] or match[2] or match[3]

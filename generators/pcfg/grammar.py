@@ -1,4 +1,4 @@
-"""Probabilistic grammars as rules: checked, binarised, read and written (the syntax is that of notation.py)."""
+"""Probabilistic grammars as rules: checked, binarised, read and written. `notation` has the syntax."""
 
 import math
 import warnings
@@ -18,40 +18,57 @@ from .nltk_rules import empty_rule, empty_word
 from .notation import parse, text_of
 
 MOST_NAMED = 5
-"""Symbols that a warning names; the others it counts."""
+"""The most symbols that a warning names; it counts the others."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """A checked grammar: start symbol and productions whose probabilities sum to one for each left-hand side."""
+    """A checked grammar: a start symbol, and productions whose probabilities sum to one for each left-hand side."""
 
     start: Nonterminal
     productions: tuple[ProbabilisticProduction, ...]
 
     @property
     def nonterminals(self) -> list[Nonterminal]:
-        """The left-hand sides in the order in which they first appear, the start symbol first."""
+        """The left-hand sides in the order of their first rules, with the start symbol first."""
         return list(dict.fromkeys([self.start, *(production.lhs() for production in self.productions)]))
 
     def to_text(self) -> str:
-        """NLTK's notation, a rule a line, no bit of the probabilities lost; `read_text` gives the same grammar back."""
+        """NLTK's notation, one rule per line, with every bit of the probabilities; `read_text` restores the grammar."""
         return text_of(self.start, self.productions)
 
 
 def read_text(text: str) -> Grammar:
-    """A grammar in NLTK's notation or in the plain form `probability lhs -> rhs`; its first rule tells which.
+    """Reads a grammar in NLTK's notation or in the plain form `probability lhs -> rhs`; the first rule decides which.
 
-    Raises InputError for a line that is no rule, and as `check` does.
+    Args:
+        text: of a grammar file.
+
+    Returns:
+        The checked grammar.
+
+    Raises:
+        InputError: for a line that is not a rule, and for what `check` refuses.
     """
     return check(*parse(text))
 
 
 def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction], tolerance: float = TOLERANCE) -> Grammar:
-    """The grammar made of these productions; rules of zero go, and symbols that are never reached stay.
+    """Makes a grammar of productions. Rules of probability zero are dropped; unreachable symbols stay.
 
-    Where the rules of a symbol miss one by no more than the tolerance, they are renormalised, with one warning for all
-    symbols. Raises InputError where they miss it by more, where a rule or a name is empty, and where a symbol is not
-    defined.
+    Where the probabilities of a symbol's rules sum to one only within the tolerance, they are renormalised, with one
+    warning for all symbols.
+
+    Args:
+        start: the start symbol.
+        productions: the rules.
+        tolerance: how far from one a sum may be.
+
+    Returns:
+        The checked grammar.
+
+    Raises:
+        InputError: for a sum that is further from one, an empty rule or name, or a symbol without rules.
     """
     by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
     for production in productions:
@@ -100,7 +117,7 @@ def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
 
 
 def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonterminal, float]:
-    """What to divide the rules of each symbol by: their sum, or 1 where that is 1 within rounding. One warning for all."""
+    """The divisor of each symbol's rules: their sum, or 1 if it is 1 within rounding. Warns once for all symbols."""
     for symbol, total in totals.items():
         if not abs(total - 1) <= tolerance * (1 + 1e-9):
             raise InputError(
@@ -120,7 +137,7 @@ def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonte
 
 
 def some_of(symbols: Iterable[Nonterminal]) -> str:
-    """The first MOST_NAMED of them by name."""
+    """The names of the first MOST_NAMED symbols."""
     names = [str(symbol) for symbol in symbols]
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
@@ -138,7 +155,14 @@ def _check_defined(productions: Iterable[ProbabilisticProduction]) -> None:
 
 
 def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nonterminal, float]]:
-    """The least and the greatest number of words that each symbol yields; inf where it never ends or has no bound."""
+    """The least and the greatest number of words that each symbol yields.
+
+    Args:
+        grammar: a checked grammar.
+
+    Returns:
+        The least, inf for a symbol whose derivations never end, and the greatest, inf where there is no bound.
+    """
     number = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
     links = [(rule, s) for rule in grammar.productions for s in rule.rhs() if isinstance(s, Nonterminal)]
     rows, columns = [number[rule.lhs()] for rule, _ in links], [number[s] for _, s in links]
@@ -146,13 +170,13 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
     part = connected_components(graph, connection="strong")[1]
     least, greatest = dict.fromkeys(number, math.inf), dict.fromkeys(number, 0.0)
     for rule, child in links:
-        # What comes back to itself with something beside it has no bound.
+        # A symbol that yields itself and something beside it has no bound.
         if len(rule.rhs()) > 1 and part[number[rule.lhs()]] == part[number[child]]:
             greatest[rule.lhs()] = math.inf
     users: dict[object, list[ProbabilisticProduction]] = defaultdict(list)
     for rule, child in links:
         users[child].append(rule)
-    # From the last rule up: what stands below is mostly written below.
+    # From the last rule up, since rules mostly precede those of their children.
     todo = deque(reversed(grammar.productions))
     waiting = set(map(id, todo))
     while todo:
@@ -170,9 +194,17 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
 
 
 def binarise(grammar: Grammar) -> Rules:
-    """Long rules split from the right and words in them given symbols of their own; no probability changes.
+    """Binarises a grammar: splits long rules from the right, and gives the words in them symbols of their own.
 
-    X -> A 'w' C [p]  becomes  X -> A "'w' C" [p],  "'w' C" -> "'w'" C [1],  "'w'" -> 'w' [1].
+    No probability changes.
+
+        X -> A 'w' C [p]  becomes  X -> A "'w' C" [p],  "'w' C" -> "'w'" C [1],  "'w'" -> 'w' [1].
+
+    Args:
+        grammar: a checked grammar.
+
+    Returns:
+        The rules over numbered symbols, the grammar's own first.
     """
     keys: dict[object, int] = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
     names = [str(symbol) for symbol in grammar.nonterminals]
@@ -184,7 +216,7 @@ def binarise(grammar: Grammar) -> Rules:
         return words.setdefault(text, len(words))
 
     def symbol(part: tuple[object, ...]) -> int:
-        """The number of the symbol that yields exactly this sequence, made where there is none yet."""
+        """The number of the symbol that yields exactly this sequence; it is made if there is none yet."""
         key = part[0] if len(part) == 1 and isinstance(part[0], Nonterminal) else part
         if key in keys:
             return keys[key]

@@ -1,11 +1,11 @@
-"""A grammar read off trees: binarised, counted, and each rule given its relative frequency.
+"""A grammar read off trees: the trees are binarised, their rules counted, and each rule gets its relative frequency.
 
     p(A -> rhs) = count(A -> rhs) / count(A)        (nltk.induce_pcfg; the maximum-likelihood estimate)
 
-Such a grammar is consistent, and its expected number of words is the mean number of words of the trees (Chi and Geman
-1998; Chi 1999). Binarisation by nltk's chomsky_normal_form: NP -> DT JJ NN becomes NP -> DT NP|<JJ-NN>, NP|<JJ-NN> ->
-JJ NN; the names keep `horizontal_markov` of the siblings to come, all unless given, and `vertical_markov` ancestors
-(NP^<S>; Johnson 1998, Klein and Manning 2003).
+Such a grammar is consistent, and its expected number of words is the mean number of words in the trees (Chi and Geman
+1998; Chi 1999). nltk's chomsky_normal_form binarises: NP -> DT JJ NN becomes NP -> DT NP|<JJ-NN>, NP|<JJ-NN> -> JJ NN.
+The new names keep the siblings still to come, at most `horizontal_markov` of them where that is given, and
+`vertical_markov` ancestors (NP^<S>; Johnson 1998, Klein and Manning 2003).
 """
 
 import warnings
@@ -27,7 +27,7 @@ INSIDE = {ord(mark): 0xF0000 + number for number, mark in enumerate(JOINTS)}
 """What stands for a joint within a label of the trees until all symbols are known."""
 
 UNKNOWN = "UNK"
-"""The word that stands for all rare ones."""
+"""The word that replaces every rare one."""
 
 TOP = "TOP"
 """The start symbol above trees whose roots differ."""
@@ -37,12 +37,16 @@ TOP = "TOP"
 class Reading:
     """How trees become rules.
 
-    horizontal_markov: how many of the siblings to come a binarised symbol's name keeps, all unless given;
-    vertical_markov: how many ancestors a symbol's name keeps. min_count: words rarer than this become UNK.
-    strip_functions: labels are cut to the category, NP-SBJ-1 to NP. collapse_unary: chains of unary rules above the
-    tags become one symbol, S+VP. keep_empty: traces and other elements tagged -NONE- stay, as if they were words.
+    Args:
+        horizontal_markov: how many of the siblings to come a binarised symbol's name keeps; all unless given.
+        vertical_markov: how many ancestors a symbol's name keeps.
+        min_count: words rarer than this become UNK.
+        strip_functions: cut labels to the category, NP-SBJ-1 to NP.
+        collapse_unary: join chains of unary rules above the tags into one symbol, S+VP.
+        keep_empty: keep traces and other elements tagged -NONE-, as if they were words.
 
-    Raises InputError for a negative number of siblings or ancestors, and a count below 1.
+    Raises:
+        InputError: for a negative number of siblings or ancestors, or a count below 1.
     """
 
     horizontal_markov: int | None = None
@@ -63,11 +67,22 @@ class Reading:
 def induce(
     trees: Iterable[nltk.Tree], reading: Reading = Reading(), source: str = "", places: Sequence[str] = ()
 ) -> Grammar:
-    """The grammar of the trees, which are left as they are.
+    """Reads a grammar off trees, which stay as they are.
 
-    The start symbol is the root's label where all trees share it, else a fresh symbol, TOP, above them; a root without
-    a label becomes that symbol. Trees without a word are left out, with a warning. source: what messages say of where
-    the trees are, places: of each. Raises InputError where none is left, and for one too wide or deep to binarise.
+    If all trees have the same root label, it is the start symbol. Otherwise a fresh symbol, TOP, is put above the
+    roots, and a root without a label becomes TOP itself. Trees without a word are left out, with a warning.
+
+    Args:
+        trees: with words as leaves.
+        reading: how the trees become rules.
+        source: where the trees are, for messages.
+        places: where each tree is, for messages.
+
+    Returns:
+        The checked grammar.
+
+    Raises:
+        InputError: where no tree has a word, or a tree is too wide or too deep to binarise.
     """
     given, begin = list(trees), f"{source}: " if source else ""
     places = places or [f"tree {number}" for number in range(1, len(given) + 1)]
@@ -94,7 +109,7 @@ def induce(
 
 
 def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
-    """A copy as the grammar is read off it; None where no word is left."""
+    """A copy of the tree as the grammar is read off it; None where no word is left."""
     try:
         kept = tree.copy(deep=True) if reading.keep_empty else without_empty(tree)
         return without_functions(kept) if reading.strip_functions and kept is not None else kept
@@ -120,14 +135,14 @@ def _names() -> Iterator[str]:
 
 
 def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Production]:
-    """The rules of a tree, which is binarised. Raises InputError where that nests it too deep."""
+    """The rules of a tree, which is binarised in place. Raises InputError where that nests it too deep."""
     widest = max(len(part) for part in tree.subtrees())
     for part in tree.subtrees():
         part.set_label(part.label().translate(INSIDE))
     if reading.collapse_unary:
         tree.collapse_unary()
     for part in list(tree.subtrees(lambda part: len(part) > 2)):
-        # Among several siblings a word needs a symbol of its own: nltk would take it for one of the same name.
+        # A word among several siblings gets a symbol of its own: nltk would confuse it with a symbol of its name.
         part[:] = [_tagged(child) if isinstance(child, str) else child for child in part]
     try:
         tree.chomsky_normal_form(horzMarkov=reading.horizontal_markov, vertMarkov=reading.vertical_markov)

@@ -1,8 +1,8 @@
-"""Probabilistic context-free grammars, cut at a length and renormalised.
+"""Probabilistic context-free grammars, with a bound on the length of sentences, renormalised.
 
     p(x) = sum over trees t of x of prod_{rules in t} p(rule)  /  P(T <= max_length)
 
-Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisner 2016).
+The inside algorithm computes Z (Baker 1979), the outside algorithm its gradient (Eisner 2016).
 """
 
 import warnings
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Self
 import torch
 import yaml
 from torch import Tensor
+from typing_extensions import override
 
-from ...errors import InputError, unknown, whole_number
-from ..kernels.chart import next_leaves
+from ...errors import InputError, unknown
+from ..kernels.beginnings import next_leaves
 from ..language import MEMORY_BUDGET
 from ..latent.language import LatentLanguage
 from ..sentences import Sentences
@@ -27,32 +28,15 @@ from .chart.tensor import START, InsideTables
 from .distribution_of_lengths import length_log_prob
 from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
-from .reduced import longest_sentence, reduced
+from .reduced import bounded
 from .sampler import DerivationSampler
-from .tasks import InsideArgmax, Span, TreeSymbol
+from .tasks import InsideArgmax, Span, TreeSymbol, published_spans
 
 if TYPE_CHECKING:
     import nltk
 
-DEFAULT_MAX_LENGTH = 32
-"""Where a grammar has sentences of any length and nothing else is said (Liu et al. 2022, A.1)."""
-
-MOST_WORDS = 4096
-"""The longest sentence of a grammar: its chart has about 8 million spans."""
-
 MOST_UNARY_STEPS = 1000
-"""How often a symbol may come back, on average, in one chain of unary rules; trees beyond that are no trees to look at."""
-
-
-def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
-    """The grammar without symbols useless within max_length words, and that number; see `PCFG`."""
-    if max_length is None:
-        longest = longest_sentence(grammar)
-        max_length = int(longest) if longest < torch.inf else DEFAULT_MAX_LENGTH
-    max_length = whole_number("max_length", max_length)
-    if not 1 <= max_length <= MOST_WORDS:
-        raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS}; choose another")
-    return reduced(grammar, max_length), max_length
+"""The most times that a symbol may come back, on average, in one chain of unary rules."""
 
 
 def _warn_of_cut(kept: float) -> None:
@@ -67,16 +51,20 @@ def _warn_of_cut(kept: float) -> None:
 class PCFG(LatentLanguage):
     """The language of a checked grammar, over sentences of at most max_length words.
 
-    max_length=None takes the longest sentence where the grammar has one, else 32. spans: task name -> Span; as published,
-    A is the whole sentence, B its first 4 words, C its first 2, unless given. lengths: length -> weight replaces the
-    grammar's own distribution of lengths, p(x) = weight(T) p(x | T), exactly.
+    Scores are exact to rounding unless a rule has a probability below about 1e-100: a score that is 1e290 times smaller
+    than the largest of its span may be lost. Nonterminals that the start symbol does not lead to, or that yield nothing
+    of at most max_length words, are removed with one warning.
 
-    Scores are exact to rounding as long as no rule has a probability below about 1e-100: within a span, what is 1e290 times
-    less likely than the best may be lost.
+    Args:
+        grammar: a checked grammar.
+        max_length: the most words in a sentence; None stands for the longest sentence of the grammar, or for
+            DEFAULT_MAX_LENGTH where there is none.
+        spans: task name -> Span; see `published_spans` for those where none are given.
+        lengths: length -> weight. Replaces the grammar's own distribution: p(x) = weight(T) p(x | T), exactly.
 
-    Nonterminals that the start does not lead to, or that cannot finish within max_length, are removed with one warning.
-    Raises InputError for a max_length above MOST_WORDS, where no sentence has at most max_length words, and for a wanted
-    length that no sentence has.
+    Raises:
+        InputError: for a max_length below 1 or above MOST_WORDS, a grammar without sentences of that length, a wanted
+            length that no sentence has, a span's symbol that the grammar lacks, and unary rules that hardly end.
     """
 
     def __init__(
@@ -95,8 +83,8 @@ class PCFG(LatentLanguage):
         if visits > MOST_UNARY_STEPS:
             symbol = self.symbols[int(place) % len(self.symbols)]
             raise InputError(
-                f"the nonterminal {symbol} comes back {float(visits):.3g} times on average by unary rules alone, expected at "
-                f"most {MOST_UNARY_STEPS}: give the cycle a likelier way out"
+                f"the nonterminal {symbol} comes back {float(visits):.3g} times on average by unary rules alone, "
+                f"expected at most {MOST_UNARY_STEPS}: give the cycle a likelier way out"
             )
         worth, log_scale = self.tables.yields()
         self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
@@ -105,17 +93,25 @@ class PCFG(LatentLanguage):
         self.lengths = dict(lengths) if lengths is not None else None
         self.length_log_prob = length_log_prob(self.log_mass, self.lengths)
         self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
-        self.spans = dict(spans) if spans is not None else self._published_spans()
+        if spans is None:
+            spans = published_spans(self.rules, self.tables.feasible, self.length_log_prob)
+        self.spans = dict(spans)
         for span in self.spans.values():
             self.symbol_ids(span.symbols)
 
     @classmethod
     def from_string(cls, text: str, max_length: int | None = None) -> "PCFG":
-        """The grammar in NLTK's notation, unary rules, long rules and words within rules allowed.
+        """Reads a grammar in NLTK's notation or the plain form. Unary and long rules and words within rules are fine.
 
-        Rules of a symbol that miss one by less than 1e-3 (in what nltk prints: 1e-2) are renormalised with a warning.
-        Raises InputError for a line that is no rule, rules that do not sum to one, empty rules, a symbol that is not
-        defined and a start symbol without sentences.
+        Where a symbol's probabilities sum to one only within 1e-3 (1e-2 in what nltk prints), they are renormalised,
+        with a warning.
+
+        Returns:
+            The language of the grammar.
+
+        Raises:
+            InputError: for a line that is not a rule, probabilities that do not sum to one, an empty rule, an undefined
+                symbol, and a start symbol without sentences.
         """
         if not isinstance(text, str):
             raise InputError(
@@ -134,41 +130,47 @@ class PCFG(LatentLanguage):
         return cls(check(grammar.start(), grammar.productions(), NLTK_TOLERANCE), max_length)
 
     def to_nltk(self) -> "nltk.PCFG":
-        """The grammar as an nltk.PCFG (which knows no bound on the length)."""
+        """The grammar as an nltk.PCFG, which knows no bound on the length."""
         import nltk
 
         return nltk.PCFG(self.grammar.start, list(self.grammar.productions))
 
+    @override
     def to(self, device: torch.device | str) -> Self:
         moved = super().to(device)
         moved.use_charts_of(moved.tables)
         return moved
 
     def use_charts_of(self, tables: InsideTables) -> None:
-        """Chooses the passes for the device that the tables are on."""
+        """Chooses the passes for the device of the tables."""
         self.tables, self.charts = tables, chart_backend(tables)
         self.together = self.charts.together
 
     # ---- exact quantities
 
+    @override
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log of the inside score of the start symbol over the whole sentence; leaf_scores [n, T, leaf symbols]."""
-        log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)
+        """log of the start symbol's inside score over the whole sentence [n]; leaf_scores [n, T, leaf symbols]."""
+        log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)  # type: ignore[no-untyped-call]  # torch's own
         return log_z
 
+    @override
     def log_normaliser(self, length: int) -> Tensor:
         return self.log_mass[length] - self.length_log_prob[length]
 
+    @override
     def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """By one inside and one outside pass."""
+        """See `LatentLanguage`; one inside and one outside pass."""
         log_z, margins, _ = self.charts.leaf_margins(leaf_scores, lengths)
         return log_z, margins
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return length * (3 * len(self.emission) + 2 * self.vocab_size) + self.charts.floats_per_sentence(length)
 
+    @override
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """See `Language`: exact under the bound on the length, by one inside and one outside pass, on the CPU."""
+        """See `Language`. Exact under the bound on the length, by one inside and one outside pass, on the CPU."""
         tokens, lengths = self.checked_beginnings(tokens, lengths)
         n, longest = tokens.shape
         emission, plan = self.emission.cpu(), self.tables.beginnings_plan()
@@ -192,12 +194,11 @@ class PCFG(LatentLanguage):
     def _check_beginnings(self, impossible: Tensor, rows: Tensor) -> None:
         if bool(impossible.any()):
             row, word = impossible.nonzero()[0].tolist()
-            raise InputError(
-                f"sentence {int(rows[row])}: no sentence of the language begins with its first {word} words"
-            )
+            where = f"sentence {int(rows[row])}"
+            raise InputError(f"{where}: no sentence of the language begins with its first {word} words")
 
     def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
-        """log P(A =>* x_1 .. x_w) [n, symbols] for the prefix of w = widths [n] words; -inf where A cannot yield it."""
+        """log P(A =>* x_1 .. x_w) [n, symbols] for the first w = widths [n] words; -inf where A has no tree."""
         tokens, widths, hidden = self.checked(tokens, widths, None)
         out = torch.full((len(tokens), len(self.symbols)), -torch.inf, dtype=torch.float64, device=self.device)
         for rows, width in self.chunks(widths):
@@ -206,7 +207,7 @@ class PCFG(LatentLanguage):
         return out
 
     def chart_work(self) -> float:
-        """The mean over sentences of how many products of two symbols' scores one inside pass forms."""
+        """How many products of two symbols' scores one inside pass forms, averaged over sentences."""
         able, left, right = self.tables.feasible, self.tables.left, self.tables.right
         at_width = torch.zeros_like(self.length_log_prob)
         for width in range(2, self.max_length + 1):
@@ -214,11 +215,16 @@ class PCFG(LatentLanguage):
         # A sentence of T words has T - w + 1 spans of w words.
         return float(self.length_log_prob.exp() @ at_width.cumsum(0).cumsum(0))
 
+    @override
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
         """p(a node of the tree spans words t .. t+w-1 and its topmost symbol is A | the visible words).
 
-        [n, T, T, symbols] float64, indexed by start t, width w - 1 and symbol; symbols beyond `rules.num_original` are
-        those that binarisation added. Raises as `conditional`.
+        Returns:
+            [n, T, T, symbols] float64, indexed by start t, width w - 1 and symbol. Symbols from `rules.num_original` on
+            are those that binarisation added.
+
+        Raises:
+            InputError: as `conditional` does.
         """
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         n, longest = tokens.shape
@@ -239,10 +245,16 @@ class PCFG(LatentLanguage):
     def prefix_posteriors(
         self, tokens: Tensor, lengths: Tensor, asked: Sequence[tuple[Tensor, Tensor]]
     ) -> list[Tensor]:  # fmt: skip
-        """p(the topmost of `symbols` [m] over the first `widths` [n] words is c | the words), for each pair asked.
+        """p(the topmost of `symbols` [m] over the first `widths` [n] words is c | the words), for each pair in `asked`.
 
-        A pair is (widths, symbols) and gives [n, m] float64, all from one chart a sentence: the outside score of what
-        enters the span, through unary rules that pass none of the symbols, to c. Raises as `conditional`.
+        The outside score of a span goes on to c through unary rules that pass none of the symbols. One chart per
+        sentence serves all pairs.
+
+        Returns:
+            [n, m] float64 for each pair (widths, symbols).
+
+        Raises:
+            InputError: as `conditional` does.
         """
         tokens, lengths, hidden = self.checked(tokens, lengths, None)
         self.check_lengths(lengths)
@@ -258,10 +270,13 @@ class PCFG(LatentLanguage):
 
     # ---- samples and tasks
 
+    @override
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences sentences, padded to max_length.
+        """num_sentences sentences, padded to max_length; see `Language`.
 
-        latents["nodes"], [n, nodes, 3]: the tree of each, as (start, width, symbol) in preorder, padded with -1.
+        Returns:
+            The sentences. latents["nodes"] [n, nodes, 3] has the tree of each, as (start, width, symbol) in preorder,
+            padded with -1.
         """
         tokens, lengths, trees = self.sampler.draw(num_sentences, generator, latents)
         return Sentences(tokens, lengths, {} if trees is None else {"nodes": trees})
@@ -269,7 +284,7 @@ class PCFG(LatentLanguage):
     def symbol_ids(self, names: Iterable[str]) -> Tensor:
         """The numbers of the named symbols. Raises InputError for a name that the grammar lacks."""
         own = self.symbols[: self.rules.num_original]
-        # Where binarisation made a name that the grammar has too, the grammar's own counts.
+        # A name that both binarisation and the grammar made stands for the grammar's symbol.
         number = {name: i for i, name in enumerate(self.symbols)} | {name: i for i, name in enumerate(own)}
         names = list(names)
         for name in names:
@@ -278,30 +293,17 @@ class PCFG(LatentLanguage):
         return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
 
     @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """A, B, C: argmax of the inside score of a prefix; tree-A, tree-B, tree-C: the symbol truly there."""
+    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]  # made on first use, never set
+        """A, B, C: argmax of the inside score of a prefix. tree-A, tree-B, tree-C: the symbol in the tree."""
         tasks: dict[str, Task] = {name: InsideArgmax(name, self, span) for name, span in self.spans.items()}
         tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
         return tasks
 
-    def _published_spans(self) -> dict[str, Span]:
-        """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""
-        top = tuple(self.symbols[child] for parent, child, _ in self.rules.unary if parent == 0 and child != 0)
-        spans = {"A": Span(None, tuple(dict.fromkeys(top)))}
-        possible = self.length_log_prob > -torch.inf
-        for name, words in (("B", 4), ("C", 2)):
-            if self.max_length < words:
-                continue
-            widths = {min(words, length) for length in possible.nonzero()[:, 0].tolist()}
-            able = self.tables.feasible[sorted(widths)].any(0)
-            own = range(1, self.rules.num_original)
-            spans[name] = Span(words, tuple(self.symbols[i] for i in own if able[i]))
-        return {name: span for name, span in spans.items() if span.symbols}
-
     suffix = ".yaml"
 
+    @override
     def save(self, path: str) -> str:
-        """Writes path.yaml: family, max_length, lengths, tasks and the grammar in NLTK's notation."""
+        """Writes path.yaml: family, max_length, lengths, tasks, and the grammar in NLTK's notation."""
         spans = {name: {"words": span.words, "symbols": list(span.symbols)} for name, span in self.spans.items()}
         lengths = {} if self.lengths is None else {"lengths": self.lengths}
         keys = {"family": "pcfg", "max_length": self.max_length, **lengths, "tasks": spans}

@@ -1,9 +1,10 @@
-"""NLTK's notation for probabilistic grammars, read a line at a time: what people write, and what nltk prints.
+"""NLTK's notation for probabilistic grammars, read line by line: as people write it, and as nltk prints it.
 
     NP -> Det N [0.7] | 'she' [0.3]
 
-A probability ends each alternative (or begins it), so what follows one is a bar, a comment or the end of the line. A
-bar, # or // before it is part of a name where such a name stands on a left-hand side: the treebank's ADVP|PRT and #.
+Each alternative has a probability at its end or its beginning. After a probability at the end comes a bar, a comment or
+the end of the line. Before it, a bar, # or // is part of a name if a symbol of that name has rules: the treebank's
+ADVP|PRT and #.
 """
 
 import re
@@ -25,42 +26,61 @@ PROBABILITY = re.compile(r"\[([^\[\]]*)\]?")
 LEFT = re.compile(r"\s*(\S+)\s+->")
 TOKEN = re.compile(r"\S+")
 COMMENT = ("#", "//")
-"""What a comment begins with, outside quotes."""
+"""The beginnings of a comment, outside quotes."""
 
 COMMENT_LIKE = re.compile(r"\s*(?:#(?:\^<\S*|\|<\S*)?|//|%)\s+->.*\[\s*[\d.]")
-"""A rule for the symbol # (as nltk's binarisation and ancestors extend it), // or %, not a comment or directive."""
+"""A rule for #, which nltk's binarisation and ancestors may extend, for // or for %: neither comment nor directive."""
 
 MOST_SHOWN = 160
-"""Characters of a line that an error shows."""
+"""How many characters of a line an error shows."""
 
 RightSide = tuple[Nonterminal | str, ...]
 
 
 class Line(NamedTuple):
+    """A line of a grammar's text and its number, which counts from 1."""
+
     number: int
     text: str
 
 
 class Names(NamedTuple):
-    """The symbols that have rules: `known` by name, `raw` as they are written on left-hand sides."""
+    """The symbols that have rules.
+
+    Args:
+        known: their names.
+        raw: their names as left-hand sides spell them.
+    """
 
     known: set[str]
     raw: set[str]
 
 
-def wrong_line(line: Line, what: str) -> InputError:
+def at_line(line: Line, what: str) -> str:
+    """The message for a line: its number and text, then `what`."""
     shown = line.text.strip()
     shown = shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 3] + "..."
-    return InputError(f"line {line.number}: {shown}: {what}")
+    return f"line {line.number}: {shown}: {what}"
 
 
 def number_of(text: str) -> float | None:
-    """The number that a text is, None where it is none or is beyond what a float holds."""
+    """The number that the text spells; None where it spells none, or one that is too large for a float."""
     return float(text) if NUMBER.fullmatch(text) and abs(float(text)) < 1e300 else None
 
 
 def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticProduction]:
-    """The rules of lines that hold one each, as written. Raises InputError, naming line and alternative."""
+    """Reads lines that hold the rules of one symbol each.
+
+    Args:
+        lines: without comments, blank lines and directives.
+        spelling: of names and words.
+
+    Returns:
+        The rules in the order of the text.
+
+    Raises:
+        InputError: naming line and alternative.
+    """
     heads = [_left_side(line, spelling) for line in lines]
     names = Names({name for name, _, _ in heads}, {raw for _, raw, _ in heads})
     productions = []
@@ -72,13 +92,13 @@ def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticP
 
 
 def _left_side(line: Line, spelling: Spelling) -> tuple[str, str, int]:
-    """(name, as it is written, where the right-hand side begins)."""
+    """(name, its spelling, where the right-hand side begins)."""
     match = LEFT.match(line.text)
     if match is None:
-        raise wrong_line(line, f"expected an arrow, ->, behind one nonterminal; {EXPECTED}")
+        raise InputError(at_line(line, f"expected an arrow, ->, after one nonterminal; {EXPECTED}"))
     raw = match[1]
     if spelling is not Spelling.PRINTED and _is_quoted(raw):
-        raise wrong_line(line, f"{raw} is a word, and words have no rules; {EXPECTED}")
+        raise InputError(at_line(line, f"{raw} is a word, and words have no rules; {EXPECTED}"))
     return name_of(raw, spelling), raw, match.end()
 
 
@@ -123,10 +143,10 @@ class _RightSides:
         return self.found
 
     def _name(self, raw: str) -> str | None:
-        """The name of a symbol that has rules, where this is one; never what follows a probability."""
+        """The name, if it is one of a symbol with rules; None otherwise, and for what follows a probability."""
         if self.closed or _is_quoted(raw) or (raw[0] == "[" and number_of(raw[1:].partition("]")[0]) is not None):
             return None
-        # A quote begins a word, but where a symbol is written so: a name that needs a backslash never is.
+        # A quote begins a word, unless a left-hand side has the same spelling, without a backslash.
         if raw[0] in "'\"" and raw not in self.names.raw:
             return None
         name = name_of(raw, self.spelling)
@@ -139,7 +159,7 @@ class _RightSides:
         raw = match[0]
         before = re.match(r"[^'\"\\]+", raw)
         if before is not None and len(before[0]) < len(raw) and before[0] in self.names.known:
-            # As nltk reads it: a word may follow a name without a blank.
+            # As in nltk, a word may follow a name without a blank.
             raw = before[0]
         self._add(Nonterminal(name_of(raw, self.spelling)))
         return position + len(raw)
@@ -160,9 +180,9 @@ class _RightSides:
         assert match is not None
         p = number_of(match[1].strip()) if match[0].endswith("]") else None
         if p is None or p < 0:
-            raise self._wrong(f"{match[0].strip()} is no probability; {EXPECTED}")
+            raise self._wrong(f"{match[0].strip()} is not a probability; {EXPECTED}")
         if p > 1:
-            raise self._wrong(f"{match[0]} is no probability between 0 and 1; correct it")
+            raise self._wrong(f"{match[0]} is not a probability between 0 and 1; correct it")
         if self.p is not None:
             raise self._wrong(f"{self._which()} has two probabilities, expected one; remove the other, or add a |")
         self.p, self.closed = p, bool(self.parts)
@@ -170,7 +190,7 @@ class _RightSides:
 
     def _add(self, part: Nonterminal | str) -> None:
         if self.closed:
-            raise self._wrong(f"'{part}' stands behind the probability of {self._which()}; {EXPECTED}")
+            raise self._wrong(f"'{part}' follows the probability of {self._which()}; {EXPECTED}")
         self.parts.append(part)
 
     def _finish(self) -> None:
@@ -187,14 +207,16 @@ class _RightSides:
         return f"alternative {len(self.found) + 1} ({shown}{' ...' if len(self.parts) > 4 else ''})"
 
     def _wrong(self, what: str) -> InputError:
-        return wrong_line(self.line, what)
+        return InputError(at_line(self.line, what))
 
 
 def empty_rule(parent: object) -> str:
+    """The message for a rule without a right-hand side."""
     return f"the rule '{parent} ->' is empty, expected at least one symbol; rewrite it away"
 
 
 def empty_word(parent: object) -> str:
+    """The message for a rule that holds the empty word."""
     return (
         f"a rule of {parent} holds the empty word '', which makes it an empty production, expected at least one "
         "character between the quotes; remove the rule, or name a word such as 'e'"

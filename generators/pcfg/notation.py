@@ -1,17 +1,19 @@
-"""How grammars are written down: NLTK's notation and the plain form, read line by line.
+r"""The text of a grammar, in NLTK's notation or in the plain form, read line by line.
 
 NLTK's:     NP -> Det N [0.7] | 'she' [0.3]      words are quoted, alternatives share a line
-plain:      0.7 NP -> Det N                      one rule a line (Johnson's inside-outside code); also  0.7 NP --> Det N
-            0.3 NP -> she                        a symbol that never stands on a left-hand side is a word, quoted or not
+plain:      0.7 NP -> Det N                      one rule per line, also  0.7 NP --> Det N
+            0.3 NP -> she                        (Johnson's inside-outside code)
 
-Both know comments (from # or // to the end of the line, outside quotes), blank lines and `%start S`; without it the
-first left-hand side is the start. The first rule decides which of the two a text is in. What nltk prints begins with a
-heading, which names the start.
+In the plain form a symbol without rules is a word, quoted or not. The first rule decides which form a text has.
 
-A name in NLTK's notation may hold any character but blanks: a backslash stands before those that mean something else, '
-and " and # and % and | and [ and ] and the backslash itself. So the treebank's tags ADVP|PRT and # are written
-ADVP\\|PRT and \\#, though both are read without it where they have rules. A text with a line `%escapes` holds any
-character in names and words: see escapes.py.
+Both forms have comments (from # or // to the end of the line, outside quotes), blank lines and `%start S`. Without
+%start, the first left-hand side is the start symbol; of several, the last holds, as in nltk. The text that nltk prints
+begins with a heading, which names the start symbol.
+
+A name in NLTK's notation may hold any character but blanks: a backslash precedes a special one, which is any of
+' " # % | [ ] and the backslash itself. So the treebank's tags ADVP|PRT and # are spelled ADVP\|PRT and \#; where they
+have rules, they need no backslash. In a text with a line `%escapes`, names and words may hold any character: see
+`escapes`.
 """
 
 import math
@@ -25,23 +27,29 @@ from nltk.grammar import PCFG, Nonterminal, ProbabilisticProduction
 from ...errors import InputError
 from ..latent.stochastic import TOLERANCE
 from .escapes import QUOTED, Spelling, name_of, needs_escapes, written
-from .nltk_rules import COMMENT, COMMENT_LIKE, EXAMPLE, EXPECTED, LEFT, PLAIN_EXAMPLE, Line, read_rules, wrong_line
+from .nltk_rules import COMMENT, COMMENT_LIKE, EXAMPLE, EXPECTED, LEFT, PLAIN_EXAMPLE, Line, at_line, read_rules
 from .plain_rules import PLAIN_RULE, read_plain_rules
 
 HEADING = re.compile(r"\s*Grammar with (\d+) productions?(?: \(start state = (.*)\))?\s*")
-"""What nltk prints above a grammar's rules."""
+"""The line that nltk prints above a grammar's rules."""
 
 NLTK_TOLERANCE = 1.01 * PCFG.EPSILON
-"""How far from one nltk lets the rules of a symbol sum to, and a little for the six digits that it prints."""
+"""How far from one nltk lets a sum of probabilities be, and 1% more for the six digits that it prints."""
 
 ESCAPES = "%escapes"
 
 CLOSED_BY_COMMENT = re.compile(r"\]\s*(?:#|//)")
-"""A backslash at the end of such a line is the comment's: the next line is one of its own."""
+"""A backslash at the end of such a line belongs to the comment, and does not join the next line."""
 
 
 class Text(NamedTuple):
-    """A grammar as written: nothing is checked beyond the syntax. tolerance: how far its rows may be from one."""
+    """A grammar as written; only its syntax is checked.
+
+    Args:
+        start: the start symbol.
+        productions: the rules in the order of the text.
+        tolerance: how far from one the probabilities of a symbol's rules may sum to.
+    """
 
     start: Nonterminal
     productions: list[ProbabilisticProduction]
@@ -49,7 +57,7 @@ class Text(NamedTuple):
 
 
 class _Lines(NamedTuple):
-    """What lines hold: rules, and what directives and heading say."""
+    """The lines of a text: its rules, its directives, and nltk's heading if there is one."""
 
     rules: list[Line]
     directives: list[Line]
@@ -57,9 +65,16 @@ class _Lines(NamedTuple):
 
 
 def parse(text: str) -> Text:
-    """The start symbol and the rules of a text in either notation.
+    """Reads the text of a grammar.
 
-    Raises InputError for a text without rules, and naming the line for one that is no rule or directive.
+    Args:
+        text: in either form.
+
+    Returns:
+        Its start symbol and its rules.
+
+    Raises:
+        InputError: for a text without rules, and naming the line, for one that is neither a rule nor a directive.
     """
     rules, directives, heading = _lines(text)
     if not rules:
@@ -77,7 +92,7 @@ def parse(text: str) -> Text:
         return Text(Nonterminal(start) if start else productions[0].lhs(), productions, TOLERANCE)
     if int(heading[1]) != len(productions):
         warnings.warn(
-            f"the heading counts {heading[1]} rules, {len(productions)} found; see whether the file is whole",
+            f"the heading counts {heading[1]} rules, {len(productions)} found; check that the file is complete",
             stacklevel=3,
         )
     start = start or heading[2]
@@ -85,7 +100,7 @@ def parse(text: str) -> Text:
 
 
 def text_of(start: Nonterminal, productions: Sequence[ProbabilisticProduction]) -> str:
-    """NLTK's notation, a rule a line, no bit of the probabilities lost; with a line `%escapes` where a name needs it."""
+    """NLTK's notation, a rule per line, with every bit of the probabilities; with `%escapes` where a name needs it."""
     symbols = {start, *(part for production in productions for part in (production.lhs(), *production.rhs()))}
     escaped = any(map(needs_escapes, symbols))
     spelling = Spelling.ESCAPED if escaped else Spelling.NLTK
@@ -98,7 +113,7 @@ def text_of(start: Nonterminal, productions: Sequence[ProbabilisticProduction]) 
 
 
 def decimal(p: float) -> str:
-    """The shortest digits that read back as p, without an exponent (NLTK's notation knows none)."""
+    """The shortest digits that read back as p, without an exponent, which NLTK's notation does not have."""
     text = repr(float(p))
     return text if "e" not in text else f"{p:.{17 - math.floor(math.log10(p))}f}"
 
@@ -123,7 +138,7 @@ def _lines(text: str) -> _Lines:
 
 
 def _joined(lines: list[Line]) -> list[Line]:
-    """Lines of NLTK's notation, those that end in a backslash joined with the next."""
+    """Lines of NLTK's notation; a line that ends in a backslash is joined with the next."""
     joined: list[Line] = []
     begun: Line | None = None
     for line in lines:
@@ -137,14 +152,20 @@ def _joined(lines: list[Line]) -> list[Line]:
 
 
 def _start(directives: list[Line], spelling: Spelling, plain: bool) -> str | None:
-    """The symbol of the last %start; None without one."""
-    start = None
+    """The symbol of the last %start, with one warning where another differs; None without one."""
+    starts: dict[str, int] = {}
     for line in directives:
         what, *rest = line.text.split()
         if line.text.split() == [ESCAPES] and not plain:
             continue
         if what != "%start" or not rest or (len(rest) > 1 and not rest[1].startswith(COMMENT)):
             expected = f"expected a probability and a rule such as {PLAIN_EXAMPLE}" if plain else EXPECTED
-            raise wrong_line(line, f"{expected}, or %start and a symbol")
-        start = rest[0] if plain else name_of(rest[0], spelling)
-    return start
+            raise InputError(at_line(line, f"{expected}, or %start and a symbol"))
+        symbol = rest[0] if plain else name_of(rest[0], spelling)
+        starts.pop(symbol, None)
+        starts[symbol] = line.number
+    if len(starts) > 1:
+        named = ", ".join(f"%start {symbol} (line {number})" for symbol, number in starts.items())
+        remedy = f"remove the other{'s' if len(starts) > 2 else ''}"
+        warnings.warn(f"{named}: the last holds, so {symbol} is the start symbol; {remedy}", stacklevel=4)
+    return list(starts)[-1] if starts else None

@@ -1,8 +1,8 @@
-"""The plain form of probabilistic grammars, one rule a line with its probability in front.
+"""The plain form of probabilistic grammars: one rule per line, with its probability in front.
 
-    0.7 NP -> Det N         (also  0.7 NP --> Det N ; Johnson's inside-outside code)
+    0.7 NP -> Det N         (also  0.7 NP --> Det N, as in Johnson's inside-outside code)
 
-A symbol that never stands on a left-hand side is a word, quoted or not; quotes are read before blanks.
+A symbol without rules is a word, quoted or not. Quotes may hold blanks.
 """
 
 import re
@@ -11,58 +11,77 @@ from collections.abc import Collection, Sequence
 
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
-from .nltk_rules import COMMENT, NUMBER, PLAIN_EXAMPLE, TOKEN, Line, empty_rule, empty_word, number_of, wrong_line
+from ...errors import InputError
+from .nltk_rules import COMMENT, NUMBER, PLAIN_EXAMPLE, TOKEN, Line, at_line, empty_rule, empty_word, number_of
 
 PLAIN_RULE = re.compile(r"\s*(?P<probability>[-+.\d]\S*)\s+(?P<parent>\S+)\s+--?>(?=\s|$)")
 
 WHOLE_QUOTE = re.compile(r"""('[^']*'|"[^"]*")(?=\s|$|#|//)""")
-"""Quotes around a word that what is behind them ends; 's and don't have none."""
+"""A quoted word, followed by a blank, a comment or the end of the line; 's and don't are not quoted."""
 
 IN_A_WORD = re.compile(r"#|//")
 
 
 def read_plain_rules(lines: Sequence[Line]) -> list[ProbabilisticProduction]:
-    """The rules of lines that hold one each, as written. Raises InputError, naming the line.
+    """Reads lines that hold one rule each.
 
-    Warns, once, where # or // begins a comment right behind a word.
+    Args:
+        lines: without comments, blank lines and directives.
+
+    Returns:
+        The rules in the order of the text. One warning says where # or // right behind a word was read as a comment.
+
+    Raises:
+        InputError: naming the line.
     """
     heads = [_head(line) for line in lines]
     parents = {parent for _, parent, _ in heads}
     productions, glued = [], []
     for line, (p, parent, position) in zip(lines, heads, strict=True):
         parts, cut = words_of(line, position, parents, parent)
-        glued += [f"line {line.number}, behind {cut}"] if cut else []
+        glued += [f"line {line.number}, after {cut}"] if cut else []
         right = [Nonterminal(part) if named else part for part, named in parts]
         if not right:
-            raise wrong_line(line, empty_rule(parent))
+            raise InputError(at_line(line, empty_rule(parent)))
         productions.append(ProbabilisticProduction(Nonterminal(parent), right, prob=p))
     if glued:
         others = f" and {len(glued) - 1} other places" if len(glued) > 1 else ""
         warnings.warn(
-            f"{glued[0]}{others}: # or // taken for the beginning of a comment; quote the word if it is part of it",
+            f"{glued[0]}{others}: # or // begins a comment; quote the word if it is a part of the word",
             stacklevel=4,
         )
     return productions
 
 
 def _head(line: Line) -> tuple[float, str, int]:
-    """Probability, left-hand side and where the right-hand side begins."""
+    """Probability, left-hand side, and where the right-hand side begins."""
     match = PLAIN_RULE.match(line.text)
     p = number_of(match["probability"]) if match else None
     if match is None or p is None:
-        raise wrong_line(line, f"expected a probability and a rule such as {PLAIN_EXAMPLE}, as the first rule has them")
+        expected = f"expected a probability and a rule such as {PLAIN_EXAMPLE}, as in the first rule"
+        raise InputError(at_line(line, expected))
     if not 0 <= p <= 1:
-        raise wrong_line(line, f"{match['probability']} is no probability between 0 and 1; correct it")
+        raise InputError(at_line(line, f"{match['probability']} is not a probability between 0 and 1; correct it"))
     return p, match["parent"], match.end()
 
 
 def words_of(
     line: Line, position: int, symbols: Collection[str], parent: str, bars: bool = False
 ) -> tuple[list[tuple[str, bool]], str | None]:
-    """([(name, whether it is one of `symbols`)] of a right-hand side, the word that a comment cut short, if one did).
+    """Reads a right-hand side.
 
-    bars: a | is one of the parts, not refused. Raises InputError, naming the line, for the empty word and for what
-    NLTK's notation would have there.
+    Args:
+        line: of the text.
+        position: where the right-hand side begins.
+        symbols: the names of the symbols that have rules.
+        parent: the left-hand side, for messages.
+        bars: whether | is one of the parts; otherwise it is refused.
+
+    Returns:
+        (name, whether it is one of `symbols`) for each part, and the word that a comment cut short, or None.
+
+    Raises:
+        InputError: naming the line, for the empty word, or for a bar or a bracketed probability as in NLTK's notation.
     """
     parts: list[tuple[str, bool]] = []
     text = line.text
@@ -78,7 +97,7 @@ def words_of(
         elif quoted is not None:
             if len(quoted[1]) == 2:
                 hint = "; the word of two apostrophes is \"''\"" if raw == "''" else ""
-                raise wrong_line(line, empty_word(parent) + hint)
+                raise InputError(at_line(line, empty_word(parent) + hint))
             parts.append((quoted[1][1:-1], False))
             position = quoted.end()
             continue
@@ -86,11 +105,11 @@ def words_of(
             cut = IN_A_WORD.search(raw)
             word = raw[: cut.start()] if cut else raw
             if (word == "|" and not bars) or _is_probability(word):
-                raise wrong_line(
-                    line,
+                what = (
                     "expected one right-hand side and the probability in front; "
-                    "give each alternative a line of its own, and quote | and [ ] where they are words",
+                    "give each alternative a line of its own, and quote | and [ ] where they are words"
                 )
+                raise InputError(at_line(line, what))
             parts.append((_unquoted(word), False))
             if cut:
                 return parts, word

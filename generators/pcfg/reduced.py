@@ -1,12 +1,16 @@
-"""Grammars without useless symbols: those that no sentence's tree can hold go, and the language stays the same.
+"""Grammars without useless symbols. Symbols that no sentence's tree can hold are removed; the language stays the same.
 
-A symbol is useless where the start does not lead to it, or where it yields no words at all or none within the bound on
-the length (Hopcroft and Ullman 1979, 4.4). Rules that hold one go with it, and what they took of a symbol's probability
-is made good exactly: with x the least solution of x_A = sum over the rules kept of p(A -> rhs) prod_{B in rhs} x_B,
+A symbol is useless if the start symbol does not lead to it, or if it yields no words at all or none within the bound on
+the length (Hopcroft and Ullman 1979, 4.4). Rules that hold a useless symbol are removed too, and the probability that
+this takes from a symbol is restored exactly. With x the least solution of
+
+    x_A = sum over the rules kept of p(A -> rhs) prod_{B in rhs} x_B,
+
+the probabilities
 
     p'(A -> rhs) = p(A -> rhs) prod_{B in rhs} x_B / x_A
 
-sums to one and gives every tree from S its probability divided by x_S (Nederhof and Satta 2003; Chi 1999).
+sum to one, and give every tree from S its probability divided by x_S (Nederhof and Satta 2003; Chi 1999).
 """
 
 import math
@@ -17,13 +21,41 @@ from collections.abc import Iterable
 import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 
-from ...errors import InputError
+from ...errors import InputError, whole_number
 from .branching import QuadraticSystem
 from .grammar import Grammar, binarise, some_of, yield_lengths
 
+DEFAULT_MAX_LENGTH = 32
+"""The bound where a grammar has none of its own and none is given (Liu et al. 2022, A.1)."""
+
+MOST_WORDS = 4096
+"""The greatest bound on the length of a grammar's sentences; such a chart has about 8 million spans."""
+
+
+def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
+    """Puts a bound on the length of a grammar's sentences.
+
+    Args:
+        grammar: a checked grammar.
+        max_length: the bound; None stands for the longest sentence, or for DEFAULT_MAX_LENGTH where there is none.
+
+    Returns:
+        The grammar without the symbols that are useless within the bound, and the bound.
+
+    Raises:
+        InputError: for a bound below 1 or above MOST_WORDS, and as `reduced` does.
+    """
+    if max_length is None:
+        longest = longest_sentence(grammar)
+        max_length = int(longest) if longest < math.inf else DEFAULT_MAX_LENGTH
+    max_length = whole_number("max_length", max_length)
+    if not 1 <= max_length <= MOST_WORDS:
+        raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS} words in a sentence; choose another")
+    return reduced(grammar, max_length), max_length
+
 
 def longest_sentence(grammar: Grammar) -> float:
-    """The number of words of the longest sentence; inf where there is no bound or no sentence."""
+    """The number of words in the longest sentence; inf where there is no bound or no sentence."""
     least, greatest = yield_lengths(grammar)
     endless = {symbol for symbol, length in least.items() if length == math.inf}
     if grammar.start in endless:
@@ -34,10 +66,17 @@ def longest_sentence(grammar: Grammar) -> float:
 
 
 def reduced(grammar: Grammar, max_length: int) -> Grammar:
-    """The grammar without its useless symbols, with one warning that counts and names them.
+    """Removes the useless symbols, with one warning that counts and names them.
 
-    A grammar without any comes back as it is. Raises InputError where the start has no sentence of at most max_length
-    words.
+    Args:
+        grammar: a checked grammar.
+        max_length: the bound on the length.
+
+    Returns:
+        The grammar without them; a grammar that has none is returned as it is.
+
+    Raises:
+        InputError: for a start symbol without sentences of at most max_length words.
     """
     least = yield_lengths(grammar)[0]
     start = grammar.start
@@ -77,7 +116,7 @@ def _reached(start: Nonterminal, rules: Iterable[ProbabilisticProduction]) -> se
 
 
 def _made_good(grammar: Grammar, short: set[Nonterminal]) -> Grammar:
-    """The rules of the symbols that lost some, and of all that lead to these, as p' of this module's formula."""
+    """The grammar with p' of this module's formula for the symbols that lost rules and all that lead to them."""
     parents: dict[Nonterminal, set[Nonterminal]] = defaultdict(set)
     for rule in grammar.productions:
         for part in rule.rhs():
@@ -95,7 +134,7 @@ def _made_good(grammar: Grammar, short: set[Nonterminal]) -> Grammar:
             f"what is left of the rules of {some_of(short)} cannot be made to sum to one in double precision; "
             "remove the symbols that never end by hand"
         )
-    x = dict(zip(grammar.nonterminals, solved.tolist(), strict=False))
+    x: dict[Nonterminal, float] = dict(zip(grammar.nonterminals, solved.tolist(), strict=False))
 
     def weight(rule: ProbabilisticProduction) -> float:
         return float(rule.prob()) * math.prod(x[part] for part in rule.rhs() if isinstance(part, Nonterminal))
@@ -138,9 +177,9 @@ def _warn(
     count = len(least) - len(reached)
     first = grammar.productions[0].lhs() == start
     above = next((symbol for symbol in apart if first and start in _reached(symbol, grammar.productions)), None)
-    remedy = (
-        "" if above is None else f"; {start} is the start, the first rule's symbol: to name another, add %start {above}"
-    )
+    remedy = ""
+    if above is not None:
+        remedy = f"; {start}, the symbol of the first rule, is the start; to choose another, add %start {above}"
     warnings.warn(
         f"removed {count} nonterminal{'s' if count > 1 else ''}, which leaves the language the same: {found}{remedy}",
         stacklevel=4,

@@ -1,4 +1,4 @@
-"""Drawing sentences of a grammar with their trees: compiled on a CPU, by tables, all sentences at once, on a GPU."""
+"""A sampler of sentences with their trees: compiled on a CPU; on a GPU by tables, for all sentences at once."""
 
 import copy
 from functools import cached_property
@@ -14,7 +14,13 @@ from .derivation import DerivationTable, preorder
 
 
 class DerivationSampler:
-    """Sentences whose length has the distribution lengths [max_length + 1], and given the length the grammar's own."""
+    """Sentences whose lengths have a given distribution, and whose trees, given the length, have the grammar's own.
+
+    Args:
+        rules: the grammar.
+        tables: its inside tables.
+        lengths: the probability of each length, [max_length + 1].
+    """
 
     def __init__(self, rules: Rules, tables: InsideTables, lengths: Tensor) -> None:
         self.rules, self.tables, self.lengths = rules, tables, lengths
@@ -33,7 +39,7 @@ class DerivationSampler:
     def draw_by_table(
         self, num_sentences: int, generator: torch.Generator, with_trees: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The same on any device: all nodes of one depth of all trees are drawn together."""
+        """The same on any device: all nodes at one depth of all trees are drawn together."""
         length_table, word_table, leaf_row, derivations = self._tables
         device, max_length = self.lengths.device, self.tables.max_length
         rows = torch.zeros(num_sentences, dtype=torch.long, device=device)
@@ -46,7 +52,7 @@ class DerivationSampler:
 
     @cached_property
     def _tables(self) -> tuple[Categorical, Categorical, Tensor, DerivationTable]:
-        """Of the lengths, of the words, which row of the latter a symbol has, and of what a symbol rewrites to."""
+        """The tables of lengths and words, the row of each symbol in the latter, and the table of derivations."""
         device, leaves = self.lengths.device, self.tables.leaf_symbols
         leaf_row = torch.full((self.tables.num_symbols,), -1, device=device)
         leaf_row[leaves] = torch.arange(len(leaves), device=device)
@@ -55,6 +61,7 @@ class DerivationSampler:
         return lengths, words, leaf_row, derivations
 
     def to(self, device: torch.device | str) -> "DerivationSampler":
+        """The same sampler on another device."""
         moved = copy.copy(self)
         moved.tables, moved.lengths = self.tables.to(device), self.lengths.to(device)
         moved.__dict__.pop("_tables", None)

@@ -1,22 +1,24 @@
-"""What is known exactly about a grammar as it is cut: lengths, trees and their entropy.
+"""Exact statistics of a grammar under its bound on the length: lengths, trees and their entropy.
 
-A tree of the language is drawn by first drawing its length T and then a tree of T words, p(tree) = p(T) p(tree | T), so
+A tree is drawn by first drawing its length T and then a tree of T words: p(tree) = p(T) p(tree | T). So
 
-    H(tree) = H(T) + sum_w p(T = w) H_w,    H_w = log P(S yields w words) - E[log of the product of the rules | w],
+    H(tree) = H(T) + sum_w p(T = w) H_w,    H_w = log P(S yields w words) - E[log of the product of the rules | w].
 
-and the mean over the trees of w words of anything that adds up over their rules follows from the widths alone:
+For any cost that adds up over the rules of a tree, the mean over the trees of w words follows from the widths alone:
 
     D_w(A) = E[sum of costs; A yields w words]
            = sum_{A -> B} p (cost b_w(B) + D_w(B))
            + sum_{A -> B C} p sum_k (cost b_k(B) b_{w-k}(C) + D_k(B) b_{w-k}(C) + b_k(B) D_{w-k}(C))
 
-with b_w(A) = P(A yields w words): the expectation semiring (Eisner 2002; Li and Eisner 2009), O(max_length^2 rules).
+with b_w(A) = P(A yields w words). This is the expectation semiring (Eisner 2002; Li and Eisner 2009); the work is
+O(max_length^2 rules).
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVarTuple
 
 import numpy as np
 from nltk.grammar import Nonterminal
@@ -28,17 +30,29 @@ from .branching import BranchingStatistics, Vector, branching_statistics
 from .language import PCFG
 
 Cost = Callable[[int, float], float]
-"""From a rule's parent and probability to what it costs."""
+"""The cost of a rule, from its parent and its probability."""
+
+Numbers = TypeVarTuple("Numbers")
 
 
 @dataclass(frozen=True)
 class GrammarStatistics:
-    """A PCFG: rules by kind as they are written, the grammar without a bound, and the language as cut. All exact.
+    """A PCFG: its rules by kind as they are written, the grammar without a bound, and the language under it. All exact.
 
-    symbols, words; unary (A -> B), binary (A -> B C), long (more, or words beside symbols), lexical (A -> 'w') rules.
-    uncut: the closed forms without a bound on the length. mass: P(T <= max_length) there.
-    length_probability [max_length + 1]: p(T) of the language. expected_length, length_sd: its words a sentence.
-    expected_rules: rules of the grammar in a tree. derivation_entropy: H(tree), nats.
+    Args:
+        symbols: the number of nonterminals.
+        words: the number of words.
+        unary: the number of rules A -> B.
+        binary: the number of rules A -> B C.
+        long: the number of longer rules, and of rules with words beside symbols.
+        lexical: the number of rules A -> 'w'.
+        uncut: the closed forms without a bound on the length.
+        mass: P(T <= max_length) without the bound.
+        length_probability: p(T) of the language, [max_length + 1].
+        expected_length: the mean number of words in a sentence.
+        length_sd: its standard deviation.
+        expected_rules: the mean number of the grammar's rules in a tree.
+        derivation_entropy: H(tree), nats.
     """
 
     symbols: int
@@ -57,7 +71,7 @@ class GrammarStatistics:
 
 
 def grammar_statistics(language: PCFG) -> GrammarStatistics:
-    """The statistics of a grammar, in float64 from closed forms; nothing is sampled."""
+    """The statistics of a grammar, in float64, from closed forms; nothing is sampled."""
     rules, log_yield = merged(language.rules), log_yields(language)
     lengths = language.length_log_prob.exp().cpu().numpy()
     possible = lengths > 0
@@ -92,28 +106,36 @@ def _kind(right: tuple[object, ...]) -> str:
 
 
 def log_yields(language: PCFG) -> Vector:
-    """log P(A yields w words), by w and A [max_length + 1, symbols], before the cut; -inf where it cannot."""
+    """log P(A yields w words) without the bound, [max_length + 1, symbols]; -inf where A cannot yield them."""
     share, log_scale = language.tables.yields()
     with np.errstate(divide="ignore"):
-        return np.log(share) + log_scale[:, None]
+        logs: Vector = np.log(share) + log_scale[:, None]
+    return logs
 
 
 def merged(rules: Rules) -> Rules:
-    """The rules with those that are named twice as one, their probabilities added."""
+    """The rules with equal ones as one, their probabilities added."""
+    unary, binary, lexical = _together(rules.unary), _together(rules.binary), _together(rules.lexical)
+    return replace(rules, unary=unary, binary=binary, lexical=lexical)
 
-    def together(entries: Iterable[tuple]) -> list[tuple]:
-        total: dict[Hashable, float] = defaultdict(float)
-        for *rule, p in entries:
-            total[tuple(rule)] += p
-        return [(*rule, p) for rule, p in total.items()]  # type: ignore[misc]
 
-    return replace(rules, unary=together(rules.unary), binary=together(rules.binary), lexical=together(rules.lexical))
+def _together(entries: Iterable[tuple[*Numbers, float]]) -> list[tuple[*Numbers, float]]:
+    total: dict[tuple[*Numbers], float] = defaultdict(float)
+    for entry in entries:
+        total[entry[:-1]] += entry[-1]
+    return [(*rule, p) for rule, p in total.items()]
 
 
 def tree_means(rules: Rules, log_yield: Vector, cost: Cost) -> Vector:
-    """E[sum over the rules of a tree of cost | T = w] [max_length + 1]; nan for a w that no tree has.
+    """E[sum over the rules of a tree of cost | T = w]. Each width has a scale of its own, so nothing underflows.
 
-    log_yield as `log_yields` gives it. Each width has a scale of its own, so nothing underflows that the charts keep.
+    Args:
+        rules: the grammar.
+        log_yield: from `log_yields`.
+        cost: of a rule.
+
+    Returns:
+        [max_length + 1]; nan for a w that no tree has.
     """
     widths, n = log_yield.shape
     top = log_yield.max(1)
@@ -142,14 +164,14 @@ def tree_means(rules: Rules, log_yield: Vector, cost: Cost) -> Vector:
 
 
 class _Table:
-    """Rules (parent, ..., p) of one kind as columns, with what each costs."""
+    """Rules (parent, ..., p) of one kind as columns, with the cost of each."""
 
-    def __init__(self, rules: list[tuple], size: int, cost: Cost) -> None:
+    def __init__(self, rules: Sequence[tuple[float, ...]], size: int, cost: Cost) -> None:
         self.parts = np.array([rule[:-1] for rule in rules], int).reshape(-1, size).T
         self.parent = self.parts[0]
         self.p = np.array([rule[-1] for rule in rules], float)
-        self.cost = np.array([cost(rule[0], rule[-1]) for rule in rules], float)
+        self.cost = np.array([cost(int(rule[0]), rule[-1]) for rule in rules], float)
 
     def sums(self, values: Vector, n: int) -> Vector:
-        """[n symbols]: the sum over the rules of each symbol of p values."""
+        """The sum of p * values over the rules of each symbol, [n symbols]."""
         return np.bincount(self.parent, self.p * values, minlength=n).astype(float)

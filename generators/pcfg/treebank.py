@@ -1,4 +1,4 @@
-"""Bracketed trees as treebanks keep them: read from files, one tree or many to a file, and cleaned.
+"""Bracketed trees as treebanks store them: read from files of one tree or many, and cleaned.
 
 ( (S (NP-SBJ (DT The) (NN dog)) (VP (VBD barked)) (. .)) )
 """
@@ -12,10 +12,10 @@ import nltk
 from ...errors import InputError
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
-"""Of the files that are read where a directory is given, at any depth, in the order of their paths; .MRG is .mrg."""
+"""The files that are read from a directory, at any depth, in the order of their paths; upper case will do."""
 
 MOST_DEPTH = 300
-"""Brackets within brackets: nltk walks a tree by recursion."""
+"""The most nested brackets: nltk walks a tree by recursion."""
 
 EMPTY = "-NONE-"
 """The tag of traces and other elements without words."""
@@ -25,23 +25,27 @@ UNLABELLED = ""
 
 
 def read_trees(source: Path) -> Iterator[nltk.Tree]:
-    """The trees of a file, or of the files of a directory; see `located_trees`."""
+    """The trees of a file, or of the files in a directory; see `located_trees`."""
     return (tree for _, tree in located_trees(source))
 
 
 def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
-    """(where it is, the tree) of a file, or of the files of a directory.
+    """Reads the trees of a file, or of the files in a directory. Outer brackets without a label are removed.
 
-    Outer brackets without a label go where they hold one tree. Raises InputError, naming file, tree and line, for
-    brackets that do not match or are MOST_DEPTH deep, words outside of brackets, and a bracket without a label or
-    without anything in it; and where there is nothing to read.
+    Args:
+        source: the file or directory.
+
+    Yields:
+        Where the tree is, for messages, and the tree.
+
+    Raises:
+        InputError: naming file, tree and line, for brackets that do not match or are nested too deep, words outside of
+            brackets, and brackets without a label or content; and where there is nothing to read.
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
-            raise InputError(
-                f"{source}: no file of trees in it, expected the suffix {', '.join(SUFFIXES)}; rename them"
-            )
+            raise InputError(f"{source}: no file of trees, expected the suffix {', '.join(SUFFIXES)}; rename the files")
     elif source.is_file():
         paths = [source]
     else:
@@ -102,7 +106,7 @@ def _tree(where: str, bracketed: str) -> nltk.Tree:
 
 
 def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
-    """The tree without -NONE- and what dominates nothing else; None where no word is left."""
+    """The tree without -NONE- and the nodes that dominate nothing else; None where no word is left."""
     if tree.label() == EMPTY:
         return None
     children = [child if isinstance(child, str) else without_empty(child) for child in tree]
@@ -111,6 +115,6 @@ def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
 
 
 def without_functions(tree: nltk.Tree) -> nltk.Tree:
-    """The tree with categories alone as labels: NP for NP-SBJ-1 and NP=2. What begins with - stays (-LRB-)."""
+    """The tree with categories as labels: NP for NP-SBJ-1 and NP=2. A label that begins with - stays (-LRB-)."""
     children = [child if isinstance(child, str) else without_functions(child) for child in tree]
     return nltk.Tree(re.sub(r"(?<=.)[-=].*", "", tree.label()) if tree.label()[:1] != "-" else tree.label(), children)

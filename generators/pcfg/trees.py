@@ -1,4 +1,4 @@
-"""Sampled trees: their children, their probability, and as nltk.Tree in terms of the grammar as it was written."""
+"""Sampled trees: their children, their probability, and as nltk.Tree with the grammar's own symbols."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,9 +13,11 @@ from .language import PCFG
 
 
 class Children(NamedTuple):
-    """The columns [n, nodes] of each node's children in the preorder list; -1 where there is none.
+    """The children of each node, as columns of the preorder list [n, nodes]; -1 where there is none.
 
-    A node without a left child emits the word at its start; one without a right child rewrites to one symbol.
+    Args:
+        left: the first child; a node without one emits the word at its start.
+        right: the second child; a node without one rewrites to a single symbol.
     """
 
     left: Tensor
@@ -23,10 +25,16 @@ class Children(NamedTuple):
 
 
 def children(nodes: Tensor) -> Children:
-    """The children of nodes [n, nodes, 3] (start, width, symbol) in preorder, padded with -1.
+    """Finds the children of each node.
 
-    What follows a node at the same start lies below it; its right child is the first node of all that starts where the
-    left one ends, since whatever comes before the node either contains it or ends before it starts.
+    A node that follows another at the same start lies below it. The right child is the first of all nodes that start
+    where the left child ends: a node before its parent either contains the parent or ends before it starts.
+
+    Args:
+        nodes: [n, nodes, 3] as (start, width, symbol) in preorder, padded with -1.
+
+    Returns:
+        Their columns.
     """
     start, width, _ = nodes.unbind(-1)
     n, most = start.shape
@@ -42,16 +50,24 @@ def children(nodes: Tensor) -> Children:
 
 
 def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
-    """log p(tree, words) [n] in nats of sampled trees: log p(T) - log P(S yields T words) + sum of log p(rule).
+    """log p(tree, words) [n] of sampled trees, in nats: log p(T) - log P(S yields T words) + sum of log p(rule).
 
-    Raises InputError where the sentences have no trees.
+    Args:
+        language: that the sentences were drawn from.
+        sentences: with their trees.
+
+    Returns:
+        [n] float64.
+
+    Raises:
+        InputError: for sentences without trees.
     """
     nodes = latent(sentences, "nodes")
     left, right = children(nodes)
     start, width, symbol = nodes.unbind(-1)
     real, leaf = width > 0, (width > 0) & (left < 0)
     n = len(language.symbols)
-    # A rule as three numbers, (parent, first, second): a word counts from n + 1 on, no second symbol is n.
+    # A rule is three numbers (parent, first, second): words count from n + 1 on, and n means no second symbol.
     word = sentences.tokens.gather(1, start.clamp(min=0)) + n + 1
     first = torch.where(leaf, word, symbol.gather(1, left.clamp(min=0)))
     second = torch.where(right >= 0, symbol.gather(1, right.clamp(min=0)), n)
@@ -71,9 +87,17 @@ def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
 
 
 def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
-    """The sampled trees with their words; symbols that binarisation added give way to what lies below them.
+    """The sampled trees with their words. Symbols that binarisation added are replaced by what lies below them.
 
-    Raises InputError where the sentences have no trees.
+    Args:
+        language: that the sentences were drawn from.
+        sentences: with their trees.
+
+    Yields:
+        The tree of each sentence.
+
+    Raises:
+        InputError: for sentences without trees.
     """
     nodes = latent(sentences, "nodes")
     lefts, rights = children(nodes)
@@ -81,7 +105,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
     for row, left, right, tokens in zip(
         nodes.tolist(), lefts.tolist(), rights.tolist(), sentences.tokens.tolist(), strict=True
     ):
-        # From the last node to the first: what lies below a node comes after it, so it is built before.
+        # From the last node to the first: the nodes below a node follow it, and so they are built before it.
         built: list[list[nltk.Tree | str]] = [[] for _ in row]
         for i, (start, width, symbol) in reversed(list(enumerate(row))):
             if width > 0:
@@ -92,7 +116,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
 
 
 def bracketed(tree: nltk.Tree) -> str:
-    """The tree as treebanks write it: (S (NP she) (VP ran)), on one line; brackets in names and words as -LRB-."""
+    """The tree as treebanks write it, (S (NP she) (VP ran)), on one line; brackets in names and words as -LRB-."""
     out: list[str] = []
     todo: list[nltk.Tree | str | None] = [tree]
     while todo:

@@ -62,11 +62,14 @@ def at_most(name: str, value: int, most: int) -> None:
 
 
 def check_numbers(command: str, given: Mapping[str, Any]) -> None:
-    """Raises InputError for a seed below 0, and for a count above what can be counted here; training has limits of its own."""
+    """Raises InputError for a seed below 0, and for a count that 64 bits cannot hold.
+
+    Training has limits of its own, and so has the length of a language's sentences: what checks them names them.
+    """
     for name, value in given.items():
         if isinstance(value, int) and name == "seed":
             at_least(name, value, 0)
-        elif isinstance(value, int) and command != "train":
+        elif isinstance(value, int) and command != "train" and not (name == "max_length" and given.get("language")):
             at_most(name, value, MOST_COUNTED)
 
 

@@ -61,7 +61,7 @@ def test_hmm_of_length_5000(blocks):
 
 
 def test_hmm_where_the_likely_state_turns_out_impossible():
-    """The documented limit of one scale a step: a state e^920 times less likely than the best is refused, not guessed."""
+    """The documented limit of one scale per step: a state e^920 times less likely than the best is refused."""
     rows = [[1 - 1e-10, 1e-10, 0], [1e-10, 0.5, 0.5 - 1e-10]]
     language = HMM([0.5, 0.5], [[1, 0], [0, 1]], rows, 41)
     tokens = torch.tensor([[0] * 40 + [2]])
@@ -123,7 +123,7 @@ def test_pcfg_spans_that_no_symbol_yields_beside_tiny_ones():
 
 
 def test_words_that_only_another_word_would_make_possible():
-    """Left of a word that is left out, a span no symbol yields: (b b a) is impossible at the front but for a first a."""
+    """No symbol yields (b b), but A yields (a b): the first word, left out, decides whether that span has a tree."""
     language = PCFG.from_string("S -> A S [0.5] | 'a' [0.5]\nA -> 'b' [0.75] | S A [0.25]", 4)
     conditional = language.conditional(*encode(language, ["bba"]))[0, 0]
     # bba: (1/2 3/4)^2 1/2;  aba: 1/2 [S A -> a b: 1/4 1/2 3/4] 1/2.
@@ -215,7 +215,7 @@ def test_a_word_as_unlikely_as_float64_can_say():
 
 
 def _two_phases(first, second):
-    """A chain of two blocks over one vocabulary, and a text whose beginning speaks for one of them, its end for the other."""
+    """Two blocks over one vocabulary, and a text whose beginning favours one of them, and whose end the other."""
     emission = [[0.95, 0.03, 0.02], [0.05, 0.15, 0.8]]
     language = HMM([0.3, 0.7], np.ones((2, 1, 1)), emission, first + second + 1)
     return language, torch.tensor([[0] * first + [1] + [2] * second])

@@ -77,7 +77,7 @@ def test_targets_are_the_hidden_words_and_nothing_else_changes(make, masking, re
 def test_one_hides_one_word_a_sentence_uniformly():
     batch = Stream(demo_hmm(), 8000, 1).batch(1)
     assert batch.rows.tolist() == list(range(8000))
-    assert_frequencies(batch.positions.tolist(), {t: 1 / 8 for t in range(8)})
+    assert_frequencies(batch.positions.tolist(), dict.fromkeys(range(8), 1 / 8))
 
 
 @pytest.mark.parametrize(("masking", "rate"), [("bernoulli", 0.15), ("bernoulli:0.4", 0.4), ("bernoulli:1", 1.0)])

@@ -1,4 +1,4 @@
-"""All contexts of a tiny language with their probabilities, and exact traces by full Jacobians and Hessians over them."""
+"""All contexts of a tiny language with their probabilities; exact traces over them by full Jacobians and Hessians."""
 
 import itertools
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def gauss_newton(model, contexts):
 
 
 def true_hessian(model, contexts):
-    """name of parameter -> its share of the trace of the Hessian of the population loss, by differentiating it twice."""
+    """Name of parameter -> its share of the trace of the population loss's Hessian, by differentiating it twice."""
     function, parameters = logits_of(model, contexts.batch), parameters_of(model)
 
     def loss(weights):

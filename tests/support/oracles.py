@@ -9,7 +9,7 @@ from nltk.grammar import Nonterminal
 
 
 class Enumeration:
-    """A distribution over strings as a plain list of them: {string (tuple of words): probability}, at most max_length."""
+    """A distribution over strings of at most max_length words as a list: {string (tuple of words): probability}."""
 
     def __init__(self, probabilities, max_length):
         self.total = math.fsum(probabilities.values())
@@ -111,7 +111,7 @@ def dense(transition):
 
 
 class PcfgOracle:
-    """Inside scores on the original productions of an nltk.PCFG, nothing binarised, unary rules iterated to convergence."""
+    """Inside scores on the productions of an nltk.PCFG as they are; unary rules are iterated to convergence."""
 
     def __init__(self, grammar):
         self.start = grammar.start()
@@ -132,7 +132,7 @@ class PcfgOracle:
         return self._inside[string]
 
     def _with_unary_rules(self, base):
-        """The fixed point of  b(A) = base(A) + sum over A -> B of p b(B), by iterating from zero until nothing changes."""
+        """The fixed point of  b(A) = base(A) + sum over A -> B of p b(B), iterated from zero until nothing changes."""
         unary = [(lhs, rhs[0], p) for lhs, rhs, p in self.rules if len(rhs) == 1 and isinstance(rhs[0], Nonterminal)]
         score = dict(base)
         for _ in range(100_000):

@@ -39,7 +39,7 @@ def random_hmm_arrays(seed):
 
 
 def random_pcfg_text(seed):
-    """(text, max_length): drawn again until every symbol is reachable and ends in time, and there are several strings."""
+    """(text, max_length), drawn until every symbol is reachable and ends in time, and there are several strings."""
     rng = np.random.default_rng([seed, 2])
     max_length = 1 + seed % 6
     while True:

@@ -33,7 +33,7 @@ def conditional_table(language, enumeration, strings, hidden):
 
 
 def assert_frequencies(outcomes, probabilities, sigmas=4.5):
-    """Each outcome's frequency is within `sigmas` binomial standard errors of its probability, impossible ones never occur.
+    """Each frequency is within `sigmas` binomial standard errors of its probability; impossible outcomes never occur.
 
     Outcomes expected fewer than 10 times are counted as one.
     """

@@ -35,7 +35,7 @@ CASES = {
     "stopped": ("bert-2x16", {}),
     "stopped-fsdp": ("bert-2x16", FSDP),
 }
-"""name -> (model, what is changed of the configuration); batches of 8 sentences, which 3 processes cannot share evenly."""
+"""Name -> (model, changes to the configuration); 3 processes cannot share batches of 8 sentences evenly."""
 
 LAST_STEP = 7
 """Of the cases that are stopped, and of those that were begun before."""
@@ -69,7 +69,7 @@ def run_case(case, folder, world=None, stop_at=None):
 
 
 def held(world):
-    """(the numbers that this process holds of a sharded model and of its optimiser's state, those of the whole model)."""
+    """(numbers of a sharded model and its optimiser's state that this process holds, numbers of the whole model)."""
     config = config_of("fsdp-bert")
     model, stream, _ = parts("bert-2x16", config)
     whole = sum(parameter.numel() for parameter in model.parameters())

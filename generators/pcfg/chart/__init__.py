@@ -1,1 +1,1 @@
-"""The inside and the outside algorithm over a chart, as passes over tensors, and what is derived from them."""
+"""The inside and outside algorithm of a grammar: compiled, over tensors, and as an operation with a gradient."""

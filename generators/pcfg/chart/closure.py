@@ -1,4 +1,4 @@
-"""Chains of unary rules, of any number, summed."""
+"""Sums over chains of unary rules of any length."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,26 @@ from torch import Tensor
 from ....errors import InputError
 
 DOUBLINGS = 72
-"""R^(2^72) underflows to zero for every spectral radius that float64 can tell from 1."""
+"""R^(2^72) underflows to zero for every spectral radius that float64 can distinguish from 1."""
 
 MANY = 512
-"""Of more symbols, those that no unary rule has are left out where chains of unary rules are summed."""
+"""With more symbols than this, those without unary rules are left out of the sum."""
 
 
 def closure(unary: Tensor) -> Tensor:
-    """sum_k R^k = (I - R)^-1 for R [N, N] >= 0 of spectral radius below 1, by doubling.
+    """sum_k R^k = (I - R)^-1, by doubling.
 
-    Raises InputError where the radius is 1 within rounding. Nothing is subtracted, so every entry keeps its relative accuracy and what no chain of rules reaches is exactly zero.
+    Nothing is subtracted, so every entry keeps its relative accuracy, and an entry that no chain of rules reaches is
+    exactly zero.
+
+    Args:
+        unary: R [N, N] >= 0, of spectral radius below 1.
+
+    Returns:
+        [N, N].
+
+    Raises:
+        InputError: for a spectral radius that is 1 within rounding.
     """
     if len(unary) > MANY:
         linked = ((unary > 0).any(0) | (unary > 0).any(1)).nonzero()[:, 0]
@@ -31,5 +41,5 @@ def closure(unary: Tensor) -> Tensor:
         power = power @ power
         total = total + total @ power
     raise InputError(
-        "a cycle of unary rules never ends, its probability is 1 within rounding; give it a likelier way out"
+        "a cycle of unary rules never ends: its probability is 1 within rounding; give it a likelier way out"
     )

@@ -8,9 +8,16 @@ from .tensor import InsideTables
 
 
 def walks_to(tables: InsideTables, symbols: Tensor) -> Tensor:
-    """The sum over chains of unary rules that pass none of `symbols` before their end: (I - D R)^-1 [all symbols, m].
+    """The sum over chains of unary rules that pass none of the given symbols before their end, (I - D R)^-1.
 
-    D keeps the symbols that are not asked for, so alpha times this is what reaches each of them as the topmost.
+    D keeps the symbols that are not given. So alpha times this is what reaches each given symbol as the topmost.
+
+    Args:
+        tables: of the grammar.
+        symbols: the given symbols, [m].
+
+    Returns:
+        [all symbols, m].
     """
     others = torch.ones(tables.num_symbols, dtype=torch.float64, device=symbols.device)
     others[symbols] = 0

@@ -1,17 +1,18 @@
 """The inside and the outside algorithm over batches of sentences of equal length.
 
-With beta_iw(A) = P(A =>* words i .. i+w-1), U = (I - R)^-1 the closure of the unary rules R (which solves cycles exactly),
+With beta_iw(A) = P(A =>* words i .. i+w-1), and U = (I - R)^-1 the closure of the unary rules R, which solves cycles
+exactly,
 
     beta_iw(A) = sum_B U[A, B] sum_{B -> C D} p(B -> C D) sum_k beta_ik(C) beta_{i+k, w-k}(D)      (w > 1)
     beta_i1(A) = sum_B U[A, B] e_i(B)
 
-and alpha_iw(A) = dZ / d beta_iw(A) from the top down (Baker 1979; Lari and Young 1990). Each span has a scale of its own in
-either pass, so sentences of hundreds of words keep their accuracy; within a span, a symbol 1e308 times less likely than the
-best counts as impossible. Only the pairs C D that some rule uses are formed, once for all parents, and only at the widths
-and splits at which the grammar can fill them.
+and alpha_iw(A) = dZ / d beta_iw(A), from the top down (Baker 1979; Lari and Young 1990). Each span has a scale of its
+own in either pass, so sentences of hundreds of words keep their accuracy. Within a span, a symbol that is 1e308 times
+less likely than the best counts as impossible. Only the pairs C D that some rule uses are formed, once for all parents,
+and only at the widths and splits that the grammar can fill.
 
-The outside pass is written out, not left to the gradient of the inside pass: a span that no symbol yields has no scale
-there, yet its outside score counts, for other words in its place.
+The outside pass is written out instead of left to automatic differentiation: a span that no symbol yields has no scale
+there, yet its outside score is needed, for other words in its place.
 """
 
 import copy
@@ -21,18 +22,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...kernels.binary_rules import Rules
 from ...kernels.chart import LOG_2, hidden_chart
-from ...kernels.chart_plan import Plan, RuleTables, feasible_widths, make_plan, useful_widths
+from ...kernels.chart_plan import Plan, make_plan
+from ...kernels.rule_tables import RuleTables, feasible_widths, useful_widths
 from ...kernels.simd import ALIVE
 from .closure import closure
+from .passes import ChartPasses
 
 
 class Scores(NamedTuple):
-    """The spans of one width: score = values [n, starts, symbols] * exp(log_scale [n, starts]).
+    """The scores of the spans of one width: values * exp(log_scale).
 
-    log_scale is -inf where every score of the span is zero.
+    Args:
+        values: [n, starts, symbols].
+        log_scale: [n, starts]; -inf where every score of the span is zero.
     """
 
     values: Tensor
@@ -40,7 +46,7 @@ class Scores(NamedTuple):
 
 
 class Charts(dict[int, Scores]):
-    """width -> Scores, for the widths that the grammar can fill."""
+    """The scores of each width that the grammar can fill, by width."""
 
     def log_prefix(self, width: int, symbols: slice = slice(None)) -> Tensor:
         """The log scores [n, symbols] of the first `width` words; -inf for a symbol that cannot yield them."""
@@ -50,7 +56,7 @@ class Charts(dict[int, Scores]):
         return values[:, 0, symbols].log() + log_scale[:, 0, None]
 
     def add(self, width: int, starts: slice, symbols: Tensor, given: Tensor, log_scale: Tensor) -> None:
-        """Adds given [n, starts, pairs] * exp(log_scale [n, starts]) to the scores of symbols [pairs] at these starts."""
+        """Adds given [n, starts, pairs] * exp(log_scale [n, starts]) to symbols [pairs] at these starts."""
         values, log_scales = self[width]
         mine, mine_scale = values[:, starts], log_scales[:, starts]
         gathered, log_scale = _rescaled(torch.zeros_like(mine).index_add_(2, symbols, given), log_scale)
@@ -66,7 +72,7 @@ START = slice(0, 1)
 
 
 class InsideTables:
-    """A grammar's rules for widths up to max_length: as plans for the compiled passes, and as tensors for those here."""
+    """A grammar's rules for widths up to max_length: as plans for the compiled passes, and as tensors for these."""
 
     def __init__(self, rules: Rules, max_length: int) -> None:
         n = len(rules.symbols)
@@ -87,15 +93,15 @@ class InsideTables:
     # ---- for the compiled passes
 
     def sentence_plan(self, length: int) -> Plan:
-        """For sentences of this length; its top may lack the start symbol, where no sentence has the length."""
+        """The plan for sentences of this length; it has no root where no sentence has the length."""
         return self._plan("sentence", self._roots([length], [0]))
 
     def beginnings_plan(self) -> Plan:
-        """For sentences of all lengths at once."""
+        """The plan for sentences of all lengths at once."""
         return self._plan("beginnings", self._roots(list(range(1, self.max_length + 1)), [0]))
 
     def prefix_plan(self, width: int) -> Plan:
-        """For the first `width` words of a sentence and every symbol that may span them."""
+        """The plan for the first `width` words of a sentence and every symbol that may span them."""
         return self._plan("prefix", self._roots([width], list(range(self.num_symbols))))
 
     def _roots(self, widths: list[int], symbols: list[int]) -> np.ndarray:
@@ -112,7 +118,7 @@ class InsideTables:
         return self._plans[key]
 
     def hidden_chart(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """beta of each width of a plan where every word is hidden: see `chart_passes.hidden_chart`."""
+        """beta at each width of a plan where every word is hidden; see `kernels.chart`."""
         kept = np.zeros((plan.length + 1, self.num_symbols), dtype=bool)
         for width in range(1, plan.length + 1):
             kind = plan.kind[width]
@@ -120,7 +126,7 @@ class InsideTables:
         return hidden_chart(make_plan(self.rules, kept, alike=True), self.emission.sum(1).cpu().numpy())
 
     def yields(self) -> tuple[np.ndarray, np.ndarray]:
-        """(beta [max_length + 1, symbols], log scale [max_length + 1]) with P(A yields w words) = beta[w, A] exp(log scale[w])."""
+        """P(A yields w words) = beta[w, A] exp(log_scale[w]), as (beta, log_scale), for w = 0 .. max_length."""
         feasible = self.feasible.cpu().numpy()
         beta, exponents = hidden_chart(make_plan(self.rules, feasible, alike=True), self.emission.sum(1).cpu().numpy())
         table, log_scale = np.zeros(feasible.shape), np.zeros(len(feasible))
@@ -132,7 +138,7 @@ class InsideTables:
 
     @cached_property
     def pair_to_symbol(self) -> Tensor:
-        """[pairs, symbols]: what a pair of children adds to each symbol, unary rules included."""
+        """What a pair of children adds to each symbol, unary rules included, [pairs, symbols]."""
         weights = torch.zeros(len(self.left), self.num_symbols, dtype=torch.float64)
         pair, parent = torch.from_numpy(self.rules.rule_pair), torch.from_numpy(self.rules.rule_parent)
         weights[pair, parent] = torch.from_numpy(self.rules.rule_p)
@@ -140,19 +146,19 @@ class InsideTables:
 
     @cached_property
     def pairs(self) -> list[Tensor]:
-        """width -> the pairs that can fill it."""
+        """The pairs that can fill each width."""
         return [torch.tensor([], dtype=torch.long, device=self.left.device)] * 2 + [
             self._ways(width).any(0).nonzero()[:, 0] for width in range(2, self.max_length + 1)
         ]
 
     @cached_property
     def splits(self) -> list[list[int]]:
-        """width -> the widths of a left child that some pair can have."""
+        """The widths that the left child of some pair can have, for each width."""
         widths = range(2, self.max_length + 1)
         return [[], []] + [(self._ways(width).any(1).nonzero()[:, 0] + 1).tolist() for width in widths]
 
     def _ways(self, width: int) -> Tensor:
-        """[splits, pairs] bool"""
+        """Which pairs can fill a width at which split, [splits, pairs] bool."""
         return self.feasible[1:width][:, self.left] & self.feasible[1:width].flip(0)[:, self.right]
 
     def inside(self, leaf_scores: Tensor) -> Charts:
@@ -172,7 +178,7 @@ class InsideTables:
         return charts
 
     def _combine(self, width: int, parts: list[tuple[Tensor, Tensor, Tensor]]) -> Scores:
-        """One width of the chart from (left, right, log scale) of each split."""
+        """One width of the chart, from (left, right, log scale) for each split."""
         pairs = self.pairs[width]
         scales = torch.stack([scale for _, _, scale in parts], 2)
         top = scales.amax(2)
@@ -184,7 +190,7 @@ class InsideTables:
         return _rescaled(together @ self.pair_to_symbol[pairs], top)
 
     def outside(self, inside: Charts, length: int) -> Charts:
-        """Charts of alpha_iw(A) = dZ / d beta_iw(A), Z the score of the start symbol (number 0) over all words."""
+        """Charts of alpha_iw(A) = dZ / d beta_iw(A), with Z the score of the start symbol over all words."""
         charts = Charts()
         for width, (values, log_scale) in inside.items():
             charts[width] = Scores(torch.zeros_like(values), torch.full_like(log_scale, -torch.inf))
@@ -213,6 +219,7 @@ class InsideTables:
         return total
 
     def to(self, device: torch.device | str) -> "InsideTables":
+        """The same tables on another device."""
         moved = copy.copy(self)
         for name, value in self.__dict__.items():
             if isinstance(value, Tensor):
@@ -229,32 +236,36 @@ def _rescaled(values: Tensor, log_scale: Tensor) -> Scores:
 
 
 def _matrix(rows: int, columns: int, entries: list[tuple[int, int, float]]) -> Tensor:
-    """Entries that name the same place add up."""
+    """A matrix of the entries; those at the same place are added."""
     matrix = torch.zeros(rows, columns, dtype=torch.float64)
     for row, column, p in entries:
         matrix[row, column] += p
     return matrix
 
 
-class TensorCharts:
-    """The readable reference, on any device: see `backend.ChartBackend`. A pass takes sentences of one length."""
+class TensorCharts(ChartPasses):
+    """The readable reference, on any device; see `ChartPasses`. A pass takes sentences of one length."""
 
     together = 1
 
     def __init__(self, tables: InsideTables) -> None:
         self.tables = tables
 
+    @override
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.tables.inside(leaf_scores).log_prefix(leaf_scores.shape[1], START)[:, 0]
 
+    @override
     def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         length, charts = leaf_scores.shape[1], self.tables.inside(leaf_scores)
         alpha, log_scale = self.tables.outside(charts, length)[1]
         return charts.log_prefix(length, START)[:, 0], alpha @ self.tables.leaf_to_symbol.T, log_scale
 
+    @override
     def prefix_scores(self, leaf_scores: Tensor) -> Tensor:
         return self.tables.inside(leaf_scores).log_prefix(leaf_scores.shape[1])
 
+    @override
     def prefix_factors(self, leaf_scores: Tensor, lengths: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n, asked = widths.shape
         log_z = leaf_scores.new_full((n,), -torch.inf)
@@ -274,5 +285,6 @@ class TensorCharts:
                 beta[rows[here], which] = values[here, 0]
         return log_z, alpha, beta
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return self.tables.floats_per_sentence(length)

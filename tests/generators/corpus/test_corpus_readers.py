@@ -1,4 +1,4 @@
-"""What others read: pyarrow, pandas and Hugging Face datasets the Parquet files, trainers in the manner of nanoGPT train.bin."""
+"""Other readers: pyarrow, pandas and Hugging Face datasets read the Parquet files, nanoGPT-like trainers train.bin."""
 
 import json
 

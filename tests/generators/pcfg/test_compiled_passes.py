@@ -1,4 +1,4 @@
-"""The compiled passes against the passes over tensors, against logs, and against themselves on other batches and threads."""
+"""The compiled passes against those over tensors, against logs, and against themselves on other batches and threads."""
 
 import math
 
@@ -54,7 +54,7 @@ def possible_lengths(language):
 
 @pytest.mark.parametrize("name", all_pcfgs())
 def test_random_evidence_on_small_grammars(name):
-    """Evidence need not come from words: any scores, hard zeros among them, at every length; 13 sentences fill two groups."""
+    """Any scores are evidence, not words alone: with exact zeros, at every length; 13 sentences fill two groups."""
     language = PCFG.from_string(*all_pcfgs()[name])
     for length in possible_lengths(language):
         scores = torch.rand(13, length, len(language.emission), generator=generator(length), dtype=torch.float64)
@@ -176,7 +176,7 @@ LONG = "S -> A S [0.495] | B B [0.005] | 'a' [0.5]\nA -> B A [0.3] | 'b' [0.7]\n
 
 @pytest.mark.parametrize("length", [100, pytest.param(250, marks=pytest.mark.slow)])
 def test_hundreds_of_words_against_logs(length):
-    """p of a sentence of 250 words is about e^-300 and less; relative error of log p, and of every conditional at a position."""
+    """The p of 250 words is e^-300 or less; errors are relative, for log p and for every conditional at a position."""
     language = PCFG(PCFG.from_string(LONG, length).grammar, length, lengths={length: 1.0})
     tokens = language.sample(1, generator(8)).tokens
     grammar = nltk.PCFG.fromstring(LONG)
@@ -192,7 +192,7 @@ def test_hundreds_of_words_against_logs(length):
 
 
 def test_the_next_word_of_hundreds_of_words():
-    """The chain rule over 250 words, each of which one pass over all of them gives, against the probability of the whole."""
+    """The chain rule over 250 words, with all conditionals from one pass, against the probability of the sentence."""
     language = PCFG.from_string(LONG, 250)
     sentences = PCFG(language.grammar, 250, lengths={240: 0.5, 250: 0.5}).sample(3, generator(2))
     assert sentences.lengths.unique().tolist() == [240, 250]

@@ -1,4 +1,4 @@
-"""Grammars and matrices that are wrong: each gets one InputError that says what and where; what is nearly right is mended."""
+"""Wrong grammars and matrices: each gets one InputError that says what and where; a nearly right one is mended."""
 
 import math
 import re

@@ -45,7 +45,7 @@ def test_comments_are_no_words(name):
 
 def test_a_comment_right_behind_a_plain_word_is_said():
     text = "0.5 NP -> she# who\n0.25 NP -> see http://x\n0.25 NP -> y"
-    with pytest.warns(UserWarning, match=r"^line 1, behind she and 1 other places: # or // taken") as caught:
+    with pytest.warns(UserWarning, match=r"^line 1, after she and 1 other places: # or // begins") as caught:
         assert PCFG.from_string(text).words == ("she", "see", "http:", "y")
     assert len(caught) == 1
 
@@ -65,17 +65,17 @@ def test_quotes_are_read_before_blanks_in_the_plain_form():
         ("S -> A # [1.0]\nA -> 'a' [1.0]", r"line 1: .*: alternative 1 \(A\) has no probability"),
         ("S -> 'a' [0.3] [0.7] | 'b' [0.3]", r"line 1: .*: alternative 1 \('a'\) has two probabilities"),
         ("S -> 'b' [0.3] | 'a' [0.7] [0.7]", r"line 1: .*: alternative 2 \('a'\) has two probabilities"),
-        ("S -> 'a' [0.5] 'b' [0.5]", r"line 1: .*: 'b' stands behind the probability of alternative 1 \('a'\)"),
-        ("S -> 'a' [0.5] B | 'b' [0.5]", r"line 1: .*: 'B' stands behind the probability of alternative 1"),
+        ("S -> 'a' [0.5] 'b' [0.5]", r"line 1: .*: 'b' follows the probability of alternative 1 \('a'\)"),
+        ("S -> 'a' [0.5] B | 'b' [0.5]", r"line 1: .*: 'B' follows the probability of alternative 1"),
         *(
-            (f"S -> 'a' [{p}]", rf"line 1: .*\[{re.escape(p)}\] is no probability")
+            (f"S -> 'a' [{p}]", rf"line 1: .*\[{re.escape(p)}\] is not a probability")
             for p in ("x", "", "0,5", "1/2", ".")
         ),
         *(
-            (f"S -> 'a' [{p}]", rf"line 1: .*\[{re.escape(p)}\] is no probability")
+            (f"S -> 'a' [{p}]", rf"line 1: .*\[{re.escape(p)}\] is not a probability")
             for p in ("50%", "nan", "-1", "1e999")
         ),
-        ("S -> 'a' [1.5]", r"line 1: .*\[1.5\] is no probability between 0 and 1"),
+        ("S -> 'a' [1.5]", r"line 1: .*\[1.5\] is not a probability between 0 and 1"),
         ("S -> 'b' [0.5] | '' [0.5]", "line 1: .* empty production.*remove the rule, or name a word"),
         ('S -> "" [1.0]', "line 1: .* empty production"),
         ("0.5 B -> b\n0.5 B -> ''", "line 2: .* empty production.*name a word.*the word of two apostrophes"),
@@ -128,7 +128,10 @@ def test_rules_in_yaml_read_quotes_before_blanks_and_bars():
 
 # ---- what nltk prints
 
-HEADED = "Grammar with 3 productions (start state = NP)\n    DT -> 'the' [1.0]\n    NP -> DT [8e-05]\n    NP -> 'it' [0.99992]"
+HEADED = (
+    "Grammar with 3 productions (start state = NP)\n"
+    "    DT -> 'the' [1.0]\n    NP -> DT [8e-05]\n    NP -> 'it' [0.99992]"
+)
 
 
 def test_the_heading_names_the_start_and_counts_the_rules():

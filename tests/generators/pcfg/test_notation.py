@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import nltk
 import pytest
@@ -73,6 +74,32 @@ def test_the_start_of_the_plain_form():
     assert str(read_text("%start S\n" + text).start) == "S"
 
 
+STARTS = {"nltk": "S -> 'a' [0.5] | T [0.5]\nT -> 'b' [1.0]\n", "plain": "0.5 S -> a\n0.5 S -> T\n1 T -> b\n"}
+
+
+@pytest.mark.parametrize("form", STARTS)
+def test_of_two_starts_the_last_holds_as_in_nltk_with_one_warning(form):
+    said = r"%start S \(line 1\), %start T \(line 2\): the last holds, so T is the start symbol; remove the other$"
+    with pytest.warns(UserWarning, match=f"^{said}") as caught:
+        assert str(read_text("%start S\n%start T\n" + STARTS[form]).start) == "T"
+    assert len(caught) == 1
+    assert str(nltk.PCFG.fromstring("%start S\n%start T\n" + STARTS["nltk"]).start()) == "T"
+
+
+def test_of_three_starts_each_is_named_once_at_its_last_line():
+    said = r"^%start T \(line 2\), %start S \(line 3\): the last holds, so S is the start symbol; remove the other$"
+    with pytest.warns(UserWarning, match=said) as caught:
+        assert str(read_text("%start S\n%start T\n%start S\n" + STARTS["nltk"]).start) == "S"
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("form", STARTS)
+def test_equal_starts_are_taken_without_a_warning(form):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert str(read_text("%start T\n%start T # again\n" + STARTS[form]).start) == "T"
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
@@ -85,8 +112,8 @@ def test_the_start_of_the_plain_form():
         ("0.5 S -> b | c", "line 3: .*each alternative a line of its own"),
         ("0.5 S -> b [0.5]", "line 3: .*expected one right-hand side"),
         ("0.5 S ->", "the rule 'S ->' is empty"),
-        ("-0.5 S -> b", "no probability between 0 and 1"),
-        ("3 S -> b", "no probability between 0 and 1"),
+        ("-0.5 S -> b", "not a probability between 0 and 1"),
+        ("3 S -> b", "not a probability between 0 and 1"),
         ("0.4 S -> b", "the rules of S sum to 0.9, expected 1"),
         ("%strat S", "line 3: %strat S: expected a probability"),
         ("%start", "line 3: %start: expected a probability"),

@@ -26,11 +26,21 @@ CASES = {
         "2 never end (A, B)",
     ),
     "recursive": (
-        "S -> S S [0.4] | A [0.3] | L [0.3]\nA -> 'a' [0.2] | S A [0.3] | X [0.5]\nX -> X [1.0]\nL -> 'l' S S S S [1.0]",
+        """
+        S -> S S [0.4] | A [0.3] | L [0.3]
+        A -> 'a' [0.2] | S A [0.3] | X [0.5]
+        X -> X [1.0]
+        L -> 'l' S S S S [1.0]
+        """,
         "1 never ends (X), 1 needs more than max_length = 4 words (L)",
     ),
     "beyond criticality": (
-        "S -> S S [0.8] | 'a' [0.1] | A [0.1]\nA -> 'b' [0.5] | L [0.5]\nL -> 'l' M M [1.0]\nM -> 'm' 'm' [0.5] | L [0.5]",
+        """
+        S -> S S [0.8] | 'a' [0.1] | A [0.1]
+        A -> 'b' [0.5] | L [0.5]
+        L -> 'l' M M [1.0]
+        M -> 'm' 'm' [0.5] | L [0.5]
+        """,
         "1 cannot be reached from S (M), 1 needs more than max_length = 4 words (L)",
     ),
     "unreachable once others are gone": (
@@ -67,7 +77,10 @@ def test_what_is_left_is_a_grammar_of_its_own(name, tmp_path, recwarn):
 
 
 def test_symbols_that_lead_to_nothing_removed_keep_their_numbers():
-    text = "S -> A B [0.5] | T [0.5]\nA -> A A [0.7] | 'a' [0.3]\nB -> 'b' [0.5] | X [0.5]\nX -> X 'x' [1.0]\nT -> 't' [1.0]"
+    text = (
+        "S -> A B [0.5] | T [0.5]\nA -> A A [0.7] | 'a' [0.3]\nB -> 'b' [0.5] | X [0.5]\n"
+        "X -> X 'x' [1.0]\nT -> 't' [1.0]"
+    )
     grammar = read_text(text)
     with pytest.warns(UserWarning, match="1 never ends"):
         kept = {(str(rule.lhs()), rule.rhs()): rule.prob() for rule in reduced(grammar, 9).productions}
@@ -88,7 +101,10 @@ def test_the_longest_sentence_is_that_of_what_is_left():
 
 def test_a_start_that_is_not_first_is_pointed_out():
     text = "L -> '1' [0.5] | '2' [0.5]\nS -> L [0.5] | S '+' S [0.25] | S '-' S [0.25]"
-    with pytest.warns(UserWarning, match=r"1 cannot be reached from L \(S\); L is the start, .*add %start S$"):
+    with pytest.warns(
+        UserWarning,
+        match=r"1 cannot be reached from L \(S\); L, the symbol of the first rule, is the start; .*add %start S$",
+    ):
         PCFG.from_string(text)
     assert PCFG.from_string("%start S\n" + text, 3).words == ("1", "2", "+", "-")
 
