@@ -6,8 +6,10 @@ state of the sources keeps its code in a folder of its own, named by their diges
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,13 +23,23 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 Operands = ParamSpec("Operands")
 
 
+@cache
+def _say_that_this_takes_time() -> None:
+    """One line on a terminal: the first use of all kernels takes a minute or two, in which nothing else is seen."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print("satlab: compiling for this machine, once; up to two minutes", file=sys.stderr, flush=True)
+
+
 class Kept(FunctionCache):  # type: ignore[misc]  # numba has no types
     """Machine code on disk that never fails a caller: it compiles damaged code again, and skips a write that fails."""
 
     def load_overload(self, *arguments: Any) -> Any:
         """The machine code for these types; None where there is none that can be read."""
         with suppress(Exception):
-            return super().load_overload(*arguments)
+            found = super().load_overload(*arguments)
+            if found is None:
+                _say_that_this_takes_time()
+            return found
         # Code cannot be added to an index that cannot be read: an empty one takes its place.
         with suppress(OSError):
             self.flush()

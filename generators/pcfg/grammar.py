@@ -112,7 +112,7 @@ def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
     for part in (part for rule in rules for part in rule.rhs() if not isinstance(part, Nonterminal)):
         if (other := seen.setdefault(str(part), part)) != part:
             raise InputError(
-                f"the words {other!r} and {part!r} are one text, '{part}', expected words that differ; rename one of them"
+                f"the words {other!r} and {part!r} are one text, '{part}', expected words that differ; rename one"
             )
 
 

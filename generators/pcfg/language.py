@@ -28,7 +28,7 @@ from .chart.tensor import START, InsideTables
 from .distribution_of_lengths import length_log_prob
 from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
-from .reduced import bounded
+from .reduced import DEFAULT_MAX_LENGTH, bounded, longest_sentence
 from .sampler import DerivationSampler
 from .tasks import InsideArgmax, Span, TreeSymbol, published_spans
 
