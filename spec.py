@@ -30,6 +30,7 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 READ_FIRST = (NoneType, bool, int, float, str)
 """The order in which the types of a union are tried."""
 
+CONSTANTS: dict[type, dict[str, bool | None]] = {NoneType: {"null": None}, bool: {"true": True, "false": False}}
 IN_WORDS = {NoneType: "null", bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -168,9 +169,8 @@ def _as_type(text: str, kind: type) -> Any:
         return int(text)
     if kind is float and "_" not in text and not math.isnan(number := float(text)):
         return number
-    constants = {NoneType: {"null": None}, bool: {"true": True, "false": False}}.get(kind, {})
-    if text in constants:
-        return constants[text]
+    if text in CONSTANTS.get(kind, {}):
+        return CONSTANTS[kind][text]
     raise ValueError(text)
 
 
