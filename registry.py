@@ -84,6 +84,11 @@ class Registry(Mapping[str, type[T]]):
                 return name
         raise KeyError(kind)
 
+    def is_built_in(self, name: str) -> bool:
+        """Whether an entry comes from one of the registry's homes rather than from a plug-in."""
+        module = self[name].__module__
+        return any(module == home or module.startswith(f"{home}.") for home in self.homes)
+
     def _load(self) -> None:
         if self.complete:
             return

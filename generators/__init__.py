@@ -10,7 +10,7 @@ from .hmm.language import HMM
 from .language import Language
 from .load import load_language, preset_names
 from .pcfg.language import PCFG
-from .pcfg.tasks import Span
+from .pcfg.span import Span
 from .sentences import Sentences
 from .tasks import Task
 

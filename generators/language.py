@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from . import masking as masks
 from .sentences import Sentences, as_integers
-from .tasks import Task
+from .tasks import Task, listed_tasks
 from .vocabulary import CLS, MASK, PAD
 
 MEMORY_BUDGET = 2**27
@@ -35,7 +36,6 @@ class Language(ABC):
     words: tuple[str, ...]
     max_length: int
     length_log_prob: Tensor
-    tasks: Mapping[str, Task]
     suffix: str
     positions_share_passes = True
     """Whether the conditionals at all positions cost about what they cost at one."""
@@ -80,28 +80,16 @@ class Language(ABC):
         """
 
     @abstractmethod
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """p(x_t = v | the visible words other than the one at t, T), [n, T, V]; 0 beyond a sentence's end.
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        """What `conditional` returns, for arguments that `checked` has checked and filled in.
 
-        hidden [n, T] bool marks positions whose word is unknown: every conditional sums over them. At a visible
-        position the word there is left out of its own conditional, so with nothing hidden this is p(x_t | x_-t).
-        dtype: of the result, and of the computation where a language gains from it.
-
-        Raises InputError for a token that is not a word, a length that no sentence has, and for a sentence that is
-        impossible given what is visible.
+        Raises:
+            InputError: as `conditional`, except for what `checked` refuses.
         """
 
-    @abstractmethod
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+    def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        """What `conditional_at` returns, for arguments that `checked` has checked and filled in."""
+        return self.conditional_table(tokens, lengths, hidden, dtype)[hidden]
 
     @abstractmethod
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -123,6 +111,51 @@ class Language(ABC):
         """Writes the language to path plus its suffix, for load_language to give it back bit for bit; the full path."""
 
     # ---- what follows for all of them
+
+    def conditional(
+        self,
+        tokens: Tensor,
+        lengths: Tensor | None = None,
+        hidden: Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """p(x_t = v | the visible words other than the one at t, T); 0 beyond a sentence's end.
+
+        The conditional at a visible position leaves out the word there. With nothing hidden it is p(x_t = v | x_-t).
+
+        Args:
+            tokens: [n, T] integers; what stands at hidden positions is not read.
+            lengths: [n]; unless given, a sentence ends before its first pad_id.
+            hidden: [n, T] bool; the words there are unknown, and the conditionals sum over them. None hides nothing.
+            dtype: of the result; a language may compute in it too where that is faster.
+
+        Returns:
+            [n, T, V].
+
+        Raises:
+            InputError: for a token that is no word, a length that no sentence has, and a sentence that is impossible
+                given its visible words.
+        """
+        return self.conditional_table(*self.checked(tokens, lengths, hidden), dtype)
+
+    def conditional_at(
+        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+        return self.conditional_rows(*self.checked(tokens, lengths, hidden), dtype)
+
+    @cached_property
+    def own_tasks(self) -> Mapping[str, Task]:
+        """name -> task of satlab's own kinds that the language supports: those of which corpora hold the labels."""
+        return listed_tasks(self, built_in=True)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """name -> task: `own_tasks`, then those of kinds that plug-ins have registered, under names that are left."""
+        return {
+            **self.own_tasks,
+            **{k: v for k, v in listed_tasks(self, built_in=False).items() if k not in self.own_tasks},
+        }
 
     def fingerprint(self) -> str:
         """SHA-256 of the file that `save` writes: equal for languages that are equal to the last bit."""
@@ -175,7 +208,8 @@ class Language(ABC):
     def to(self, device: torch.device | str) -> Self:
         """The same language with its numbers on another device."""
         moved = copy.copy(self)
-        moved.__dict__ = {name: _moved(value, device) for name, value in self.__dict__.items() if name != "tasks"}
+        kept = {name: value for name, value in self.__dict__.items() if not _is_cached(type(self), name)}
+        moved.__dict__ = {name: _moved(value, device) for name, value in kept.items()}
         return moved
 
     def decode(self, sentences: Sentences) -> list[str]:
@@ -235,6 +269,11 @@ class Language(ABC):
         """How many sentences of this length one pass may hold."""
         return max(1, MEMORY_BUDGET // max(1, self.floats_per_sentence(length)))
 
+    def check_lengths(self, lengths: Tensor) -> None:
+        """`check_length` of all of them."""
+        for length in lengths.unique().tolist():
+            self.check_length(length, (lengths == length).nonzero()[:, 0])
+
     def check_length(self, length: int, rows: Tensor) -> None:
         """Raises InputError, naming the first of the rows, for a length that no sentence has."""
         known = self.length_log_prob > -torch.inf
@@ -245,6 +284,11 @@ class Language(ABC):
                 f"sentence {int(rows[0])} has {length} words, but no sentence of the language has: "
                 f"expected {text}; give sentences of such a length"
             )
+
+
+def _is_cached(kind: type, name: str) -> bool:
+    """Whether an attribute is a cached_property, which is made anew on another device."""
+    return isinstance(getattr(kind, name, None), cached_property)
 
 
 def _mask(hidden: Any) -> Tensor:

@@ -11,7 +11,7 @@ from ..errors import InputError, unknown
 from ..system.yaml_files import read_yaml_text
 from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
-from .hmm.tasks import Readout
+from .hmm.readout import Readout
 from .language import Language
 from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG

@@ -15,17 +15,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import MEMORY_BUDGET, Language
 from ..sentences import Sentences
-from ..tasks import Task
 from .next_word import NextWord
 from .pretrained import Pretrained, load_pretrained
 
@@ -51,7 +50,6 @@ class CausalLM(Language):
 
     positions_share_passes = False
     suffix = ".yaml"
-    tasks: Mapping[str, Task] = MappingProxyType({})
 
     def __init__(
         self,
@@ -112,18 +110,10 @@ class CausalLM(Language):
                 out[rows, known, -1] = 1.0
         return out
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """p(x_t = v | the visible words other than the one at t) [n, T, V]; see `Language.conditional`.
-
-        Raises InputError also where a sentence's hidden words, and one more if any is visible, have too many fillings.
-        """
-        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
+        tokens = tokens.masked_fill(hidden, 0)
         self._check_fillings((hidden.sum(1) + 1).clamp(max=self.max_length))
         out = torch.zeros(*tokens.shape, self.vocab_size, dtype=dtype, device=self.device)
         for rows, free in _patterns(hidden):
@@ -134,11 +124,10 @@ class CausalLM(Language):
                 out[rows, t] = self._marginals(tokens[rows], left_out)[:, left_out.index(t)].to(dtype)
         return out
 
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
-        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+    @override
+    def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
+        tokens = tokens.masked_fill(hidden, 0)
         self._check_fillings(hidden.sum(1))
         index = (hidden.flatten().cumsum(0) - 1).reshape(hidden.shape)
         out = torch.zeros(int(hidden.sum()), self.vocab_size, dtype=dtype, device=self.device)
@@ -190,16 +179,6 @@ class CausalLM(Language):
 
     def floats_per_sentence(self, length: int) -> int:
         return self.reader.floats_per_sentence(length)
-
-    def _sentences(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `checked`, with word 0 at hidden positions; raises InputError for a length that no sentence has, too."""
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        wrong = (lengths != self.max_length).nonzero()[:, 0]
-        if len(wrong):
-            self.check_length(int(lengths[wrong[0]]), wrong)
-        return tokens.masked_fill(hidden, 0), lengths, hidden
 
     def _check_fillings(self, unknown: Tensor) -> None:
         """Raises InputError where a sentence with this many unknown words [n] has too many fillings."""

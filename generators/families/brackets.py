@@ -9,20 +9,19 @@ which is 0 or 1 where nothing else is hidden.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import yaml
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import Language
 from ..sentences import Sentences
-from ..tasks import Task, checked_positions
+from ..tasks import checked_positions
 from .base import Family, families
-from .bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 
 
 class BalancedBrackets(Language):
@@ -54,16 +53,9 @@ class BalancedBrackets(Language):
         log_p = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
         return log_p.masked_fill(possible, -math.log(math.comb(self.max_length, self.half)))
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        for length in lengths.unique().tolist():
-            self.check_length(length, (lengths == length).nonzero()[:, 0])
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
         seen = self._seen(tokens, lengths, hidden)
         total = seen.sum(1, keepdim=True)
         if bool((total > self.half).any()):
@@ -75,12 +67,6 @@ class BalancedBrackets(Language):
         unknown = self.max_length - others.sum(-1, keepdim=True)
         inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
         return torch.where(inside[..., None], (self.half - others) / unknown, 0.0).to(dtype)
-
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        return self.conditional(tokens, lengths, hidden, dtype)[hidden]
 
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """p(( | x_1 .. x_t) = (T/2 - number of ( so far) / (T - t); the end after T words. See `Language.next_word`."""
@@ -102,20 +88,6 @@ class BalancedBrackets(Language):
         """Where a visible ( stands, and where a visible ), [n, T, 2] bool."""
         visible = (torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]) & ~hidden
         return torch.stack([(tokens == word) & visible for word in range(2)], -1)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """mismatches: the paper's g, the number of ( minus the number of ), at independent uniform brackets.
-
-        difference-L: the same number among the first L words of the language's own sentences.
-        """
-        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
-        differences = {f"difference-{words}": self._difference(words) for words in prefixes}
-        return {"mismatches": Mismatches("mismatches", self.max_length)} | differences
-
-    def _difference(self, words: int) -> Task:
-        most = min(words, self.max_length - words)
-        return OpenBrackets(f"difference-{words}", words, [True, False], range(-most, most + 1, 2))
 
     suffix = ".yaml"
 

@@ -22,7 +22,6 @@ length.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import yaml
 from nltk.grammar import Nonterminal, ProbabilisticProduction
@@ -31,9 +30,8 @@ from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import MOST_WORDS, PCFG
-from ..tasks import Task, checked_positions
+from ..tasks import checked_positions
 from .base import Family, families
-from .bracket_tasks import OpenBrackets, default_prefixes
 from .lengths import length_weights
 
 LEAST_CONTINUATION = 1e-6
@@ -74,20 +72,6 @@ class Dyck(PCFG):
         self.kinds, self.continuation, self.max_depth = kinds, continuation, max_depth
         self.task_positions = checked_positions(task_positions, max_length - 1)
         super().__init__(_grammar(kinds, continuation, max_depth, max_length), max_length, {}, lengths)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """depth-L: how many brackets are open after L words; 0 where the sentence is shorter."""
-        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
-        return {f"depth-{words}": self._depth(words) for words in prefixes}
-
-    def _depth(self, words: int) -> Task:
-        lengths = (self.length_log_prob > -float("inf")).nonzero()[:, 0].tolist()
-        values = {0} if lengths[0] < words else set()
-        deepest = max(lengths) // 2 if self.max_depth is None else self.max_depth
-        for length in lengths:
-            values.update(range(words % 2, min(words, length - words, deepest) + 1, 2))
-        return OpenBrackets(f"depth-{words}", words, [word.startswith("(") for word in self.words], values)
 
     def save(self, path: str) -> str:
         """Writes path.yaml: family, kinds, max_length, continuation; max_depth, lengths, task_positions where given.

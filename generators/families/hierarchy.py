@@ -15,7 +15,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .draws import covers, distinct, zipf_weights
 

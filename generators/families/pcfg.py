@@ -8,7 +8,7 @@ from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import read_text
 from ..pcfg.language import PCFG
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .lengths import length_weights
 

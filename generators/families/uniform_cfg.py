@@ -19,7 +19,7 @@ from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import PCFG, bounded
 from ..pcfg.nltk_rules import empty_word
 from ..pcfg.reduced import longest_sentence
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .lengths import length_weights
 

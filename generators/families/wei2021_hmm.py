@@ -11,7 +11,8 @@ from torch import Tensor
 from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import HMM
-from ..hmm.tasks import Readout, state_before
+from ..hmm.readout import Readout
+from ..hmm.tasks import state_before
 from ..language import Language
 from .base import Family, families
 from .draws import permutation_mixture, softmax_rows

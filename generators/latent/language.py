@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import MEMORY_BUDGET, Language
@@ -80,23 +81,15 @@ class LatentLanguage(Language):
                     out[rows] = self.log_partition(scores) - self.log_normaliser(length)
         return out
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
         out = room_for((*tokens.shape, self.vocab_size), dtype, self.device)
         for rows, margins in self._margins(tokens, lengths, hidden, dtype):
             torch.matmul(margins, self.emission.to(dtype), out=out[rows])
         return out
 
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+    @override
+    def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
         out = [torch.zeros(0, self.vocab_size, dtype=dtype, device=self.device)]
         for rows, margins in self._margins(tokens, lengths, hidden, dtype):
             out.append(margins[hidden[rows]] @ self.emission.to(dtype))
@@ -137,11 +130,6 @@ class LatentLanguage(Language):
             after = beyond(lengths[rows], width)
             scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width] | after)
             yield rows, scores.masked_fill(after[..., None], 0.0), lengths[rows]
-
-    def check_lengths(self, lengths: Tensor) -> None:
-        """`check_length` of all of them."""
-        for length in lengths.unique().tolist():
-            self.check_length(length, (lengths == length).nonzero()[:, 0])
 
     def cached_size(self, length: int) -> int:
         """How many sentences one pass takes so that its arrays are used again, not made anew: fewer than would fit."""

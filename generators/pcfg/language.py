@@ -6,7 +6,6 @@ Z is the inside algorithm (Baker 1979), its gradient the outside algorithm (Eisn
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -18,7 +17,6 @@ from ..kernels.chart import next_leaves
 from ..language import MEMORY_BUDGET
 from ..latent.language import LatentLanguage
 from ..sentences import Sentences
-from ..tasks import Task
 from .chart.backend import chart_backend
 from .chart.log_partition import LogPartition
 from .chart.prefix import walks_to
@@ -28,7 +26,7 @@ from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
 from .reduced import longest_sentence, reduced
 from .sampler import DerivationSampler
-from .tasks import InsideArgmax, Span, TreeSymbol
+from .span import Span
 
 if TYPE_CHECKING:
     import nltk
@@ -255,13 +253,6 @@ class PCFG(LatentLanguage):
             if name not in number:
                 raise unknown("nonterminal", name, own)
         return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """A, B, C: argmax of the inside score of a prefix; tree-A, tree-B, tree-C: the symbol truly there."""
-        tasks: dict[str, Task] = {name: InsideArgmax(name, self, span) for name, span in self.spans.items()}
-        tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
-        return tasks
 
     def _published_spans(self) -> dict[str, Span]:
         """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""
