@@ -195,7 +195,10 @@ def find_task(language: HasTasks, name: str) -> Task:
     if ":" not in name and name not in task_kinds:
         raise InputError(str(unknown("task", name, language.tasks)))
     kind = parse_spec(name, task_kinds)
-    tasks = _tasks_of(kind, language)
+    try:
+        tasks = _tasks_of(kind, language)
+    except InputError as error:
+        raise InputError(f"task '{name}': {error}") from None
     for task in tasks:
         if task.name == kind.name:
             return task

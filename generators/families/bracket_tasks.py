@@ -141,5 +141,5 @@ def _prefixes(kind: Differences | Depths, language: BalancedBrackets | Dyck) -> 
             yield f"{kind.name}-{words}", words
         return
     if not 1 <= kind.words < language.max_length:
-        raise InputError(f"task '{kind.name}': expected 1 to {language.max_length - 1} words; choose another number")
+        raise InputError(f"words is {kind.words}, expected 1 to {language.max_length - 1}; choose another number")
     yield kind.name, kind.words
