@@ -104,7 +104,7 @@ class HiddenStates(TaskKind[HMM]):
                 yield HiddenState(f"state-{k}", language, k)
             return
         if not 1 <= self.position <= language.max_length:
-            raise InputError(f"task '{self.name}': expected a position from 1 to {language.max_length}; choose another")
+            raise InputError(f"position is {self.position}, expected 1 to {language.max_length}; choose another")
         yield HiddenState(self.name, language, self.position)
 
 

@@ -118,7 +118,7 @@ def test_settings_give_the_task_that_the_language_lists(source, settings, listed
 def test_settings_choose_what_no_name_stands_for():
     language = load_language("dyck-1")
     assert "depth-5" not in language.tasks
-    assert find_task(language, "depth:words=5").classes == ("1", "3", "5")
+    assert find_task(language, "depth:words=5").classes == ("0", "1", "3", "5")
     assert find_task(language, "tree:symbols=S,words=2").classes == ("S", "none")
 
 
@@ -131,7 +131,7 @@ def test_settings_choose_what_no_name_stands_for():
         ("demo-hmm", "state:position=9", "^task 'state:position=9': position is 9, expected 1 to 8; choose another$"),
         ("demo-hmm", "depth:words=2", "^this language has no task 'depth:words=2', expected one of: state-1, "),
         ("demo-hmm", "needy", "^task 'needy' needs the setting 'least'; write needy:least=VALUE$"),
-        ("demo-hmm", "needy:least=9", "^task 'needy:least=9': least is 9, expected at most 2; choose another$"),
+        ("demo-hmm", "needy:least=9", "^task 'needy:least=9': least is 9, expected at most 4; choose another$"),
         ("demo-pcfg", "needy:least=1", "^this language has no task 'needy:least=1'"),
         ("demo-pcfg", "tree:words=2", "^task 'tree:words=2': words is 2 without symbols, expected both"),
         ("demo-pcfg", "tree:symbols=Q", "^task 'tree:symbols=Q': unknown nonterminal 'Q'"),
