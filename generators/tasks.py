@@ -22,12 +22,19 @@ from ..registry import Registry, settings_of
 from ..spec import parse_spec, spec_of, split_spec
 from .sentences import Sentences
 
-L = TypeVar("L", contravariant=True)
+L_contra = TypeVar("L_contra", contravariant=True)
 """The class of languages that a kind of tasks applies to."""
 
 
 def latent(sentences: Sentences, name: str) -> Tensor:
-    """A latent variable of the sentences, as sampled.
+    """A latent variable of the sentences.
+
+    Args:
+        sentences: n sentences.
+        name: of the latent variable.
+
+    Returns:
+        Its values [n, ...] as sampled.
 
     Raises:
         InputError: for sentences that were sampled without it.
@@ -102,11 +109,11 @@ class Task(ABC):
         """E_x max_c p(c | x) from the exact posteriors of num_sentences sampled inputs."""
 
 
-class TaskKind(ABC, Generic[L]):
+class TaskKind(ABC, Generic[L_contra]):
     """A kind of task. An entry is a frozen dataclass whose fields are its settings.
 
-    A kind whose settings all have defaults is listed in `Language.tasks` of every language that supports it. A task that
-    is meant to be addressed by settings takes `self.name` as its name.
+    A kind whose settings all have defaults is listed in `Language.tasks` of every language that supports it. A task
+    that is meant to be addressed by settings takes `self.name` as its name.
 
     Attributes:
         needs: the class of languages that the kind applies to; others have no such task.
@@ -122,7 +129,7 @@ class TaskKind(ABC, Generic[L]):
         return spec_of(task_kinds.name_of(self), self)
 
     @abstractmethod
-    def tasks(self, language: L) -> Iterable[Task]:
+    def tasks(self, language: L_contra) -> Iterable[Task]:
         """The tasks of this kind that a language supports; none where the kind does not apply.
 
         Args:
