@@ -2,7 +2,7 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
+The forward algorithm gives Z (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
 backward algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences
 have the same length.
 """
@@ -31,24 +31,32 @@ if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
 
 MOST_WORDS = 10**7
+"""The greatest length of a sentence."""
 
 DEFAULT_LENGTH = 16
-"""Words in a sentence where nothing else is said (Liu et al. 2022, appendix A.2)."""
+"""Words in a sentence where a file does not say (Liu et al. 2022, appendix A.2)."""
 
 
 class HMM(LatentLanguage):
     """An HMM over sentences of `length` words.
 
-    initial [K]; transition [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain; emission [K, V]; zeros
-    are allowed and stay exact zeros. words: V strings, "0", "1", ... unless given.
+    Zeros in the tables stay exact zeros. Rows whose sums differ from one by less than 1e-3 are renormalised with a
+    warning.
 
-    task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32 words,
-    else the first, middle and last. block_task: the name of a task that asks for the block. readout: what the task
-    "posterior" reads.
+    Args:
+        initial: [K].
+        transition: [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain.
+        emission: [K, V].
+        length: in words.
+        words: V strings; "0", "1", ... unless given.
+        task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32
+            words, and of longer ones the first, middle and last.
+        block_task: the name of a task that asks for the block; there is none unless given.
+        readout: what the task "posterior" reads; there is none unless given.
 
-    Rows that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for rows that do not sum to
-    one, entries that are no probabilities, shapes that do not fit, a length below 1 or above MOST_WORDS and tasks that
-    do not fit the chain.
+    Raises:
+        InputError: for rows that do not sum to one, entries that are no probabilities, shapes that do not fit, a length
+            below 1 or above MOST_WORDS, and tasks that do not fit the chain.
     """
 
     def __init__(
@@ -98,14 +106,17 @@ class HMM(LatentLanguage):
 
     @property
     def num_states(self) -> int:
+        """K, the number of hidden states."""
         return len(self.initial)
 
     @property
     def transition(self) -> Tensor:
-        """The transition matrix [K, K], its blocks put on the diagonal."""
-        return torch.block_diag(*self.blocks)
+        """The transition matrix [K, K], with the blocks on its diagonal."""
+        matrix: Tensor = torch.block_diag(*self.blocks)
+        return matrix
 
     def _check_tasks(self) -> None:
+        """Checks block_task and readout against the chain."""
         if self.readout is not None:
             self.readout.check(self.num_states)
         if self.block_task is None:
@@ -118,7 +129,7 @@ class HMM(LatentLanguage):
             )
 
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The forward algorithm over leaf_scores [n, T, K]; O(T K^2 / blocks) a sentence."""
+        """The forward algorithm; O(T K^2 / B) a sentence."""
         initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
         return forward(initial, blocks, leaf_scores)[0]
 
@@ -145,6 +156,7 @@ class HMM(LatentLanguage):
         beyond = tokens.shape[1] - words.shape[1]
         return torch.nn.functional.pad(out, (0, 0, 0, beyond)) if beyond else out
 
+    @override
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths = self.checked_beginnings(tokens, lengths)
         n, longest = tokens.shape
@@ -161,14 +173,16 @@ class HMM(LatentLanguage):
         beyond = torch.arange(longest + 1, device=self.device) > lengths[:, None]
         return out.masked_fill_(beyond[..., None], 0.0)
 
+    @override
     def log_normaliser(self, length: int) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=self.device)
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return length * (4 * self.num_states + 2 * self.vocab_size)
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward, not Viterbi; see `conditional`."""
+        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward; arguments as for `conditional`."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         out = torch.zeros(*tokens.shape, self.num_states, dtype=torch.float64, device=self.device)
         for rows, length, scores in self.evidence(tokens, lengths, hidden):
@@ -179,21 +193,30 @@ class HMM(LatentLanguage):
         return out
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences sentences; latents["states"], [n, T]: the hidden states counted from 0."""
+        """num_sentences sentences; latents["states"] [n, T] are the hidden states, counted from 0."""
         path, tokens = self.chain.draw(num_sentences, self.max_length, generator)
         lengths = torch.full((num_sentences,), self.max_length, device=self.device)
         return Sentences(tokens, lengths, {"states": path} if latents else {})
 
     @classmethod
     def from_hmmlearn(cls, model: "CategoricalHMM", length: int, words: Sequence[str] | None = None) -> "HMM":
-        """The language of a fitted (or hand-made) hmmlearn CategoricalHMM, cut into sentences of `length` words.
+        """The language of an hmmlearn model.
 
-        Raises InputError where the model emits anything but one word at each step, or has no probabilities yet.
+        Args:
+            model: a fitted or hand-made CategoricalHMM.
+            length: of the sentences, in words.
+            words: V strings; "0", "1", ... unless given.
+
+        Returns:
+            The HMM.
+
+        Raises:
+            InputError: for a model that emits anything but one word at each step or has no probabilities yet.
         """
         return cls(*categorical_tables(model), length, words)
 
     def to_hmmlearn(self) -> "CategoricalHMM":
-        """The same chain as an hmmlearn CategoricalHMM (implementation="scaling", its faster one)."""
+        """The same chain as an hmmlearn CategoricalHMM, with the faster implementation "scaling"."""
         from hmmlearn.hmm import CategoricalHMM
 
         model = CategoricalHMM(n_components=self.num_states, n_features=self.vocab_size, implementation="scaling")
@@ -204,9 +227,16 @@ class HMM(LatentLanguage):
     suffix = ".npz"
 
     def save(self, path: str) -> str:
-        """Writes path.npz: initial, transition (the blocks), emission, length, words. No pickled objects.
+        """Writes path.npz, without pickled objects.
 
-        And the tasks given: task_positions, block_task; posterior_weights [classes, K], posterior_words: the readout.
+        The arrays are initial, transition (the blocks), emission, length and words. Where they were given, there are
+        also task_positions, block_task, and posterior_weights [classes, K] with posterior_words, which are the readout.
+
+        Args:
+            path: of the file, without its suffix.
+
+        Returns:
+            The path with the suffix.
         """
         tasks: dict[str, Any] = {}
         if self.task_positions is not None:

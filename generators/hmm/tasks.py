@@ -147,8 +147,8 @@ class Blocks(TaskKind[HMM]):
 class PosteriorArgmax(Task):
     """argmax_c sum_i W_ci p(z_0 = i | x_1 .. x_L), ties to the first class (Wei, Xie and Ma 2021, section 5).
 
-    z_0 is the state at a masked word that is put before the sentence (`state_before`). A linear head on its posterior is
-    always right. The label is a function of the words, so the Bayes accuracy is 1.
+    z_0 is the state at a masked word that is put before the sentence (`state_before`). A linear head on its posterior
+    is always right. The label is a function of the words, so the Bayes accuracy is 1.
     """
 
     name = POSTERIOR
