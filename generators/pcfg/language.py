@@ -26,7 +26,7 @@ from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
 from .reduced import longest_sentence, reduced
 from .sampler import DerivationSampler
-from .span import Span
+from .span import Span, published_spans
 
 if TYPE_CHECKING:
     import nltk
@@ -91,7 +91,9 @@ class PCFG(LatentLanguage):
         self.lengths = dict(lengths) if lengths is not None else None
         self.length_log_prob = length_log_prob(self.log_mass, self.lengths)
         self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
-        self.spans = dict(spans) if spans is not None else self._published_spans()
+        if spans is None:
+            spans = published_spans(self.rules, self.tables.feasible, self.length_log_prob)
+        self.spans = dict(spans)
         for span in self.spans.values():
             self.symbol_ids(span.symbols)
 
@@ -253,20 +255,6 @@ class PCFG(LatentLanguage):
             if name not in number:
                 raise unknown("nonterminal", name, own)
         return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
-
-    def _published_spans(self) -> dict[str, Span]:
-        """A over the symbols that the start rewrites to alone; B and C over all that can be a prefix of 4 and 2 words."""
-        top = tuple(self.symbols[child] for parent, child, _ in self.rules.unary if parent == 0 and child != 0)
-        spans = {"A": Span(None, tuple(dict.fromkeys(top)))}
-        possible = self.length_log_prob > -torch.inf
-        for name, words in (("B", 4), ("C", 2)):
-            if self.max_length < words:
-                continue
-            widths = {min(words, length) for length in possible.nonzero()[:, 0].tolist()}
-            able = self.tables.feasible[sorted(widths)].any(0)
-            own = range(1, self.rules.num_original)
-            spans[name] = Span(words, tuple(self.symbols[i] for i in own if able[i]))
-        return {name: span for name, span in spans.items() if span.symbols}
 
     suffix = ".yaml"
 

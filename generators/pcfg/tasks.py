@@ -1,4 +1,4 @@
-"""Downstream tasks of a grammar: the symbol over a prefix, as published or as sampled, and their Bayes accuracies."""
+"""Downstream tasks of a grammar: the symbol over a prefix, as published or in the sampled tree; Bayes accuracies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,28 +26,32 @@ class _SpanTask(Task):
 
 
 class InsideArgmax(_SpanTask):
-    """argmax_i P(S_i =>* x_1 .. x_L), the inside score of a prefix; ties go to the first symbol.
+    """argmax_i P(S_i =>* x_1 .. x_L), by the inside score of a prefix; the first symbol wins a tie.
 
-    Tasks A, B and C as published (Liu et al. 2022, A.1): neither a prior over the symbols nor the rest of the sentence
-    enters. The label is NONE where no symbol derives the prefix. It is a function of the words: Bayes accuracy is 1.
+    These are tasks A, B and C as published (Liu et al. 2022, A.1): they use neither a prior over the symbols nor the
+    rest of the sentence. The label is NONE where no symbol derives the prefix. It is a function of the words, so the
+    Bayes accuracy is 1.
     """
 
+    @override
     def labels(self, sentences: Sentences) -> Tensor:
         widths = self.span.width(sentences.lengths)
         scores = self.language.inside_scores(sentences.tokens, widths)[:, self.symbols]
         best = scores.max(1)
         return torch.where(best.values > -torch.inf, best.indices, len(self.symbols))
 
+    @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         return Estimate(1.0, 0.0, num_sentences)
 
 
 class TreeSymbol(_SpanTask):
-    """The symbol that truly dominates the prefix in the sampled tree; NONE where the prefix is no constituent.
+    """The symbol that dominates the prefix in the sampled tree; NONE where the prefix is not a constituent.
 
-    Where a chain of unary rules puts several of the symbols over the same words, the topmost counts.
+    Where a chain of unary rules puts several of the symbols over the same words, the topmost is the label.
     """
 
+    @override
     def labels(self, sentences: Sentences) -> Tensor:
         nodes = latent(sentences, "nodes")
         start, width, symbol = nodes.unbind(-1)
@@ -59,6 +63,7 @@ class TreeSymbol(_SpanTask):
         found = label.gather(1, first[:, None])[:, 0]
         return torch.where(wanted.any(1), found, len(self.symbols))
 
+    @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         sentences = self.language.sample(num_sentences, generator, latents=False)
         return Estimate.from_samples(self.posterior(sentences).amax(1))
@@ -130,7 +135,11 @@ class TreeSymbols(_SpanTasks):
 
 
 def tree_posteriors(tasks: Sequence[TreeSymbol], sentences: Sentences) -> list[Tensor]:
-    """p(label = c | the words) [n, classes] float64 of each task of one language, from one chart a sentence."""
+    """p(label = c | the words) for several tasks of one language, from one chart per sentence.
+
+    Returns:
+        [n, classes] float64 for each task.
+    """
     if not tasks:
         return []
     asked = [(task.span.width(sentences.lengths), task.symbols) for task in tasks]
@@ -141,9 +150,17 @@ def tree_posteriors(tasks: Sequence[TreeSymbol], sentences: Sentences) -> list[T
 def bayes_accuracies(
     tasks: Sequence[Task], sentences: Sentences, generators: Sequence[torch.Generator]
 ) -> list[Estimate]:  # fmt: skip
-    """E max_c p(c | x) of tasks of one language, over as many sentences as are given.
+    """E max_c p(c | x) for tasks of one language, each over as many sentences as are given.
 
-    Those that ask for symbols in the tree share the given sentences and their charts; each other one draws its own.
+    Tasks that ask for symbols in the tree share the given sentences and their charts. Every other task draws its own.
+
+    Args:
+        tasks: of the language.
+        sentences: drawn from it.
+        generators: one for each task.
+
+    Returns:
+        An estimate for each task.
     """
     trees = [task for task in tasks if isinstance(task, TreeSymbol)]
     best = iter([Estimate.from_samples(p.amax(1)) for p in tree_posteriors(trees, sentences)])
