@@ -9,8 +9,9 @@
 
         lr: float = 1e-3  # peak learning rate
 
-An entry is a class. Where it has settings it is a frozen dataclass, and its fields are these settings. Packages of others
-add entries by the entry-point group `satlab.plugins`: each entry point names a module that registers what it defines.
+An entry is a class. An entry with settings is a frozen dataclass, and its fields are the settings. Other packages add
+entries through the entry-point group `satlab.plugins`: each entry point names a module, which registers its entries
+when it is imported.
 """
 
 import importlib
@@ -83,6 +84,11 @@ class Registry(Mapping[str, type[T]]):
             if known is kind:
                 return name
         raise KeyError(kind)
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether an entry comes from one of the registry's homes rather than from a plug-in."""
+        module = self[name].__module__
+        return any(module == home or module.startswith(f"{home}.") for home in self.homes)
 
     def _load(self) -> None:
         if self.complete:

@@ -10,9 +10,9 @@ from .hmm.language import HMM
 from .language import Language
 from .load import load_language, preset_names
 from .pcfg.language import PCFG
-from .pcfg.tasks import Span
+from .pcfg.span import Span
 from .sentences import Sentences
-from .tasks import Task
+from .tasks import Task, TaskKind, find_task, task_kinds
 
 __all__ = [
     "HMM",
@@ -21,12 +21,15 @@ __all__ = [
     "Sentences",
     "Span",
     "Task",
+    "TaskKind",
     "cfg3",
+    "find_task",
     "layered_pcfg",
     "load_language",
     "preset_names",
     "random_hierarchy",
     "random_hmm",
     "random_pcfg",
+    "task_kinds",
     "uniform_cfg",
 ]

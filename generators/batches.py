@@ -1,4 +1,4 @@
-"""Unlimited training batches and a fixed held-out set, with the exact truth at every place that is to be predicted."""
+"""Unlimited training batches, and a fixed held-out set with the exact truth of every prediction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,21 @@ from .sentences import Batch, Sentences
 from .vocabulary import CLS, MASK, PAD
 
 TRUTH_CHUNK, SQUARES = 1024, 2**25
-"""Sentences whose truth is worked out between two looks at whether to stop: so many, or on a CPU fewer, the squares of
-whose lengths sum up to this at most, as long ones of a grammar take a CPU 0.05 s each.
+"""How much truth is computed between two checks of whether to stop.
+
+At most TRUTH_CHUNK sentences. On a CPU the sum of their squared lengths is also at most SQUARES, since a long sentence
+of a grammar takes 0.05 s there.
 """
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Held-out sentences with the truth: truth [m, V] float64 = p(x_t = v | the visible words) at each hidden position.
+    """Held-out sentences with the exact distribution of every word that is to be predicted.
 
-    With masking "next" truth [m, V + 1] = p(x_t = v | x_0 .. x_(t-1)), column V the sentence's end.
+    Args:
+        batch: the sentences, m predictions among them.
+        truth: p(x_t = v | the visible words) [m, V] float64. With masking "next" p(x_t = v | x_0 .. x_(t-1))
+            [m, V + 1], where column V is the sentence's end.
     """
 
     batch: Batch
@@ -32,7 +37,7 @@ class EvaluationSet:
 
     @property
     def floor(self) -> Estimate:
-        """The entropy of the truth at these positions, nats."""
+        """The mean entropy of the truth over the predictions, nats."""
         return self.batch.mean(torch.special.entr(self.truth).sum(1))
 
     def __len__(self) -> int:
@@ -40,16 +45,24 @@ class EvaluationSet:
 
     @classmethod
     def joined(cls, sets: "Sequence[EvaluationSet]") -> "EvaluationSet":
-        """One set of all their sentences."""
+        """One set of the sentences of several."""
         if len(sets) == 1:
             return sets[0]
         return cls(Batch.join([some.batch for some in sets]), torch.cat([some.truth for some in sets]))
 
 
 def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
-    """The batch of masking "next": inputs [n, T + 1] are cls_id, then the words, pad_id beyond the end.
+    """The batch of masking "next".
 
-    At position t the word t is to be predicted, from cls_id and the words 0 .. t-1; at position `length` the end.
+    Position t predicts word t from cls_id and the words 0 .. t-1; position `length` predicts the end.
+
+    Args:
+        sentences: n sentences of at most T words.
+        pad_id: the token after a sentence's end, and the target that stands for the end.
+        cls_id: the token before the first word.
+
+    Returns:
+        A batch with inputs [n, T + 1]: cls_id, the words, then pad_id.
     """
     tokens, lengths = sentences.tokens, sentences.lengths
     inside = torch.arange(tokens.shape[1] + 1, device=tokens.device) <= lengths[:, None]
@@ -59,9 +72,19 @@ def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
 
 
 def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: torch.Generator) -> Batch:
-    """What is to be predicted in the sentences under a masking. Raises InputError for one that nobody knows.
+    """The sentences under a masking, with what is to be predicted there.
 
-    vocab_size V fixes the tokens that are no words: see `vocabulary.PAD`.
+    Args:
+        sentences: n sentences.
+        masking: "one", "bernoulli", "bernoulli:p" or "next"; see `masking.hide`.
+        vocab_size: V; the tokens from V on are special (see `vocabulary.PAD`).
+        generator: of the hidden positions.
+
+    Returns:
+        The batch.
+
+    Raises:
+        InputError: for an unknown masking.
     """
     if masking == NEXT:
         return next_words(sentences, vocab_size + PAD, vocab_size + CLS)
@@ -70,10 +93,20 @@ def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: t
 
 
 def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[[], bool] | None = None) -> Tensor:
-    """The truth [m, V] (masking "next": [m, V + 1]) float64 at the places of a batch; see `EvaluationSet`.
+    """The exact distribution of each word that a batch asks for.
 
-    With stops it is made in chunks that the sentences alone determine: raises StoppedError as soon as stops() is true, which
-    is asked before each of them.
+    Args:
+        language: the language of the sentences.
+        batch: m predictions.
+        masking: under which the batch was made.
+        stops: asked before each chunk of sentences whether to stop; the chunks depend on the sentences alone. Without
+            it all is computed at once.
+
+    Returns:
+        [m, V] float64, with masking "next" [m, V + 1]; see `EvaluationSet`.
+
+    Raises:
+        StoppedError: once stops() is true.
     """
     if stops is None:
         return _truth(language, batch, masking)
@@ -95,22 +128,23 @@ def _truth(language: Language, batch: Batch, masking: str) -> Tensor:
 
 
 class Stream:
-    """Unlimited batches from a language, made on its device: batch(step) depends on (seed, step) alone."""
+    """Unlimited batches from a language, on its device. The batch of a step depends on (seed, step) alone."""
 
     def __init__(self, language: Language, batch_size: int, seed: int, masking: str = "one") -> None:
         self.language, self.batch_size, self.seed, self.masking = language, batch_size, seed, masking
 
     def batch(self, step: int) -> Batch:
+        """The batch of a training step."""
         generator = random_stream(self.seed, "batches", step, device=self.language.device)
         sentences = self.sentences(step, generator)
         return make_batch(sentences, self.masking, self.language.vocab_size, generator)
 
     def truth(self, batch: Batch, stops: Callable[[], bool] | None = None) -> Tensor:
-        """The exact truth [m, V] (masking "next": [m, V + 1]) float64 at the places of one of its batches; see `exact_truth`."""
+        """The exact truth of one of the stream's batches; see `exact_truth`."""
         return exact_truth(self.language, batch, self.masking, stops)
 
     def sentences(self, step: int, generator: torch.Generator) -> Sentences:
-        """What the batch of a step hides words in: fresh sentences, drawn from the generator."""
+        """The sentences of a step, before any word is hidden: here fresh ones, drawn from the generator."""
         return self.language.sample(self.batch_size, generator, latents=False)
 
 
@@ -123,11 +157,25 @@ def evaluation_set(
     part: int = 0,
     stops: Callable[[], bool] = lambda: False,
 ) -> EvaluationSet:
-    """A held-out set fixed by the seed; its random stream is none that training draws from.
+    """A held-out set. Its random stream differs from all that training draws from.
 
-    Sets of different streams or parts are independent: training watches "evaluation", a later measurement another one.
+    Sets of different streams or parts are independent: training watches "evaluation", later measurements use others.
 
-    Raises InputError where the masking hides no word in it, StoppedError as `exact_truth` does.
+    Args:
+        language: from which the sentences are sampled.
+        num_sentences: how many.
+        seed: what the sentences and the hidden positions derive from.
+        masking: as for `make_batch`.
+        stream: the name of the random stream.
+        part: the number of the set within the stream.
+        stops: as for `exact_truth`.
+
+    Returns:
+        The sentences with their truth.
+
+    Raises:
+        InputError: where the masking hides no word of the set.
+        StoppedError: as `exact_truth`.
     """
     generator = random_stream(seed, stream, *([part] if part else []), device=language.device)
     sentences = language.sample(num_sentences, generator, latents=False)

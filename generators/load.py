@@ -1,4 +1,4 @@
-"""From what the user names to a Language: a preset, a YAML file, a grammar or an npz file."""
+"""Loading a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +11,13 @@ from ..errors import InputError, unknown
 from ..system.yaml_files import read_yaml_text
 from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
-from .hmm.tasks import Readout
+from .hmm.readout import Readout
 from .language import Language
 from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG
 
 LANGUAGE_FILES = ("language.yaml", "language.npz")
-"""What a language is called in the directory of a corpus."""
+"""The file of the language in the directory of a corpus."""
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -25,20 +25,28 @@ NPZ_ARRAYS = (
     *("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words"),
     *("task_positions", "block_task", "posterior_weights", "posterior_words"),
 )
-"""What an HMM's file may hold."""
+"""The arrays that the file of an HMM may hold."""
 
 
 def preset_names() -> list[str]:
+    """The names of the languages that ship with satlab."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load_language(source: str | Path | Mapping[str, Any], max_length: int | None = None) -> Language:
-    """A preset's name, a path to .yaml, .pcfg or .npz or to a corpus's directory, or what such a YAML file would hold.
+    """The language that a source describes.
 
-    max_length, where given, replaces the bound (for an HMM: the length) that the source states.
+    Args:
+        source: the name of a preset, a path to a .yaml, .pcfg or .npz file or to the directory of a corpus, or the
+            content of such a YAML file.
+        max_length: replaces the bound on the length (for an HMM: the length) that the source states.
 
-    Raises InputError, naming the file, for a missing or malformed file, an unknown preset, family or key, and whatever
-    is wrong with the language itself.
+    Returns:
+        The language, on the CPU.
+
+    Raises:
+        InputError: for a missing or malformed file, an unknown preset, family or key, and a language that its family
+            refuses. The message names the file.
     """
     if isinstance(source, Mapping):
         return _from_mapping(source, max_length, Path())
@@ -73,7 +81,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
-    raise unknown("language", source, preset_names())
+    raise InputError(str(unknown("language", source, preset_names())))
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:
@@ -88,7 +96,7 @@ def _read_yaml(path: Path, max_length: int | None) -> Language:
 
 
 def _read_npz(path: Path, max_length: int | None) -> Language:
-    """initial, transition, emission (hmmlearn's startprob, transmat, emissionprob); length, words, tasks if wanted."""
+    """An HMM from the arrays of NPZ_ARRAYS; those that hmmlearn's names stand for may have these names instead."""
     arrays: dict[str, Any] = read_arrays(path, NPZ_ARRAYS)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         if ours in arrays and theirs in arrays:
@@ -104,7 +112,7 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
 
 
 def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The tasks that `HMM.save` writes: task_positions, block_task, posterior_weights with posterior_words."""
+    """The arguments of `HMM` that say which tasks there are, from the arrays that `HMM.save` writes."""
     positions, block, weights = (arrays.get(name) for name in ("task_positions", "block_task", "posterior_weights"))
     if positions is not None:
         if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
@@ -126,6 +134,7 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(name: str, array: np.ndarray) -> int:
+    """The only entry of an array, which must be a whole number."""
     if array.size != 1 or array.dtype.kind not in "iu":
         raise InputError(f"'{name}' is {array.tolist()!r}, expected one whole number; correct it")
     return int(array.item())
@@ -140,7 +149,20 @@ READERS: dict[str, Callable[[Path, int | None], Language]] = {
 
 
 def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Path) -> Language:
-    """`preset: NAME` starts from a preset, `file: PATH` from a file beside this one; other keys replace its own."""
+    """The language that the content of a YAML file describes.
+
+    Args:
+        content: `family` and its settings; or `preset: NAME` and the keys of the preset that are replaced; or
+            `file: PATH` and max_length.
+        max_length: as for `load_language`.
+        folder: of the YAML file, from which PATH is counted.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: as `load_language`.
+    """
     content = dict(content)
     if "file" in content:
         length = typed("max_length", content.pop("max_length", None), int | None)
@@ -148,17 +170,17 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         if path.suffix not in (".pcfg", ".npz"):
             raise InputError(f"file: {path} is neither .pcfg nor .npz, expected a grammar or an HMM; correct it")
         for key in content:
-            raise unknown("key", key, ["file", "max_length"])
+            raise InputError(str(unknown("key", key, ["file", "max_length"])))
         return load_language(path, length if max_length is None else max_length)
     if "preset" in content:
         name = content.pop("preset")
         if not isinstance(name, str):
             raise InputError(f"preset is {name!r}, expected a name; put it into quotes")
         if name not in preset_names():
-            raise unknown("preset", name, preset_names())
+            raise InputError(str(unknown("preset", name, preset_names())))
         base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())
         content = {**base, **content}
     family = content.pop("family", None)
     if not isinstance(family, str) or family not in families:
-        raise unknown("family", family, families)
+        raise InputError(str(unknown("family", family, families)))
     return language_of(family, content, max_length)

@@ -1,4 +1,4 @@
-"""What a reader is to predict: words that are hidden from it, or the word that follows what it has read."""
+"""What a model predicts: the words that are hidden from it, or the word that follows those it has read."""
 
 import torch
 from torch import Tensor
@@ -11,16 +11,24 @@ NEXT = "next"
 MASKINGS = ("one", "bernoulli", NEXT)
 
 RATE = 0.15
-"""Of "bernoulli", unless given (Devlin et al. 2019)."""
+"""The probability of hiding a word under "bernoulli" where none is given (Devlin et al. 2019)."""
 
 
 def hide(lengths: Tensor, width: int, masking: str, generator: torch.Generator) -> Tensor:
-    """hidden [n, width] bool, for sentences of lengths [n], drawn independently of the words.
+    """Random positions to hide, independent of the words. Padding is never hidden.
 
-    "one" hides one position of each sentence, uniformly (Liu et al. 2022, section 3); "bernoulli" or "bernoulli:p"
-    hides every position with probability p, 0.15 unless given. Padding is never hidden.
+    Args:
+        lengths: of the sentences, [n].
+        width: columns of the result.
+        masking: "one" hides one position of each sentence, uniformly (Liu et al. 2022, section 3). "bernoulli:p" hides
+            every position with probability p; "bernoulli" stands for p = 0.15.
+        generator: of the draws.
 
-    Raises InputError for any other masking, "next" among them.
+    Returns:
+        [n, width] bool, True where the word is hidden.
+
+    Raises:
+        InputError: for another masking, "next" included.
     """
     kind, rate = read_masking(masking)
     if kind == NEXT:
@@ -35,10 +43,20 @@ def hide(lengths: Tensor, width: int, masking: str, generator: torch.Generator) 
 
 
 def read_masking(masking: str) -> tuple[str, float]:
-    """(its name in MASKINGS, the probability of hiding a word under "bernoulli"). Raises InputError for any other."""
+    """A masking by its text.
+
+    Args:
+        masking: "one", "bernoulli", "bernoulli:p" or "next".
+
+    Returns:
+        Its name in MASKINGS, and the probability of hiding a word under "bernoulli".
+
+    Raises:
+        InputError: for another text.
+    """
     kind, given, rate = masking.partition(":")
     if kind not in MASKINGS or (kind != "bernoulli" and given):
-        raise unknown("masking", masking, MASKINGS)
+        raise InputError(str(unknown("masking", masking, MASKINGS)))
     return kind, _probability(rate, masking) if given else RATE
 
 

@@ -1,4 +1,4 @@
-"""The arrays of an .npz file: numbers and texts of any width and byte order, never objects."""
+"""Reading the arrays of an .npz file: numbers and texts of any width and byte order, never Python objects."""
 
 import lzma
 import re
@@ -20,24 +20,32 @@ UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError, MemoryError),
     *(EOFError, OSError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-"""What zipfile, its decompressors and numpy raise for files that are damaged or otherwise not as numpy writes them."""
+"""What zipfile, its decompressors and numpy raise for files that are damaged or that numpy did not write."""
 
 ENCRYPTED = 0x1
-"""The flag of a member of a zip archive that only a password opens."""
+"""The flag of an archive member that is protected by a password."""
 
 KINDS = {"O": "Python objects", "c": "complex numbers", "S": "bytes", "U": "texts", "T": "texts", "V": "records"} | {
     "M": "dates",
     "m": "durations",
 }
-"""The kind of a dtype that holds no real numbers -> as people say it."""
+"""The kind of a dtype that does not hold real numbers -> its name in messages."""
 
 
 def read_arrays(path: Path, known: Iterable[str]) -> dict[str, np.ndarray]:
-    """name -> array of an .npz file, compressed or not; hmmlearn's trailing underscores are left out of the names.
+    """The arrays of an .npz file, compressed or not.
 
-    Raises InputError, naming the array, for a file that is no zip archive, an array that is unknown, there twice,
-    damaged, encrypted, compressed in a way that Python cannot undo, of Python objects, or larger than the memory here;
-    OSError where the file cannot be opened.
+    Args:
+        path: of the file.
+        known: the names that are allowed.
+
+    Returns:
+        name -> array. Trailing underscores, which hmmlearn's names have, are removed.
+
+    Raises:
+        InputError: for a file that is not a zip archive, and for an array that is unknown, repeated, damaged,
+            encrypted, compressed by a method that Python lacks, made of Python objects, or larger than the memory.
+        OSError: where the file cannot be opened.
     """
     arrays: dict[str, np.ndarray] = {}
     with path.open("rb") as file:
@@ -54,11 +62,12 @@ def read_arrays(path: Path, known: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _names(archive: zipfile.ZipFile, known: list[str]) -> dict[str, zipfile.ZipInfo]:
+    """name -> the archive member that holds this array."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy").rstrip("_")
         if name not in known:
-            raise unknown("array", member.filename.removesuffix(".npy"), known)
+            raise InputError(str(unknown("array", member.filename.removesuffix(".npy"), known)))
         if not member.filename.endswith(".npy"):
             raise InputError(f"{member.filename!r} is no array, expected {name}.npy; write it with numpy.savez")
         if name in found:
@@ -68,12 +77,13 @@ def _names(archive: zipfile.ZipFile, known: list[str]) -> dict[str, zipfile.ZipI
 
 
 def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.ndarray:
+    """The array that one archive member holds."""
     if member.flag_bits & ENCRYPTED:
         raise InputError(f"the array '{name}' is encrypted, expected a plain one; write it with numpy.savez")
     try:
         with archive.open(member) as file:
             array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-            # To its end, where the checksum is compared: a number that is wrong in the header is damage too.
+            # zipfile compares the checksum only at the member's end. Bytes that are left over are damage too.
             if file.read(1):
                 raise ValueError("more bytes than its shape has room for")
     except NotImplementedError as error:
@@ -88,7 +98,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
                 else "numbers; store it as float64"
             )
             raise InputError(f"the array '{name}' holds {KINDS['O']}, expected {wanted}") from None
-        # Some name an object by where it is in memory.
+        # Some messages contain the address of an object.
         said = re.sub(r"<[^>]*>", "...", str(error)) or type(error).__name__
         raise InputError(
             f"the array '{name}' is damaged ({said:.200}), expected what numpy.savez wrote; put it back"
@@ -97,9 +107,17 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
 
 
 def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
-    """The array as float64, from any real numbers: integers, booleans and floats of every width and byte order.
+    """The array as float64. Rounding a wider float to float64 gives one warning.
 
-    What a wider float has in digits beyond float64 is lost, with one warning. Raises InputError for anything else.
+    Args:
+        name: of the array.
+        array: integers, booleans or floats of any width and byte order.
+
+    Returns:
+        An array of the same shape.
+
+    Raises:
+        InputError: for anything but real numbers.
     """
     kind = array.dtype.kind
     if kind not in "fiub":
@@ -119,7 +137,18 @@ def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def as_texts(name: str, array: np.ndarray) -> list[str]:
-    """A one-dimensional array of texts, UTF-8 bytes or whole numbers as texts. Raises InputError for anything else."""
+    """The array as strings.
+
+    Args:
+        name: of the array.
+        array: one-dimensional, of texts, UTF-8 bytes or whole numbers.
+
+    Returns:
+        The strings.
+
+    Raises:
+        InputError: for an array of another shape or type, and for text that is not Unicode.
+    """
     kind = array.dtype.kind
     if array.ndim != 1 or kind not in "USTiu":
         raise InputError(
@@ -128,12 +157,12 @@ def as_texts(name: str, array: np.ndarray) -> list[str]:
     if kind == "U" and array.itemsize:
         codes = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view(np.uint32)
         if int(codes.max(initial=0)) > sys.maxunicode:
-            raise _no_text(name)
+            raise InputError(_no_text(name))
     try:
         return [item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist()]
     except ValueError:
-        raise _no_text(name) from None
+        raise InputError(_no_text(name)) from None
 
 
-def _no_text(name: str) -> InputError:
-    return InputError(f"'{name}' holds what is no text in Unicode, expected strings; correct it")
+def _no_text(name: str) -> str:
+    return f"'{name}' holds what is no text in Unicode, expected strings; correct it"

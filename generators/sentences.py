@@ -1,4 +1,4 @@
-"""What sampling gives, and what is asked about it: sentences with their latent variables, and places in them to predict."""
+"""Sentences with their latent variables, and batches: sentences with the positions to predict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,15 @@ INTEGERS = (
 
 @dataclass(frozen=True)
 class Sentences:
-    """tokens [n, T] int64, padded with the language's pad_id; lengths [n]; latents: name -> [n, ...], as sampled.
+    """Sentences as sampled. Integers of any width, as a corpus stores them, become int64.
 
-    They may be given as integers of any width, as a corpus stores them, and become int64. Raises InputError for others.
+    Args:
+        tokens: [n, T], padded with the language's pad_id.
+        lengths: [n].
+        latents: name -> latent variable [n, ...].
+
+    Raises:
+        InputError: for tokens, lengths or latents that are no integers.
     """
 
     tokens: Tensor
@@ -49,21 +55,35 @@ class Sentences:
             yield self[begin : begin + size]
 
     def mask(self, hidden: Tensor, mask_id: int) -> "Batch":
-        """The batch that hides the words at hidden [n, T] bool, and asks for them in row-major order."""
+        """The batch that hides words and asks for them.
+
+        Args:
+            hidden: [n, T] bool, True where a word is hidden.
+            mask_id: the token that takes the place of a hidden word.
+
+        Returns:
+            The batch; its predictions are in row-major order.
+        """
         rows, positions = hidden.nonzero(as_tuple=True)
         return Batch(self.tokens.masked_fill(hidden, mask_id), rows, positions, self.tokens[rows, positions])
 
     def to(self, device: torch.device | str) -> "Sentences":
+        """The same sentences on another device."""
         latents = {name: latent.to(device) for name, latent in self.latents.items()}
         return replace(self, tokens=self.tokens.to(device), lengths=self.lengths.to(device), latents=latents)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Masked sentences and what to predict: the word targets[i] at (rows[i], positions[i]), i < m.
+    """n sentences as a model reads them, and m predictions: the word targets[i] at (rows[i], positions[i]).
 
-    inputs [n, T]: the tokens with mask_id at the hidden positions and pad_id beyond the end. With masking "one", m = n
-    and rows is 0 .. n-1. With masking "next", see `batches.next_words`.
+    With masking "one", m = n and rows is 0 .. n-1. For masking "next" see `batches.next_words`.
+
+    Args:
+        inputs: [n, T] tokens, mask_id at hidden positions and pad_id beyond the end.
+        rows: [m], the sentence of each prediction.
+        positions: [m], its position in the sentence.
+        targets: [m], the word to be predicted.
     """
 
     inputs: Tensor
@@ -72,20 +92,20 @@ class Batch:
     targets: Tensor
 
     def mean(self, values: Tensor) -> Estimate:
-        """The mean of one value [m] a prediction, with a standard error that takes each sentence as one draw."""
+        """The mean of values [m], one for each prediction; its standard error treats each sentence as one draw."""
         values = values.double()
         zeros = torch.zeros(len(self.inputs), dtype=torch.float64, device=values.device)
         rows = self.rows.to(values.device)
         return Estimate.from_ratio(zeros.index_add(0, rows, values), zeros.index_add(0, rows, torch.ones_like(values)))
 
     def select(self, rows: slice | Tensor) -> "tuple[Batch, Tensor]":
-        """Some of the sentences with what is to be predicted there.
+        """Some of the sentences with their predictions.
 
         Args:
-            rows: a slice of the sentences, or the numbers of different ones; they are numbered anew in this order.
+            rows: a slice, or the numbers of distinct sentences. They are renumbered in this order.
 
         Returns:
-            The batch of these sentences, and which predictions [m'] of this batch it has, in the order they have here.
+            The batch of these sentences, and the numbers [m'] of the predictions that it keeps, in ascending order.
         """
         number = torch.full((len(self.inputs),), -1, device=self.rows.device)
         number[rows] = torch.arange(len(number[rows]), device=number.device)
@@ -95,7 +115,7 @@ class Batch:
 
     @classmethod
     def join(cls, batches: "Sequence[Batch]") -> "Batch":
-        """One batch of all their sentences, of one width, in the order given."""
+        """One batch of the sentences of several, which all have the same width."""
         begins = torch.tensor([0] + [len(some.inputs) for some in batches]).cumsum(0).tolist()
         rows = torch.cat([some.rows + begin for some, begin in zip(batches, begins, strict=False)])
         inputs, positions, targets = (
@@ -105,9 +125,18 @@ class Batch:
 
 
 def as_integers(name: str, values: Any, device: torch.device | None = None) -> Tensor:
-    """Integers of any width and byte order, in a tensor, an array or lists, as int64 on the device.
+    """Integers of any width and byte order as int64.
 
-    Raises InputError, naming the dtype, for anything else.
+    Args:
+        name: what the message calls them.
+        values: a tensor, an array or nested lists.
+        device: of the result; None leaves a tensor where it is.
+
+    Returns:
+        The same numbers as an int64 tensor.
+
+    Raises:
+        InputError: for anything but integers.
     """
     if not isinstance(values, Tensor):
         try:

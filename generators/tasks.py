@@ -1,31 +1,62 @@
-"""Downstream tasks: labels of sentences, and the best accuracy anyone could reach who reads the words.
+"""Downstream tasks: labels of sentences, and the best accuracy that any reader of the words can reach.
 
-A task that is a function of the words alone has Bayes accuracy 1. A task that asks for a latent variable z has
+    Bayes accuracy = E_x max_c p(c | x),
 
-    Bayes accuracy = E_x max_z p(z | x).
+which is 1 where the label is a function of the words, and less where it is a latent variable.
+
+A task is found by its name. Names come from kinds of tasks, the entries of `task_kinds`: a kind gives, for a language,
+the tasks that the language supports. A kind with settings is also addressed by them, as in "state:position=7".
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..estimate import Estimate
+from ..registry import Registry, settings_of
+from ..spec import parse_spec, spec_of, split_spec
 from .sentences import Sentences
+
+L_contra = TypeVar("L_contra", contravariant=True)
+"""The class of languages that a kind of tasks applies to."""
 
 
 def latent(sentences: Sentences, name: str) -> Tensor:
-    """A latent variable as sampled. Raises InputError where the sentences were sampled without."""
+    """A latent variable of the sentences.
+
+    Args:
+        sentences: n sentences.
+        name: of the latent variable.
+
+    Returns:
+        Its values [n, ...] as sampled.
+
+    Raises:
+        InputError: for sentences that were sampled without it.
+    """
     if name not in sentences.latents:
         raise InputError(f"the sentences have no latent '{name}', expected sampled ones; sample with latents=True")
     return sentences.latents[name]
 
 
 def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, ...] | None:
-    """The positions as a tuple; None stays None. Raises InputError but for different whole numbers from 1 to last."""
+    """The positions as a tuple; None stays None.
+
+    Args:
+        positions: counted from 1.
+        last: the largest that is allowed.
+
+    Returns:
+        The positions, in the order given.
+
+    Raises:
+        InputError: for anything but distinct whole numbers from 1 to last.
+    """
     if positions is None:
         return None
     for position in positions:
@@ -37,7 +68,7 @@ def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, 
 
 
 class Sampler(Protocol):
-    """What a task asks of a language: sentences, and where they lie."""
+    """What a task asks of a language: sentences, and the device they lie on."""
 
     @property
     def device(self) -> torch.device:
@@ -48,24 +79,100 @@ class Sampler(Protocol):
 
 
 class Task(ABC):
-    """name; classes: the label strings, so that label c means classes[c]."""
+    """A label for each sentence.
+
+    Attributes:
+        name: what commands, studies and rows call the task.
+        classes: names of the labels; label c means classes[c].
+        own_inputs: whether `inputs` draws sentences of its own instead of the language's. The language's conditionals
+            and corpora say nothing about such sentences.
+    """
 
     name: str
     classes: tuple[str, ...]
     own_inputs = False
-    """Whether `inputs` are no sample of the language: its conditionals and corpora then say nothing of this task."""
 
     def inputs(self, language: Sampler, num_sentences: int, generator: torch.Generator) -> Sentences:
-        """num_sentences independent sentences for probes to learn and be tested on: the language's, or own_inputs."""
+        """num_sentences independent sentences on which probes are trained and tested: here the language's own."""
         return language.sample(num_sentences, generator)
 
     @abstractmethod
     def labels(self, sentences: Sentences) -> Tensor:
-        """Labels [n] int64. Raises InputError where they need latents that the sentences lack."""
+        """Labels [n] int64.
+
+        Raises:
+            InputError: where the label is a latent variable that the sentences lack.
+        """
 
     @abstractmethod
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
-        """The accuracy of the best classifier that reads the words, by exact posteriors over sampled inputs."""
+        """E_x max_c p(c | x) from the exact posteriors of num_sentences sampled inputs."""
+
+
+class TaskKind(ABC, Generic[L_contra]):
+    """A kind of task. An entry is a frozen dataclass whose fields are its settings.
+
+    A kind whose settings all have defaults is listed in `Language.tasks` of every language that supports it. A task
+    that is meant to be addressed by settings takes `self.name` as its name.
+
+    Attributes:
+        needs: the class of languages that the kind applies to; others have no such task.
+        order: kinds are listed by this number, then by name.
+    """
+
+    needs: ClassVar[type] = object
+    order: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        """NAME or NAME:setting=value,... with the settings that differ from their defaults; see `spec_of`."""
+        return spec_of(task_kinds.name_of(self), self)
+
+    @abstractmethod
+    def tasks(self, language: L_contra) -> Iterable[Task]:
+        """The tasks of this kind that a language supports; none where the kind does not apply.
+
+        Args:
+            language: an instance of `needs`.
+
+        Returns:
+            Tasks of different names.
+
+        Raises:
+            InputError: for settings that do not fit the language. `Language.tasks` then lists no task of this kind.
+        """
+
+
+task_kinds: Registry[TaskKind[Any]] = Registry(
+    "task", f"{__package__}.pcfg", f"{__package__}.hmm", f"{__package__}.families"
+)
+"""name -> kind of task. A built-in kind is a class in any module of these folders."""
+
+
+def listed_tasks(language: object, built_in: bool) -> dict[str, Task]:
+    """The tasks that a language supports when each kind has its default settings.
+
+    Args:
+        language: any language.
+        built_in: whether the kinds are satlab's own, or those of plug-ins.
+
+    Returns:
+        name -> task.
+    """
+    found: dict[str, Task] = {}
+    kinds = [kind for name, kind in task_kinds.items() if task_kinds.is_built_in(name) == built_in]
+    for kind in sorted(kinds, key=lambda kind: kind.order):
+        if not any(field.default is MISSING and field.default_factory is MISSING for field in settings_of(kind)):
+            try:
+                for task in _tasks_of(kind(), language):
+                    found[task.name] = task
+            except InputError:
+                continue
+    return found
+
+
+def _tasks_of(kind: TaskKind[Any], language: object) -> list[Task]:
+    return list(kind.tasks(language)) if isinstance(language, kind.needs) else []
 
 
 class HasTasks(Protocol):
@@ -77,7 +184,40 @@ class HasTasks(Protocol):
 
 
 def find_task(language: HasTasks, name: str) -> Task:
-    """The language's task of this name. Raises InputError, naming the nearest."""
-    if name not in language.tasks:
-        raise unknown("task", name, language.tasks)
-    return language.tasks[name]
+    """The task of this name.
+
+    Args:
+        language: whose task it is.
+        name: a key of `language.tasks`, or NAME:setting=value,... of a kind of task.
+
+    Returns:
+        The task. Its own name is the canonical form of `name`.
+
+    Raises:
+        InputError: for a name, setting or value that does not exist, and for a kind that does not apply to the language
+            or stands for several of its tasks.
+    """
+    if name in language.tasks:
+        return language.tasks[name]
+    if ":" not in name and name not in task_kinds:
+        raise InputError(str(unknown("task", name, language.tasks)))
+    kind = parse_spec(name, task_kinds)
+    try:
+        tasks = _tasks_of(kind, language)
+    except InputError as error:
+        raise InputError(f"task '{name}': {error}") from None
+    for task in tasks:
+        if task.name == kind.name:
+            return task
+    if tasks:
+        names = ", ".join(task.name for task in tasks)
+        raise InputError(f"task '{name}' is a kind of tasks here, expected one of them; choose from {names}")
+    raise InputError(f"this language has no task '{name}', expected one of: {', '.join(language.tasks) or 'none here'}")
+
+
+def canonical_name(name: str) -> str:
+    """The name of a task with its settings in canonical form; names without settings, and unknown ones, as they are."""
+    try:
+        return spec_of(split_spec(name)[0], parse_spec(name, task_kinds)) if ":" in name else name
+    except InputError:
+        return name

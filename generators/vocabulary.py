@@ -1,4 +1,4 @@
-"""The words of a language: texts that every file of this project can hold; and the tokens that are no words."""
+"""The words of a language, which every file format here can store, and the special tokens."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,19 +7,29 @@ from numbers import Integral
 from ..errors import InputError
 
 PAD, MASK, CLS = 0, 1, 2
-"""Of V words, 0 .. V - 1, the tokens V + PAD, V + MASK and V + CLS are none: the padding after a sentence's end, what is
-read at a hidden position, and what stands before the first word.
+"""The special tokens of a vocabulary of V words, which are the tokens 0 .. V - 1.
+
+V + PAD follows a sentence's end, V + MASK is read at a hidden position, and V + CLS stands before the first word.
 """
 
 SPECIAL_TOKENS = 3
-"""How many tokens are no words."""
+"""How many special tokens there are."""
 
 
 def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
-    """The words as a tuple of `count` different strings; whole numbers become strings.
+    """The words as strings.
 
-    Raises InputError for another number of them, a word given twice, one that is neither a string nor a whole number,
-    an empty one, one that ends with NUL, which no array of strings keeps, and one with half a surrogate pair, which is no Unicode.
+    Args:
+        words: distinct strings; whole numbers become strings.
+        count: how many there must be.
+
+    Returns:
+        The strings.
+
+    Raises:
+        InputError: for another number of words, a repeated word, a word that is neither a string nor a whole number, an
+            empty one, one that ends with NUL (arrays of strings drop it) and one with half a surrogate pair (which is
+            not Unicode).
     """
     checked = tuple(_checked(word) for word in words)
     counts = Counter(checked)
@@ -32,6 +42,7 @@ def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
 
 
 def _checked(word: object) -> str:
+    """One word as a string; see `checked_words`."""
     if isinstance(word, Integral) and not isinstance(word, bool):
         return str(word)
     if not isinstance(word, str):

@@ -1,13 +1,13 @@
-"""Causal networks as languages: a predictor of the next token, restricted to V of its tokens and to one length.
+"""Causal networks as languages: predictors of the next token, restricted to V of their tokens and to one length.
 
     p(x) = prod_t softmax(logits after bos, x_1 .. x_{t-1} of the kept tokens / temperature)[x_t]
 
-over sentences of exactly T words (Liu et al. 2022, A.1: OPT-125M, its top 2,000 tokens, T = 24). There is no
-latent structure to sum over: an exact conditional scores every filling of what is unknown,
+over sentences of exactly T words (Liu et al. 2022, A.1: OPT-125M, its top 2,000 tokens, T = 24). There is no latent
+structure to sum over, so an exact conditional scores every filling of the unknown positions,
 
     p(x_t = v | the visible words) = sum over fillings with x_t = v of p(x) / sum over all fillings of p(x),
 
-reading what stands before the first unknown word once for all of them.
+and reads the words before the first unknown position once for all of them.
 """
 
 import hashlib
@@ -15,43 +15,49 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import MEMORY_BUDGET, Language
 from ..sentences import Sentences
-from ..tasks import Task
 from .next_word import NextWord
 from .pretrained import Pretrained, load_pretrained
 
 MAX_FILLINGS = 2**20
-"""Fillings of one sentence that are scored; where more are asked for, they are refused."""
+"""The most fillings of one sentence that are scored."""
 
 
 class CausalLM(Language):
     """A Hugging Face causal network over sentences of `length` of its tokens.
 
-    model: a directory, or an id of the Hugging Face hub. The words are the tokens token_ids, in that order; or the
-    `words` most frequent tokens by token_counts (token id -> count); or without counts the `words` lowest ids, which
-    stand for frequency as `Pretrained.frequent_tokens` says. dtype: float32 or float64, in which the network computes;
-    softmax and sums are float64 always. sha256: of the network that it must be, where given.
+    The cost of a sentence, in positions that the network reads, is T for `log_prob`, `sample` and `next_word`. It is
+    t + V (T - t) for `conditional_at` with word t = 1 .. T hidden, and the sum of that over all t, about V T^2 / 2, for
+    `conditional`. Each further hidden word multiplies it by V. `conditional` and `conditional_at` refuse sentences with
+    too many fillings. In float32 all these agree with one another to about 1e-6.
 
-    Cost a sentence, in positions that the network reads: T for `log_prob`, `sample` and `next_word`; t + V (T - t) for
-    `conditional_at` with word t = 1 .. T hidden; the sum of that over all t, about V T^2 / 2, for `conditional`. Each
-    further hidden word takes V times as much. In float32 these agree with one another to about 1e-6.
+    Args:
+        model: a directory, or an id of the Hugging Face hub.
+        length: T, in words.
+        words: how many words there are: the most frequent tokens by token_counts, or without counts as
+            `Pretrained.frequent_tokens` says.
+        token_ids: instead of `words`, the tokens that are the words, in this order.
+        token_counts: token id -> how often it occurs.
+        temperature: by which logits are divided.
+        dtype: "float32" or "float64", in which the network computes; softmax and sums are always float64.
+        sha256: what `Pretrained.sha256` must be, where given.
 
-    Raises InputError for a network that cannot be had or is not that of sha256, more words than it has tokens, ids that
-    repeat or are no tokens, a length it cannot read, and a temperature that is not positive.
+    Raises:
+        InputError: for a network that cannot be read or has another sha256, more words than tokens, ids that repeat or
+            are no tokens, a length that the network cannot read, and a temperature that is not positive.
     """
 
     positions_share_passes = False
     suffix = ".yaml"
-    tasks: Mapping[str, Task] = MappingProxyType({})
 
     def __init__(
         self,
@@ -85,8 +91,8 @@ class CausalLM(Language):
         self.length_log_prob[-1] = 0.0
         self.reader = NextWord(pretrained, self.token_ids, temperature)
 
+    @override
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log p(x) [n] in nats; -inf for another length. Raises InputError for a token that is no word."""
         tokens, lengths, _ = self.checked(tokens, lengths, None)
         out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
         for rows, length in self.chunks(lengths):
@@ -94,12 +100,8 @@ class CausalLM(Language):
                 out[rows] = self.reader.log_fillings(tokens[rows, :length], ())[:, 0]
         return out
 
+    @override
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """p(x_{t+1} | x_1 .. x_t) [n, T + 1, V + 1] float64, the end in column V: certain after `length` words, else 0.
-
-        Rows beyond a sentence's words are 0; see `Language.next_word`. Raises InputError for a token that is no word,
-        and for more than `length` words.
-        """
         tokens, lengths, _ = self.checked(tokens, lengths, None)
         shape = (len(tokens), tokens.shape[1] + 1, self.vocab_size + 1)
         out = torch.zeros(shape, dtype=torch.float64, device=self.device)
@@ -112,18 +114,10 @@ class CausalLM(Language):
                 out[rows, known, -1] = 1.0
         return out
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """p(x_t = v | the visible words other than the one at t) [n, T, V]; see `Language.conditional`.
-
-        Raises InputError also where a sentence's hidden words, and one more if any is visible, have too many fillings.
-        """
-        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
+        tokens = tokens.masked_fill(hidden, 0)
         self._check_fillings((hidden.sum(1) + 1).clamp(max=self.max_length))
         out = torch.zeros(*tokens.shape, self.vocab_size, dtype=dtype, device=self.device)
         for rows, free in _patterns(hidden):
@@ -134,11 +128,10 @@ class CausalLM(Language):
                 out[rows, t] = self._marginals(tokens[rows], left_out)[:, left_out.index(t)].to(dtype)
         return out
 
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
-        tokens, _, hidden = self._sentences(tokens, lengths, hidden)
+    @override
+    def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
+        tokens = tokens.masked_fill(hidden, 0)
         self._check_fillings(hidden.sum(1))
         index = (hidden.flatten().cumsum(0) - 1).reshape(hidden.shape)
         out = torch.zeros(int(hidden.sum()), self.vocab_size, dtype=dtype, device=self.device)
@@ -148,7 +141,7 @@ class CausalLM(Language):
         return out
 
     def _marginals(self, tokens: Tensor, free: list[int]) -> Tensor:
-        """p(x_t = v | the words that are not free) [n, h, V] float64 at the h free positions t."""
+        """p(x_t = v | the words that are not free) [n, h, V] float64, for the h free positions t."""
         vocab_size, marginals = self.vocab_size, []
         held = max(vocab_size ** len(free), self.floats_per_sentence(self.max_length))
         for chunk in tokens[:, : self.max_length].split(max(1, MEMORY_BUDGET // held)):
@@ -159,7 +152,7 @@ class CausalLM(Language):
         return torch.cat(marginals)
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences independent sentences, word by word, by inverting cumulative sums; there are no latents."""
+        """num_sentences independent sentences, drawn word by word; there are no latent variables."""
         shape, at_a_time = (num_sentences, self.max_length), self.reader.rows_at_a_time(self.max_length)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
         tokens = torch.zeros(shape, dtype=torch.long, device=self.device)
@@ -168,18 +161,19 @@ class CausalLM(Language):
         return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
 
     def save(self, path: str) -> str:
-        """Writes path.yaml: where the network is, its SHA-256, and what the language takes of it."""
+        """Writes path.yaml: where the network is, its SHA-256, and the language's settings."""
         content = {"family": "causal", "model": self.model, **self._definition()}
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
         Path(path + self.suffix).write_text(text, encoding="utf-8")
         return path + self.suffix
 
     def fingerprint(self) -> str:
-        """SHA-256 of what `save` writes and of the words, not of where the network is: a copy elsewhere is the same."""
+        """SHA-256 of what `save` writes and of the words, but not of where the network is."""
         content = {**self._definition(), "words": self.words}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _definition(self) -> dict[str, Any]:
+        """The language's settings and the network's SHA-256."""
         return {
             "length": self.max_length,
             "temperature": self.temperature,
@@ -188,21 +182,12 @@ class CausalLM(Language):
             "token_ids": self.token_ids,
         }
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return self.reader.floats_per_sentence(length)
 
-    def _sentences(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `checked`, with word 0 at hidden positions; raises InputError for a length that no sentence has, too."""
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        wrong = (lengths != self.max_length).nonzero()[:, 0]
-        if len(wrong):
-            self.check_length(int(lengths[wrong[0]]), wrong)
-        return tokens.masked_fill(hidden, 0), lengths, hidden
-
     def _check_fillings(self, unknown: Tensor) -> None:
-        """Raises InputError where a sentence with this many unknown words [n] has too many fillings."""
+        """Checks the number of fillings of sentences with so many unknown words [n]."""
         for row, number in enumerate(unknown.tolist()):
             if self.vocab_size**number > MAX_FILLINGS:
                 raise InputError(
@@ -212,14 +197,14 @@ class CausalLM(Language):
 
 
 def _patterns(hidden: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
-    """(rows, positions hidden in each of them), for every set of positions that is hidden in some row."""
+    """(rows, the positions hidden in each of them), once for each set of positions that is hidden in some row."""
     patterns, number = hidden.unique(dim=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
         yield (number == i).nonzero()[:, 0], pattern.nonzero()[:, 0].tolist()
 
 
 def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
-    """The strings of these tokens. Raises InputError where one is no token or occurs twice."""
+    """The strings of distinct tokens."""
     words, seen = [], set()
     for token_id in token_ids:
         known = type(token_id) is int and 0 <= token_id < len(pretrained.tokens)
@@ -238,7 +223,7 @@ def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
 
 
 def _readable(pretrained: Pretrained, length: int) -> int:
-    """The length, where the network can read a sentence of so many words."""
+    """The length, once it is known that the network can read so many words."""
     most = pretrained.max_positions
     if length < 1 or (most is not None and length > most):
         expected = "at least 1 word" if most is None else f"1 to {most} words, the positions of {pretrained.model}"

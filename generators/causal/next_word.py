@@ -1,6 +1,6 @@
-"""The next word by a causal network whose output layer is cut down to some of its tokens, and fillings scored by it.
+"""Next-word probabilities and scores of fillings by a causal network that is restricted to some of its tokens.
 
-A text is read left to right with a key-value cache: texts that begin alike share what was read of their beginning.
+Texts are read from left to right with a key-value cache, so that texts with a common beginning read it once.
 """
 
 import copy
@@ -18,7 +18,10 @@ from .pretrained import Pretrained
 class NextWord:
     """p(next word | the words so far) = softmax(logits of the V kept tokens / temperature), the softmax in float64.
 
-    token_ids [V]: the network's id of each word. The output layer of the network given is cut down to them for good.
+    Args:
+        pretrained: the network. Its output layer is replaced by one for the kept tokens.
+        token_ids: the network's id of each word, V in all.
+        temperature: by which the logits are divided.
     """
 
     def __init__(self, pretrained: Pretrained, token_ids: Sequence[int], temperature: float) -> None:
@@ -27,14 +30,22 @@ class NextWord:
         self.network.set_output_embeddings(_cut_down(self.network.get_output_embeddings(), self.token_ids))
 
     def text(self, tokens: Tensor) -> Tensor:
-        """What the network reads for words [n, T]: ids [n, T + 1], bos first."""
+        """The ids [n, T + 1] that the network reads for words [n, T]: bos, then their token ids."""
         return nn.functional.pad(self.token_ids[tokens], (1, 0), value=self.bos)
 
     @torch.no_grad()
     def read(self, ids: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
-        """Reads s more ids [n, s] of n texts: (log p(the word after each) [n, s, V] float64, the cache of all so far).
+        """Reads the next s ids of n texts.
 
-        cache: what the call before gave, None at the start of a text. Raises InputError where a logit is not finite.
+        Args:
+            ids: [n, s].
+            cache: as the previous call returned it; None at the start of the texts.
+
+        Returns:
+            (log p(the word after each id) [n, s, V] float64, the cache of all ids so far).
+
+        Raises:
+            InputError: for a logit that is not finite.
         """
         out = self.network(ids, past_key_values=cache, use_cache=True)
         logits = out.logits.double() / self.temperature
@@ -46,7 +57,7 @@ class NextWord:
         return logits.log_softmax(-1), out.past_key_values
 
     def draw(self, uniform: Tensor) -> Tensor:
-        """Words [n, T] from numbers [n, T] in [0, 1), one word after the other, by inverting cumulative sums of p."""
+        """Words [n, T] from uniform numbers [n, T], word by word, by inverting cumulative sums of p."""
         ids, words, cache = torch.full_like(uniform[:, :1], self.bos, dtype=torch.long), [], None
         for target in uniform.T:
             log_next, cache = self.read(ids, cache)
@@ -57,15 +68,22 @@ class NextWord:
         return torch.cat(words, 1)
 
     def log_fillings(self, tokens: Tensor, free: Sequence[int]) -> Tensor:
-        """log p(x) [n, V^h] in nats, for all fillings of the h positions `free` (ascending) of words [n, T].
+        """log p(x) for all fillings of the free positions.
 
-        The last free position varies fastest; the words given there do not matter. Positions the network reads, a
-        sentence: free[0] + 1, then V^i for each position from the i-th free one to the next, the last word excepted.
+        For each sentence the network reads free[0] + 1 positions, then V^i times those from the i-th free position to
+        the next one. It never reads the last word.
+
+        Args:
+            tokens: words [n, T]; those at free positions do not matter.
+            free: h positions in ascending order.
+
+        Returns:
+            [n, V^h] float64, nats; the last free position varies fastest.
         """
         return self._log_fillings(tokens, list(free), 0, None)
 
     def _log_fillings(self, tokens: Tensor, free: list[int], known: int, cache: Any) -> Tensor:
-        """The same for the words from position `known` on, given those before it, which are in the cache with bos."""
+        """`log_fillings` of the words from position `known` on, given those before, which the cache holds with bos."""
         n, length = tokens.shape
         first = free[0] if free else length
         log_next, cache = self.read(self.text(tokens)[:, known : min(first + 1, length)], cache)
@@ -85,15 +103,17 @@ class NextWord:
         return (total.reshape(-1, 1) + torch.cat(tails)).reshape(n, -1)
 
     def floats_per_sentence(self, length: int) -> int:
-        """About how many float64 numbers reading one sentence holds: keys, values, activations, log-probabilities."""
+        """About how many float64 numbers it takes to read one sentence: keys, values, activations and log p."""
         config = self.network.config
-        return length * ((2 * config.num_hidden_layers + 12) * config.hidden_size + 3 * len(self.token_ids))
+        layers, width = int(config.num_hidden_layers), int(config.hidden_size)
+        return length * ((2 * layers + 12) * width + 3 * len(self.token_ids))
 
     def rows_at_a_time(self, length: int) -> int:
+        """How many sentences of this length are read at a time, so that the memory budget holds."""
         return max(1, MEMORY_BUDGET // self.floats_per_sentence(length))
 
     def to(self, device: torch.device | str) -> Self:
-        """The same on another device; this one's network stays where it is."""
+        """A copy on another device, with a network of its own."""
         if self.token_ids.device == torch.device(device):
             return self
         moved = copy.copy(self)
@@ -102,6 +122,7 @@ class NextWord:
 
 
 def _cut_down(head: nn.Linear, token_ids: Tensor) -> nn.Linear:
+    """An output layer for these tokens alone."""
     kept = nn.Linear(head.in_features, len(token_ids), head.bias is not None, device="meta")
     kept.weight = nn.Parameter(head.weight[token_ids], requires_grad=False)
     if head.bias is not None:
@@ -110,7 +131,7 @@ def _cut_down(head: nn.Linear, token_ids: Tensor) -> nn.Linear:
 
 
 def _branched(cache: Any, rows: Tensor) -> Any:
-    """The cache of texts that go on from these rows, which may repeat; the given one stays as it is."""
+    """A copy of the cache for texts that continue these rows, which may repeat."""
     branched = copy.copy(cache)
     branched.layers = [copy.copy(layer) for layer in cache.layers]
     branched.batch_select_indices(rows)

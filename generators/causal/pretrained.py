@@ -1,4 +1,4 @@
-"""Causal networks in Hugging Face's format: found, checked and read, from safetensors alone; no code of theirs runs."""
+"""Reading causal networks in Hugging Face's format, from safetensors alone; none of their code is run."""
 
 import hashlib
 import warnings
@@ -26,10 +26,15 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 class Pretrained:
     """A causal network as it was read, in eval mode and without gradients.
 
-    model: its absolute directory, or its id. tokens [num_tokens]: the tokenizer's string of each token id, None for an
-    id that the tokenizer does not know; the ids themselves where there is no tokenizer. special: ids that are no words.
-    bos: the id every text begins with. max_positions: how many tokens the network can read, None where it sets no
-    limit. sha256: of config.json and of all parameters, as read.
+    Args:
+        model: its absolute directory, or its id on the Hugging Face hub.
+        network: the transformers model.
+        tokens: the tokenizer's string of each token id, None for an id that it does not know; the ids as strings where
+            there is no tokenizer.
+        special: ids that are no words.
+        bos: the id that every text begins with.
+        max_positions: how many tokens the network can read; None where it sets no limit.
+        sha256: of config.json and of all parameters, as read.
     """
 
     model: str
@@ -41,14 +46,21 @@ class Pretrained:
     sha256: str
 
     def frequent_tokens(self, count: int, counts: Mapping[int, float] | None = None) -> list[int]:
-        """The `count` most frequent token ids, special ones left out, in ascending order.
+        """The most frequent token ids, special ones left out.
 
-        counts: token id -> how often it occurs; equal counts go by id. Without counts the lowest ids stand in, which is
-        frequency only as far as the vocabulary is sorted by it: OPT's is (fairseq sorts its dictionary by frequency);
-        in GPT-2's, single bytes come first, then the merges of byte pair encoding, the most frequent pair of their time
-        before the next.
+        Without counts the lowest ids stand in for them. They are the most frequent ones if the vocabulary is sorted by
+        frequency, as OPT's is (fairseq sorts its dictionary). GPT-2's has single bytes first, then the merges of byte
+        pair encoding in the order in which they were made.
 
-        Raises InputError where there are fewer such tokens, or an id in counts is no token.
+        Args:
+            count: how many.
+            counts: token id -> how often it occurs; of equal counts the lower id comes first.
+
+        Returns:
+            The ids, in ascending order.
+
+        Raises:
+            InputError: where there are fewer such tokens, and for an id in counts that is no token.
         """
         candidates = [i for i, token in enumerate(self.tokens) if token is not None and i not in self.special]
         if counts is not None:
@@ -69,15 +81,21 @@ class Pretrained:
 
 
 def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
-    """The network in a local directory, or of an id of the Hugging Face hub: from the hub's cache here, else fetched.
+    """Reads a network from a directory or from the Hugging Face hub.
 
-    dtype: float32 or float64, in which the network computes, whatever its files hold.
+    Args:
+        model: a directory, or an id of the hub, which is read from the local cache or else fetched.
+        dtype: "float32" or "float64", in which the network computes, whatever its files hold.
 
-    Raises InputError where transformers is not installed, the network cannot be had or is damaged, and where it is not
-    a causal network with a key-value cache and a token that begins every text.
+    Returns:
+        The network.
+
+    Raises:
+        InputError: where transformers is not installed; for a network that cannot be fetched or is damaged; and for one
+            that has no key-value cache or no token that begins every text.
     """
     if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
+        raise InputError(str(unknown("dtype", dtype, DTYPES)))
     try:
         import transformers
     except ImportError as error:
@@ -100,6 +118,7 @@ def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
 
 
 def _check_files(folder: Path) -> None:
+    """Checks that a directory holds a configuration and weights in the form that is read here."""
     for pattern in ("config.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise InputError(
@@ -109,12 +128,13 @@ def _check_files(folder: Path) -> None:
 
 
 def _may_be_id(model: str) -> bool:
+    """Whether a text has the form of an id of the Hugging Face hub."""
     return model.count("/") <= 1 and not model.startswith((".", "/", "~")) and not model.endswith("/") and model != ""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, log lines or warnings of transformers and its hub client; afterwards all is as it was."""
+    """Turns off progress bars, log lines and warnings of transformers and its hub client for a while."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
@@ -134,7 +154,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
-    """From files that are here; else, unless it is a local directory, fetched."""
+    """The transformers model from local files, or else, unless it is a local directory, from the hub."""
     options = {"dtype": DTYPES[dtype], "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
     read = partial(transformers.AutoModelForCausalLM.from_pretrained, model, **options)
     try:
@@ -162,7 +182,7 @@ def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What transformers raises, by the kind of damage, for a network or a tokenizer that it cannot build."""
+    """What transformers may raise for a network or a tokenizer that is damaged."""
     from huggingface_hub.errors import StrictDataclassError
 
     builtin = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
@@ -170,7 +190,7 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
-    """The tokenizer whose files lie in the folder; fetched before, where it may be; None where there is none."""
+    """The tokenizer in the folder, which is fetched first unless the model is local; None where there is none."""
     from huggingface_hub import snapshot_download
 
     def is_here() -> bool:
@@ -190,10 +210,12 @@ def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
+    """The beginning of what an error says, or else its class."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> Pretrained:
+    """The network with its words and numbers, once it is known to be causal."""
     config, head = network.config, network.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         raise InputError(f"model {model}: type {config.model_type} has no linear output layer; {EXPECTED}; give one")
@@ -223,7 +245,7 @@ def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> P
 
 
 def _sha256(network: nn.Module, config_bytes: bytes) -> str:
-    """Of config.json and each parameter's name, type, shape and bytes; tied parameters count once."""
+    """SHA-256 of config.json and of each parameter's name, dtype, shape and bytes; tied parameters count once."""
     digest = hashlib.sha256(config_bytes)
     for name, parameter in sorted(network.named_parameters()):
         digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}".encode())

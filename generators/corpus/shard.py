@@ -130,7 +130,7 @@ def _table(language: Language, sentences: Sentences, truth_generator: torch.Gene
     }
     for name, latent in sentences.latents.items():
         columns[name] = _latent(latent.numpy().astype(np.int32))
-    for name, task in language.tasks.items():
+    for name, task in language.own_tasks.items():
         columns[f"label_{name}"] = _integers(task.labels(sentences).numpy(), len(task.classes))
     if truth_generator is not None:
         hidden = hide(sentences.lengths, sentences.tokens.shape[1], "one", truth_generator)

@@ -184,7 +184,7 @@ def _manifest(
         "fingerprint": language.fingerprint(),
         "max_length": language.max_length,
         "words": list(language.words),
-        "classes": {name: list(task.classes) for name, task in language.tasks.items()},
+        "classes": {name: list(task.classes) for name, task in language.own_tasks.items()},
         **asked,
         **({"tokens": flat} if asked["format"] == "bin" else {}),
         "shard_sentences": shard_sentences or max(1, min(SHARD_SENTENCES, SHARD_NUMBERS // numbers)),

@@ -4,7 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ...errors import InputError, unknown
 from ...registry import Registry, settings_of
@@ -14,8 +15,9 @@ from ..language import Language
 class Family(ABC):
     """Languages of one kind. An entry is a frozen dataclass whose fields are the keys that a YAML file may hold.
 
-    The fields' types say which values are allowed, their defaults which keys may be left out. A random family draws
-    everything from its own `seed`. One with a field `max_length`, or else `length`, can be cut there.
+    The types of the fields say which values are allowed, and their defaults say which keys may be left out. A random
+    family derives all its random choices from its field `seed`. A family with a field `max_length`, or else `length`,
+    can be cut there.
     """
 
     @abstractmethod
@@ -38,9 +40,12 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
         content: the other keys and their values.
         max_length: replaces the family's `max_length` or `length`, where given.
 
+    Returns:
+        The language.
+
     Raises:
-        InputError: for a name or key that nobody knows, a value of another type, a key that is missing, a max_length
-            that the family cannot take, and whatever the family itself refuses.
+        InputError: for an unknown name or key, a value of another type, a missing key, a max_length that the family
+            cannot take, and whatever the family itself refuses.
     """
     family, given = families[name], dict(content)
     types = get_type_hints(family)
@@ -52,7 +57,7 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
         given[bound] = max_length
     for key, value in given.items():
         if key not in fields:
-            raise unknown(f"key of family {name}", key, fields)
+            raise InputError(str(unknown(f"key of family {name}", key, fields)))
         given[key] = typed(key, value, types[key])
     for key, field in fields.items():
         if field.default is MISSING and field.default_factory is MISSING and key not in given:
@@ -61,8 +66,21 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
 
 
 def typed(key: str, value: Any, annotation: Any) -> Any:
-    """The value, if it is of the annotated type; a number written as text in YAML (1e-3) is read as one."""
-    kinds = annotation.__args__ if hasattr(annotation, "__args__") else (annotation,)
+    """The value of a key, if it has the annotated type.
+
+    Args:
+        key: what messages call it.
+        value: as YAML holds it. Numbers that YAML takes for text, such as 1e-3, are read as numbers.
+        annotation: a type or a union of types. Of list[...] and dict[...] only list and dict are checked.
+
+    Returns:
+        The value, a float where the annotation has one and the value is a number.
+
+    Raises:
+        InputError: for a value of another type.
+    """
+    union = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kinds = tuple(get_origin(kind) or kind for kind in union)
     given = value
     if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:

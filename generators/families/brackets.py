@@ -1,7 +1,8 @@
 """Balanced brackets: as many ( as ), in any order (Liu et al. 2022, section 6).
 
 A sentence is uniform over the C(T, T/2) strings of even length T with equally many of both. Given some of its words,
-all ways to fill in the rest are equally likely. So with k visible ( and h hidden words beside the one at t
+all ways to fill in the rest are equally likely. Let k be the number of visible ( and h the number of hidden words,
+both without the word at t. Then
 
     p(x_t = ( | the visible words other than the one at t) = (T/2 - k) / (h + 1),
 
@@ -9,27 +10,31 @@ which is 0 or 1 where nothing else is hidden.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import Language
 from ..sentences import Sentences
-from ..tasks import Task, checked_positions
+from ..tasks import checked_positions
 from .base import Family, families
-from .bracket_tasks import Mismatches, OpenBrackets, default_prefixes
 
 
 class BalancedBrackets(Language):
     """The uniform distribution over strings of `length` words with as many ( (word 0) as ) (word 1).
 
-    task_positions: the L of the tasks difference-L; unless given, a quarter, half and three quarters of the length.
-    Raises InputError for a length that is odd or below 2, and for positions that are not between 1 and length - 1.
+    Args:
+        length: an even number.
+        task_positions: the L of the tasks difference-L; unless given, a quarter, half and three quarters of the length.
+
+    Raises:
+        InputError: for a length that is odd or below 2, and for positions that are not between 1 and length - 1.
     """
 
     words = ("(", ")")
@@ -43,27 +48,21 @@ class BalancedBrackets(Language):
         self.task_positions = checked_positions(task_positions, length - 1)
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences sentences: a random permutation of T/2 times ( and T/2 times ). There are no latents."""
+        """num_sentences random permutations of T/2 brackets ( and T/2 brackets ); there are no latent variables."""
         keys = torch.rand(num_sentences, self.max_length, generator=generator, dtype=torch.float64, device=self.device)
         tokens = (keys.argsort(1) >= self.half).long()
         return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
 
+    @override
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths, hidden = self.checked(tokens, lengths, None)
         possible = (self._seen(tokens, lengths, hidden).sum(1) == self.half).all(1)
         log_p = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
         return log_p.masked_fill(possible, -math.log(math.comb(self.max_length, self.half)))
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        for length in lengths.unique().tolist():
-            self.check_length(length, (lengths == length).nonzero()[:, 0])
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
         seen = self._seen(tokens, lengths, hidden)
         total = seen.sum(1, keepdim=True)
         if bool((total > self.half).any()):
@@ -76,14 +75,8 @@ class BalancedBrackets(Language):
         inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
         return torch.where(inside[..., None], (self.half - others) / unknown, 0.0).to(dtype)
 
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        return self.conditional(tokens, lengths, hidden, dtype)[hidden]
-
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """p(( | x_1 .. x_t) = (T/2 - number of ( so far) / (T - t); the end after T words. See `Language.next_word`."""
+        """p(x_{t+1} = ( | x_1 .. x_t) = (T/2 - the number of ( so far) / (T - t); see `Language.next_word`."""
         tokens, lengths = self.checked_beginnings(tokens, lengths)
         seen = self._seen(tokens, lengths, torch.zeros_like(tokens, dtype=torch.bool)).cumsum(1)
         if bool((seen > self.half).any()):
@@ -95,27 +88,14 @@ class BalancedBrackets(Language):
         inside = torch.arange(tokens.shape[1] + 1, device=self.device) <= lengths[:, None]
         return torch.cat([following, ends], -1) * inside[..., None]
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return 8 * length
 
     def _seen(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Tensor:
-        """Where a visible ( stands, and where a visible ), [n, T, 2] bool."""
+        """Whether a visible ( stands at a position, and whether a visible ) does, [n, T, 2] bool."""
         visible = (torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]) & ~hidden
         return torch.stack([(tokens == word) & visible for word in range(2)], -1)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """mismatches: the paper's g, the number of ( minus the number of ), at independent uniform brackets.
-
-        difference-L: the same number among the first L words of the language's own sentences.
-        """
-        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
-        differences = {f"difference-{words}": self._difference(words) for words in prefixes}
-        return {"mismatches": Mismatches("mismatches", self.max_length)} | differences
-
-    def _difference(self, words: int) -> Task:
-        most = min(words, self.max_length - words)
-        return OpenBrackets(f"difference-{words}", words, [True, False], range(-most, most + 1, 2))
 
     suffix = ".yaml"
 
@@ -140,7 +120,8 @@ class BracketsFamily(Family):
     """
 
     length: int
-    task_positions: list | None = None
+    task_positions: list[Any] | None = None
 
+    @override
     def build(self) -> Language:
         return BalancedBrackets(self.length, self.task_positions)

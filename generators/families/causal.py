@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
 
 from ...errors import InputError
 from ..causal.language import CausalLM
@@ -9,23 +12,23 @@ from ..language import Language
 from .base import Family, families
 
 DEFAULT_LENGTH = 24
-"""Words in a sentence where nothing else is said (Liu et al. 2022, A.1)."""
+"""Words in a sentence where a file does not say (Liu et al. 2022, A.1)."""
 
 
 @families.register("causal")
 @dataclass(frozen=True, kw_only=True)
 class CausalFamily(Family):
-    """A pretrained causal network over some of its tokens: `CausalLM`. Nothing here is random.
+    """A pretrained causal network over some of its tokens: `CausalLM`. Nothing about it is random.
 
     Args:
         model: a directory, or an id of the Hugging Face hub.
-        words: how many of the network's most frequent tokens are the vocabulary, where token_ids does not say which.
+        words: how many of the network's most frequent tokens are the vocabulary; not with token_ids.
         length: words in a sentence.
-        temperature: what the logits are divided by.
-        token_counts: a file of how often each token occurs, as `read_counts` reads it.
-        token_ids: the tokens that are the vocabulary, in place of words.
+        temperature: by which the logits are divided.
+        token_counts: a file with the number of times that each token occurs; see `read_counts`.
+        token_ids: the tokens that are the vocabulary, instead of words.
         dtype: float32 or float64, in which the network computes.
-        sha256: of the network that it must be.
+        sha256: that the network must have; see `Pretrained`.
 
     Source: Liu et al. 2022, 2210.14199, A.1.
     """
@@ -35,10 +38,11 @@ class CausalFamily(Family):
     length: int = DEFAULT_LENGTH
     temperature: float = 1.0
     token_counts: str | None = None
-    token_ids: list | None = None
+    token_ids: list[Any] | None = None
     dtype: str = "float32"
     sha256: str | None = None
 
+    @override
     def build(self) -> Language:
         counts = None if self.token_counts is None else read_counts(Path(self.token_counts))
         chosen = (self.words, self.token_ids, counts)
@@ -46,9 +50,16 @@ class CausalFamily(Family):
 
 
 def read_counts(path: Path) -> dict[int, float]:
-    """token id -> how often it occurs, from a text file with one "id count" a line, separated by blanks or tabs.
+    """How often tokens occur.
 
-    Raises InputError, naming the line, for anything else, and for a token id that is counted twice.
+    Args:
+        path: of a text file with a token id and its count on each line, separated by blanks or tabs.
+
+    Returns:
+        Token id -> count.
+
+    Raises:
+        InputError: for a line of another form, and for a token id that is counted twice. The message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

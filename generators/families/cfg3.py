@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -16,8 +18,12 @@ from .lengths import length_weights
 from .uniform_cfg import uniform_cfg
 
 MOST_RULES = 10_000
+"""The most rules of a level, and the most words."""
+
 MOST_WORDS_IN_A_SENTENCE = 2**11
+
 ATTEMPTS = 1000
+"""How often the rules of a level are drawn before the numbers are refused."""
 
 
 def cfg3(
@@ -29,15 +35,30 @@ def cfg3(
     max_length: int | None = None,
     lengths: Mapping[int, float] | None = None,
 ) -> PCFG:
-    """A random grammar of levels: rules lead to the next level, those of the last to words.
+    """A random grammar whose rules lead from each level to the next, and from the last level to words.
 
-    levels: symbols a level, the first 1, the start. A symbol's number of rules is uniform among `degrees`, a rule's
-    number of symbols uniform among `rule_lengths`, its symbols uniform; a right-hand side that the level already has is
-    drawn again, and the whole level until it uses everything below. All rules of a symbol are equally likely. The
-    published members have levels (1, 3, 3, 3, 3, 3), 3 words, rules of 2 or 3 symbols, and 2 (cfg3b, cfg3i), 2 or 3
-    (cfg3h), 3 (cfg3g), 3 or 4 (cfg3f) rules a symbol; cfg3b repeats no symbol in a rule, which is not asked for here.
+    The number of rules of a symbol is uniform among `degrees`, the number of symbols in a rule uniform among
+    `rule_lengths`, and these symbols are uniform. A right-hand side that the level already has is drawn again. A level
+    is drawn until it uses all symbols below it. All rules of a symbol are equally likely.
 
-    Tasks and errors: those of `uniform_cfg`; InputError too where the numbers do not fit together.
+    The published members have levels (1, 3, 3, 3, 3, 3), 3 words and rules of 2 or 3 symbols. A symbol has 2 rules in
+    cfg3b and cfg3i, 2 or 3 in cfg3h, 3 in cfg3g, and 3 or 4 in cfg3f. In cfg3b no symbol occurs twice in a rule; here
+    it may. The tasks are those of `uniform_cfg`.
+
+    Args:
+        levels: how many symbols each level has; the first has 1, the start.
+        words: in the vocabulary.
+        degrees: how many rules a symbol may have.
+        rule_lengths: how many symbols a rule may have.
+        generator: of all random choices.
+        max_length: as for `PCFG`.
+        lengths: as for `PCFG`.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for numbers that do not fit together, and as `uniform_cfg`.
     """
     _check(levels, words, degrees, rule_lengths)
     names = [["S"], *([f"L{depth}_{i + 1}" for i in range(size)] for depth, size in enumerate(levels[1:], start=2))]
@@ -55,6 +76,8 @@ def _level(
     rule_lengths: Sequence[int],
     generator: torch.Generator,
 ) -> dict[str, list[tuple[str, ...]]]:
+    """symbol -> right-hand sides, for the symbols of one level; see `cfg3`."""
+
     def one_of(choices: Sequence[int]) -> int:
         return choices[int(torch.randint(len(choices), (), generator=generator))]
 
@@ -104,28 +127,29 @@ def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengt
 @families.register("cfg3")
 @dataclass(frozen=True, kw_only=True)
 class Cfg3Family(Family):
-    """A random grammar of levels: `cfg3`, of the published size and the degrees of cfg3f unless told otherwise.
+    """A random grammar of levels: `cfg3`. The defaults are the published sizes, with the degrees of cfg3f.
 
     Args:
-        levels: symbols a level, the first 1; [1, 3, 3, 3, 3, 3] unless given.
+        levels: how many symbols each level has, the first 1; [1, 3, 3, 3, 3, 3] unless given.
         words: in the vocabulary.
-        degrees: the numbers of rules a symbol may have; [3, 4] unless given.
-        rule_lengths: the numbers of symbols a rule may have; [2, 3] unless given.
-        max_length: the most words of a sentence; that of the longest unless given.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        degrees: how many rules a symbol may have; [3, 4] unless given.
+        rule_lengths: how many symbols a rule may have; [2, 3] unless given.
+        max_length: the most words of a sentence; unless given, those of the longest.
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
         seed: what all random choices derive from.
 
     Source: Allen-Zhu and Li 2023, Physics of Language Models: Part 1, A.1.
     """
 
-    levels: list | None = None
+    levels: list[Any] | None = None
     words: int = 3
-    degrees: list | None = None
-    rule_lengths: list | None = None
+    degrees: list[Any] | None = None
+    rule_lengths: list[Any] | None = None
     max_length: int | None = None
-    lengths: dict | None = None
+    lengths: dict[Any, Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         generator = random_stream(self.seed, "language")
         sizes = self.levels if self.levels is not None else [1, 3, 3, 3, 3, 3]

@@ -9,16 +9,26 @@ from torch import Tensor
 from ...errors import InputError
 
 LARGEST_TABLE = 2**27
-"""Entries of a random table (1 GiB of float64)."""
+"""The most entries of a random table (1 GiB of float64)."""
 
 LARGEST_SHUFFLE = 2**20
-"""Below this, distinct numbers are the head of a shuffle; above it, numbers that came up before are drawn again."""
+"""Distinct numbers below this come from a shuffle. Above it they are drawn one by one, and repeated ones again."""
 
 
 def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Generator) -> Tensor:
-    """rows independent draws [rows, columns] from the symmetric Dirichlet distribution, float64, from CPU randomness.
+    """Independent draws from the symmetric Dirichlet distribution.
 
-    Raises InputError for a concentration that is not between 0 and 1e9 and for a table that is too large.
+    Args:
+        rows: number of draws.
+        columns: categories.
+        concentration: the parameter of each category.
+        generator: on the CPU.
+
+    Returns:
+        [rows, columns] float64.
+
+    Raises:
+        InputError: for a concentration outside 0 to 1e9, and for a table that is too large.
     """
     if not 0 < concentration <= 1e9:
         raise InputError(f"Dirichlet concentration {concentration}: expected a number above 0, at most 1e9; correct it")
@@ -28,9 +38,17 @@ def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Ge
 
 
 def zipf_weights(columns: int, exponent: float) -> Tensor:
-    """[columns] float64: rank^-exponent / sum over all ranks, for the ranks 1, 2, ... (Zipf 1949).
+    """rank^-exponent / sum over all ranks, for the ranks 1, 2, ... (Zipf 1949).
 
-    Raises InputError unless 0 <= exponent < inf.
+    Args:
+        columns: number of ranks.
+        exponent: 0 gives equal weights.
+
+    Returns:
+        [columns] float64.
+
+    Raises:
+        InputError: for an exponent that is negative or not finite.
     """
     if not 0 <= exponent < math.inf:
         raise InputError(f"zipf is {exponent}, expected an exponent of at least 0; correct it")
@@ -38,11 +56,20 @@ def zipf_weights(columns: int, exponent: float) -> Tensor:
 
 
 def tempered(rows: Tensor, temperature: float) -> Tensor:
-    """p^(1/temperature), renormalised, for each row of probabilities [R, C]; zeros stay zeros.
+    """p^(1/temperature), renormalised by rows; zeros stay zeros.
 
-    At 1 no bit changes; towards 0 the likeliest entry takes all, towards infinity all possible entries become alike.
+    At temperature 1 no bit changes. Towards 0 the likeliest entry takes all the mass, and towards infinity all possible
+    entries become equally likely.
 
-    Raises InputError for a temperature that is not positive and finite.
+    Args:
+        rows: probabilities [R, C].
+        temperature: above 0.
+
+    Returns:
+        [R, C].
+
+    Raises:
+        InputError: for a temperature that is not positive and finite.
     """
     if not 0 < temperature < math.inf:
         raise InputError(f"temperature is {temperature}, expected a positive number; correct it")
@@ -60,13 +87,23 @@ def emissions(
     zipf: float | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
-    """Random probabilities of words [rows, columns] float64, a row for each symbol or state.
+    """Random probabilities of words, a row for each symbol or state.
 
-    Dirichlet(concentration); or, where zipf is given, p(word of rank r) proportional to r^-zipf, each row with its own
-    ranking, uniform among all. Either is then `tempered`. The draws do not depend on the temperature, so at one seed
-    every entry is a continuous function of it.
+    The random draws do not depend on the temperature, so for a given seed each entry is a continuous function of it.
 
-    Raises InputError as `dirichlet`, `zipf_weights` and `tempered` do, and for a table that is too large.
+    Args:
+        rows: symbols or states.
+        columns: words.
+        generator: on the CPU.
+        concentration: rows are Dirichlet with this parameter.
+        zipf: instead, p(word of rank r) is proportional to r^-zipf, where each row has a random ranking.
+        temperature: rows are `tempered` by it in the end.
+
+    Returns:
+        [rows, columns] float64.
+
+    Raises:
+        InputError: as `dirichlet`, `zipf_weights` and `tempered`, and for a table that is too large.
     """
     if zipf is None:
         return tempered(dirichlet(rows, columns, concentration, generator), temperature)
@@ -77,9 +114,15 @@ def emissions(
 
 
 def distinct(count: int, total: int, generator: torch.Generator) -> Tensor:
-    """count different numbers below total, int64, in random order: uniform among all such sequences.
+    """Distinct random numbers below a total, uniform among all sequences of them.
 
-    Needs count <= total < 2^62.
+    Args:
+        count: how many; at most total.
+        total: below 2^62.
+        generator: on the CPU.
+
+    Returns:
+        [count] int64.
     """
     if total <= max(LARGEST_SHUFFLE, 2 * count):
         return torch.randperm(total, generator=generator)[:count]
@@ -90,9 +133,19 @@ def distinct(count: int, total: int, generator: torch.Generator) -> Tensor:
 
 
 def softmax_rows(rows: int, columns: int, temperature: float, generator: torch.Generator) -> Tensor:
-    """rows independent draws [rows, columns] of softmax(u / temperature), float64, each u uniform on [0, 1].
+    """Independent draws of softmax(u / temperature), where each entry of u is uniform on [0, 1].
 
-    Raises InputError for a table that is too large.
+    Args:
+        rows: number of draws.
+        columns: entries of each.
+        temperature: above 0.
+        generator: on the CPU.
+
+    Returns:
+        [rows, columns] float64.
+
+    Raises:
+        InputError: for a table that is too large.
     """
     check_size(rows, columns)
     uniform = torch.rand(rows, columns, generator=generator, dtype=torch.float64)
@@ -100,10 +153,21 @@ def softmax_rows(rows: int, columns: int, temperature: float, generator: torch.G
 
 
 def permutation_mixture(size: int, permutations: int, temperature: float, generator: torch.Generator) -> Tensor:
-    """sum_i w_i P_i [size, size] float64: random permutation matrices P_i with the weights softmax(u / temperature).
+    """sum_i w_i P_i, where P_i are random permutation matrices and w = softmax(u / temperature), u uniform on [0, 1].
 
-    Its rows and its columns sum to one. The lower the temperature, the nearer it is to a single permutation. Raises
-    InputError for a table that is too large.
+    The rows and the columns sum to one. The lower the temperature, the closer the sum is to a single permutation.
+
+    Args:
+        size: of the matrices.
+        permutations: how many.
+        temperature: above 0.
+        generator: on the CPU.
+
+    Returns:
+        [size, size] float64.
+
+    Raises:
+        InputError: for a table that is too large.
     """
     check_size(size, size)
     weights = softmax_rows(1, permutations, temperature, generator)[0]
@@ -114,15 +178,30 @@ def permutation_mixture(size: int, permutations: int, temperature: float, genera
 
 
 def covers(slots: int, kinds: int) -> bool:
-    """Whether so many uniform draws have a fair chance, 1 in 10,000, to come upon every one of the kinds.
+    """Whether uniform draws have a chance of more than 1 in 10,000 to hit every kind.
 
-    The number of kinds that are missed is about Poisson, of mean kinds (1 - 1/kinds)^slots.
+    The number of kinds that are missed is about Poisson with mean kinds (1 - 1/kinds)^slots.
+
+    Args:
+        slots: number of draws.
+        kinds: among which they choose.
+
+    Returns:
+        Whether it is worth trying.
     """
     return slots >= kinds and (kinds == 1 or kinds * math.exp(slots * math.log1p(-1 / kinds)) < -math.log(1e-4))
 
 
 def check_size(rows: int, columns: int) -> None:
-    """Raises InputError where rows x columns entries are more than LARGEST_TABLE."""
+    """Checks the size of a random table.
+
+    Args:
+        rows: of the table.
+        columns: of the table.
+
+    Raises:
+        InputError: for more than LARGEST_TABLE entries.
+    """
     if rows * columns > LARGEST_TABLE:
         raise InputError(
             f"a random table of {rows} x {columns} probabilities, expected at most {LARGEST_TABLE}: ask for fewer"

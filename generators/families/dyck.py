@@ -1,55 +1,62 @@
 """Dyck-k: properly nested brackets of k kinds, of bounded length and, where wanted, of bounded depth.
 
-The grammar without empty rules is, for each kind i, with q the probability that more follows inside a pair or after it,
+Let q be the probability that more follows inside a pair, and likewise after it. The grammar without empty rules is, for
+each kind i,
 
     S -> (i )i  [(1-q)^2 / k]  |  (i S )i  [q (1-q) / k]  |  (i )i S  [(1-q) q / k]  |  (i S )i S  [q^2 / k]
 
-A string of n pairs has one tree: n - 1 of its 2 n places inside and after a pair are filled, n + 1 are not. So
+A string of n pairs has one tree, in which n - 1 of the 2 n places inside and after a pair are filled. So
 
     p(string) = q^(n-1) (1-q)^(n+1) / k^n,
 
-the same for all strings of a length. Cut at a length, P(n) is proportional to Catalan(n) (q (1-q))^n: q and 1 - q give
-the same language, and q = 1/2 the longest strings; `lengths` asks for others.
+which is the same for all strings of a length. Cut at a length, P(n) is proportional to Catalan(n) (q (1-q))^n: q and
+1 - q give the same language, and q = 1/2 gives the longest strings. `lengths` asks for other distributions.
 
-With a depth of at most D there is a symbol S_d for the pairs at each depth d. For x = q (1-q), the price of a pair, let
+With a depth of at most D there is a symbol S_d for the pairs at each depth d. Let x = q (1-q) be the weight of a pair,
+and let
 
     Z_d = x (1 + Z_{d+1}) (1 + Z_d),  Z_{D+1} = 0
 
-be the total weight of what S_d yields. The place inside a pair is filled with probability Z_{d+1} / (1 + Z_{d+1}), the
-one after it with Z_d / (1 + Z_d) (Chi 1999), and p(string) = (x / k)^n / Z_1 is again the same for all strings of a
-length.
+be the total weight of all strings that S_d yields. The place inside a pair is filled with probability
+Z_{d+1} / (1 + Z_{d+1}), and the place after it with probability Z_d / (1 + Z_d) (Chi 1999). Then
+p(string) = (x / k)^n / Z_1, again the same for all strings of a length.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import yaml
 from nltk.grammar import Nonterminal, ProbabilisticProduction
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import PCFG
 from ..pcfg.reduced import MOST_WORDS
-from ..tasks import Task, checked_positions
+from ..tasks import checked_positions
 from .base import Family, families
-from .bracket_tasks import OpenBrackets, default_prefixes
 from .lengths import length_weights
 
 LEAST_CONTINUATION = 1e-6
-"""Below this, q^2 and the weights of long strings leave the range in which grammars are read and written."""
+"""The least q and 1 - q: with smaller ones q^2 and the weights of long strings leave the range of a grammar's text."""
 
 
 class Dyck(PCFG):
     """Dyck-k over sentences of at most max_length words: ( and ), or (1 and )1, (2 and )2, ... where k > 1.
 
-    kinds: k. continuation: q. max_depth: D, no bound unless given. lengths: length -> weight replaces the distribution
-    of lengths (see `PCFG`). task_positions: the L of the tasks depth-L; unless given, a quarter, half and three
-    quarters.
+    Args:
+        kinds: k.
+        max_length: an even number.
+        continuation: q.
+        max_depth: D; no bound unless given.
+        lengths: length -> weight, which replaces the distribution of lengths (see `PCFG`).
+        task_positions: the L of the tasks depth-L; unless given, a quarter, half and three quarters of max_length.
 
-    Raises InputError for kinds or max_depth below 1, a max_length that is odd or below 2, a continuation that is not
-    between 1e-6 and 1 - 1e-6, and as `PCFG` does.
+    Raises:
+        InputError: for kinds or max_depth below 1, a max_length that is odd or below 2, a continuation outside 1e-6 to
+            1 - 1e-6, and as `PCFG`.
     """
 
     def __init__(
@@ -63,8 +70,8 @@ class Dyck(PCFG):
     ) -> None:
         if not 1 <= kinds <= 10_000 or (max_depth is not None and max_depth < 1) or max_length > MOST_WORDS:
             raise InputError(
-                f"kinds is {kinds}, max_depth {max_depth}, max_length {max_length}: expected 1 to 10,000 kinds, a depth of at "
-                f"least 1 and at most {MOST_WORDS} words; correct them"
+                f"kinds is {kinds}, max_depth {max_depth}, max_length {max_length}: expected 1 to 10,000 kinds, a "
+                f"depth of at least 1 and at most {MOST_WORDS} words; correct them"
             )
         if max_length < 2 or max_length % 2:
             raise InputError(f"max_length is {max_length}, expected an even number, at least 2; change it")
@@ -76,25 +83,8 @@ class Dyck(PCFG):
         self.task_positions = checked_positions(task_positions, max_length - 1)
         super().__init__(_grammar(kinds, continuation, max_depth, max_length), max_length, {}, lengths)
 
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """depth-L: how many brackets are open after L words; 0 where the sentence is shorter."""
-        prefixes = default_prefixes(self.max_length) if self.task_positions is None else self.task_positions
-        return {f"depth-{words}": self._depth(words) for words in prefixes}
-
-    def _depth(self, words: int) -> Task:
-        lengths = (self.length_log_prob > -float("inf")).nonzero()[:, 0].tolist()
-        values = {0} if lengths[0] < words else set()
-        deepest = max(lengths) // 2 if self.max_depth is None else self.max_depth
-        for length in lengths:
-            values.update(range(words % 2, min(words, length - words, deepest) + 1, 2))
-        return OpenBrackets(f"depth-{words}", words, [word.startswith("(") for word in self.words], values)
-
     def save(self, path: str) -> str:
-        """Writes path.yaml: family, kinds, max_length, continuation; max_depth, lengths, task_positions where given.
-
-        The grammar follows from them by products and quotients alone, so it comes back bit for bit.
-        """
+        """Writes path.yaml: the arguments of this class, from which the grammar follows bit for bit."""
         positions = None if self.task_positions is None else list(self.task_positions)
         keys = {
             "family": "dyck",
@@ -120,7 +110,7 @@ class DyckFamily(Family):
         max_length: the most words of a sentence, an even number.
         continuation: the probability that more follows, inside a pair and after it.
         max_depth: the most open brackets; no bound unless given.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
         task_positions: the L of the tasks depth-L; a quarter, half and three quarters of max_length unless given.
     """
 
@@ -128,15 +118,17 @@ class DyckFamily(Family):
     max_length: int
     continuation: float = 0.5
     max_depth: int | None = None
-    lengths: dict | None = None
-    task_positions: list | None = None
+    lengths: dict[Any, Any] | None = None
+    task_positions: list[Any] | None = None
 
+    @override
     def build(self) -> Language:
         lengths = length_weights(self.lengths)
         return Dyck(self.kinds, self.max_length, self.continuation, self.max_depth, lengths, self.task_positions)
 
 
 def _grammar(kinds: int, continuation: float, max_depth: int | None, max_length: int) -> Grammar:
+    """The grammar of the module's docstring."""
     if max_depth is None or max_depth >= max_length // 2:
         start = Nonterminal("S")
         return check(start, _rules(kinds, start, start, continuation, continuation))

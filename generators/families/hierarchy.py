@@ -1,27 +1,33 @@
 """The random hierarchy model (Cagnetta, Petrini, Tomasini, Favero and Wyart 2024): a hierarchy of synonyms.
 
-A class is written as one of m tuples of s features, each of these as one of m tuples of features one level below, and
-so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
+A class is written as one of m tuples of s features. Each feature is written as one of m tuples of features one level
+below, and so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .draws import covers, distinct, zipf_weights
 
 MOST_RULES = 2**18
+"""The most rules of a level."""
+
 MOST_WORDS_IN_A_SENTENCE = 2**12
+
 ATTEMPTS = 10_000
+"""How often the rules of a level are drawn before the numbers are refused."""
 
 
 def random_hierarchy(
@@ -34,17 +40,30 @@ def random_hierarchy(
     zipf: float = 0.0,
     zipf_levels: Collection[int] | None = None,
 ) -> PCFG:
-    """A random member: S -> class (uniform); level `depth`, the class, ... level 1, whose rules give words.
+    """A random member: the start S leads to a class, level L, and so on down to level 1, whose rules give words.
 
-    classes = n_c, features = v (symbols of every level below the classes, and words), synonyms = m rules a symbol,
-    tuple_size = s symbols a rule, depth = L; sentences have s^L words. The rules of a level are different s-tuples,
-    uniform among all such choices in which every feature below is used: m <= v^(s-1), and at equality every string is
-    equally likely. A symbol's k-th rule has a probability proportional to k^-zipf at zipf_levels (all, unless given),
-    1/m elsewhere: zipf = 0 is the model of 2024, and Cagnetta, Kang and Wyart 2025 take zipf = 1 + a at one level.
+    The rules of a level are different s-tuples, uniform among all such choices in which every feature below is used.
+    This needs m <= v^(s-1); at equality every string is equally likely. Sentences have s^L words. The model of 2024 has
+    zipf = 0; Cagnetta, Kang and Wyart 2025 take zipf = 1 + a at one level.
 
-    Tasks: `class`, the root's class, a function of the words; `level-l`, the feature over the first s^l words.
+    The task `class` asks for the class, which is a function of the words. The task `level-l` asks for the feature over
+    the first s^l words.
 
-    Raises InputError where the numbers do not fit together.
+    Args:
+        classes: n_c, equally likely.
+        features: v, the symbols of each level below the classes, and the words.
+        synonyms: m, the rules of each symbol.
+        tuple_size: s, the symbols of each rule.
+        depth: L.
+        generator: of all random choices.
+        zipf: the k-th rule of a symbol has a probability proportional to k^-zipf.
+        zipf_levels: the levels at which that holds; at the others each rule has 1/m. All levels unless given.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for numbers that do not fit together.
     """
     _check(classes, features, synonyms, tuple_size, depth, zipf_levels)
     level_names = [[f"w{i}" for i in range(features)]]
@@ -67,7 +86,7 @@ def random_hierarchy(
 
 
 def _tuples(symbols: int, synonyms: int, features: int, size: int, generator: torch.Generator) -> list[list[list[int]]]:
-    """Tuples of features [symbols, synonyms, size], all different, drawn again until every feature is used."""
+    """Distinct tuples of features [symbols, synonyms, size], drawn until every feature is used."""
     powers = features ** torch.arange(size)
     for _ in range(ATTEMPTS if covers(symbols * synonyms * size, features) else 0):
         codes = distinct(symbols * synonyms, features**size, generator)
@@ -112,12 +131,12 @@ class HierarchyFamily(Family):
 
     Args:
         classes: of sentences, the symbols below the start.
-        features: symbols of every level below the classes, and words.
-        synonyms: rules a symbol.
-        tuple_size: symbols a rule.
+        features: the symbols of each level below the classes, and the words.
+        synonyms: the rules of each symbol.
+        tuple_size: the symbols of each rule.
         depth: levels; sentences have tuple_size^depth words.
-        zipf: a symbol's k-th rule has a probability proportional to k^-zipf.
-        zipf_levels: the levels at which it has; all unless given.
+        zipf: the k-th rule of a symbol has a probability proportional to k^-zipf.
+        zipf_levels: the levels at which that holds; all unless given.
         seed: what all random choices derive from.
 
     Source: Cagnetta, Petrini, Tomasini, Favero and Wyart 2024.
@@ -129,9 +148,10 @@ class HierarchyFamily(Family):
     tuple_size: int = 2
     depth: int
     zipf: float = 0.0
-    zipf_levels: list | None = None
+    zipf_levels: list[Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         sizes = (self.classes, self.features, self.synonyms, self.tuple_size, self.depth)
         return random_hierarchy(*sizes, random_stream(self.seed, "language"), self.zipf, self.zipf_levels)

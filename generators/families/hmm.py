@@ -1,8 +1,11 @@
-"""An HMM whose probabilities a YAML file holds."""
+"""An HMM whose probabilities are in a YAML file."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
 from ...errors import InputError
 from ..hmm.language import DEFAULT_LENGTH, HMM, MOST_WORDS
@@ -20,17 +23,18 @@ class HMMFamily(Family):
         transition: a row for each state, or a table for each block of a block-diagonal chain.
         emission: a row for each state, a column for each word.
         length: words in a sentence.
-        words: their names; 0, 1, ... unless given.
+        words: the names of the words; 0, 1, ... unless given.
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
     """
 
-    initial: list
-    transition: list
-    emission: list
+    initial: list[Any]
+    transition: list[Any]
+    emission: list[Any]
     length: int = DEFAULT_LENGTH
-    words: list | None = None
-    task_positions: list | None = None
+    words: list[Any] | None = None
+    task_positions: list[Any] | None = None
 
+    @override
     def build(self) -> Language:
         if self.words is not None and not all(type(word) in (str, int) for word in self.words):
             place, word = next((i, word) for i, word in enumerate(self.words, 1) if type(word) not in (str, int))
@@ -48,8 +52,8 @@ class HMMFamily(Family):
             raise InputError(f"initial, transition or emission is no table of numbers: {error}") from None
 
 
-def _table(name: str, values: list) -> np.ndarray:
-    """The numbers of a table, also those that YAML takes for texts, such as 1e-3."""
+def _table(name: str, values: list[Any]) -> NDArray[np.float64]:
+    """A table of numbers, including those that YAML takes for text, such as 1e-3."""
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

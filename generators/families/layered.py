@@ -1,26 +1,30 @@
-"""Random layered grammars, the family of Liu et al. 2022 (A.1): every rule leads from one layer to the next."""
+"""Random layered grammars, the family of Liu et al. 2022 (A.1): each rule leads from one layer to the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .draws import covers, dirichlet, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
 
 ATTEMPTS = 10_000
+"""How often the rules of a layer are drawn before the numbers are refused."""
+
 MOST_LAYERS, MOST_SYMBOLS = 13, 2**9
-"""Sentences of at most 2^12 words; symbols, and rules, of a layer."""
+"""The most layers, which gives sentences of 2^12 words, and the most symbols of a layer and rules of a symbol."""
 
 
 def layered_pcfg(
@@ -38,17 +42,30 @@ def layered_pcfg(
 ) -> PCFG:
     """A random grammar S -> L1 (uniform), L1 -> L2 L2, L2 -> L3 L3, ...; symbols of the last layer emit words.
 
-    layers: symbols a layer, top to bottom. rules: random pairs of the next layer for each symbol of a layer, Dirichlet
-    weights. words_per_symbol: how many of the words a symbol of the last layer emits (all, unless given), with the
-    probabilities of `draws.emissions`: Dirichlet(emission_concentration), or Zipf, and tempered. exit_probability
-    (low, high): below the first layer a symbol emits one word of its own with a probability uniform in this range, so
-    that lengths vary. Without it, all sentences have 2^(layers - 1) words. lengths: length -> weight, where other
-    frequencies of the lengths are wanted (see `PCFG`).
+    Without exit_probability all sentences have 2^(layers - 1) words. The tasks A, B and C choose among the symbols of
+    the layer that spans the whole sentence, 4 words and 2 words. Where lengths vary, B and C choose among all symbols
+    below the first layer.
 
-    Tasks: A, B and C choose among the symbols of the layer that spans the whole sentence, 4 words and 2 words; where
-    lengths vary, B and C choose among all symbols below the first layer.
+    Args:
+        layers: how many symbols each layer has, top to bottom.
+        rules: for each layer but the last, how many rules each symbol has; a rule is a random pair of symbols of the
+            next layer.
+        words: in the vocabulary.
+        generator: of all random choices.
+        rule_concentration: of the Dirichlet distribution of a symbol's rules.
+        emission_concentration: of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
+        words_per_symbol: how many of the words a symbol of the last layer emits; all unless given.
+        exit_probability: (low, high). Below the first layer a symbol emits a word of its own instead, with a
+            probability that is uniform in this range, so that lengths vary.
+        zipf: as for `draws.emissions`.
+        temperature: as for `draws.emissions`.
+        lengths: as for `PCFG`.
 
-    Raises InputError where the numbers do not fit together or leave symbols that no rule can reach.
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for numbers that do not fit together or leave symbols that no rule reaches.
     """
     _check(layers, rules, words, words_per_symbol, exit_probability)
     names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
@@ -78,6 +95,7 @@ def _rules_of(
     exits: tuple[float, float] | None,
     generator: torch.Generator,
 ) -> Iterator[ProbabilisticProduction]:
+    """The rules of one symbol: a word of its own where it may exit, then its pairs."""
     rest = 1.0
     if exits is not None:
         low, high = exits
@@ -116,7 +134,7 @@ def _check(
 
 
 def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> list[list[tuple[int, int]]]:
-    """count different pairs of the next layer for each symbol, drawn again until every symbol below is used."""
+    """`count` distinct pairs of the next layer for each symbol, drawn until every symbol below is used."""
     if count > below**2 or 2 * symbols * count < below:
         raise InputError(
             f"{count} rules for {symbols} symbols into {below}: expected to reach each, at most {below**2}"
@@ -130,6 +148,7 @@ def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> 
 
 
 def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span]:
+    """The spans of the tasks A, B and C; see `layered_pcfg`."""
     spans = {"A": Span(None, tuple(map(str, names[0])))}
     for name, words in (("B", 4), ("C", 2)):
         depth = len(names) - words.bit_length()
@@ -143,27 +162,27 @@ def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span
 @families.register("layered-pcfg")
 @dataclass(frozen=True, kw_only=True)
 class LayeredFamily(Family):
-    """A random grammar of layers, each symbol two of the next: `layered_pcfg`.
+    """A random grammar in which a symbol of a layer gives two of the next: `layered_pcfg`.
 
     Args:
-        layers: symbols a layer, top to bottom.
-        rules: random pairs of the next layer for each symbol of a layer but the last.
+        layers: how many symbols each layer has, top to bottom.
+        rules: for each layer but the last, how many rules each symbol has.
         words: in the vocabulary.
         rule_concentration: of the Dirichlet distribution of a symbol's rules.
         emission_concentration: of the Dirichlet distribution of a symbol's words.
-        zipf: the exponent of words' frequencies, in place of emission_concentration.
-        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        zipf: the exponent of the words' frequencies, in place of emission_concentration.
+        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
         words_per_symbol: how many of the words a symbol of the last layer emits; all unless given.
-        exit_probability: [low, high]: below the first layer a symbol emits one word instead, this probable.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        exit_probability: [low, high], the range of the probability that a symbol below the first layer emits a word.
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
         seed: what all random choices derive from.
 
     Source: Liu et al. 2022, 2210.14199, A.1.
     """
 
-    layers: list
-    rules: list
+    layers: list[Any]
+    rules: list[Any]
     words: int
     rule_concentration: float = 1.0
     emission_concentration: float = 1.0
@@ -171,10 +190,11 @@ class LayeredFamily(Family):
     temperature: float = 1.0
     target_floor: float | None = None
     words_per_symbol: int | None = None
-    exit_probability: list | None = None
-    lengths: dict | None = None
+    exit_probability: list[Any] | None = None
+    lengths: dict[Any, Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         exits, given = None, self.exit_probability
         if given is not None:

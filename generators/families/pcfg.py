@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from ...errors import InputError
 from ..language import Language
 from ..pcfg.grammar import read_text
 from ..pcfg.language import PCFG
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .lengths import length_weights
 
@@ -20,16 +22,17 @@ class PCFGFamily(Family):
 
     Args:
         grammar: the rules in NLTK's notation.
-        max_length: the most words of a sentence; unless given, that of the longest, or 32 where there is none.
-        tasks: name -> words (null for all) and symbols: which of the symbols the first words are.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        max_length: the most words of a sentence; unless given, those of the longest, or 32 where none is longest.
+        tasks: name -> {words, symbols}: which of the symbols spans the first words (null: the whole sentence).
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
     """
 
     grammar: str
     max_length: int | None = None
-    tasks: dict | None = None
-    lengths: dict | None = None
+    tasks: dict[Any, Any] | None = None
+    lengths: dict[Any, Any] | None = None
 
+    @override
     def build(self) -> Language:
         spans = None
         if self.tasks is not None:
@@ -44,6 +47,7 @@ class PCFGFamily(Family):
 
 
 def _is_span(task: Any) -> bool:
+    """Whether a value describes the span of a task."""
     if not isinstance(task, Mapping) or set(task) != {"words", "symbols"} or not isinstance(task["symbols"], list):
         return False
     symbols = [str(symbol) for symbol in task["symbols"]]

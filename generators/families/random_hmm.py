@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -29,12 +31,27 @@ def random_hmm(
 ) -> HMM:
     """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.1).
 
-    Rows of the transition are Dirichlet within their block. Rows of the emission are those of `draws.emissions`,
-    Dirichlet(emission_concentration) or Zipf, and tempered, over the block's own share of the words (block-diagonal
-    too), or over all words with shared_words=True. The start is uniform. task_positions: which hidden states are tasks,
-    counted from 1 (see `HMM`).
+    The start is uniform. Rows of the transition are Dirichlet within their block.
 
-    Raises InputError where blocks do not divide the states (and the words, unless they are shared).
+    Args:
+        states: K.
+        words: V.
+        length: of the sentences, in words.
+        generator: of all random choices.
+        blocks: of the transition, and unless shared_words of the emission.
+        transition_concentration: of the Dirichlet distribution of a state's successors.
+        emission_concentration: of the Dirichlet distribution of a state's words; see `draws.emissions`.
+        shared_words: whether all states emit all words, or those of a block only the block's own.
+        task_positions: as for `HMM`.
+        zipf: as for `draws.emissions`.
+        temperature: as for `draws.emissions`.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for numbers below 1, and for blocks that do not divide the states or, unless they are shared, the
+            words.
     """
     if min(states, words, length) < 1:
         raise InputError(f"{states} states, {words} words, length {length}: expected at least 1 of each; correct them")
@@ -58,12 +75,12 @@ class RandomHMMFamily(Family):
         states: of the chain.
         words: in the vocabulary.
         length: words in a sentence.
-        blocks: of the transition matrix, and unless shared_words of the emission.
+        blocks: of the transition matrix, and unless shared_words also of the emission.
         transition_concentration: of the Dirichlet distribution of a state's successors.
         emission_concentration: of the Dirichlet distribution of a state's words.
-        zipf: the exponent of words' frequencies, in place of emission_concentration.
-        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        zipf: the exponent of the words' frequencies, in place of emission_concentration.
+        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
         shared_words: whether all blocks emit the same words.
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
         seed: what all random choices derive from.
@@ -81,9 +98,10 @@ class RandomHMMFamily(Family):
     temperature: float = 1.0
     target_floor: float | None = None
     shared_words: bool = False
-    task_positions: list | None = None
+    task_positions: list[Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         concentrations = (self.transition_concentration, self.emission_concentration)
 

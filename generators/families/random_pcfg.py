@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -19,7 +21,7 @@ from .lengths import length_weights
 from .target_floor import at_target_floor
 
 MOST_SYMBOLS, MOST_RULES = 2**13, 2**20
-"""Closures of the unary rules are dense tables of symbols by symbols."""
+"""The most symbols, since the closure of the unary rules is a dense table of symbols by symbols; the most rules."""
 
 MOST_WORDS_IN_A_SENTENCE = 2**12
 
@@ -38,19 +40,32 @@ def random_pcfg(
     temperature: float = 1.0,
     lengths: Mapping[int, float] | None = None,
 ) -> PCFG:
-    """A random grammar over `symbols` nonterminals, the start S among them, cut at max_length words.
+    """A random grammar in Chomsky normal form, cut at max_length words.
 
-    rules: different rules A -> B C in all. The first of them lead from what S reaches to two new symbols each, so that
-    everything is reached; the others are uniform among all triples. A symbol's binary rules have the probability
-    binary_mass together, shared out by Dirichlet(rule_concentration); a symbol without any only emits words. So a node
-    has 2 binary_mass children on average: below 1/2 trees die out, above it they may grow for ever, and the cut is
-    exact for either.
+    The first rules A -> B C lead from symbols that S reaches to two new symbols each, so that S reaches all symbols.
+    The other rules are uniform among all triples. A symbol without binary rules emits words only. Every symbol emits
+    some words, so that all trees can end. A node has 2 binary_mass children on average: trees die out if binary_mass is
+    below 1/2, and may grow forever if it is above. The cut is exact either way.
 
-    words_per_symbol: how many of the words a symbol emits (all, unless given), with the probabilities of
-    `draws.emissions`; every symbol emits some, so that all can end. lengths: length -> weight, where other frequencies
-    of the lengths are wanted (see `PCFG`).
+    Args:
+        symbols: nonterminals, including the start S.
+        rules: how many distinct rules A -> B C there are.
+        words: in the vocabulary.
+        generator: of all random choices.
+        max_length: the most words of a sentence.
+        binary_mass: the probability of a symbol's binary rules together.
+        rule_concentration: of the Dirichlet distribution of a symbol's binary rules.
+        emission_concentration: of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
+        words_per_symbol: how many of the words a symbol emits; all unless given.
+        zipf: as for `draws.emissions`.
+        temperature: as for `draws.emissions`.
+        lengths: as for `PCFG`.
 
-    Raises InputError where the numbers do not fit together.
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for numbers that do not fit together.
     """
     _check(symbols, rules, words, words_per_symbol, max_length, binary_mass)
     names = [Nonterminal("S"), *(Nonterminal(f"N{i}") for i in range(1, symbols))]
@@ -72,11 +87,12 @@ def random_pcfg(
 
 
 def _shares(count: int, concentration: float, generator: torch.Generator) -> list[float]:
+    """Random probabilities of a symbol's binary rules."""
     return dirichlet(1, count, concentration, generator)[0].tolist() if count else []
 
 
 def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
-    """(parent, left, right) [rules, 3], all different, from which every symbol is reached."""
+    """Distinct rules (parent, left, right) [rules, 3] by which the start reaches every symbol."""
     order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(symbols - 1, generator=generator)])
     fresh = torch.arange(1, symbols, 2)
     known = torch.rand(len(fresh), 2, generator=generator, dtype=torch.float64) * fresh[:, None]
@@ -118,18 +134,18 @@ class RandomPCFGFamily(Family):
     """A random grammar in Chomsky normal form: `random_pcfg`.
 
     Args:
-        symbols: nonterminals, the start among them.
-        rules: different rules A -> B C in all.
+        symbols: nonterminals, including the start.
+        rules: how many distinct rules A -> B C there are.
         words: in the vocabulary.
         max_length: the most words of a sentence.
         binary_mass: the probability of a symbol's binary rules together.
         rule_concentration: of the Dirichlet distribution of a symbol's binary rules.
         emission_concentration: of the Dirichlet distribution of a symbol's words.
-        zipf: the exponent of words' frequencies, in place of emission_concentration.
-        temperature: of the emission, p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats, one word hidden, in place of temperature, which then follows from it.
+        zipf: the exponent of the words' frequencies, in place of emission_concentration.
+        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
+        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
         words_per_symbol: how many of the words a symbol emits; all unless given.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
         seed: what all random choices derive from.
     """
 
@@ -144,9 +160,10 @@ class RandomPCFGFamily(Family):
     temperature: float = 1.0
     target_floor: float | None = None
     words_per_symbol: int | None = None
-    lengths: dict | None = None
+    lengths: dict[Any, Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         concentrations = (self.rule_concentration, self.emission_concentration)
         rows = (self.binary_mass, *concentrations, self.words_per_symbol, self.zipf)

@@ -1,4 +1,4 @@
-"""The temperature at which a random language has the loss floor that is asked for."""
+"""The temperature at which a random language has a given loss floor."""
 
 import math
 from collections.abc import Callable
@@ -11,21 +11,34 @@ LOWEST, HIGHEST = 0.05, 20.0
 """Temperatures between which the target is sought."""
 
 TOLERANCE = 0.005
-"""Nats between the target and the floor as measured on SENTENCES sentences."""
+"""How many nats the floor may differ from the target."""
 
 SENTENCES = 2000
+"""On how many sentences the floor is measured."""
+
 MOST_HALVINGS = 30
+"""Steps of the bisection."""
 
 
 def at_target_floor(
     build: Callable[[float], Language], target: float | None, temperature: float, seed: int
 ) -> Language:
-    """The language build(t) whose loss floor, one word hidden, is `target` nats; build(temperature) without a target.
+    """The language whose loss floor is a target, by bisection on the logarithm of the temperature.
 
-    Bisection on log t. Every measurement takes the same random numbers, which makes the floor an almost continuous
-    function of t: the true floor is within TOLERANCE + the measurement's standard error of the target.
+    Every measurement uses the same random numbers, which makes the floor an almost continuous function of the
+    temperature. The true floor differs from the target by at most TOLERANCE plus the standard error of a measurement.
 
-    Raises InputError, saying what can be reached, for a target that no temperature from LOWEST to HIGHEST reaches.
+    Args:
+        build: temperature -> language.
+        target: the loss floor with one word hidden, nats; None asks for none.
+        temperature: where there is no target.
+        seed: what the measured sentences derive from.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for a target that no temperature from LOWEST to HIGHEST reaches.
     """
     if target is None:
         return build(temperature)

@@ -1,6 +1,6 @@
-"""Context-free grammars whose rules are written down without probabilities: all rules of a symbol are equally likely.
+"""Context-free grammars without probabilities: all rules of a symbol are equally likely.
 
-Where every rule leads from one level of symbols to the next, as in Allen-Zhu and Li 2023 (*Physics of Language Models:
+Where each rule leads from one level of symbols to the next, as in Allen-Zhu and Li 2023 (*Physics of Language Models:
 Part 1*), levels have tasks.
 """
 
@@ -9,9 +9,11 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nltk.grammar import Nonterminal, ProbabilisticProduction
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import Language
@@ -19,17 +21,17 @@ from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import PCFG
 from ..pcfg.nltk_rules import empty_word
 from ..pcfg.reduced import bounded, longest_sentence
-from ..pcfg.tasks import Span
+from ..pcfg.span import Span
 from .base import Family, families
 from .lengths import length_weights
 
 PART = re.compile(r"""('[^']*'|"[^"]*")(?=[\s|]|$)|\||[^\s|]+""")
-"""Of a text of right-hand sides: a word in quotes, a bar, anything else up to a blank or bar."""
+"""A part of a text of right-hand sides: a word in quotes, a bar, or anything else up to a blank or bar."""
 
 RightSides = Sequence[tuple[str, ...]]
 
 LEAST_SHARE = 0.1
-"""A level has a task where some width is at least this likely for its first constituent."""
+"""A level has a task if one width of its first constituent is at least this likely."""
 
 MOST_WORDS_IN_A_SENTENCE = 2**12
 
@@ -39,16 +41,22 @@ def uniform_cfg(
 ) -> PCFG:
     """The language of a grammar in which each rule of a symbol has probability 1 / (the number of the symbol's rules).
 
-    rules: symbol -> right-hand sides; the first symbol is the start, what is no key is a word. max_length and lengths
-    as for `PCFG`.
+    A grammar has levels if all ways from the start to a symbol have the same length. Level 2 are the symbols in the
+    start's rules, and so on. The task `level-l` asks which symbol of level l, if any, spans the first w words, where w
+    is the likeliest width of the level's first constituent in the uncut grammar. A level has no task if no width has a
+    probability of at least LEAST_SHARE. A grammar without levels has the tasks of `PCFG`.
 
-    Tasks, where the grammar has levels (all ways from the start to a symbol are of the same length): `level-l`, l = 2
-    for the symbols in the start's rules, and so on: which symbol of the level, if any, the first w words are, w the
-    likeliest width of the level's first constituent in the uncut grammar. A level without a width of a probability of
-    LEAST_SHARE or more has none. Without levels, the tasks of `PCFG`.
+    Args:
+        rules: symbol -> right-hand sides. The first symbol is the start; parts that are no keys are words.
+        max_length: as for `PCFG`.
+        lengths: as for `PCFG`.
 
-    Raises InputError for an empty or repeated right-hand side, for sentences of more than MOST_WORDS_IN_A_SENTENCE
-    words, and as `PCFG` does.
+    Returns:
+        The language.
+
+    Raises:
+        InputError: for an empty or repeated right-hand side, sentences of more than MOST_WORDS_IN_A_SENTENCE words, and
+            as `PCFG`.
     """
     productions = []
     for symbol, right_sides in rules.items():
@@ -100,7 +108,7 @@ def _level_spans(grammar: Grammar) -> dict[str, Span] | None:
 
 
 def _levels(grammar: Grammar) -> dict[Nonterminal, int] | None:
-    """symbol -> 1 + its distance from the start; None where two ways to a symbol differ in length."""
+    """symbol -> 1 + its distance from the start; None if two ways to a symbol differ in length."""
     levels = {grammar.start: 1}
     rules = defaultdict(list)
     for production in grammar.productions:
@@ -117,7 +125,7 @@ def _levels(grammar: Grammar) -> dict[Nonterminal, int] | None:
 
 
 def _side_by_side(right: Sequence[object], yields: Mapping[Nonterminal, np.ndarray]) -> np.ndarray:
-    """p(width) of a right-hand side, from those of its symbols."""
+    """p(width) of a right-hand side [widths], from p(width) of its symbols."""
     total = np.ones(1)
     for part in right:
         widths = yields[part] if isinstance(part, Nonterminal) else np.array([0.0, 1.0])
@@ -126,6 +134,7 @@ def _side_by_side(right: Sequence[object], yields: Mapping[Nonterminal, np.ndarr
 
 
 def _mixture(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
+    """sum_i p_i w_i [widths] of weights p_i and distributions w_i of widths."""
     total = np.zeros(max((len(widths) for _, widths in parts), default=1))
     for p, widths in parts:
         total[: len(widths)] += p * widths
@@ -133,7 +142,7 @@ def _mixture(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
 
 
 def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[str, ...]]:
-    """The right-hand sides in a text; words in quotes are read before blanks and bars."""
+    """The right-hand sides in a text. Blanks and bars within quotes belong to a word."""
     sides: list[list[str]] = [[]]
     for part in PART.finditer(text):
         word = part[0]
@@ -156,15 +165,16 @@ class UniformCFGFamily(Family):
     """A grammar without probabilities, all rules of a symbol equally likely: `uniform_cfg`.
 
     Args:
-        rules: symbol -> its right-hand sides in one text, separated by |; quotes stand around words with blanks or bars.
-        max_length: the most words of a sentence; that of the longest unless given.
-        lengths: length -> weight, where other frequencies of the lengths are wanted than the grammar's own.
+        rules: symbol -> its right-hand sides in one text, separated by |; words with blanks or bars stand in quotes.
+        max_length: the most words of a sentence; unless given, those of the longest.
+        lengths: length -> weight, in place of the grammar's own distribution of lengths.
     """
 
-    rules: dict
+    rules: dict[Any, Any]
     max_length: int | None = None
-    lengths: dict | None = None
+    lengths: dict[Any, Any] | None = None
 
+    @override
     def build(self) -> Language:
         sides, symbols = {}, set(map(str, self.rules))
         for symbol, text in self.rules.items():

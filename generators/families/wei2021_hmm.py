@@ -1,31 +1,34 @@
 """The HMMs of Wei, Xie and Ma, "Why do pretrained language models help in downstream tasks?" (2021), section 5.
 
-The paper leaves the numbers to its released code; this is that code's recipe, with a random stream of satlab's own.
+The paper leaves the numbers to its released code. This is the recipe of that code, with random numbers of its own.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
 from ..hmm.language import HMM
-from ..hmm.tasks import Readout, state_before
+from ..hmm.readout import Readout
+from ..hmm.tasks import state_before
 from ..language import Language
 from .base import Family, families
 from .draws import permutation_mixture, softmax_rows
 
 WINDOW = 512
-"""Words that the paper's models read at a time."""
+"""How many words the paper's models read at a time."""
 
 START_TEMPERATURE, TRANSITION_TEMPERATURE, EMISSION_TEMPERATURE = 10.0, 0.01, 0.01
 
 LABELS, ENTRIES, PREFIX = 2, 6, 128
-"""The downstream task: two classes, six Gaussian weights, a function of the first 128 words."""
+"""The downstream task has two classes and six Gaussian weights, and reads the first 128 words."""
 
 LOOKED_AT, ATTEMPTS = 1000, 1000
-"""Sentences whose labels decide whether random weights will do, and how often weights are drawn."""
+"""How many sentences' labels decide whether random weights will do, and how often weights are drawn at most."""
 
 
 @families.register("wei2021-hmm")
@@ -35,14 +38,12 @@ class Wei2021Family(Family):
 
         initial = softmax(u / 10),  transition = sum_i w_i P_i with w = softmax(u / 0.01),  emission = softmax(u / 0.01)
 
-    by rows, with as many random permutations P_i as states and every u uniform on [0, 1]. Task "posterior": the sign
-    of a random linear function of p(z_0 | x_1 .. x_128), z_0 the state one step before the first word
-    (`random_readout`).
+    by rows. There are as many random permutations P_i as states, and each u is uniform on [0, 1]. The task "posterior"
+    asks for the sign of a random linear function of p(z_0 | x_1 .. x_128), where z_0 is the state one step before the
+    first word (`random_readout`).
 
-    The paper has 4, 8, 10, 12, 15, 25 and 30 states, and cuts texts of 10,240 words into windows of 512; here every
+    The paper has 4, 8, 10, 12, 15, 25 and 30 states, and cuts texts of 10,240 words into windows of 512. Here each
     sentence is the beginning of a text.
-
-    Raises InputError for fewer than 2 states, fewer than 1 word or position, and far too many states.
 
     Args:
         states: of the chain.
@@ -51,20 +52,24 @@ class Wei2021Family(Family):
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
         seed: what all random choices derive from.
 
+    Raises:
+        InputError: on `build`, for fewer than 2 states, fewer than 1 word or position, and far too many states.
+
     Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """
 
     states: int
     words: int = 10
     length: int = WINDOW
-    task_positions: list | None = None
+    task_positions: list[Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         if self.states < 2 or min(self.words, self.length) < 1:
             raise InputError(
-                f"{self.states} states, {self.words} words, length {self.length}: expected at least 2 states and 1 of the "
-                "others; correct them"
+                f"{self.states} states, {self.words} words, length {self.length}: expected at least 2 states and 1 "
+                "of the others; correct them"
             )
         generator = random_stream(self.seed, "language")
         initial = softmax_rows(1, self.states, START_TEMPERATURE, generator)[0]
@@ -76,11 +81,22 @@ class Wei2021Family(Family):
 
 
 def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator) -> Readout:
-    """Random weights on the posterior of z_0: W groups [2, K], for groups [G, K] of states that count as one.
+    """Random weights on the posterior of z_0, W groups [2, K].
 
-    W [2, G] is zero but for six places, drawn with replacement, that hold standard Gaussian numbers. As in the released
-    experiments, weights that give every sentence the same label are drawn again: here, those of 1,000 sentences of the
-    chain. Raises InputError where no weights tell sentences apart.
+    W [2, G] is zero except at six places, drawn with replacement, which hold standard Gaussian numbers. As in the
+    released experiments, weights that give all sentences the same label are drawn again; here 1,000 sentences of the
+    chain decide.
+
+    Args:
+        chain: the HMM, over sentences of at most 128 words.
+        groups: [G, K], the groups of states that share a weight.
+        generator: on the CPU.
+
+    Returns:
+        The readout of the first 128 words.
+
+    Raises:
+        InputError: where no weights tell sentences apart.
     """
     sentences = chain.sample(LOOKED_AT, generator, latents=False)
     posterior = state_before(chain, sentences.tokens, PREFIX)

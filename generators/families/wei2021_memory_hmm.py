@@ -1,8 +1,10 @@
 """The memory-augmented HMMs of Wei, Xie and Ma (2021), section 5, by the recipe of the released code."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from typing_extensions import override
 
 from ...errors import InputError
 from ...randomness import random_stream
@@ -16,23 +18,23 @@ from .wei2021_hmm import EMISSION_TEMPERATURE, PREFIX, START_TEMPERATURE, TRANSI
 @families.register("wei2021-memory-hmm")
 @dataclass(frozen=True, kw_only=True)
 class Wei2021MemoryFamily(Family):
-    """A chain of pairs (memory slot, hidden state), state slot * states + hidden state; the slot never changes.
+    """A chain of pairs (memory slot, hidden state), where pair (i, j) is state i * states + j; the slot never changes.
 
-    The hidden state moves alike in every slot, by one mixture of slots * states random permutations; each pair has its
-    own row of the emission. Start and temperatures as for the family wei2021-hmm. Task "posterior": the sign of a
-    random linear function of p(slot | x_1 .. x_128) (`random_readout`); task "slot": the slot.
-
-    The paper has 4 hidden states and 2, 3, 5 or 7 slots.
-
-    Raises InputError for fewer than 2 slots, fewer than 1 of the rest, and far too many of them.
+    The hidden state moves in the same way in every slot, by one mixture of slots * states random permutations. Each
+    pair has a row of the emission of its own. Start and temperatures are those of the family wei2021-hmm. The task
+    "posterior" asks for the sign of a random linear function of p(slot | x_1 .. x_128) (`random_readout`), and the task
+    "slot" for the slot. The paper has 4 hidden states and 2, 3, 5 or 7 slots.
 
     Args:
-        slots: values that the memory may have.
-        states: hidden states beside the slot.
+        slots: how many values the memory may have.
+        states: how many hidden states there are for each slot.
         words: in the vocabulary.
         length: words in a sentence.
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
         seed: what all random choices derive from.
+
+    Raises:
+        InputError: on `build`, for fewer than 2 slots, fewer than 1 of the rest, and far too many of them.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """
@@ -41,14 +43,15 @@ class Wei2021MemoryFamily(Family):
     states: int = 4
     words: int = 10
     length: int = WINDOW
-    task_positions: list | None = None
+    task_positions: list[Any] | None = None
     seed: int = 0
 
+    @override
     def build(self) -> Language:
         if self.slots < 2 or min(self.states, self.words, self.length) < 1:
             raise InputError(
-                f"{self.slots} slots, {self.states} states, {self.words} words, length {self.length}: expected at least 2 "
-                "slots and 1 of the others; correct them"
+                f"{self.slots} slots, {self.states} states, {self.words} words, length {self.length}: expected at "
+                "least 2 slots and 1 of the others; correct them"
             )
         generator = random_stream(self.seed, "language")
         pairs = self.slots * self.states

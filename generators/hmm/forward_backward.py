@@ -1,12 +1,12 @@
-"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step: no length underflows.
+"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step so that none underflows.
 
-With e_t(k) the score of state k at step t, A the transition matrix and pi the start,
+Let e_t(k) be the score of state k at step t, A the transition matrix and pi the start. Then
 
     pred_1 = pi,  pred_t = filt_{t-1} A,      filt_t = pred_t e_t / (its sum)
     back_T = 1,   back_{t-1} = A (e_t back_t) / (its sum)
 
-where pred_t(k) = p(z_t = k | evidence before t), and d Z / d e_t is proportional to pred_t back_t. Blocks of a
-block-diagonal A [B, k, k] are multiplied by themselves: O(K^2 / B) a step. Arrays are kept as [B, n, k] on the way.
+where pred_t(k) = p(z_t = k | evidence before t), and dZ / d e_t is proportional to pred_t back_t. A block-diagonal A
+[B, k, k] is multiplied block by block, which costs O(K^2 / B) a step. Intermediate arrays have the shape [B, n, k].
 """
 
 import torch
@@ -14,9 +14,15 @@ from torch import Tensor
 
 
 def forward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """(log Z [n], pred: T tensors [B, n, k]) for leaf_scores [n, T, K]; differentiable.
+    """The forward pass; differentiable.
 
-    log Z is -inf for impossible evidence.
+    Args:
+        initial: pi [K].
+        blocks: A [B, K/B, K/B].
+        leaf_scores: e [n, T, K].
+
+    Returns:
+        (log Z [n], -inf for impossible evidence; pred, T tensors [B, n, K/B]).
     """
     scores = _by_block(leaf_scores, len(blocks))
     prediction = initial.reshape(len(blocks), 1, -1).expand(scores.shape[1:])
@@ -33,7 +39,7 @@ def forward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tenso
 
 
 def forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """(log Z [n], m [n, T, K]) with m_t proportional to d Z / d e_t at each step."""
+    """The arguments of `forward`; (log Z [n], m [n, T, K]) with m_t proportional to dZ / d e_t at each step."""
     n, length, states = leaf_scores.shape
     log_z, predictions = forward(initial, blocks, leaf_scores)
     scores, reverse = _by_block(leaf_scores, len(blocks)), blocks.transpose(1, 2)

@@ -2,54 +2,61 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-Z is the forward algorithm (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
+The forward algorithm gives Z (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
 backward algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences
 have the same length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError, whole_number
-from ..kernels.chain import ChainTables, draw_chains
-from ..kernels.forward_backward import compiled_conditionals, compiled_forward_backward
-from ..latent.categorical import Categorical
-from ..latent.language import LatentLanguage, room_for
+from ..latent.language import LatentLanguage
 from ..latent.stochastic import stochastic_rows, warn_of_rounding
 from ..sentences import Sentences
-from ..tasks import Task, checked_positions
+from ..tasks import checked_positions
 from ..vocabulary import checked_words
-from .forward_backward import forward, forward_backward
+from .backend import ChainBackend, chain_backend
+from .forward_backward import forward
 from .hmmlearn_models import categorical_tables
-from .tasks import Block, HiddenState, PosteriorArgmax, Readout, default_positions
+from .readout import POSTERIOR, Readout
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
 
 MOST_WORDS = 10**7
+"""The greatest length of a sentence."""
 
 DEFAULT_LENGTH = 16
-"""Words in a sentence where nothing else is said (Liu et al. 2022, appendix A.2)."""
+"""Words in a sentence where a file does not say (Liu et al. 2022, appendix A.2)."""
 
 
 class HMM(LatentLanguage):
     """An HMM over sentences of `length` words.
 
-    initial [K]; transition [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain; emission [K, V]; zeros
-    are allowed and stay exact zeros. words: V strings, "0", "1", ... unless given.
+    Zeros in the tables stay exact zeros. Rows whose sums differ from one by less than 1e-3 are renormalised with a
+    warning.
 
-    task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32 words,
-    else the first, middle and last. block_task: the name of a task that asks for the block. readout: what the task
-    "posterior" reads.
+    Args:
+        initial: [K].
+        transition: [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain.
+        emission: [K, V].
+        length: in words.
+        words: V strings; "0", "1", ... unless given.
+        task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32
+            words, and of longer ones the first, middle and last.
+        block_task: the name of a task that asks for the block; there is none unless given.
+        readout: what the task "posterior" reads; there is none unless given.
 
-    Rows that miss one by less than 1e-3 are renormalised with a warning. Raises InputError for rows that do not sum to
-    one, entries that are no probabilities, shapes that do not fit, a length below 1 or above MOST_WORDS and tasks that
-    do not fit the chain.
+    Raises:
+        InputError: for rows that do not sum to one, entries that are no probabilities, shapes that do not fit, a length
+            below 1 or above MOST_WORDS, and tasks that do not fit the chain.
     """
 
     def __init__(
@@ -96,41 +103,25 @@ class HMM(LatentLanguage):
         self.task_positions = checked_positions(task_positions, self.max_length)
         self.block_task, self.readout = block_task, readout
         self._check_tasks()
-        self._tables = (
-            Categorical.from_matrix(self.initial[None]),
-            Categorical.from_matrix(rows),
-            Categorical.from_matrix(self.emission),
-        )
 
     @property
     def num_states(self) -> int:
+        """K, the number of hidden states."""
         return len(self.initial)
 
     @property
     def transition(self) -> Tensor:
-        """The transition matrix [K, K], its blocks put on the diagonal."""
-        return torch.block_diag(*self.blocks)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]
-        """state-k: the k-th hidden state, counted from 1 (task-6 of Liu et al. 2022 is state-6).
-
-        Where the HMM has them, also the block, under the name it was given, and "posterior".
-        """
-        positions = default_positions(self.max_length) if self.task_positions is None else self.task_positions
-        tasks: dict[str, Task] = {f"state-{k}": HiddenState(self, k) for k in positions}
-        if self.block_task is not None:
-            tasks[self.block_task] = Block(self, self.block_task)
-        if self.readout is not None:
-            tasks[PosteriorArgmax.name] = PosteriorArgmax(self, self.readout)
-        return tasks
+        """The transition matrix [K, K], with the blocks on its diagonal."""
+        matrix: Tensor = torch.block_diag(*self.blocks)
+        return matrix
 
     def _check_tasks(self) -> None:
+        """Checks block_task and readout against the chain."""
         if self.readout is not None:
             self.readout.check(self.num_states)
         if self.block_task is None:
             return
-        if not self.block_task.isidentifier() or self.block_task == PosteriorArgmax.name:
+        if not self.block_task.isidentifier() or self.block_task == POSTERIOR:
             raise InputError(f"block_task is {self.block_task!r}, expected a name such as 'block'; correct it")
         if len(self.blocks) == 1:
             raise InputError(
@@ -138,55 +129,34 @@ class HMM(LatentLanguage):
             )
 
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The forward algorithm over leaf_scores [n, T, K]; O(T K^2 / blocks) a sentence."""
+        """The forward algorithm; O(T K^2 / B) a sentence."""
         initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
         return forward(initial, blocks, leaf_scores)[0]
 
-    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """By forward-backward, compiled on a CPU, in the precision of leaf_scores [n, T, K]."""
-        if not leaf_scores.is_cuda:
-            return compiled_forward_backward(self.initial, self.blocks, leaf_scores)
-        initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
-        return forward_backward(initial, blocks, leaf_scores)
+    @cached_property
+    def chain(self) -> ChainBackend:
+        """The passes for the device that the tables are on."""
+        return chain_backend(self.initial, self.blocks, self.emission)
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        if self.device.type != "cpu":
-            return super().conditional(tokens, lengths, hidden, dtype)
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
-        rows = torch.arange(len(tokens))
-        for length in lengths.unique().tolist():
-            self.check_length(length, rows[lengths == length])
+    @override
+    def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.chain.leaf_margins(leaf_scores)
+
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+        self.check_lengths(lengths)
         words = tokens[:, : self.max_length].masked_fill(hidden[:, : self.max_length], self.vocab_size)
-        out = room_for((*words.shape, self.vocab_size), dtype, self.device)
-        chain = (self.initial, self.blocks, self._emission_blocks)
-        log_z = compiled_conditionals(*chain, words, out)
-        unsure = ~log_z.isfinite()
-        if dtype != torch.float64 and bool(unsure.any()):
-            # What a shorter number cannot hold is not yet impossible.
-            exact = torch.empty(int(unsure.sum()), *out.shape[1:], dtype=torch.float64)
-            log_z[unsure] = compiled_conditionals(*chain, words[unsure], exact)
-            out[unsure] = exact.to(dtype)
+        found = self.chain.conditionals(words, dtype)
+        if found is None:
+            return super().conditional_table(tokens, lengths, hidden, dtype)
+        log_z, out = found
+        rows = torch.arange(len(tokens))
         self.check_possible(log_z, rows)
         self.check_representable(log_z.isnan(), rows)
         beyond = tokens.shape[1] - words.shape[1]
         return torch.nn.functional.pad(out, (0, 0, 0, beyond)) if beyond else out
 
-    @cached_property
-    def _emission_blocks(self) -> Tensor:
-        """emission as [B, K/B, V/B] where it is block-diagonal like the chain, else as it is."""
-        count = len(self.blocks)
-        if count == 1 or self.vocab_size % count:
-            return self.emission
-        size, share = self.num_states // count, self.vocab_size // count
-        parts = [self.emission[b * size : (b + 1) * size, b * share : (b + 1) * share] for b in range(count)]
-        return torch.stack(parts) if torch.equal(torch.block_diag(*parts), self.emission) else self.emission
-
+    @override
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths = self.checked_beginnings(tokens, lengths)
         n, longest = tokens.shape
@@ -203,14 +173,16 @@ class HMM(LatentLanguage):
         beyond = torch.arange(longest + 1, device=self.device) > lengths[:, None]
         return out.masked_fill_(beyond[..., None], 0.0)
 
+    @override
     def log_normaliser(self, length: int) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=self.device)
 
+    @override
     def floats_per_sentence(self, length: int) -> int:
         return length * (4 * self.num_states + 2 * self.vocab_size)
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward, not Viterbi; see `conditional`."""
+        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward; arguments as for `conditional`."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         out = torch.zeros(*tokens.shape, self.num_states, dtype=torch.float64, device=self.device)
         for rows, length, scores in self.evidence(tokens, lengths, hidden):
@@ -221,40 +193,30 @@ class HMM(LatentLanguage):
         return out
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences sentences; latents["states"], [n, T]: the hidden states counted from 0."""
-        if self.device.type == "cpu":
-            path, tokens = draw_chains(self._search_tables, num_sentences, self.max_length, generator)
-        else:
-            path, tokens = self.draw_by_table(num_sentences, generator)
+        """num_sentences sentences; latents["states"] [n, T] are the hidden states, counted from 0."""
+        path, tokens = self.chain.draw(num_sentences, self.max_length, generator)
         lengths = torch.full((num_sentences,), self.max_length, device=self.device)
         return Sentences(tokens, lengths, {"states": path} if latents else {})
 
-    @cached_property
-    def _search_tables(self) -> ChainTables:
-        return ChainTables.of(self.initial, self.blocks, self.emission)
-
-    def draw_by_table(self, num_sentences: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(states [n, T], tokens [n, T]) on any device, all sentences step by step."""
-        initial, transition, emission = self._tables
-        size = self.blocks.shape[1]
-        state = initial.draw(torch.zeros(num_sentences, dtype=torch.long, device=self.device), generator)
-        states = [state]
-        for _ in range(self.max_length - 1):
-            state = state // size * size + transition.draw_column(state, generator)
-            states.append(state)
-        path = torch.stack(states, 1)
-        return path, emission.draw_column(path.flatten(), generator).reshape(path.shape)
-
     @classmethod
     def from_hmmlearn(cls, model: "CategoricalHMM", length: int, words: Sequence[str] | None = None) -> "HMM":
-        """The language of a fitted (or hand-made) hmmlearn CategoricalHMM, cut into sentences of `length` words.
+        """The language of an hmmlearn model.
 
-        Raises InputError where the model emits anything but one word at each step, or has no probabilities yet.
+        Args:
+            model: a fitted or hand-made CategoricalHMM.
+            length: of the sentences, in words.
+            words: V strings; "0", "1", ... unless given.
+
+        Returns:
+            The HMM.
+
+        Raises:
+            InputError: for a model that emits anything but one word at each step or has no probabilities yet.
         """
         return cls(*categorical_tables(model), length, words)
 
     def to_hmmlearn(self) -> "CategoricalHMM":
-        """The same chain as an hmmlearn CategoricalHMM (implementation="scaling", its faster one)."""
+        """The same chain as an hmmlearn CategoricalHMM, with the faster implementation "scaling"."""
         from hmmlearn.hmm import CategoricalHMM
 
         model = CategoricalHMM(n_components=self.num_states, n_features=self.vocab_size, implementation="scaling")
@@ -265,9 +227,16 @@ class HMM(LatentLanguage):
     suffix = ".npz"
 
     def save(self, path: str) -> str:
-        """Writes path.npz: initial, transition (the blocks), emission, length, words. No pickled objects.
+        """Writes path.npz, without pickled objects.
 
-        And the tasks given: task_positions, block_task; posterior_weights [classes, K], posterior_words: the readout.
+        The arrays are initial, transition (the blocks), emission, length and words. Where they were given, there are
+        also task_positions, block_task, and posterior_weights [classes, K] with posterior_words, which are the readout.
+
+        Args:
+            path: of the file, without its suffix.
+
+        Returns:
+            The path with the suffix.
         """
         tasks: dict[str, Any] = {}
         if self.task_positions is not None:

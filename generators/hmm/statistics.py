@@ -1,4 +1,4 @@
-"""What is known exactly about the hidden chain of an HMM: where it ends up, how fast it mixes, how uncertain it is."""
+"""Exact statistics of the hidden chain of an HMM: where it ends up, how fast it mixes, how uncertain it is."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ States = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ClosedClass:
-    """States that reach one another and no others (a block of a block-diagonal chain is at least one such class).
+    """States that reach one another and no others. Each block of a block-diagonal chain holds at least one such class.
 
-    states: counted from 1, as tasks count them. weight: P(the chain ends up here), from the initial probabilities.
-    stationary: pi with pi = pi P, one number a state. entropy_rate: sum_k pi_k H(P[k]), nats a step.
-    second_eigenvalue: the second largest |eigenvalue| of P, at which rate the start is forgotten; 1 for a periodic
-    class.
+    Args:
+        states: counted from 1, as tasks count them.
+        weight: P(the chain ends up here), from the initial probabilities.
+        stationary: pi with pi = pi P, one number for each state.
+        entropy_rate: sum_k pi_k H(P[k]), nats a step.
+        second_eigenvalue: the second largest |eigenvalue| of P, the rate at which the start is forgotten; 1 for a
+            periodic class.
     """
 
     states: tuple[int, ...]
@@ -32,12 +35,21 @@ class ClosedClass:
 
 @dataclass(frozen=True)
 class ChainStatistics:
-    """states, words, blocks as declared; closed classes, and the number of transient states, in no class.
+    """Statistics of a chain, in the long run and over the T positions of a sentence.
 
-    entropy_rate: nats a step in the long run, each class by its weight. path_entropy: H(z_1 .. z_T), nats.
-    occupancy [states]: the mean over the T positions of P(z_t = k). effective_states: exp of its entropy.
-    emission_entropy: H(x_t | z_t), the entropy of an emission row averaged by the occupancy, nats; least_, greatest_:
-    over rows.
+    Args:
+        states: K.
+        words: V.
+        blocks: of the block-diagonal chain, as declared.
+        transient: the number of states that are in no closed class.
+        classes: the closed classes.
+        entropy_rate: nats a step in the long run, averaged over the classes by their weights.
+        path_entropy: H(z_1 .. z_T), nats.
+        occupancy: the mean over the T positions of P(z_t = k), for each state k.
+        effective_states: exp of the entropy of the occupancy.
+        emission_entropy: H(x_t | z_t), the entropies of the emission's rows averaged by the occupancy, nats.
+        least_emission_entropy: of a row, nats.
+        greatest_emission_entropy: of a row, nats.
     """
 
     states: int
@@ -55,7 +67,7 @@ class ChainStatistics:
 
 
 def chain_statistics(language: HMM) -> ChainStatistics:
-    """The statistics of an HMM's chain over its sentences of max_length words, and in the long run; float64."""
+    """The statistics of an HMM's chain, in float64."""
     initial, transition, emission = (
         table.cpu().numpy() for table in (language.initial, language.transition, language.emission)
     )
@@ -90,6 +102,7 @@ def chain_statistics(language: HMM) -> ChainStatistics:
 
 
 def _closed_class(transition: Vector, states: States, weight: float) -> ClosedClass:
+    """The statistics of one closed class of a chain."""
     block = transition[np.ix_(states, states)]
     pi = stationary(block)
     moduli = np.sort(np.abs(np.linalg.eigvals(block)))
@@ -103,7 +116,7 @@ def _closed_class(transition: Vector, states: States, weight: float) -> ClosedCl
 
 
 def stationary(transition: Vector) -> Vector:
-    """pi with pi = pi P of an irreducible P [K, K], without a subtraction (Grassmann, Taksar and Heyman 1985)."""
+    """pi with pi = pi P of an irreducible P [K, K], without subtractions (Grassmann, Taksar and Heyman 1985)."""
     censored = transition.copy()
     for k in range(len(censored) - 1, 0, -1):
         censored[:k, k] /= censored[k, :k].sum()
@@ -111,11 +124,12 @@ def stationary(transition: Vector) -> Vector:
     pi = np.ones(len(censored))
     for k in range(1, len(pi)):
         pi[k] = pi[:k] @ censored[:k, k]
-    return pi / pi.sum()
+    normalised: Vector = pi / pi.sum()
+    return normalised
 
 
 def _absorption(initial: Vector, transition: Vector, members: list[States]) -> list[float]:
-    """P(the chain ends up in each class): what starts there and what the transient states lead there."""
+    """P(the chain ends up in a class), for each class: by starting there, or from a transient state."""
     passing = np.setdiff1d(np.arange(len(initial)), np.concatenate(members))
     visits = np.linalg.solve(np.eye(len(passing)) - transition[np.ix_(passing, passing)].T, initial[passing])
     return [float(initial[c].sum() + visits @ transition[np.ix_(passing, c)].sum(1)) for c in members]
@@ -123,4 +137,5 @@ def _absorption(initial: Vector, transition: Vector, members: list[States]) -> l
 
 def _entropy(rows: Vector) -> Vector:
     """The entropies of the rows of a table, or of one row, nats."""
-    return -np.sum(rows * np.log(np.where(rows > 0, rows, 1.0)), axis=-1)
+    entropies: Vector = -np.sum(rows * np.log(np.where(rows > 0, rows, 1.0)), axis=-1)
+    return entropies

@@ -1,63 +1,39 @@
-"""Downstream tasks of an HMM: hidden states, the block of a block-diagonal chain, and functions of the posterior."""
+"""Tasks of an HMM: its hidden states, the block of a block-diagonal chain, and functions of the posterior."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...estimate import Estimate
 from ..sentences import Sentences
-from ..tasks import Task, latent
+from ..tasks import Task, TaskKind, latent, task_kinds
+from .language import HMM
+from .readout import POSTERIOR, Readout
 
 EVERY_POSITION = 32
-"""The longest sentences of which every position has a task where nothing else is said."""
+"""The greatest length of sentences of which every hidden state is a task by default."""
 
 
 def default_positions(length: int) -> tuple[int, ...]:
-    """Every position, counted from 1, of a sentence of at most 32 words; of a longer one the first, middle and last."""
+    """All positions of a sentence of at most 32 words, counted from 1; of a longer one the first, middle and last."""
     return tuple(range(1, length + 1)) if length <= EVERY_POSITION else (1, length // 2, length)
 
 
-class Chain(Protocol):
-    """What these tasks ask of a hidden chain (`HMM` has it)."""
+def state_posterior(language: HMM, tokens: Tensor, k: int, words: int | None = None) -> Tensor:
+    """p(z_k = i | x_1 .. x_words), as `HMM.posterior` gives it, but of one position alone, which takes less memory.
 
-    @property
-    def num_states(self) -> int:
-        """K."""
+    Args:
+        language: the HMM.
+        tokens: whole sentences [n, T].
+        k: the position of the state, counted from 1.
+        words: how many words are read; all unless given.
 
-    @property
-    def blocks(self) -> Tensor:
-        """The transition probabilities [blocks, states, states] of a block-diagonal chain."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-
-    def checked(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """The arguments of `conditional`, checked and filled in."""
-
-    def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """(rows, length, leaf scores), chunk by chunk."""
-
-    def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-        """(log Z, dZ / d e at each position)."""
-
-    def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
-        """Raises InputError where log Z is -inf."""
-
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences independent sentences."""
-
-
-def state_posterior(language: Chain, tokens: Tensor, k: int, words: int | None = None) -> Tensor:
-    """p(z_k = . | x_1 .. x_words) [n, K] float64 for tokens [n, T]; words = None reads the whole sentence.
-
-    As `HMM.posterior`, of one position alone, so that long sentences of many states fit. Raises as `conditional`.
+    Returns:
+        [n, K] float64.
     """
     unread = torch.arange(tokens.shape[1], device=tokens.device) >= (tokens.shape[1] if words is None else words)
     tokens, lengths, hidden = language.checked(tokens, None, unread.expand_as(tokens))
@@ -70,32 +46,80 @@ def state_posterior(language: Chain, tokens: Tensor, k: int, words: int | None =
     return out
 
 
-class HiddenState(Task):
-    """The k-th hidden state of an HMM, k counted from 1, as sampled (Liu et al. 2022, A.2: tasks 6 and 10)."""
+def state_before(language: HMM, tokens: Tensor, words: int) -> Tensor:
+    """p(z_0 = i | x_1 .. x_words) = sum_j A_ij p(z_1 = j | x_1 .. x_words).
 
-    def __init__(self, language: Chain, k: int) -> None:
-        self.language, self.k = language, k
-        self.name = f"state-{k}"
+    z_0 is the state one step before the first word of a chain in its stationary distribution. Where the transition A is
+    a mixture of permutations that distribution is uniform, so A_ij is also the probability that state j came from i.
+
+    Args:
+        language: the HMM.
+        tokens: whole sentences [n, T].
+        words: how many words are read; sentences that are shorter are read whole.
+
+    Returns:
+        [n, K] float64.
+    """
+    after = state_posterior(language, tokens, 1, words)
+    blocks = after.reshape(len(after), *language.blocks.shape[:2], 1)
+    return (language.blocks @ blocks).reshape(after.shape)
+
+
+class HiddenState(Task):
+    """The k-th hidden state as sampled, k counted from 1 (Liu et al. 2022, A.2: tasks 6 and 10)."""
+
+    def __init__(self, name: str, language: HMM, k: int) -> None:
+        self.name, self.language, self.k = name, language, k
         self.classes = tuple(str(z + 1) for z in range(language.num_states))
 
+    @override
     def labels(self, sentences: Sentences) -> Tensor:
         return latent(sentences, "states")[:, self.k - 1]
 
+    @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         sentences = self.language.sample(num_sentences, generator, latents=False)
         return Estimate.from_samples(state_posterior(self.language, sentences.tokens, self.k).amax(1))
 
 
+@task_kinds.register("state")
+@dataclass(frozen=True)
+class HiddenStates(TaskKind[HMM]):
+    """The hidden state at a position, as sampled.
+
+    Args:
+        position: of the state, counted from 1; unless given, there is a task state-k for each of the language's
+            task_positions.
+    """
+
+    position: int | None = None
+
+    needs = HMM
+
+    @override
+    def tasks(self, language: HMM) -> Iterator[Task]:
+        if self.position is None:
+            positions = language.task_positions
+            for k in default_positions(language.max_length) if positions is None else positions:
+                yield HiddenState(f"state-{k}", language, k)
+            return
+        if not 1 <= self.position <= language.max_length:
+            raise InputError(f"position is {self.position}, expected 1 to {language.max_length}; choose another")
+        yield HiddenState(self.name, language, self.position)
+
+
 class Block(Task):
     """The block of a block-diagonal chain that the sentence runs in, as sampled; a chain never leaves its block."""
 
-    def __init__(self, language: Chain, name: str) -> None:
+    def __init__(self, language: HMM, name: str) -> None:
         self.language, self.name = language, name
         self.classes = tuple(str(block + 1) for block in range(len(language.blocks)))
 
+    @override
     def labels(self, sentences: Sentences) -> Tensor:
         return latent(sentences, "states")[:, 0] // self.language.blocks.shape[1]
 
+    @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         sentences = self.language.sample(num_sentences, generator, latents=False)
         return Estimate.from_samples(self.posterior(sentences).amax(1))
@@ -106,55 +130,52 @@ class Block(Task):
         return first.reshape(len(first), *self.language.blocks.shape[:2]).sum(2)
 
 
+@task_kinds.register("block")
 @dataclass(frozen=True)
-class Readout:
-    """A linear function of the posterior of z_0: weights [classes, K] float64, of the first `words` words alone."""
+class Blocks(TaskKind[HMM]):
+    """The block of a block-diagonal chain, under the name that the language gives it."""
 
-    weights: Tensor
-    words: int
+    needs = HMM
+    order = 1
 
-    def check(self, states: int) -> None:
-        """Raises InputError where the weights do not fit an HMM of this many states, or nothing is read."""
-        shape = list(self.weights.shape)
-        if len(shape) != 2 or shape[0] < 2 or shape[1] != states or not bool(self.weights.isfinite().all()):
-            raise InputError(
-                f"the posterior weights are {shape}, expected finite numbers, [at least 2 classes, {states}]"
-            )
-        if self.words < 1:
-            raise InputError(f"the posterior reads {self.words} words, expected at least 1; give a larger number")
-
-    def to(self, device: torch.device | str) -> "Readout":
-        return replace(self, weights=self.weights.to(device))
-
-
-def state_before(language: Chain, tokens: Tensor, words: int) -> Tensor:
-    """p(z_0 = i | x_1 .. x_words) = sum_j A_ij p(z_1 = j | x_1 .. x_words), [n, K] float64.
-
-    z_0 is the state one step before the first word, as it is in a chain that has run for long: where A is a mixture of
-    permutations the stationary distribution is uniform, and A_ij is the probability of having come to j from i.
-    Sentences shorter than `words` are read whole.
-    """
-    after = state_posterior(language, tokens, 1, words)
-    blocks = after.reshape(len(after), *language.blocks.shape[:2], 1)
-    return (language.blocks @ blocks).reshape(after.shape)
+    @override
+    def tasks(self, language: HMM) -> Iterator[Task]:
+        if language.block_task is not None:
+            yield Block(language, language.block_task)
 
 
 class PosteriorArgmax(Task):
     """argmax_c sum_i W_ci p(z_0 = i | x_1 .. x_L), ties to the first class (Wei, Xie and Ma 2021, section 5).
 
-    z_0 is the state at a masked word put before the sentence (`state_before`); a linear head on its posterior is always
-    right. The label is a function of the words: Bayes accuracy is 1.
+    z_0 is the state at a masked word that is put before the sentence (`state_before`). A linear head on its posterior
+    is always right. The label is a function of the words, so the Bayes accuracy is 1.
     """
 
-    name = "posterior"
+    name = POSTERIOR
 
-    def __init__(self, language: Chain, readout: Readout) -> None:
+    def __init__(self, language: HMM, readout: Readout) -> None:
         self.language, self.readout = language, readout
         self.classes = tuple(str(c + 1) for c in range(len(readout.weights)))
 
+    @override
     def labels(self, sentences: Sentences) -> Tensor:
         before = state_before(self.language, sentences.tokens, self.readout.words)
         return (before @ self.readout.weights.T).argmax(1)
 
+    @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:
         return Estimate(1.0, 0.0, num_sentences)
+
+
+@task_kinds.register(POSTERIOR)
+@dataclass(frozen=True)
+class PosteriorArgmaxes(TaskKind[HMM]):
+    """The class that the language's readout chooses, of the posterior of the state before the first word."""
+
+    needs = HMM
+    order = 2
+
+    @override
+    def tasks(self, language: HMM) -> Iterator[Task]:
+        if language.readout is not None:
+            yield PosteriorArgmax(language, language.readout)

@@ -1,6 +1,7 @@
-"""Which sentences go through a pass together: those of one length, or several lengths side by side.
+"""Which sentences share a pass: those of one length, or several lengths side by side.
 
-Where a group of eight sentences costs what one does, a batch of many lengths that goes length by length wastes most of it.
+Where a group of eight sentences costs as much as one, taking a batch of many lengths length by length wastes most of
+the work.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 LEAST_GAIN = 2
-"""How many times fewer groups it must be: a chart for all lengths has more symbols a span than one for one length."""
+"""Lengths are mixed where that takes this many times fewer groups.
+
+A chart for all lengths has more symbols in each span than a chart for one length.
+"""
 
 
 def mixes(lengths: Tensor, together: int) -> bool:
-    """Whether sentences of these lengths [n] go side by side, where `together` of them cost what one does."""
+    """Whether sentences of these lengths [n] share passes, where `together` of them cost as much as one."""
     if together == 1:
         return False
     counts = lengths.unique(return_counts=True)[1]
@@ -22,14 +26,14 @@ def mixes(lengths: Tensor, together: int) -> bool:
 
 
 def side_by_side(lengths: Tensor, size: Callable[[int], int]) -> Iterator[tuple[Tensor, int]]:
-    """(row numbers, the greatest of their lengths), the shortest sentence first; at most size(the longest of all)."""
+    """(numbers of sentences, the greatest of their lengths), short sentences first, at most size(longest) at a time."""
     longest = max(lengths.tolist(), default=1)
     for rows in lengths.argsort(stable=True).split(size(longest)):
         yield rows, max(lengths[rows].tolist(), default=1)
 
 
 def slices(n: int, size: int) -> Iterator[slice]:
-    """0 .. n - 1 in order, `size` at a time."""
+    """Slices that cut 0 .. n - 1 into runs of `size`."""
     for begin in range(0, n, size):
         yield slice(begin, min(begin + size, n))
 

@@ -5,11 +5,14 @@ from torch import Tensor
 
 
 class Categorical:
-    """R categorical distributions over ragged supports, stored one after the other.
+    """R categorical distributions over supports of different sizes, stored one after the other.
 
-    weights [E] >= 0 need not be normalised; row r owns the entries offsets[r] .. offsets[r + 1] - 1. A draw is one
-    uniform number and one binary search, so n draws cost O(n log E) on any device, without a loop. An entry of weight
-    zero is never drawn.
+    A draw is one uniform number and one binary search, so n draws cost O(n log E) on any device, without a loop. An
+    entry of weight zero is never drawn.
+
+    Args:
+        weights: [E], nonnegative; they need not be normalised.
+        offsets: [R + 1]; row r owns the entries offsets[r] .. offsets[r + 1] - 1.
     """
 
     def __init__(self, weights: Tensor, offsets: Tensor) -> None:
@@ -26,12 +29,12 @@ class Categorical:
 
     @classmethod
     def from_matrix(cls, weights: Tensor) -> "Categorical":
-        """The rows of a dense matrix [R, C]; `draw_column` then gives columns."""
+        """The distributions of the rows of a matrix [R, C], of which `draw_column` draws columns."""
         rows, columns = weights.shape
         return cls(weights.flatten(), torch.arange(rows + 1, device=weights.device) * columns)
 
     def draw(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """One entry [n] for each row in rows [n], as an index into the concatenated weights."""
+        """Draws an entry from each of the distributions `rows` [n]; [n] indices into the concatenated weights."""
         uniform = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=self.cumulative.device)
         low = self.base[rows]
         target = low + uniform * (self.base[rows + 1] - low)
@@ -39,10 +42,11 @@ class Categorical:
         return torch.minimum(entry, self.last[rows])
 
     def draw_column(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """The same, counted from the start of the row: a column [n] for `from_matrix`."""
+        """Draws likewise, but counts from the start of the row: columns [n] of `from_matrix`."""
         return self.draw(rows, generator) - self.first[rows]
 
     def to(self, device: torch.device | str) -> "Categorical":
+        """The same distributions on another device."""
         moved = object.__new__(Categorical)
         moved.__dict__.update({name: tensor.to(device) for name, tensor in self.__dict__.items()})
         return moved

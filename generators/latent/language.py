@@ -1,13 +1,14 @@
 """Languages with a latent structure over an emission matrix: exact quantities from one upward and one downward pass.
 
 For each sentence length such a language has a partition function Z that is multilinear in the evidence at each position
-(Darwiche 2003; Eisner 2016). With e_t(a) the score of latent leaf state a at position t (its probability of emitting
-the word seen there, or of emitting any word if position t is hidden),
+(Darwiche 2003; Eisner 2016). Let e_t(a) be the score of latent leaf state a at position t: its probability of emitting
+the word there, or of emitting any word if position t is hidden. Then
 
     dZ / d e_t(a) = Z(a at t, all other evidence),
 
-so one backward pass gives  p(x_t = v | the other visible words) = sum_a (dZ / d e_t(a)) emission[a, v] / normaliser
-at all positions and for all words.
+so one backward pass gives, at all positions and for all words,
+
+    p(x_t = v | the other visible words) = sum_a (dZ / d e_t(a)) emission[a, v] / normaliser.
 """
 
 from abc import abstractmethod
@@ -16,33 +17,42 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ..language import MEMORY_BUDGET, Language
 from .batching import beyond, mixes, side_by_side, slices
 
 CACHED = 2**24
-"""Numbers that a pass on a CPU holds at a time (128 MiB): enough sentences of each length, no more new memory."""
+"""How many numbers a pass on a CPU holds (128 MiB).
+
+There is room for many sentences of each length, yet memory is reused instead of allocated anew.
+"""
 
 
 class LatentLanguage(Language):
-    """A language given by `log_partition` and emission [leaf states, V]: what each latent leaf state emits."""
+    """A language given by `log_partition` and by what each latent leaf state emits.
+
+    Attributes:
+        emission: [leaf states, V].
+        log_mass: log Z with all words hidden [max_length + 1]; only of languages whose lengths differ.
+        together: how many sentences of different lengths cost about as much as one; 1 where a pass takes one length.
+    """
 
     emission: Tensor
-
     log_mass: Tensor
-    """[max_length + 1]: log Z where all words are hidden; of a language whose lengths differ."""
-
     together = 1
-    """How many sentences of different lengths cost about what one does; 1 where a pass takes one length alone."""
 
     @abstractmethod
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log Z [n] for leaf_scores [n, T, leaf states], differentiable; -inf where no structure fits the evidence.
+        """log Z, differentiable. For a language cut at a length, Z is the mass before the cut.
 
-        lengths [n], where sentences of different lengths go together: the scores beyond a sentence's end are 0.
+        Args:
+            leaf_scores: e [n, T, leaf states]; 0 beyond a sentence's end.
+            lengths: [n], where sentences of different lengths share the pass.
 
-        For a language cut at a length, Z is the uncut mass: hidden words everywhere give the mass of the length.
+        Returns:
+            [n]; -inf where no structure fits the evidence.
         """
 
     @abstractmethod
@@ -51,12 +61,17 @@ class LatentLanguage(Language):
 
     @abstractmethod
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """The latent variables' exact posterior given the visible words."""
+        """The exact posterior of the latent variables given the visible words."""
 
     def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(log Z [n], m [n, T, leaf states]) with m_t proportional to dZ / d e_t at each position.
+        """log Z and its gradient, here by autograd; a language with a downward pass of its own overrides this.
 
-        Here by the gradient of log_partition; a language that has its own downward pass replaces it.
+        Args:
+            leaf_scores: e [n, T, leaf states].
+            lengths: as for `log_partition`.
+
+        Returns:
+            (log Z [n], m [n, T, leaf states]) with m_t proportional to dZ / d e_t at each position.
         """
         with torch.enable_grad():
             scores = leaf_scores.detach().requires_grad_()
@@ -64,6 +79,7 @@ class LatentLanguage(Language):
             margins = torch.autograd.grad(log_z.sum(), scores)[0]
         return log_z.detach(), margins
 
+    @override
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         tokens, lengths, hidden = self.checked(tokens, lengths, None)
         out = torch.full((len(tokens),), -torch.inf, dtype=torch.float64, device=self.device)
@@ -80,23 +96,15 @@ class LatentLanguage(Language):
                     out[rows] = self.log_partition(scores) - self.log_normaliser(length)
         return out
 
-    def conditional(
-        self,
-        tokens: Tensor,
-        lengths: Tensor | None = None,
-        hidden: Tensor | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+    @override
+    def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
         out = room_for((*tokens.shape, self.vocab_size), dtype, self.device)
         for rows, margins in self._margins(tokens, lengths, hidden, dtype):
             torch.matmul(margins, self.emission.to(dtype), out=out[rows])
         return out
 
-    def conditional_at(
-        self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
+    @override
+    def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
         out = [torch.zeros(0, self.vocab_size, dtype=dtype, device=self.device)]
         for rows, margins in self._margins(tokens, lengths, hidden, dtype):
             out.append(margins[hidden[rows]] @ self.emission.to(dtype))
@@ -105,7 +113,7 @@ class LatentLanguage(Language):
     def _margins(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype
     ) -> Iterator[tuple[slice, Tensor]]:
-        """(rows, m [rows, T, leaf states]), m @ emission the conditionals, within the memory budget; 0 past the end."""
+        """(rows, m [rows, T, leaf states]) of slices of the sentences; m @ emission are the conditionals."""
         n, longest = tokens.shape
         mixed = mixes(lengths, self.together)
         if mixed:
@@ -132,27 +140,23 @@ class LatentLanguage(Language):
     def side_by_side(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
-        """(rows, leaf scores, lengths), the shortest sentence first; the scores beyond a sentence's end are 0."""
+        """(rows, leaf scores, lengths) from the shortest sentence to the longest; scores beyond an end are 0."""
         for rows, width in side_by_side(lengths, self.chunk_size):
             after = beyond(lengths[rows], width)
             scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width] | after)
             yield rows, scores.masked_fill(after[..., None], 0.0), lengths[rows]
 
-    def check_lengths(self, lengths: Tensor) -> None:
-        """`check_length` of all of them."""
-        for length in lengths.unique().tolist():
-            self.check_length(length, (lengths == length).nonzero()[:, 0])
-
     def cached_size(self, length: int) -> int:
-        """How many sentences one pass takes so that its arrays are used again, not made anew: fewer than would fit."""
+        """How many sentences one pass takes so that its arrays are reused; fewer than the memory budget allows."""
         budget = CACHED if self.device.type == "cpu" else MEMORY_BUDGET
         return max(1, budget // self.floats_per_sentence(length))
 
     def _normalised_margins(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype, rows: Tensor) -> Tensor:
+        """m [n, T, leaf states] of sentences of one length, scaled so that m @ emission are probabilities."""
         log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden, dtype))
         total, lost = self._totals(margins)
         if dtype != torch.float64 and bool((lost | (log_z == -torch.inf)).any()):
-            # What a shorter number cannot hold is not yet impossible.
+            # A sentence that underflows in float32 may still be possible: float64 decides.
             log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden))
             total, lost = self._totals(margins)
         self.check_possible(log_z, rows)
@@ -160,7 +164,7 @@ class LatentLanguage(Language):
         return margins.div_(total[..., None]).to(dtype)
 
     def _mixed_margins(self, scores: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
-        """The same from the scores of sentences of different lengths; 0 beyond a sentence's end."""
+        """`_normalised_margins` from the scores of sentences of different lengths; 0 beyond a sentence's end."""
         log_z, margins = self.leaf_margins(scores, lengths)
         self.check_possible(log_z, rows)
         after = beyond(lengths, margins.shape[1])[..., None]
@@ -169,25 +173,40 @@ class LatentLanguage(Language):
         return margins.div_(total[..., None]).masked_fill_(after, 0.0)
 
     def _totals(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """(sum over the words [n, T], which sentences [n] have one so small that digits are lost)."""
+        """(sums of m @ emission over the words [n, T], which sentences [n] have a sum too small to be precise)."""
         total = margins @ self.emission.sum(1).to(margins.dtype)
         least = 2.0**-960 if margins.dtype == torch.float64 else 2.0**-100
         return total, ~(total.isfinite() & (total >= least)).all(1)
 
     def leaf_scores(self, tokens: Tensor, hidden: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """e [n, T, leaf states]: emission[:, word] at a visible position, the sum over all words at a hidden one."""
+        """e [n, T, leaf states]: emission[:, word] at a visible position, its sum over all words at a hidden one."""
         emission = self.emission.to(dtype)
         seen = emission.T.contiguous()[tokens.masked_fill(hidden, 0)]
         return torch.where(hidden[..., None], emission.sum(1), seen) if bool(hidden.any()) else seen
 
     def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """(rows, length, leaf scores), chunk by chunk; raises InputError for a length that no sentence has."""
+        """(rows, length, leaf scores) of chunks of sentences that have one length.
+
+        Yields:
+            Chunks within the memory budget.
+
+        Raises:
+            InputError: for a length that no sentence has.
+        """
         for rows, length in self.chunks(lengths):
             self.check_length(length, rows)
             yield rows, length, self.leaf_scores(tokens[rows, :length], hidden[rows, :length])
 
     def check_possible(self, log_z: Tensor, rows: Tensor) -> None:
-        """Raises InputError, naming the sentence, where log Z is -inf."""
+        """Checks that sentences are possible.
+
+        Args:
+            log_z: log Z [n].
+            rows: the numbers [n] of the sentences; the message names the first that is impossible.
+
+        Raises:
+            InputError: where log Z is -inf.
+        """
         impossible = log_z == -torch.inf
         if bool(impossible.any()):
             row = int(rows[impossible.nonzero()[0, 0]])
@@ -196,16 +215,25 @@ class LatentLanguage(Language):
             )
 
     def check_representable(self, beyond: Tensor, rows: Tensor) -> None:
-        """Raises InputError, naming the sentence, where float64 lost what its conditionals are made from."""
+        """Checks that float64 could represent what the conditionals are computed from.
+
+        Args:
+            beyond: [n] bool, where it could not.
+            rows: the numbers [n] of the sentences; the message names the first.
+
+        Raises:
+            InputError: where any entry is True.
+        """
         if bool(beyond.any()):
             row = int(rows[beyond.nonzero()[0, 0]])
             raise InputError(
-                f"sentence {row} is beyond float64: a word, or what is said of a state, has a probability below 1e-289; hide a word"
+                f"sentence {row} is beyond float64: a word, or what is said of a state, has a probability "
+                "below 1e-289; hide a word"
             )
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An empty tensor. On a CPU numpy makes it: it asks the system for large pages, which are filled faster."""
+    """An uninitialised tensor. On a CPU numpy allocates it, in large pages, which are filled faster."""
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype is {dtype}, expected torch.float64 or torch.float32; choose one of them")
     if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""Rows of probabilities: checked, and put right where that is only rounding."""
+"""Rows of probabilities: checked, and renormalised where only rounding is wrong with them."""
 
 import warnings
 from collections.abc import Callable, Collection
@@ -9,16 +9,17 @@ from torch import Tensor
 from ...errors import InputError
 
 TOLERANCE = 1e-3
-"""Rows whose sum is this close to one are renormalised with a warning; any other row is refused."""
+"""Rows whose sum is this close to one are renormalised with a warning; others are refused."""
 
 ROUNDING = 1e-12
-"""Rows this close to one are left as they are, so that writing and reading a language changes no bit of it."""
+"""Rows whose sum is this close to one are left alone, so that a language that is saved and read keeps its bits."""
 
 MOST_NAMED = 3
-"""Rows that a warning names; the others it counts."""
+"""How many rows a warning names; it counts the others."""
 
 
 def _is_off(total: float, name: str) -> bool:
+    """Whether the sum of the row that `name` describes needs renormalising."""
     if abs(total - 1) <= ROUNDING:
         return False
     if not abs(total - 1) <= TOLERANCE:
@@ -28,23 +29,31 @@ def _is_off(total: float, name: str) -> bool:
 
 
 def as_sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
-    """A sum that misses one by more than the tolerance, in at least so many digits, and as many as show that it does."""
+    """A sum that differs from one by more than the tolerance, with at least `digits` digits and enough to show it."""
     while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance * (1 + 1e-9):
         digits += 1
     return f"{total:.{digits}g}"
 
 
 def as_range(totals: Collection[float]) -> str:
-    """The least and the greatest of sums that miss one, in the digits of `as_sum`; one number where these agree."""
+    """The smallest and the largest of several sums, written by `as_sum`; one number where both read the same."""
     low, high = as_sum(min(totals)), as_sum(max(totals))
     return low if low == high else f"{low} .. {high}"
 
 
 def stochastic_rows(matrix: object, name: Callable[[int], str], rounded: list[str]) -> Tensor:
-    """A float64 matrix [R, C] whose rows are probabilities; name(r) says in an error which row it is about.
+    """A matrix whose rows are probabilities, renormalised where their sums are slightly off.
 
-    rounded: where rows are renormalised, what a warning is to say of them is added.
-    Raises InputError where an entry is negative or not finite, or where a row does not sum to one.
+    Args:
+        matrix: [R, C].
+        name: what messages call row r.
+        rounded: a description of the renormalised rows is appended, for `warn_of_rounding`.
+
+    Returns:
+        [R, C] float64.
+
+    Raises:
+        InputError: for an entry that is negative or not finite, and for a row that does not sum to one.
     """
     rows = torch.as_tensor(matrix, dtype=torch.float64).clone()
     off: dict[int, float] = {}
@@ -62,7 +71,7 @@ def stochastic_rows(matrix: object, name: Callable[[int], str], rounded: list[st
 
 
 def _of_rows(off: dict[int, float], name: Callable[[int], str]) -> str:
-    """Rows and their sums: the first by name, the others counted."""
+    """Renormalised rows (number -> sum) in words: the first by name, further ones by number, the rest counted."""
     first, *others = off
     if not others:
         return f"{name(first)} sum to {as_sum(off[first])}"
@@ -73,6 +82,6 @@ def _of_rows(off: dict[int, float], name: Callable[[int], str]) -> str:
 
 
 def warn_of_rounding(rounded: list[str]) -> None:
-    """One warning of all that `stochastic_rows` found; none where it found nothing."""
+    """Warns once of all rows that `stochastic_rows` renormalised, if there are any."""
     if rounded:
         warnings.warn(f"{'; '.join(rounded)}; renormalised", stacklevel=3)

@@ -7,7 +7,6 @@ The inside algorithm computes Z (Baker 1979), the outside algorithm its gradient
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -20,7 +19,6 @@ from ..kernels.beginnings import next_leaves
 from ..language import MEMORY_BUDGET
 from ..latent.language import LatentLanguage
 from ..sentences import Sentences
-from ..tasks import Task
 from .chart.backend import chart_backend
 from .chart.log_partition import LogPartition
 from .chart.prefix import walks_to
@@ -30,7 +28,7 @@ from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
 from .reduced import DEFAULT_MAX_LENGTH, bounded, longest_sentence
 from .sampler import DerivationSampler
-from .tasks import InsideArgmax, Span, TreeSymbol, published_spans
+from .span import Span, published_spans
 
 if TYPE_CHECKING:
     import nltk
@@ -291,13 +289,6 @@ class PCFG(LatentLanguage):
             if name not in number:
                 raise unknown("nonterminal", name, own)
         return torch.tensor([number[name] for name in names], dtype=torch.long, device=self.device)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:  # type: ignore[override]  # made on first use, never set
-        """A, B, C: argmax of the inside score of a prefix. tree-A, tree-B, tree-C: the symbol in the tree."""
-        tasks: dict[str, Task] = {name: InsideArgmax(name, self, span) for name, span in self.spans.items()}
-        tasks.update({f"tree-{name}": TreeSymbol(f"tree-{name}", self, span) for name, span in self.spans.items()})
-        return tasks
 
     suffix = ".yaml"
 

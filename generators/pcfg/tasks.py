@@ -1,88 +1,25 @@
 """Downstream tasks of a grammar: the symbol over a prefix, as published or in the sampled tree; Bayes accuracies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from ...errors import InputError, at_least
 from ...estimate import Estimate
-from ..kernels.binary_rules import Rules
 from ..sentences import Sentences
-from ..tasks import Task, latent
+from ..tasks import Task, TaskKind, latent, task_kinds
+from .language import PCFG
+from .span import Span
 
 NONE = "none"
 """The class of a sentence that has no such constituent."""
 
 
-@dataclass(frozen=True)
-class Span:
-    """A prefix of the sentence and the symbols to choose from.
-
-    Args:
-        words: the length of the prefix; None for the whole sentence. A shorter sentence is taken whole.
-        symbols: the names of the symbols, which are the classes of a task.
-    """
-
-    words: int | None
-    symbols: tuple[str, ...]
-
-    def width(self, lengths: Tensor) -> Tensor:
-        """The width of the prefix in sentences of these lengths, [n]."""
-        return lengths if self.words is None else lengths.clamp(max=self.words)
-
-
-def published_spans(rules: Rules, feasible: Tensor, length_log_prob: Tensor) -> dict[str, Span]:
-    """The spans of tasks A, B and C (Liu et al. 2022, A.1): the whole sentence, its first 4 words, its first 2.
-
-    A chooses among the symbols that the start symbol rewrites to alone, B and C among all that can span their prefix.
-
-    Args:
-        rules: the grammar.
-        feasible: which symbols can yield w words, [max_length + 1, symbols] bool.
-        length_log_prob: log p(T), [max_length + 1].
-
-    Returns:
-        The spans by name; without those that have no symbols, or more words than any sentence.
-    """
-    top = tuple(rules.symbols[child] for parent, child, _ in rules.unary if parent == 0 and child != 0)
-    spans = {"A": Span(None, tuple(dict.fromkeys(top)))}
-    possible = length_log_prob > -torch.inf
-    for name, words in (("B", 4), ("C", 2)):
-        if len(length_log_prob) <= words:
-            continue
-        widths = {min(words, length) for length in possible.nonzero()[:, 0].tolist()}
-        able = feasible[sorted(widths)].any(0)
-        spans[name] = Span(words, tuple(rules.symbols[i] for i in range(1, rules.num_original) if able[i]))
-    return {name: span for name, span in spans.items() if span.symbols}
-
-
-class Grammatical(Protocol):
-    """What these tasks need of a grammar; `PCFG` provides it."""
-
-    @property
-    def symbols(self) -> Sequence[str]:
-        """The names of the symbols, by number."""
-
-    def symbol_ids(self, names: Iterable[str]) -> Tensor:
-        """The numbers of the named symbols."""
-
-    def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
-        """log P(A =>* the first `widths` words) [n, symbols]."""
-
-    def prefix_posteriors(
-        self, tokens: Tensor, lengths: Tensor, asked: Sequence[tuple[Tensor, Tensor]]
-    ) -> list[Tensor]:  # fmt: skip
-        """p(the topmost of some symbols over a prefix | the words), for each (widths, symbols)."""
-
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """num_sentences independent sentences."""
-
-
 class _SpanTask(Task):
-    def __init__(self, name: str, language: Grammatical, span: Span) -> None:
+    def __init__(self, name: str, language: PCFG, span: Span) -> None:
         self.name, self.language, self.span = name, language, span
         self.classes = (*span.symbols, NONE)
         self.symbols = language.symbol_ids(span.symbols)
@@ -134,6 +71,67 @@ class TreeSymbol(_SpanTask):
     def posterior(self, sentences: Sentences) -> Tensor:
         """p(label = c | the words) [n, classes] float64."""
         return tree_posteriors([self], sentences)[0]
+
+
+@dataclass(frozen=True)
+class _SpanTasks(TaskKind[PCFG]):
+    """Tasks over a prefix of the sentence: those of the language's spans, or one over the given span."""
+
+    symbols: str | None = None
+    words: int | None = None
+
+    needs = PCFG
+
+    def __post_init__(self) -> None:
+        if self.words is not None:
+            at_least("words", self.words, 1)
+            if self.symbols is None:
+                raise InputError(f"words is {self.words} without symbols, expected both; add symbols, such as 'NP VP'")
+
+    def spans(self, language: PCFG) -> Mapping[str, Span]:
+        """name -> span of the tasks."""
+        if self.symbols is None:
+            return language.spans
+        symbols = tuple(dict.fromkeys(self.symbols.split()))
+        if not symbols:
+            raise InputError("symbols is empty, expected nonterminals separated by blanks; name some")
+        return {self.name: Span(self.words, symbols)}
+
+
+@task_kinds.register("inside")
+@dataclass(frozen=True)
+class InsideArgmaxes(_SpanTasks):
+    """The symbol with the highest inside score over the first words of the sentence: `InsideArgmax`.
+
+    Args:
+        symbols: the nonterminals to choose from, separated by blanks; unless given, there is a task for each of the
+            language's spans, under the span's name.
+        words: how many words the span has; all unless given.
+    """
+
+    @override
+    def tasks(self, language: PCFG) -> Iterator[Task]:
+        for name, span in self.spans(language).items():
+            yield InsideArgmax(name, language, span)
+
+
+@task_kinds.register("tree")
+@dataclass(frozen=True)
+class TreeSymbols(_SpanTasks):
+    """The symbol over the first words of the sentence in its sampled tree: `TreeSymbol`.
+
+    Args:
+        symbols: the nonterminals to choose from, separated by blanks; unless given, there is a task for each of the
+            language's spans, under the span's name after "tree-".
+        words: how many words the span has; all unless given.
+    """
+
+    order = 1
+
+    @override
+    def tasks(self, language: PCFG) -> Iterator[Task]:
+        for name, span in self.spans(language).items():
+            yield TreeSymbol(name if self.symbols else f"tree-{name}", language, span)
 
 
 def tree_posteriors(tasks: Sequence[TreeSymbol], sentences: Sentences) -> list[Tensor]:

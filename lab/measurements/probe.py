@@ -41,11 +41,11 @@ def check_probe(
     run: Run, task_name: str, config: ProbeConfig, step: int | None = None, cache: str | None = None
 ) -> None:
     """Raises InputError for what `measure_probe` refuses before it measures anything, damaged checkpoints included."""
-    find_task(run.language, task_name)
+    task = find_task(run.language, task_name)
     config.extraction(cache)
     readings = probe_readings(run.model, run.language.max_length, config)
     for at, folder in chosen_checkpoints(run, step):
-        keys = (_probe_key(run, at, task_name, config, *probe) for probe in product(config.methods, readings))
+        keys = (_probe_key(run, at, task.name, config, *probe) for probe in product(config.methods, readings))
         if not all(known_rows(run.folder / RESULTS, key) for key in keys):
             load_model(folder)
 
@@ -67,7 +67,7 @@ def measure_probe(
     readings = probe_readings(run.model, run.language.max_length, config)
     chosen = chosen_checkpoints(run, step)
     for number, (at, folder) in enumerate(chosen):
-        keys = {probe: _probe_key(run, at, task_name, config, *probe) for probe in product(config.methods, readings)}
+        keys = {probe: _probe_key(run, at, task.name, config, *probe) for probe in product(config.methods, readings)}
         groups = _sharing([probe for probe in keys if not known_rows(file, keys[probe])])
         for index, group in enumerate(groups):
             check_appendable(file)
@@ -158,7 +158,7 @@ def measure_baselines(
     methods = dict.fromkeys("linear" if method == "fine-tune" else method for method in config.methods)
     readings = whole.readings(0, language.max_length)
     names = [("majority", Reading()), *(("lookup", reading) for reading in readings), ("bayes", Reading())]
-    about = {"task": task_name, "language_fingerprint": language.fingerprint()}
+    about = {"task": task.name, "language_fingerprint": language.fingerprint()}
     keys = {(one, *of): _baseline_key(whole, one, *of) | about for of, one in product(names, methods)}
     tables = {(method, reading): key for (method, name, reading), key in keys.items() if name == "lookup"}
     of_task = _of_task(language, task, config)

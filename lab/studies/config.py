@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, at_least, unknown
+from ...generators.tasks import canonical_name
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
 from ..measurements.flatness_config import FlatnessConfig
@@ -33,7 +34,7 @@ class StudyConfig:
         models: name -> what differs for it from `train`; the name is that of a model, unless the key `model` gives it.
         train: training, for all models.
         seeds: training seeds; each is a run of its own.
-        tasks: downstream tasks of the language.
+        tasks: downstream tasks of the language, each a name or NAME:setting=value,... of a kind of task.
         evaluate: measurement of KL.
         probe: measurement of downstream accuracy.
         flatness: measurement of Tr(H).
@@ -93,7 +94,8 @@ def load_study(source: str) -> StudyConfig:
         language = _found(language, path.parent)
     elif isinstance(language, Mapping) and isinstance(language.get("file"), str):
         language = dict(language) | {"file": _found(language["file"], path.parent)}
-    return replace(study, language=language, name=study.name or path.stem)
+    tasks = [canonical_name(task) for task in study.tasks]
+    return replace(study, language=language, tasks=tasks, name=study.name or path.stem)
 
 
 def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:

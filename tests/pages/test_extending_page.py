@@ -1,5 +1,6 @@
 """The examples of docs/extending.md, as a plug-in that others have installed: what the page says of them holds."""
 
+import csv
 import importlib
 import json
 import os
@@ -11,6 +12,11 @@ from itertools import product
 import pytest
 import torch
 from support import ROOT
+
+from satlab.errors import InputError
+from satlab.generators import load_language
+from satlab.generators.corpus.writer import write_corpus
+from satlab.generators.tasks import canonical_name, find_task
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -32,11 +38,12 @@ def installed(tmp_path_factory):
 def examples(installed):
     """The page's module, in this process; the registries are left as they were."""
     from satlab.flatness import flatness_measures
+    from satlab.generators import task_kinds
     from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
-    registries = (flatness_measures, optimizers, schedules, objectives)
+    registries = (flatness_measures, optimizers, schedules, objectives, task_kinds)
     before = [(len(registry), dict(registry.entries))[1] for registry in registries]
     sys.path.insert(0, str(installed))
     try:
@@ -80,20 +87,92 @@ def test_the_sign_optimiser_takes_a_step(examples):
     assert torch.allclose(model.weight, before - 0.5 * torch.tensor([[1.0, -1.0]]))
 
 
-@pytest.mark.slow
-def test_the_command_line_knows_them(installed, tmp_path):
+def test_the_task_is_listed_and_addressed_by_its_settings(examples):
+    language = load_language("demo-pcfg")
+    own = ["A", "B", "C", "tree-A", "tree-B", "tree-C"]
+    assert list(language.tasks) == [*own, "word"]
+    assert list(language.own_tasks) == own
+    sentences = language.sample(50, torch.Generator().manual_seed(0))
+    for name, position in (("word", 1), ("word:position=1", 1), ("word: position = 6", 6)):
+        task = find_task(language, name)
+        assert task.name == canonical_name(name) == ("word" if position == 1 else "word:position=6")
+        labels = [task.classes[label] for label in task.labels(sentences)]
+        texts = [text.split() for text in language.decode(sentences)]
+        assert labels == [text[position - 1] if position <= len(text) else "end" for text in texts]
+
+
+def test_a_task_that_does_not_fit_is_told_in_one_line(examples):
+    language = load_language("demo-hmm")
+    for name, message in (
+        ("word:position=9", "^task 'word:position=9': position is 9, expected 1 to 8; choose another$"),
+        ("word:position=two", "^task 'word': setting 'position' is 'two', expected a whole number; correct it$"),
+        ("word:positon=2", r"^task 'word': unknown setting 'positon': did you mean 'position'\?$"),
+        ("wrd", r"^unknown task 'wrd': did you mean 'word'\?$"),
+    ):
+        with pytest.raises(InputError, match=message):
+            find_task(language, name)
+
+
+def test_a_corpus_is_the_same_with_and_without_the_plug_in(examples, tmp_path):
+    language = load_language("demo-hmm")
+    list(write_corpus(language, "demo-hmm", 10, tmp_path / "corpus"))
+    manifest = json.loads((tmp_path / "corpus/manifest.json").read_text())
+    assert "word" in language.tasks
+    assert list(manifest["classes"]) == [f"state-{k}" for k in range(1, 9)]
+
+
+@pytest.fixture
+def satlab(installed, tmp_path):
+    """Runs a command where the plug-in is installed; the rows that it prints, or its text."""
     paths = [str(installed), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
-    def satlab(*arguments):
+    def run(*arguments):
         command = [sys.executable, "-m", "satlab", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return done.stdout
 
+    return run
+
+
+def rows_of(printed):
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_command_line_knows_them(satlab):
     sizes = ["--steps", "4", "--batch-size", "8", "--evaluation-sentences", "50", "--most-evaluation-sentences", "50"]
     ways = ["--optimizer", "sign", "--schedule", "square-root", "--targets", "smoothed"]
     satlab("train", "demo-hmm", "--out", "run", "--model", "bert-1x8", *sizes, *ways)
-    rows = satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20")
+    rows = rows_of(satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20"))
     assert {(row["what"], row["unit"], row["block"]) for row in rows} == {("scaled_loss", "nats", "total")}
     assert {json.loads(row["settings"])["rho"] for row in rows} == {0.02}
+    assert " word " in satlab("show", "demo-pcfg", "--samples", "10", "--sentences", "10")
+    samples = ["--train-sentences", "40", "--test-sentences", "40", "--seeds", "1"]
+    rows = rows_of(satlab("probe", "run", "--task", "word:position=3", *samples))
+    assert {row["task"] for row in rows} == {"word:position=3"}
+    again = rows_of(satlab("probe", "run", "--task", "word: position = 3", *samples))
+    assert again == rows
+
+
+STUDY = """
+language: demo-hmm
+models: {bert-1x8: {}}
+tasks: [state-1, "word: position=3"]
+train: {steps: 4, batch_size: 8, evaluation_sentences: 50, most_evaluation_sentences: 50, checkpoints: [2, 4]}
+evaluate: {sentences: 50}
+probe: {train_sentences: 40, test_sentences: 40, seeds: 1}
+flatness: {contexts: 20}
+workers: 1
+"""
+
+
+@pytest.mark.slow
+def test_a_study_shows_the_task(satlab, tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    satlab("study", "study.yaml", "--out", "out")
+    results = list(csv.DictReader((tmp_path / "out/results.csv").open()))
+    probed = {(row["task"], row["step"]) for row in results if row["what"] == "probe" and row["step"]}
+    assert probed == {(task, step) for task in ("state-1", "word:position=3") for step in ("2", "4")}
+    assert any("position" in path.name for path in (tmp_path / "out/figures").iterdir())

@@ -16,6 +16,7 @@ from ..arguments import add_run, add_settings, opened_run, settings_of
 from ..output import print_row, warn_of_unsaturated
 from ..progress import parts_on, progress_bar
 
+TASK_HELP = "a task of the language, or a kind of task with settings: NAME:setting=value,..."
 CACHE_HELP = (
     "directory for features that do not fit in memory, gone in the end; the system's temporary one unless given"
 )
@@ -24,7 +25,7 @@ CACHE_HELP = (
 def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `satlab probe`."""
     add_run(parser)
-    parser.add_argument("--task", type=str, required=True, help="a task of the language")
+    parser.add_argument("--task", type=str, required=True, help=TASK_HELP)
     parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
     add_settings(parser, ProbeConfig)
 

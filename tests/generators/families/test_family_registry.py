@@ -1,6 +1,7 @@
 """Families are entries of a registry: one file each, its settings typed and documented, those of others included."""
 
-from typing import get_type_hints
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_every_setting_has_a_type_and_a_word_of_explanation(name):
     assert list(said_of(family)) == names
     assert all(said_of(family).values())
     for kind in map(get_type_hints(family).get, names):
-        assert all(isinstance(part, type) for part in getattr(kind, "__args__", (kind,)))
+        parts = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        assert all(isinstance(get_origin(part) or part, type) for part in parts)
 
 
 def test_a_family_of_another_package_is_one_file(tmp_path, monkeypatch):

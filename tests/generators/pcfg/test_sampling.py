@@ -11,6 +11,7 @@ from support.random_languages import NAMED_PCFGS, all_pcfgs, random_hmm_arrays
 from support.words import assert_frequencies, generator, word_tuples
 
 from satlab.generators import HMM, PCFG, Sentences
+from satlab.generators.hmm.backend import TensorChain
 
 TREE_GRAMMAR = """
 S -> A [0.25] | B A [0.375] | A 'x' B [0.375]
@@ -145,7 +146,7 @@ def test_hmm_paths_by_table_and_compiled():
     sentences = language.sample(40_000, generator(3))
     for states, tokens in (
         (sentences.latents["states"], sentences.tokens),
-        language.draw_by_table(40_000, generator(4)),
+        TensorChain(language.initial, language.blocks, language.emission).draw(40_000, 3, generator(4)),
     ):
         drawn = list(zip(map(tuple, states.tolist()), map(tuple, tokens.tolist()), strict=True))
         assert_frequencies(drawn, exact)

@@ -221,8 +221,8 @@ class Coin(Language):
     def log_prob(self, tokens, lengths=None):
         return torch.full((len(tokens),), -2 * math.log(2), dtype=torch.float64)
 
-    def conditional(self, tokens, lengths=None, hidden=None, dtype=torch.float64):
-        return torch.full((*tokens.shape, 2), 0.5, dtype=torch.float64)
+    def conditional_table(self, tokens, lengths, hidden, dtype):
+        return torch.full((*tokens.shape, 2), 0.5, dtype=dtype)
 
     def missing(self, *given, **named):
         raise NotImplementedError

@@ -1,0 +1,35 @@
+"""Moving an object with tensors among its attributes to another device."""
+
+import copy
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def on_device(item: T, device: torch.device | str) -> T:
+    """A copy of an object whose attributes lie on another device. Each cached_property is computed again there.
+
+    Args:
+        item: attributes are moved by their method `to`, also within tuples and lists; others are kept.
+        device: where to.
+
+    Returns:
+        The copy.
+    """
+    moved = copy.copy(item)
+    moved.__dict__ = {
+        name: _moved(value, device)
+        for name, value in vars(item).items()
+        if not isinstance(getattr(type(item), name, None), cached_property)
+    }
+    return moved
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    """A value on another device."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(_moved(item, device) for item in value)
+    return value.to(device) if hasattr(value, "to") else value
