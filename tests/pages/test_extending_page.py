@@ -12,6 +12,8 @@ import pytest
 import torch
 from support import ROOT
 
+from satlab.errors import InputError
+
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -32,11 +34,12 @@ def installed(tmp_path_factory):
 def examples(installed):
     """The page's module, in this process; the registries are left as they were."""
     from satlab.flatness import flatness_measures
+    from satlab.models.networks.base import networks
     from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
-    registries = (flatness_measures, optimizers, schedules, objectives)
+    registries = (networks, flatness_measures, optimizers, schedules, objectives)
     before = [(len(registry), dict(registry.entries))[1] for registry in registries]
     sys.path.insert(0, str(installed))
     try:
@@ -67,6 +70,23 @@ def test_the_language_is_exact(examples):
         assert torch.allclose(found[row, t, v], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["convolution-1x4", "convolution-3x8:kernel=5"])
+def test_the_network_is_what_its_count_says(examples, name):
+    from satlab.models import build_model
+    from satlab.models.ladder import count_parameters
+
+    language = examples.Copies(vocab_size=3, half=2)
+    model, count = build_model(name, language, seed=1), count_parameters(name, 3, 4)
+    assert model.name == name
+    assert count.total == sum(parameter.numel() for parameter in model.parameters())
+    assert count.embeddings == model.words.embedding.weight.numel()
+    short = language.sample(5, torch.Generator().manual_seed(0)).tokens[:, :3]
+    padded = torch.nn.functional.pad(short, (0, 2), value=model.pad_id)
+    assert torch.allclose(model(padded)[:, :3], model(short), atol=1e-6)
+    with pytest.raises(InputError, match="kernel is 0, expected at least 1"):
+        build_model("convolution-1x4:kernel=0", language)
+
+
 def test_a_model_is_trained_on_the_language(examples, tmp_path):
     assert 0 < examples.kl_of_copies(tmp_path / "run") < 10
 
@@ -93,7 +113,12 @@ def test_the_command_line_knows_them(installed, tmp_path):
 
     sizes = ["--steps", "4", "--batch-size", "8", "--evaluation-sentences", "50", "--most-evaluation-sentences", "50"]
     ways = ["--optimizer", "sign", "--schedule", "square-root", "--targets", "smoothed"]
-    satlab("train", "demo-hmm", "--out", "run", "--model", "bert-1x8", *sizes, *ways)
+    satlab("train", "demo-hmm", "--out", "run", "--model", "convolution-2x8:kernel=5", *sizes, *ways)
     rows = satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20")
     assert {(row["what"], row["unit"], row["block"]) for row in rows} == {("scaled_loss", "nats", "total")}
     assert {json.loads(row["settings"])["rho"] for row in rows} == {0.02}
+    assert {row["model"] for row in rows} == {"convolution-2x8:kernel=5"}
+    trace, *blocks = satlab("flatness", "run", "--contexts", "20")
+    assert trace["value"] == pytest.approx(sum(row["value"] for row in blocks))
+    probed = satlab("probe", "run", "--task", "state-4", "--train-sentences", "50", "--test-sentences", "50")
+    assert {row["model"] for row in probed} == {"convolution-2x8:kernel=5", None}
