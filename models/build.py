@@ -151,16 +151,21 @@ def load_model(folder: str | Path) -> MaskedLM:
             raise InputError(f"{folder}: no checkpoint here, expected a run or a checkpoint directory; train one first")
         folder = checkpoints[-1].parent
     try:
-        if damaged := damaged_file(folder, (DESCRIPTION, WEIGHTS)):
-            raise ValueError(damaged)
-        description = json.loads((folder / DESCRIPTION).read_text())
-        model = make_model(
-            description["name"], description["vocab_size"], description["max_length"], description["dropout"]
-        )
-        model.load_state_dict(load_tensors(folder / WEIGHTS))
+        return _loaded(folder).eval()
     except TooLargeError:
         raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
         remedy = "take another one (--step), or train again (with another --out)"
         raise InputError(f"{folder}: damaged checkpoint ({error}); {remedy}") from None
-    return model.eval()
+
+
+def _loaded(folder: Path) -> MaskedLM:
+    """The model of a checkpoint. Any error means that a file is damaged, but for TooLargeError."""
+    if damaged := damaged_file(folder, (DESCRIPTION, WEIGHTS)):
+        raise ValueError(damaged)
+    description = json.loads((folder / DESCRIPTION).read_text())
+    model = make_model(
+        description["name"], description["vocab_size"], description["max_length"], description["dropout"]
+    )
+    model.load_state_dict(load_tensors(folder / WEIGHTS))
+    return model

@@ -7,7 +7,7 @@ from .names import network_of
 
 
 def default_masking(name: str) -> str:
-    """The masking that a model with this name is trained under unless another is given: "next" if causal, else "one"."""
+    """The masking that a model is trained under unless another is given: "next" for a causal one, else "one"."""
     return NEXT if network_of(name).causal else "one"
 
 

@@ -65,7 +65,8 @@ def parse_name(name: str) -> ParsedName:
     match = SIZED.fullmatch(short)
     kind = match["kind"] if match else short if short in networks else re.sub(r"-?\d.*$", "", short)
     if kind not in networks:
-        raise unknown(networks.kind, kind, networks)
+        error = unknown(networks.kind, kind, networks)
+        raise error
     entry, size = networks[kind], dict[str, int]()
     if issubclass(entry, SizedNetwork):
         if not match:

@@ -67,7 +67,8 @@ def widen(model: MaskedLM, name: str, added: str = "zero", seed: int = 0) -> Mas
         InputError: for an unknown filling, and for a name that the model cannot be enlarged to; see `check_larger`.
     """
     if added not in ADDED:
-        raise unknown("filling of added layers", added, ADDED)
+        error = unknown("filling of added layers", added, ADDED)
+        raise error
     check_larger(model.name, name)
     wide = make_model(name, model.vocab_size, model.max_length, dropout_of(model))
     if added == "initial":

@@ -39,7 +39,10 @@ class Count:
 
 
 class Network(ABC):
-    """A kind of network with its settings. Subclasses are frozen dataclasses that check their fields on construction."""
+    """A kind of network with its settings.
+
+    Subclasses are frozen dataclasses that check their fields on construction.
+    """
 
     causal: ClassVar[bool] = False
     """Whether the model predicts the next word; other models predict hidden words."""
@@ -48,7 +51,7 @@ class Network(ABC):
     """Whether `satlab.models.widen` can make the model wider by repeating its features."""
 
     deepens: ClassVar[bool] = False
-    """Whether a layer whose output is zero leaves the function unchanged, so that `widen` can add layers."""
+    """Whether a layer with output zero leaves the function unchanged, so that `widen` can add layers."""
 
     @abstractmethod
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:

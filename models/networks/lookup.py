@@ -16,7 +16,10 @@ from .base import Count, Network, networks
 
 
 class LookupTable(MaskedLM):
-    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position; logits their log."""
+    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position.
+
+    The logits are their logarithms.
+    """
 
     per_example_gradients = False
 

@@ -54,9 +54,13 @@ class Lstm(MaskedLM):
 
     @override
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
-        """The embedding [n, T, d], then the states of each layer [n, T, 2 d], both directions side by side.
+        """The embedding, then the states of each layer, both directions side by side. No dropout is applied.
 
-        Dropout is not applied between the layers.
+        Args:
+            tokens: [n, T].
+
+        Returns:
+            The embedding [n, T, d], and the states [n, T, 2 d] of each layer.
         """
         lengths = (tokens != self.pad_id).sum(1).cpu()
         found: list[Tensor] = [self.words.read(tokens)]
@@ -116,9 +120,17 @@ class LstmNetwork(RecurrentNetwork):
 
     @override
     def count(self, vocab_size: int, max_length: int) -> Count:
-        """(V + 3) d embeddings and V output biases; inside, both directions together, by layer.
+        """The number of parameters.
 
-        The first layer has 16 d^2 + 16 d parameters, each further one 24 d^2 + 16 d, and the linear map 2 d^2 + d.
+        (V + 3) d embeddings and V output biases; both directions together, 16 d^2 + 16 d in the first layer and
+        24 d^2 + 16 d in each further one; 2 d^2 + d in the linear map.
+
+        Args:
+            vocab_size: V, the number of words.
+            max_length: T, which makes no difference here.
+
+        Returns:
+            The counts.
         """
         d = self.width
         embeddings = (vocab_size + SPECIAL_TOKENS) * d

@@ -110,7 +110,7 @@ class ResidualLstmNetwork(RecurrentNetwork):
 
     @override
     def count(self, vocab_size: int, max_length: int) -> Count:
-        """(V + 3) d embeddings, V output biases, L (18 d^2 + 19 d) in layers (norm, LSTM, map), 2 d in the last norm."""
+        """(V + 3) d embeddings, V output biases, L (18 d^2 + 19 d) in layers (norm, LSTM, map), 2 d in a last norm."""
         d = self.width
         embeddings = (vocab_size + SPECIAL_TOKENS) * d
         return Count(embeddings + vocab_size + self.layers * (18 * d * d + 19 * d) + 2 * d, embeddings)
