@@ -23,7 +23,7 @@ def sentence_features(model: MaskedLM, sentences: Sentences) -> Tensor:
 
 
 def sentence_layers(model: MaskedLM, sentences: Sentences) -> list[Tensor]:
-    """`sentence_features` of the embedding and each layer, [n, T * its width]; InputError for a model without layers."""
+    """`sentence_features` of the embedding and each layer, [n, T * its width]; InputError where there is no layer."""
     return [_side_by_side(layer, sentences) for layer in model.layer_features(model.whole(sentences.tokens))]
 
 

@@ -37,7 +37,7 @@ def flush(path: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """A file's name for tables, figures and pages. Bytes outside the file system's encoding are escaped, as backslash xff."""
+    r"""A file's name for tables, figures and pages. Bytes outside the file system's encoding become \xff and so on."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -57,6 +57,12 @@ def naming(path: Path) -> Iterator[None]:
 
     Args:
         path: the file or directory that the block writes.
+
+    Yields:
+        None.
+
+    Raises:
+        OSError: the one of the block.
     """
     try:
         yield

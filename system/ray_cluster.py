@@ -177,7 +177,7 @@ def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["Cluster
     When the block ends, running tasks are interrupted as if by Ctrl-C and have GRACE seconds to save their work.
 
     Args:
-        workers: number of tasks in parallel; unless given, all are sent and the cluster runs as many as it has room for.
+        workers: number of tasks in parallel; unless given, the cluster is sent all and runs as many as it has room for.
         gpus: GPUs of each task; each also has one processor.
 
     Yields:

@@ -58,6 +58,7 @@ class StopRequest:
         self.before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
+        """Whether a signal has come. From the first call on, signals no longer end the block at once."""
         self.patient, self.urgent = True, False
         return self.signal is not None
 

@@ -57,17 +57,18 @@ def read_yaml_text(content: bytes) -> Any:
             return None
         _Check(loader).all_of(node)
         return loader.construct_document(node)
+    except InputError:
+        raise
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise _not_yaml(line, f"the character U+{ord(text[error.position]):04X} is not allowed") from None
+        problem = f"the character U+{ord(text[error.position]):04X} is not allowed"
     except yaml.MarkedYAMLError as error:
-        raise _not_yaml(_line(error), ", ".join(filter(None, (error.context, error.problem)))) from None
+        line, problem = _line(error), ", ".join(filter(None, (error.context, error.problem)))
     except RecursionError:
-        raise _not_yaml(_reached(loader), "nested too deeply, expected a few levels") from None
+        line, problem = _reached(loader), "nested too deeply, expected a few levels"
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _not_yaml(_reached(loader), str(error)) from None
+        line, problem = _reached(loader), str(error)
+    raise InputError(f"not YAML: line {line}: {problem}; correct it")
 
 
 def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
@@ -92,10 +93,6 @@ def _decoded(content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{content[error.start]:02X} is not {encoding.upper().removesuffix('-SIG')}"
         raise InputError(f"line {line}: {found}, expected a text in UTF-8; save the file as UTF-8") from None
-
-
-def _not_yaml(line: int, problem: str) -> InputError:
-    return InputError(f"not YAML: line {line}: {problem}; correct it")
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -169,8 +166,8 @@ class _Check:
         """Raises InputError for the first of these in a document."""
         if self._size(node) - self.written > MOST_UNFOLDED:
             raise InputError(
-                f"line {node.start_mark.line + 1}: aliases (*name) stand for more than {MOST_UNFOLDED:,} values, expected "
-                "fewer; write them out"
+                f"line {node.start_mark.line + 1}: aliases (*name) stand for more than {MOST_UNFOLDED:,} values, "
+                "expected fewer; write them out"
             )
 
     def _size(self, node: yaml.Node) -> int:
