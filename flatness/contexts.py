@@ -1,4 +1,4 @@
-"""Contexts taken together: those of one length, without padding, so that no pass reads a word that is not there."""
+"""Contexts of one length, taken together and without padding, so that no pass reads padding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,17 +6,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..generators.batches import Batch
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
 
 ACTIVATIONS = 2**18
-"""Numbers of one layer's output that a pass over several contexts holds: 2,048 positions at width 128."""
+"""Numbers in one layer's output that a pass over several contexts holds: 2,048 positions at width 128."""
 
 
 @dataclass(frozen=True)
 class Contexts:
-    """m contexts of one length T. index [m]: which of the batch they are; inputs [m, T]; positions [m] asked for."""
+    """m contexts of one length T.
+
+    Args:
+        index: [m], their places among the contexts of the batch.
+        inputs: [m, T], the tokens that the model reads.
+        positions: [m], the positions that are predicted.
+    """
 
     index: Tensor
     inputs: Tensor
@@ -27,25 +33,34 @@ class Contexts:
 
 
 def groups(model: MaskedLM, batch: Batch, most: int | None = None) -> Iterator[Contexts]:
-    """All contexts of the batch, each once, at most so many together. A causal model's end at the position asked for."""
+    """All contexts of a batch, each once, grouped by length.
+
+    Args:
+        model: where it is causal, contexts end at the position from which it predicts.
+        batch: the contexts.
+        most: the largest number in a group; unless given, the memory sets it.
+
+    Yields:
+        The groups.
+    """
     whole = (batch.inputs != model.pad_id).sum(1)[batch.rows]
     lengths = batch.positions + 1 if model.causal else whole
-    for length in lengths.unique().tolist():
+    for length in torch.unique(lengths).tolist():
         index = (lengths == length).nonzero()[:, 0]
         size = positions_at_a_time(model) // length or 1
-        for part in index.split(size if most is None else min(size, most)):
+        for part in torch.split(index, size if most is None else min(size, most)):
             yield Contexts(part, batch.inputs[batch.rows[part], :length], batch.positions[part])
 
 
 def positions_at_a_time(model: MaskedLM) -> int:
-    """How many positions a pass reads."""
+    """The number of positions that one pass reads."""
     return ACTIVATIONS // model.feature_size or 1
 
 
 @torch.no_grad()
 def probabilities(model: MaskedLM, batch: Batch) -> Tensor:
-    """f(. | x_-t) [m, C] float64, C the model's classes."""
-    parts = torch.arange(len(batch.rows), device=batch.rows.device).split(1024)
+    """f(. | x_-t) at all contexts, [m, C] float64, where C is the number of classes."""
+    parts = torch.split(torch.arange(len(batch.rows), device=batch.rows.device), 1024)
     with FastProducts():
         logits = [
             model.logits_at(batch.inputs[batch.rows[i]], torch.arange(len(i), device=i.device), batch.positions[i])

@@ -1,7 +1,7 @@
-"""What a measure of flatness is: its settings, what it needs to know, and what it gives. Each is an entry of a registry.
+"""What a measure of flatness is: its settings, what it needs, and what it returns. Each is an entry of a registry.
 
-A measure is one file: a frozen dataclass whose fields are its settings, registered under the name that `satlab flatness
---method`, studies and rows give it. See docs/extending.md.
+A measure is one file: a frozen dataclass whose fields are its settings, registered under the name that it has in
+`satlab flatness --method`, studies and rows. See docs/extending.md.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from typing_extensions import override
 
 from ..errors import InputError, at_least
 from ..estimate import Estimate
@@ -26,7 +27,7 @@ CURVATURE = "nats per squared parameter"
 
 @dataclass(frozen=True)
 class Needs:
-    """What a measure needs beside the model and sentences.
+    """What a measure needs besides the model and the sentences.
 
     Args:
         truth: the exact conditionals of the sentences' language.
@@ -37,11 +38,11 @@ class Needs:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number that a measure gives, which becomes one row of results.
+    """One number of a measure, which becomes one row of results.
 
     Args:
         estimate: the value with its standard error.
-        block: which part of the measure it is: "total", a kind of parameter, a radius, ...
+        block: the part of the measure: "total", a kind of parameter, a radius, ...
         unit: its unit.
         more: further columns of the row.
     """
@@ -54,12 +55,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Problem:
-    """What flatness is measured on: sentences, one context (x, t) each, or several where the masking says so.
+    """The sentences on which flatness is measured, with one context (x, t) each, or several by the masking.
 
     Args:
         sentences: sampled from the language.
         masking: what is predicted, as in training: "one", "bernoulli:p" or "next".
-        seed: what hidden positions and all random choices derive from.
+        seed: the seed of hidden positions and all random choices.
         language: the language of the sentences; needed for the exact truth.
     """
 
@@ -69,11 +70,18 @@ class Problem:
     language: Language | None = None
 
     def generator(self) -> torch.Generator:
-        """A fresh generator; hidden positions are its first draws, so that all measures see the same contexts."""
+        """A fresh generator. Its first draws are the hidden positions, so all measures see the same contexts."""
         return random_stream(self.seed, "flatness", device=self.sentences.tokens.device)
 
     def given(self, model: MaskedLM, truth_for: str | None) -> Given:
-        """The contexts, and where `truth_for` names the measure that asks for it, their truth.
+        """The contexts and, where a measure needs it, their truth.
+
+        Args:
+            model: the model.
+            truth_for: the name of the measure that needs the truth; None where none does.
+
+        Returns:
+            The contexts, the truth, and the generator for all further draws.
 
         Raises:
             InputError: for a masking that is not the model's, fewer than 2 sentences, a model without trainable
@@ -87,22 +95,22 @@ class Problem:
 
 
 class FlatnessMeasure(ABC):
-    """A measure of flatness. Subclasses are frozen dataclasses; their fields are their settings, checked on construction.
-
-    what: the quantity, as rows name it. needs: see `Needs`. gauss_newton: whether the quantity is the Gauss-Newton trace,
-    which figures prefer where several were measured.
-    """
+    """A measure of flatness. Subclasses are frozen dataclasses whose fields are settings, checked on construction."""
 
     what: ClassVar[str]
+    """The name of the quantity in rows."""
+
     needs: ClassVar[Needs] = Needs()
+
     gauss_newton: ClassVar[bool] = False
+    """Whether the quantity is the Gauss-Newton trace, which figures prefer where there are several."""
 
     @abstractmethod
     def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
-        """What the model gives on the problem, the total first."""
+        """The measure of the model on the problem, the total first."""
 
-    def check(self, contexts: int) -> None:  # noqa: B027 - most measures go with any number of contexts
-        """Raises InputError where the settings do not go with so many contexts; before anything is measured."""
+    def check(self, contexts: int) -> None:  # noqa: B027 - most measures work with any number of contexts
+        """Raises InputError where the settings do not fit this number of contexts. Nothing is measured."""
 
 
 flatness_measures: Registry[FlatnessMeasure] = Registry("flatness method", "satlab.flatness.estimators")
@@ -110,7 +118,7 @@ flatness_measures: Registry[FlatnessMeasure] = Registry("flatness method", "satl
 
 
 class TraceMeasure(FlatnessMeasure):
-    """A measure that is the trace of a matrix, estimated from independent terms; it gives the total and each block."""
+    """A measure that is the trace of a matrix, estimated from independent terms: the total and each block."""
 
     what = "hessian_trace"
 
@@ -119,25 +127,26 @@ class TraceMeasure(FlatnessMeasure):
         """Independent terms whose mean is the trace."""
 
     def trace(self, model: MaskedLM, problem: Problem) -> TraceEstimate:
-        """The trace in total and by kind of parameter. Raises InputError as `Problem.given` does."""
+        """The trace, in total and by kind of parameter. Raises InputError as `Problem.given` does."""
         exact = self.needs.truth or getattr(self, "targets", "sampled") == "exact"
         given = problem.given(model, flatness_measures.name_of(self) if exact else None)
         return self.terms(model, given).estimate
 
+    @override
     def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
         """The total, then the blocks by name."""
         yield from in_blocks(self.trace(model, problem))
 
 
 def in_blocks(trace: TraceEstimate, prefix: str = "", more: Mapping[str, Any] | None = None) -> Iterator[Measurement]:
-    """The total as block `prefix` ("total" without one), then every kind of parameter, as "prefix/kind"."""
+    """The total as block `prefix`, or "total", then every kind of parameter as "prefix/kind"."""
     yield Measurement(trace, prefix or "total", more=more or {})
     for block, value in sorted(trace.blocks.items()):
         yield Measurement(value, f"{prefix}/{block}" if prefix else block, more=more or {})
 
 
 def check_dealt(name: str, probes: int, contexts: int) -> None:
-    """Raises InputError where there are more probes than contexts, of which each probe has some of its own."""
+    """Raises InputError for more probes than contexts, because each probe has contexts of its own."""
     if probes > contexts:
         raise InputError(
             f"probes is {probes} with method {name} and {contexts} contexts, expected at most as many: "
@@ -146,7 +155,7 @@ def check_dealt(name: str, probes: int, contexts: int) -> None:
 
 
 def check_positive(name: str, values: list[float]) -> None:
-    """Raises InputError but for positive numbers, each once."""
+    """Raises InputError unless the values are positive numbers, each given once."""
     if not values or not all(0 < value < float("inf") for value in values):
         raise InputError(f"{name} is {values}, expected positive numbers; correct it")
     if len(set(values)) < len(values):

@@ -1,13 +1,13 @@
 """Products of vectors with the Hessian, the Gauss-Newton matrix or their difference, over contexts, in parts.
 
-The loss is a sum over contexts, -log f(x_t | x_-t), or with the truth -sum_v p*_v log f_v; z the logits, J their
-Jacobian:
+The loss is a sum over contexts of -log f(x_t | x_-t), or with the truth of -sum_v p*_v log f_v. With z the logits and J
+their Jacobian, the products are:
 
     hessian        H v                                             by differentiating twice
     gauss-newton   J^T (diag f - f f^T) J v                        J v as the derivative of w -> J^T w along v
     residual       sum_v (f_v - p*_v) (d^2 z_v) v = H v - GGN v    (without the truth p* is 1 at x_t)
 
-Several vectors [k, P] share the pass over the contexts and its first derivative; what remains is vectorised over them.
+Several vectors [k, P] share the pass over the contexts and its first derivative. The rest is vectorised over them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..generators.batches import Batch
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
 from .ghost_norms.lstm import PlainLstm
@@ -28,11 +28,11 @@ from .ghost_norms.lstm import PlainLstm
 Kind = Literal["hessian", "gauss-newton", "residual"]
 
 TOGETHER = 2**21
-"""Numbers in the vectors that are multiplied in one pass: 80 of a network of 26,000 weights."""
+"""Numbers in the vectors that are multiplied in one pass: 80 vectors for a network of 26,000 weights."""
 
 
 class Space:
-    """The trainable parameters as one vector [P]; tied weights once."""
+    """The trainable parameters as one vector [P], in which tied weights occur once."""
 
     def __init__(self, model: MaskedLM) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -45,40 +45,48 @@ class Space:
         return sum(self.sizes)
 
     def split(self, vector: Tensor) -> list[Tensor]:
-        """[..., P] -> one tensor [..., its shape] for each parameter."""
-        parts, several = vector.split(self.sizes, -1), vector.shape[:-1]
+        """From a vector [..., P] to one tensor [..., shape of the parameter] for each parameter."""
+        parts, several = torch.split(vector, self.sizes, -1), vector.shape[:-1]
         return [part.view(*several, *parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """What `split` splits, [P] or [k, P]."""
+        """The inverse of `split`: [P] or [k, P]."""
         several = parts[0].dim() - self.parameters[0].dim()
         return torch.cat([part.flatten(several) for part in parts], -1)
 
     def by_block(self, vector: Tensor) -> dict[str, Tensor]:
-        """Sums of the entries [..., P] by kind of parameter, [...] float64 on the CPU."""
+        """The sums of a vector's entries [..., P] over each kind of parameter, [...] float64 on the CPU."""
         sums: dict[str, Tensor] = {}
-        for block, part in zip(self.blocks, vector.split(self.sizes, -1), strict=True):
+        for block, part in zip(self.blocks, torch.split(vector, self.sizes, -1), strict=True):
             value = part.sum(-1, dtype=torch.float64).cpu()
             sums[block] = sums[block] + value if block in sums else value
         return sums
 
     def signs(self, generator: torch.Generator) -> Tensor:
-        """+-1 with equal probability, [P]."""
+        """Random signs [P], +1 and -1 with equal probability."""
         drawn = torch.randint(0, 2, (len(self),), generator=generator, device=self.device)
         return drawn.to(self.dtype) * 2 - 1
 
     def normal(self, generator: torch.Generator) -> Tensor:
+        """Independent standard normal numbers [P]."""
         return torch.randn(len(self), generator=generator, device=self.device, dtype=self.dtype)
 
     @property
     def together(self) -> int:
-        """How many vectors are multiplied in one pass."""
+        """The number of vectors that are multiplied in one pass."""
         return max(1, TOGETHER // len(self))
 
 
 @contextmanager
 def twice_differentiable(several: bool = False) -> Iterator[None]:
-    """Neither fused attention nor a fused LSTM has a second derivative; several: oneDNN's products take one vector."""
+    """Replaces fused attention and fused LSTMs, which have no second derivative, by plain operations.
+
+    Args:
+        several: whether several vectors are multiplied together, which oneDNN's products cannot do.
+
+    Yields:
+        None.
+    """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -90,14 +98,23 @@ def twice_differentiable(several: bool = False) -> Iterator[None]:
 
 
 def passes(model: MaskedLM, batch: Batch, truth: Tensor | None) -> Iterator[tuple[Batch, Tensor | None]]:
-    """The batch as it is, or, for an LSTM, its sentences length by length, without padding."""
+    """The batch in the parts that one pass can read.
+
+    Args:
+        model: an LSTM reads sentences of one length in a pass, without padding; other models read the whole batch.
+        batch: the contexts.
+        truth: p* [m, C] at the contexts, or None.
+
+    Yields:
+        A part and its truth.
+    """
     lengths = (batch.inputs != model.pad_id).sum(1)
     if not any(isinstance(module, nn.LSTM) for module in model.modules()) or bool(
         (lengths == batch.inputs.shape[1]).all()
     ):
         yield batch, truth
         return
-    for length in lengths.unique().tolist():
+    for length in torch.unique(lengths).tolist():
         chosen = (lengths == length).nonzero()[:, 0]
         some, which = batch.select(chosen)
         if len(which):
@@ -105,19 +122,31 @@ def passes(model: MaskedLM, batch: Batch, truth: Tensor | None) -> Iterator[tupl
 
 
 def summed_loss(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
-    """-sum log f(x_t | x_-t), or -sum sum_v p*_v log f_v, in nats."""
+    """-sum log f(x_t | x_-t), or with the truth -sum sum_v p*_v log f_v, in nats."""
     goal = batch.targets if truth is None else truth.to(logits.dtype)
     return F.cross_entropy(logits, goal, reduction="sum")
 
 
 def surplus(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
-    """sum sum_v (f_v - p*_v) z_v, the factor a constant: its second derivatives are those of the residual."""
+    """sum sum_v (f_v - p*_v) z_v with a constant factor; its second derivatives are those of the residual."""
     aim = F.one_hot(batch.targets, logits.shape[1]) if truth is None else truth
     return ((logits.softmax(1) - aim.to(logits.dtype)).detach() * logits).sum()
 
 
 def product(model: MaskedLM, space: Space, kind: Kind, batch: Batch, truth: Tensor | None, vector: Tensor) -> Tensor:
-    """The matrix, summed over the batch's contexts, times the vector [P], or times each of several [k, P]."""
+    """The product of a matrix with one vector or with each of several.
+
+    Args:
+        model: in evaluation mode.
+        space: its parameters.
+        kind: "hessian", "gauss-newton" or "residual".
+        batch: the contexts over which the matrix is summed.
+        truth: p* [m, C] at the contexts, or None for the words that stand there.
+        vector: [P] or [k, P].
+
+    Returns:
+        The product, with the shape of `vector`.
+    """
     out = torch.zeros_like(vector)
     of_logits: dict[Kind, Callable[..., list[Tensor]]] = {
         "hessian": lambda *given: _second(summed_loss, *given),
@@ -165,7 +194,7 @@ def _gauss_newton(
 def _pulled(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], along: Sequence[Tensor], retain_graph: bool = False
 ) -> list[Tensor]:
-    """sum along . d outputs / d inputs, of each input's shape; with `along` [k, ...], of each of the k."""
+    """The sum of along . d outputs / d inputs, with the shape of each input; for `along` [k, ...], of each of the k."""
     several = along[0].shape[: along[0].dim() - outputs[0].dim()]
     found = torch.autograd.grad(
         outputs, inputs, along, retain_graph=retain_graph, allow_unused=True, is_grads_batched=bool(several)
@@ -179,7 +208,14 @@ def _pulled(
 class Curvature:
     """A matrix over a fixed set of contexts, divided by their number, as an operator on vectors [P].
 
-    It reads `at_a_time` positions in one pass, and every pass again for each product.
+    Each product reads all contexts again.
+
+    Args:
+        model: set to evaluation mode.
+        kind: "hessian", "gauss-newton" or "residual".
+        batch: the contexts.
+        truth: p* [m, C] at the contexts, or None for the words that stand there.
+        at_a_time: number of positions that one pass reads.
     """
 
     def __init__(self, model: MaskedLM, kind: Kind, batch: Batch, truth: Tensor | None, at_a_time: int) -> None:
@@ -194,26 +230,26 @@ class Curvature:
                 self.parts.append((part, None if truth is None else truth[which]))
 
     def __call__(self, vector: Tensor) -> Tensor:
-        """The matrix times the vector, both [P] of the model's type, or times each of several [k, P]."""
+        """The matrix times the vector [P], or times each of several [k, P], in the dtype of the model."""
         out = torch.zeros_like(vector)
         for _, found in self.products(vector):
             out += found
         return out / self.count
 
     def products(self, vector: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(contexts, the product of their sum [P], or [k, P]) part by part."""
+        """For each part of the contexts their number and the product of the sum over them, [P] or [k, P]."""
         for part, truth in self.parts:
             yield len(part.rows), product(self.model, self.space, self.kind, part, truth, vector)
 
     def shares(self, vectors: Tensor) -> dict[str, Tensor]:
-        """v_b . (A v)_b of each of several vectors [k, P] in each part of the contexts: block -> [k, parts]."""
+        """v_b . (A v)_b for vectors [k, P] in each part of the contexts: block -> [k, parts]."""
         chunks = []
-        for some in vectors.split(self.space.together):
+        for some in torch.split(vectors, self.space.together):
             rows = [self.space.by_block(some * found) for _, found in self.products(some)]
             chunks.append({block: torch.stack([row[block] for row in rows], -1) for block in rows[0]})
         return {block: torch.cat([chunk[block] for chunk in chunks]) for block in chunks[0]}
 
     @property
     def counts(self) -> Tensor:
-        """The contexts in each part [parts], float64."""
+        """The number of contexts in each part, [parts] float64."""
         return torch.tensor([len(part.rows) for part, _ in self.parts], dtype=torch.float64)

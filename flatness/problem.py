@@ -1,24 +1,25 @@
-"""What a measure of flatness is posed on: the contexts of sampled sentences, their truth, and what can be asked of them."""
+"""The contexts on which flatness is measured, their truth, and the checks of models and sentences."""
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..generators import Language, Sentences
-from ..generators.batches import Batch, exact_truth, make_batch
+from ..generators.batches import exact_truth, make_batch
+from ..generators.sentences import Batch
 from ..models import MaskedLM, check_masking
 
 TARGETS = ("sampled", "exact")
 
 
 def check_targets(targets: str) -> None:
-    """Raises InputError for what is neither "sampled" nor "exact"."""
+    """Raises InputError unless targets is "sampled" or "exact"."""
     if targets not in TARGETS:
         raise unknown("targets", targets, TARGETS)
 
 
 def check_trainable(model: MaskedLM, sentences: Sentences, masking: str) -> None:
-    """Raises InputError for a model and sentences that no measure can work with."""
+    """Raises InputError for a model and sentences for which no measure is defined."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
     if len(sentences) < 2:
@@ -27,7 +28,7 @@ def check_trainable(model: MaskedLM, sentences: Sentences, masking: str) -> None
 
 
 def contexts_of(model: MaskedLM, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
-    """What is hidden in the sentences. Raises InputError where nothing is."""
+    """The hidden words of the sentences as contexts. Raises InputError where no word is hidden."""
     batch = make_batch(sentences, masking, model.vocab_size, generator)
     if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")

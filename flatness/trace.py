@@ -1,6 +1,6 @@
-"""The trace of the Hessian of the pre-training loss: one function over every measure that is a trace.
+"""The trace of the Hessian of the pre-training loss, by any measure that is a trace.
 
-Normaliser: the mean over contexts (x, t) of a loss in nats. Parameters: all trainable ones, tied weights once.
+The loss is the mean over contexts (x, t), in nats. The parameters are all trainable ones, with tied weights once.
 """
 
 from ..errors import unknown
@@ -12,7 +12,7 @@ from .trace_terms import TraceEstimate
 
 
 def trace_methods() -> list[str]:
-    """The names of the measures that are a trace. The first four are of the Gauss-Newton matrix."""
+    """The names of the measures that are a trace."""
     return [name for name, measure in flatness_measures.items() if issubclass(measure, TraceMeasure)]
 
 
@@ -28,21 +28,36 @@ def hessian_trace(
     targets: str = "sampled",
     language: Language | None = None,
 ) -> TraceEstimate:
-    """Tr(H), H the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters, in nats per unit of parameter squared.
+    """Tr(H), where H is the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters.
 
-    One context (x, t) a sentence, t hidden at random (or several, where `masking` says so; with "next" every beginning
-    of the sentence, x_t the word after it or the end); the standard error takes each of the n sentences as one draw, or
-    each of the n probes. targets "exact": the loss is `-sum_v p*_v log f_v`, p* the truth under the language.
+    Four methods give the trace of the Gauss-Newton matrix, which is Tr(H) where f equals the truth:
+    "sampled-gradient", "random-factor", "gauss-newton-hutchinson", and "gauss-newton", which is exact in each context.
+    "hutchinson" and "hutch++" give the trace of H itself, "residual" the difference between the two traces, and
+    "by-parts" the sum of random-factor and residual. Each is described in its file in flatness/estimators.
 
-    method: "sampled-gradient", "random-factor" and "gauss-newton" (exact in each context) give the trace of the
-    Gauss-Newton matrix, Tr(H) where f equals the truth; "hutchinson" and "hutch++" that of H itself; "residual" their
-    difference; "by-parts" their sum by random-factor and residual. See the file of each in flatness/estimators.
+    Args:
+        model: the model.
+        sentences: each gives one context (x, t) with t hidden at random, or several where the masking says so. With
+            "next" every beginning of the sentence is a context, and x_t is the word after it or the end.
+        method: the name of a measure; see `trace_methods`.
+        draws: words or random combinations a context, where the method has this setting.
+        seed: the seed of hidden positions and random choices.
+        masking: "one", "bernoulli:p" or "next", as in training.
+        probes: random vectors, where the method has this setting.
+        targets: "sampled", or "exact" for the loss -sum_v p*_v log f_v with the truth p* of the language.
+        language: the language of the sentences, where the truth is needed.
 
-    Raises InputError for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
-    than 1 draw, more probes than sentences, and where the truth is needed and no language is given.
+    Returns:
+        The trace, in nats per unit of parameter squared, and the share of each kind of parameter. The standard error
+        takes each sentence as one draw, or each probe.
+
+    Raises:
+        InputError: for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
+            1 draw, more probes than sentences, and where the truth is needed and no language is given.
     """
     if method not in trace_methods():
-        raise unknown("flatness method", method, trace_methods())
+        error = unknown("flatness method", method, trace_methods())
+        raise error
     entry = flatness_measures[method]
     given = {"draws": draws, "probes": probes, "targets": targets}
     measure = entry(**{setting.name: given[setting.name] for setting in settings_of(entry) if setting.name in given})

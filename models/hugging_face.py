@@ -1,25 +1,27 @@
 """The published (post-LN) BERT to and from Hugging Face's BertForMaskedLM: the same weights under other names.
 
-Token ids stay as they are: 0 .. V-1 the words, then padding V, the mask V + 1 and [CLS] V + 2, the last three.
-Padding is masked there by attention_mask = (tokens != pad_token_id). There are no segments: one token type, of zeros.
+Token ids are the same on both sides: 0 .. V-1 are the words, and the last three are padding V, the mask V + 1 and [CLS]
+V + 2. Hugging Face's model needs attention_mask = (tokens != pad_token_id). It has one token type, whose vector is
+zero, because satlab's model has no segments.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..generators.vocabulary import SPECIAL_TOKENS
-from .build import HEAD_SIZE, dropout_of, make_model
+from .build import dropout_of, make_model
 from .interface import MaskedLM
-from .networks.bert import POST_LN_EPS, Bert
+from .names import name_of
+from .networks.bert import POST_LN_EPS, Bert, BertPostNetwork
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM
 
 NEVER = float(torch.finfo(torch.float16).min)
-"""Output bias of the special tokens, float16's lowest number: a softmax gives them 0 exactly in every floating type."""
+"""Output bias of the special tokens: float16's lowest number, which a softmax turns into exactly 0 in every dtype."""
 
 WORDS = "bert.embeddings.word_embeddings.weight"
 POSITIONS = "bert.embeddings.position_embeddings.weight"
@@ -32,6 +34,7 @@ OUTSIDE = {
     "transform.dense": "cls.predictions.transform.dense",
     "transform.norm": "cls.predictions.transform.LayerNorm",
 }
+LAST_NORM = tuple(f"{OUTSIDE['transform.norm']}.{part}" for part in ("weight", "bias"))
 IN_A_BLOCK = {
     "attention.query": "attention.self.query",
     "attention.key": "attention.self.key",
@@ -42,14 +45,23 @@ IN_A_BLOCK = {
     "down": "output.dense",
     "mlp_norm": "output.LayerNorm",
 }
-"""Modules with a weight and a bias, as they are called here and there; embeddings and output differ in shape."""
+"""Modules with a weight and a bias, by satlab's names and Hugging Face's. Embeddings and output differ in shape."""
 
 
 def to_hugging_face(model: MaskedLM) -> "BertForMaskedLM":
-    """The network as Hugging Face's: equal logits on the V words, up to rounding, and probability 0 for special tokens.
+    """The network as Hugging Face's: the same logits of the V words up to rounding, special tokens with probability 0.
 
-    It keeps dtype, device and mode; hidden_dropout_prob is the model's dropout, attention_probs_dropout_prob 0.
-    Raises InputError for any model but a post-LN BERT, and where transformers is not installed.
+    Its hidden_dropout_prob is the model's dropout, its attention_probs_dropout_prob is 0. A width-aware model's
+    multiplier of the features is put into the last LayerNorm.
+
+    Args:
+        model: a post-LN BERT.
+
+    Returns:
+        The network, with the model's dtype, device and mode.
+
+    Raises:
+        InputError: for any other model, and where transformers is not installed.
     """
     transformers = _transformers()
     if not isinstance(model, Bert) or model.pre:
@@ -59,22 +71,31 @@ def to_hugging_face(model: MaskedLM) -> "BertForMaskedLM":
         )
     weights = model.state_dict()
     some = weights["position"]
-    # Hugging Face's layers fill themselves from the global random state before ours do; it is given back as it was.
+    # Hugging Face's layers draw weights from the global random state before ours are loaded; that state is restored.
     with torch.random.fork_rng(devices=[]):
         network = transformers.BertForMaskedLM(transformers.BertConfig(**_config(model))).to(some.device, some.dtype)
     theirs = {there: weights[here] for here, there in _names(len(model.blocks)).items()}
     theirs |= {WORDS: weights["words.embedding.weight"], POSITIONS: some, TYPES: torch.zeros_like(some[:1])}
     theirs[BIAS] = torch.cat([weights["words.bias"], some.new_full((SPECIAL_TOKENS,), NEVER)])
+    theirs |= {name: theirs[name] * model.settings.output_scale for name in LAST_NORM}
     network.load_state_dict(theirs | {name: theirs[original] for name, original in TIED.items()})
     return network.train(model.training)
 
 
 def from_hugging_face(network: "BertForMaskedLM") -> Bert:
-    """The network as a model called bert-post-LAYERSxWIDTH, with the same logits on the V words up to rounding.
+    """The network as a model bert-post-LAYERSxWIDTH, with the same logits of the V words up to rounding.
 
-    The vector of token type 0 is added to the positions. What the network predicts for special tokens is left out, and
-    so is dropout on attention weights, which Bert has none of.
-    Raises InputError for another architecture, and for a vocabulary that does not end with padding, mask and [CLS].
+    The vector of token type 0 is added to the positions. Two things are left out: what the network predicts for special
+    tokens, and dropout on attention weights, which `Bert` does not have.
+
+    Args:
+        network: with a vocabulary that ends with padding, mask and [CLS].
+
+    Returns:
+        The model, with the network's dtype, device and mode.
+
+    Raises:
+        InputError: for another architecture or another end of the vocabulary, and where transformers is not installed.
     """
     if not isinstance(network, _transformers().BertForMaskedLM):
         raise InputError(f"network: a {type(network).__name__}, expected a BertForMaskedLM; load it as one")
@@ -82,16 +103,14 @@ def from_hugging_face(network: "BertForMaskedLM") -> Bert:
     _check(config, theirs)
     vocab_size = config.vocab_size - SPECIAL_TOKENS
     layers, positions = config.num_hidden_layers, config.max_position_embeddings
-    name = f"bert-post-{layers}x{config.hidden_size}"
+    name = name_of(BertPostNetwork(layers, config.hidden_size, config.num_attention_heads))
     model = make_model(name, vocab_size, positions - 1, float(config.hidden_dropout_prob))
     weights = {here: theirs[there] for here, there in _names(layers).items()}
     weights |= {"words.embedding.weight": theirs[WORDS], "words.bias": theirs[BIAS][:vocab_size]}
     weights["position"] = theirs[POSITIONS] + theirs[TYPES][0]
     model = model.to(theirs[WORDS].device, theirs[WORDS].dtype)
     model.load_state_dict(weights)
-    if not isinstance(model, Bert):
-        raise TypeError(f"{name} is a {type(model).__name__}")
-    return model.train(network.training)
+    return cast(Bert, model).train(network.training)
 
 
 def _config(model: Bert) -> dict[str, Any]:
@@ -100,8 +119,9 @@ def _config(model: Bert) -> dict[str, Any]:
         "vocab_size": model.vocab_size + SPECIAL_TOKENS,
         "hidden_size": width,
         "num_hidden_layers": len(model.blocks),
-        "num_attention_heads": max(1, width // HEAD_SIZE),
+        "num_attention_heads": model.settings.number_of_heads,
         "intermediate_size": 4 * width,
+        "initializer_range": model.settings.initial_deviation,
         "hidden_act": "gelu",
         "hidden_dropout_prob": dropout_of(model),
         "attention_probs_dropout_prob": 0.0,
@@ -115,7 +135,7 @@ def _config(model: Bert) -> dict[str, Any]:
 
 
 def _names(layers: int) -> dict[str, str]:
-    """name of a parameter here -> its name there, of all whose shapes are the same."""
+    """satlab's name -> Hugging Face's, for all parameters with the same shape on both sides."""
     modules = dict(OUTSIDE)
     for i in range(layers):
         modules |= {f"blocks.{i}.{here}": f"bert.encoder.layer.{i}.{there}" for here, there in IN_A_BLOCK.items()}
@@ -123,14 +143,13 @@ def _names(layers: int) -> dict[str, str]:
 
 
 def _check(config: Any, theirs: dict[str, Tensor]) -> None:
-    """Raises InputError for the first thing in which the network differs from a post-LN Bert."""
+    """Raises InputError for the first property in which the network differs from a post-LN `Bert`."""
     width, pad_id = config.hidden_size, config.vocab_size - SPECIAL_TOKENS
     wanted = {
         "pad_token_id": (pad_id, f"of {config.vocab_size} tokens the last three are padding, mask and [CLS]"),
         "mask_token_id": (pad_id + 1, "the last three tokens are padding, mask and [CLS]"),
         "cls_token_id": (pad_id + 2, "the last three tokens are padding, mask and [CLS]"),
         "hidden_act": ("gelu", "no other activation is built"),
-        "num_attention_heads": (max(1, width // HEAD_SIZE), f"heads are {HEAD_SIZE} wide, in a narrower network one"),
         "intermediate_size": (4 * width, "the MLP is 4 times as wide as the network"),
         "layer_norm_eps": (POST_LN_EPS, "no other is built"),
         "position_embedding_type": ("absolute", "positions are learned vectors"),

@@ -2,9 +2,9 @@
 
     f(v | x_-t) = softmax_v( <features_t(x), output_v> + bias_v )
 
-Token ids: 0 .. V-1 are the words; V is padding, V + 1 the mask, V + 2 a [CLS] token for fine-tuning. The special tokens
-have embeddings of their own and are never predicted by a masked model. A causal model reads the [CLS] token before the
-first word, its features at position t have read nothing later, and it also predicts the sentence's end, as class V.
+Token ids 0 .. V-1 are the words; V is padding, V + 1 the mask, and V + 2 a [CLS] token for fine-tuning. The special
+tokens have embeddings of their own, and a masked model never predicts them. A causal model reads the [CLS] token before
+the first word. Its features at position t have read nothing later, and it also predicts the sentence's end, as class V.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,11 @@ from ..generators.vocabulary import CLS, MASK, PAD, SPECIAL_TOKENS
 
 
 class MaskedLM(nn.Module, ABC):
-    """name: what build_model calls it; feature_size d: the width of one position's features."""
+    """A language model: features of all positions and a linear head.
+
+    Subclasses set `name`, the canonical name of the model; `vocab_size`, the number V of words; `max_length`, the
+    number of words in the longest sentence; and `feature_size`, the number d of features of a position.
+    """
 
     name: str
     vocab_size: int
@@ -24,60 +28,73 @@ class MaskedLM(nn.Module, ABC):
     feature_size: int
 
     causal: bool = False
-    """Whether it predicts the next word instead of a hidden one."""
+    """Whether the model predicts the next word instead of hidden ones."""
 
     per_example_gradients = True
-    """Whether torch.func can vectorise this model's gradient over sentences."""
+    """Whether torch.func can vectorise the gradient of this model over sentences."""
 
     packs: bool = False
-    """Whether `features_at` may leave the padding out where that is faster: shapes then depend on the words."""
+    """Whether `features_at` may leave the padding out where that is faster; shapes then depend on the words."""
 
     @property
     def pad_id(self) -> int:
+        """The token id of padding."""
         return self.vocab_size + PAD
 
     @property
     def mask_id(self) -> int:
+        """The token id of the mask."""
         return self.vocab_size + MASK
 
     @property
     def cls_id(self) -> int:
+        """The token id of [CLS]."""
         return self.vocab_size + CLS
 
     @property
     def num_classes(self) -> int:
-        """V, what the logits are over; a causal model's are over V + 1, the last the sentence's end."""
+        """The number of classes that the logits are over: V, or V + 1 for a causal model, where V is the end."""
         return self.vocab_size
 
     def whole(self, tokens: Tensor) -> Tensor:
-        """What the model reads for sentences [n, T] in which nothing is hidden: the same, [n, T].
+        """What the model reads for sentences in which nothing is hidden.
 
-        A causal model reads [CLS] before them, [n, T + 1]: what it knows of word t stands at position t + 1.
+        Args:
+            tokens: [n, T].
+
+        Returns:
+            The same tokens [n, T]. A causal model reads [CLS] before them, [n, T + 1], and its features of word t stand
+            at position t + 1.
         """
         return tokens
 
     @abstractmethod
     def features(self, tokens: Tensor) -> Tensor:
-        """h(x) [n, T, d] for tokens [n, T]; what stands at padded positions is undefined."""
+        """h(x) [n, T, d] for tokens [n, T]; values at padded positions are undefined."""
 
     @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """The linear head: [..., d] -> [..., num_classes]."""
 
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
-        """What the embedding and each layer give for tokens [n, T]: [n, T, width of the layer] each, the embedding's first.
+        """The embedding and the output of each layer, [n, T, width of the layer] each, the embedding first.
 
-        `features` is made from the last one alone, position by position. What stands at padded positions is undefined.
-        Raises InputError for a model without layers.
+        `features` follows from the last of these alone, position by position. Values at padded positions are undefined.
+
+        Args:
+            tokens: [n, T].
+
+        Raises:
+            InputError: for a model without layers.
         """
         raise InputError(f"model '{self.name}' has no layers, expected a bert, gpt or lstm model; leave the layer out")
 
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """features(tokens)[rows, positions], [m, d]; a model may compute no more than it must."""
+        """features(tokens)[rows, positions], [m, d]; a model may leave out what these do not need."""
         return self.features(tokens)[rows, positions]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits [n, T, num_classes]."""
+        """Logits [n, T, num_classes] for tokens [n, T]."""
         return self.logits(self.features(tokens))
 
     def logits_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
@@ -86,9 +103,15 @@ class MaskedLM(nn.Module, ABC):
 
     @staticmethod
     def parameter_block(name: str) -> str:
-        """The kind of a parameter, by its name: embedding, position, weight, bias or norm.
+        """The kind of a parameter, read off its name.
 
-        The trace of the Hessian behaves differently in each when a network is reparametrised.
+        The shares of these kinds in the trace of the Hessian change differently when a network is reparametrised.
+
+        Args:
+            name: the parameter's name.
+
+        Returns:
+            "embedding", "position", "norm", "bias" or "weight".
         """
         for block in ("embedding", "position", "norm"):
             if block in name:
@@ -97,7 +120,13 @@ class MaskedLM(nn.Module, ABC):
 
 
 class TiedHead(nn.Module):
-    """Word embeddings, used both to read and to predict; num_classes: how many are predicted, V unless given."""
+    """Word embeddings that serve both to read and to predict.
+
+    Args:
+        vocab_size: V, the number of words.
+        width: number of features of a position, d.
+        num_classes: number of tokens that are predicted, the first ones; V unless given.
+    """
 
     def __init__(self, vocab_size: int, width: int, num_classes: int | None = None) -> None:
         super().__init__()
@@ -106,8 +135,10 @@ class TiedHead(nn.Module):
         self.bias = nn.Parameter(self.embedding.weight.new_zeros(self.num_classes))
 
     def read(self, tokens: Tensor) -> Tensor:
+        """The embeddings of tokens [n, T]: [n, T, d]."""
         embedded: Tensor = self.embedding(tokens)
         return embedded
 
     def predict(self, features: Tensor) -> Tensor:
+        """<h, e_v> + b_v for features [..., d]: [..., num_classes]."""
         return features @ self.embedding.weight[: self.num_classes].T + self.bias

@@ -1,19 +1,23 @@
-"""The sizes of Liu et al. (2022): Tables 3 and 4 of transformers, the LSTMs of A.3, and how many parameters a size has.
+"""The sizes of Liu et al. (2022): Tables 3 and 4 for transformers, and the LSTMs of A.3.
 
-A row is called as its model is, bert-12x768: layers x width (d-model). Heads are 64 wide, so that there are width / 64.
-The MLP's inner width (d-inter) is 4 x width at every row. Table 3 has it so; Table 4 prints another number at five of
-its seven rows (320, 384, 640, 960 and 1920), which are changed here: its small models are to be replicated into the one
-of 1920, and replication by r takes an inner width of k d to one of k r d, so that k must be the same at all rows.
-Of LSTMs the paper lists hidden sizes and numbers of layers; they are paired in their order, which gives five pairs of
-Table 3.
+A row is named as its model is, bert-12x768: layers x width (d-model). Heads are 64 wide, so there are width / 64.
+
+The MLP's inner width (d-inter) is 4 x width in every row. Table 3 agrees. Table 4 prints another number in five of its
+seven rows (320, 384, 640, 960 and 1920), and these are changed here: the small models of Table 4 are to be replicated
+into the one of width 1920. Replication by r turns an inner width of k d into k r d, so k must be the same in all rows.
+
+For LSTMs the paper lists hidden sizes and numbers of layers. They are paired here in the order of the lists, which
+gives five (layers, width) pairs of Table 3.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .build import HEAD_SIZE, size_of
-from .count import Count, count_of
+from .names import name_of, network_of
+from .networks.base import Count, SizedNetwork, networks
+from .networks.lstm import RecurrentNetwork
+from .networks.transformer import TransformerNetwork
 
 BERT_ROWS = 30_522
 """Rows of BERT's embedding, special tokens included (Devlin et al. 2019)."""
@@ -40,35 +44,50 @@ TABLE_4 = (
     (16, 960, 4096),
     (20, 1920, 5120),
 )
+"""layers, d-model, d-inter, as published."""
 
 LSTMS = ((4, 128), (6, 256), (8, 512), (12, 768), (16, 1024))
 """layers, hidden units a direction."""
 
-RECURRENT = ("lstm", "lstm-residual")
-
 
 @dataclass(frozen=True)
 class Size:
-    """A row of the ladder. where: the tables it is in; published_inner: d-inter as printed there, None for LSTMs."""
+    """A row of the ladder.
 
-    kind: str
-    layers: int
-    width: int
+    Args:
+        network: of this size, its other settings at their defaults.
+        where: the tables that list the size.
+        published_inner: d-inter as printed there; None for LSTMs.
+    """
+
+    network: SizedNetwork
     where: str
     published_inner: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.kind}-{self.layers}x{self.width}"
+        """The model's name."""
+        return name_of(self.network)
+
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return self.network.layers
+
+    @property
+    def width(self) -> int:
+        """The number of features of a position."""
+        return self.network.width
 
     @property
     def heads(self) -> int | None:
-        return None if self.kind in RECURRENT else max(1, self.width // HEAD_SIZE)
+        """The number of attention heads; None for LSTMs."""
+        return self.network.number_of_heads if isinstance(self.network, TransformerNetwork) else None
 
     @property
     def inner(self) -> int | None:
-        """d-inter as it is built."""
-        return None if self.kind in RECURRENT else 4 * self.width
+        """The d-inter that is built; None for LSTMs."""
+        return 4 * self.width if isinstance(self.network, TransformerNetwork) else None
 
     @property
     def changed(self) -> bool:
@@ -77,18 +96,41 @@ class Size:
 
 
 def ladder(kind: str) -> list[Size]:
-    """The published sizes of a kind of model, the narrowest first; all kinds of transformers share Tables 3 and 4."""
-    if kind in RECURRENT:
-        return [Size(kind, layers, width, "A.3") for layers, width in LSTMS]
+    """The published sizes of a kind of network, the narrowest first.
+
+    Args:
+        kind: the name of a registered network. All transformers share Tables 3 and 4.
+
+    Returns:
+        The rows; none for a kind that is neither a transformer nor an LSTM.
+
+    Raises:
+        InputError: for an unknown kind.
+    """
+    entry = networks[kind]
+    if issubclass(entry, RecurrentNetwork):
+        return [Size(entry(layers, width), "A.3") for layers, width in LSTMS]
+    if not issubclass(entry, TransformerNetwork):
+        return []
     rows = []
     for layers, width, inner in sorted({*TABLE_3, *TABLE_4}, key=lambda row: row[1]):
         tables = [name for name, table in (("3", TABLE_3), ("4", TABLE_4)) if (layers, width, inner) in table]
-        rows.append(Size(kind, layers, width, f"Table {' and '.join(tables)}", inner))
+        rows.append(Size(entry(layers, width), f"Table {' and '.join(tables)}", inner))
     return rows
 
 
 def nearest(kind: str, layers: int, width: int, fits: Callable[[int, int], bool]) -> Size | None:
-    """The row that fits(layers, width) and is the fewest doublings of layers and width away; None where none fits."""
+    """The row that fits and is the fewest doublings of layers and width away.
+
+    Args:
+        kind: the name of a registered network.
+        layers: number of layers from which doublings are counted.
+        width: width from which doublings are counted.
+        fits: whether a row with these (layers, width) may be chosen.
+
+    Returns:
+        The row; None where none fits.
+    """
 
     def doublings(row: Size) -> float:
         return abs(math.log2(row.width / width)) + abs(math.log2(row.layers / layers))
@@ -97,5 +139,5 @@ def nearest(kind: str, layers: int, width: int, fits: Callable[[int, int], bool]
 
 
 def count_parameters(name: str, vocab_size: int, max_length: int) -> Count:
-    """How many parameters such a model has; none is built. Raises InputError for a name of no model."""
-    return count_of(*size_of(name), vocab_size, max_length)
+    """The number of parameters of a model that is not built. Raises InputError for a name of no model."""
+    return network_of(name).count(vocab_size, max_length)

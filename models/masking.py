@@ -1,19 +1,26 @@
-"""Which maskings go with which models: a causal model predicts the next word, every other one hidden words."""
+"""Which masking goes with which model: a causal model predicts the next word, every other model hidden words."""
 
 from ..errors import InputError
 from ..generators.masking import NEXT, read_masking
 from .interface import MaskedLM
-
-CAUSAL_KINDS = ("gpt",)
+from .names import network_of
 
 
 def default_masking(name: str) -> str:
-    """The masking that a model of this name is trained under unless another is given: "next" for gpt, else "one"."""
-    return NEXT if name.partition("-")[0] in CAUSAL_KINDS else "one"
+    """The masking that a model is trained under unless another is given: "next" for a causal one, else "one"."""
+    return NEXT if network_of(name).causal else "one"
 
 
 def check_masking(model: MaskedLM, masking: str) -> None:
-    """Raises InputError for a masking that nobody knows, and for one that this model does not predict under."""
+    """Checks that the model predicts under the masking.
+
+    Args:
+        model: the model.
+        masking: "one", "bernoulli:p" or "next".
+
+    Raises:
+        InputError: for an unknown masking, and for one that the model does not predict under.
+    """
     kind, _ = read_masking(masking)
     if model.causal and kind != NEXT:
         raise InputError(

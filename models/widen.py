@@ -1,30 +1,33 @@
 """The same function in a larger network (Liu et al. 2022, B.4): a model r times as wide, with layers added on top.
 
-Width. Every vector of k d features becomes k groups of d, each repeated r times in a row; weights that read it are
-divided by r. A head of 64 stays one, there are r times as many. LayerNorm sees the same mean and variance. The tied
-embedding is repeated too, so that <h', e'> would be r <h, e>: the last affine map before it (the final LayerNorm, or
-whatever is last) gives h' = h / r instead, after the variance is taken, so that LayerNorm's eps changes nothing. A
-model narrower than 64 has one head of its own width; in the wider one each head has c = floor(size' / size) copies of
-its queries and keys, zeros in what remains, and the queries are multiplied by sqrt(size') / (c sqrt(size)), which
-undoes the sum over copies and the other softmax scale.
+Width. A vector of k d features becomes k groups, each of which holds its d features r times in a row. Weights that read
+such a vector are divided by r. LayerNorm sees the same mean and variance. The tied embedding is repeated too, which
+alone would give <h', e'> = r <h, e>. So the last affine map before it (the final LayerNorm, or whatever is last) gives
+h' = h / r. It acts after the variance is taken, so LayerNorm's eps changes nothing. Where the initialisation is
+width-aware, the multipliers s, s' of the two outputs enter: the map's output is multiplied by s / (s' r).
 
-Depth. An added block answers zero, which a pre-LN residual stream passes on. added = "zero", the paper's "fill in
-zeros to the added parameters": all of them, LayerNorm's weights too. Of such a block nothing but the outgoing biases
-(attention out and MLP down, or the LSTM's join) has a gradient, now and after any training. "initial": as in a new
-model, but the outgoing weights zero: these have a gradient then, so that the block can learn, and the trace grows by
-it.
+Heads. Heads of one width stay as they are, r times as many. A model with a single head may grow into heads of another
+width size' > size. Each of them has c = floor(size' / size) copies of the queries and keys and zeros in the rest. The
+queries are multiplied by sqrt(size') / (c sqrt(size)), which undoes the sum over copies and the other softmax scale.
 
-What becomes of the Gauss-Newton trace E J^T (diag f - f f^T) J (tested against whole Jacobians), by parameter:
+Depth. An added block has output zero, which a pre-LN residual stream passes on. With added = "zero", the paper's "fill
+in zeros to the added parameters", all its parameters are zero, LayerNorm's weights too. Only its outgoing biases (of
+attention out and MLP down, or of the LSTM's join) then have a gradient, now and after any training. With "initial" the
+block is that of a new model, but its outgoing weights are zero. These have a gradient, so the block can learn, and
+they add to the trace.
+
+The Gauss-Newton trace E J^T (diag f - f f^T) J changes by these factors (tested against whole Jacobians), for one
+multiplier of the output:
 
     factor     of which parameters
     1          linear and LSTM weights; the output's bias, one number a word
     1/r        embedding (both uses together), positions, biases, LayerNorm
     r          the final LayerNorm, or the transform's: weight and bias; the plain LSTM's join: bias
     r^2        the plain LSTM's join: weight
-    c          query weights where size' = c size; c/r of query biases
-    1/r        outgoing biases of an added block, of what the small model's last one has; all else in it 0 with "zero"
+    c          query weights where size' = c size; c/r for query biases
+    1/r        outgoing biases of an added block, relative to the small model's last one; with "zero" the rest have 0
 
-The embedding's factor belongs to this construction, not to the function: stored as e / r it would be r.
+The embedding's factor belongs to this construction, not to the function: stored as e / r, its factor would be r.
 """
 
 import math
@@ -34,32 +37,42 @@ from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..randomness import random_stream
-from .build import HEAD_SIZE, NAME, dropout_of, initialise, make_model, size_of
+from .build import dropout_of, make_model
 from .interface import MaskedLM
-from .ladder import RECURRENT, nearest
-from .networks.transformer import Attention
+from .ladder import nearest
+from .names import name_of, network_of, parse_name
+from .networks.base import SizedNetwork, networks
+from .networks.transformer import HEAD_SIZE, Attention, TransformerNetwork
 
 ADDED = ("zero", "initial")
-
-WIDTH_ONLY = ("bert-post", "lstm")
-"""Kinds without a residual stream that passes an added layer by."""
 
 OUTGOING = ("attention.out.weight", "down.weight", "join.weight")
 
 
 def widen(model: MaskedLM, name: str, added: str = "zero", seed: int = 0) -> MaskedLM:
-    """The model as one called `name`, e.g. bert-2x64 as bert-6x256: the same logits up to rounding, without dropout.
+    """The same function as a larger model: without dropout, its logits are the same up to rounding.
 
-    Its features are the model's, repeated and divided by r.
-    added: what added blocks are filled with, "zero" or "initial" (drawn from the seed's stream "init").
-    Raises InputError, with the nearest size that works, where width is no multiple, or layers fewer or not to be added.
+    Its features are those of the model, repeated r times and divided by r.
+
+    Args:
+        model: the smaller model, which is left unchanged.
+        name: of the larger model, such as bert-6x256 for a bert-2x64.
+        added: how added blocks are filled, "zero" or "initial".
+        seed: its stream "init" fills "initial" blocks.
+
+    Returns:
+        The larger model, in evaluation mode, with the dtype and device of the smaller one.
+
+    Raises:
+        InputError: for an unknown filling, and for a name that the model cannot be enlarged to; see `check_larger`.
     """
     if added not in ADDED:
-        raise unknown("filling of added layers", added, ADDED)
+        error = unknown("filling of added layers", added, ADDED)
+        raise error
     check_larger(model.name, name)
     wide = make_model(name, model.vocab_size, model.max_length, dropout_of(model))
     if added == "initial":
-        initialise(wide, random_stream(seed, "init"))
+        network_of(name).initialise(wide, random_stream(seed, "init"))
     some, r = next(model.parameters()), wide.feature_size // model.feature_size
     wide = wide.to(some.device, some.dtype).eval()
     with torch.no_grad():
@@ -70,68 +83,110 @@ def widen(model: MaskedLM, name: str, added: str = "zero", seed: int = 0) -> Mas
             wide.get_parameter(path).copy_(_repeated(model, path, parameter, r))
         _fit_heads(model, wide)
         for path in _last(model):
-            wide.get_parameter(path).div_(r)
+            wide.get_parameter(path).div_(r * _output_scale(name) / _output_scale(model.name))
     return wide
 
 
 def check_larger(small: str, large: str) -> None:
-    """Raises InputError unless a model called `small` can be enlarged to one called `large`."""
-    before, after = NAME.fullmatch(small), NAME.fullmatch(large)
-    if before is None:
+    """Checks that a model can be enlarged to another one.
+
+    Args:
+        small: the model's name.
+        large: the name of the larger one.
+
+    Raises:
+        InputError: for a name of no model, models of different kinds or of a kind that cannot be enlarged, fewer
+            layers, layers that cannot be added, a width that is no multiple, and heads that do not fit. The message
+            offers the nearest size that works.
+    """
+    before, after = network_of(small), parse_name(large)
+    if not isinstance(before, SizedNetwork):
         raise InputError(f"model '{small}' has no size, expected a network such as bert-2x64; widen one of these")
-    if after is None:
-        if large != "lookup":
-            size_of(large)
-        raise InputError(f"model '{large}' has no size, expected {before['kind']}-LAYERSxWIDTH, larger than {small}")
-    kind, L, d = before["kind"], int(before["layers"]), int(before["width"])
-    layers, width = int(after["layers"]), int(after["width"])
-    reason = (
-        f"{after['kind']} is another kind of model" if after["kind"] != kind else _reason(kind, L, d, layers, width)
-    )
+    kind = networks.name_of(before)
+    if not after.size:
+        raise InputError(f"model '{large}' has no size, expected {kind}-LAYERSxWIDTH, larger than {small}")
+    if not before.widens:
+        raise InputError(
+            f"model '{small}': a {kind} cannot be enlarged, expected a network such as bert-2x64; take one"
+        )
+    layers, width = after.size["layers"], after.size["width"]
+    if after.kind != kind:
+        reason: str | None = f"{after.kind} is another kind of model"
+    else:
+        reason = _misfit(before, layers, width)
+        transformer = isinstance(before, TransformerNetwork) and after.settings.get("heads") is None
+        if reason is None and transformer and width > HEAD_SIZE and width % HEAD_SIZE:
+            reason = f"heads are {HEAD_SIZE} wide, and width {width} is no multiple"
+        if reason is None:
+            network = after.network()
+            reason = _misfit_of_heads(before, network) if isinstance(network, SizedNetwork) else None
     if reason is not None:
-        near = ", or of the published sizes ".join(_nearest(kind, L, d, layers, width))
+        near = ", or of the published sizes ".join(_nearest(before, layers, width))
         raise InputError(f"'{small}' cannot be enlarged to '{large}': {reason}; nearest that works: {near}")
 
 
-def _reason(kind: str, L: int, d: int, layers: int, width: int) -> str | None:
-    """Why L x d does not fit into layers x width; None where it does."""
-    if layers < L:
-        return f"{L} layers do not fit into {layers}"
-    if width < d:
-        return f"width {width} is narrower than {d}"
-    if layers > L and kind in WIDTH_ONLY:
-        return f"no layer added to a model of kind {kind} can leave its input as it is"
-    if width % d:
-        return f"width {width} is no multiple of {d}"
-    if kind not in RECURRENT and width > HEAD_SIZE and width % HEAD_SIZE:
-        return f"heads are {HEAD_SIZE} wide, and width {width} is no multiple"
+def _misfit(before: SizedNetwork, layers: int, width: int) -> str | None:
+    """Why the network does not fit into layers x width; None where it does."""
+    if layers < before.layers:
+        return f"{before.layers} layers do not fit into {layers}"
+    if width < before.width:
+        return f"width {width} is narrower than {before.width}"
+    if layers > before.layers and not before.deepens:
+        return f"no layer added to a model of kind {networks.name_of(before)} can leave its input as it is"
+    if width % before.width:
+        return f"width {width} is no multiple of {before.width}"
     return None
 
 
-def _nearest(kind: str, L: int, d: int, layers: int, width: int) -> list[str]:
-    """The nearest layers x width that is larger than L x d and can hold it, and the nearest row of the ladder."""
+def _misfit_of_heads(before: SizedNetwork, after: SizedNetwork) -> str | None:
+    """Why the heads of one network do not fit into those of another; None where they do or there are none."""
+    if not isinstance(before, TransformerNetwork) or not isinstance(after, TransformerNetwork):
+        return None
+    size, wider = (network.width // network.number_of_heads for network in (before, after))
+    if wider == size or (wider > size and before.number_of_heads == 1):
+        return None
+    one = before.number_of_heads == 1
+    heads = f"1 head {size} wide does" if one else f"{before.number_of_heads} heads {size} wide do"
+    return f"{heads} not fit into {after.number_of_heads} heads {wider} wide"
+
+
+def _nearest(before: SizedNetwork, layers: int, width: int) -> list[str]:
+    """The names of the nearest larger size that works and, where it is another, of the nearest row of the ladder."""
+    L, d = before.layers, before.width
 
     def fits(layers: int, width: int) -> bool:
-        return (layers, width) != (L, d) and _reason(kind, L, d, layers, width) is None
+        if (layers, width) == (L, d) or _misfit(before, layers, width) is not None:
+            return False
+        try:
+            return _misfit_of_heads(before, before.resized(layers, width)) is None
+        except InputError:
+            return False
 
-    layers = L if kind in WIDTH_ONLY else max(layers, L)
-    # One of HEAD_SIZE multiples in a row always fits.
+    layers = max(layers, L) if before.deepens else L
+    # Of HEAD_SIZE multiples in a row at least one fits.
     about = width // d
     widths = (r * d for r in range(max(1, about - HEAD_SIZE), about + HEAD_SIZE + 1) if fits(layers, r * d))
-    size = f"{kind}-{layers}x{min(widths, key=lambda w: abs(w - width))}"
-    row = nearest(kind, layers, width, fits)
-    return [size] if row is None or row.name == size else [size, row.name]
+    size = name_of(before.resized(layers, min(widths, key=lambda w: abs(w - width))))
+    row = nearest(networks.name_of(before), layers, width, fits)
+    published = size if row is None else name_of(before.resized(row.layers, row.width))
+    return [size] if published == size else [size, published]
+
+
+def _output_scale(name: str) -> float:
+    """The multiplier of the output of the model with this name."""
+    network = network_of(name)
+    return network.output_scale if isinstance(network, TransformerNetwork) else 1.0
 
 
 def _repeat(x: Tensor, dim: int, d: int, r: int) -> Tensor:
-    """k d entries along dim -> k groups of d, each repeated r times: k r d."""
+    """Turns k d entries along dim into k groups, each of which holds its d entries r times: k r d."""
     shape = x.shape
     groups = x.reshape(*shape[:dim], -1, 1, d, *shape[dim + 1 :]).repeat_interleave(r, dim + 1)
     return groups.reshape(*shape[:dim], -1, *shape[dim + 1 :])
 
 
 def _repeated(model: MaskedLM, path: str, parameter: Tensor, r: int) -> Tensor:
-    """The parameter with all its features repeated r times; weights that read them are divided by r."""
+    """The parameter of the wide model: features repeated r times, weights that read them divided by r."""
     d = model.feature_size
     if model.parameter_block(path) in ("embedding", "position"):
         return _repeat(parameter, 1, d, r)
@@ -142,7 +197,7 @@ def _repeated(model: MaskedLM, path: str, parameter: Tensor, r: int) -> Tensor:
 
 
 def _fit_heads(model: MaskedLM, wide: MaskedLM) -> None:
-    """Queries and keys of a model whose one head is narrower than those of the wide model; see above."""
+    """Fills queries and keys of the wide model where a single narrower head grows into its heads."""
     d, r = model.feature_size, wide.feature_size // model.feature_size
     for path, small in model.named_modules():
         large = wide.get_submodule(path)
@@ -161,7 +216,7 @@ def _fit_heads(model: MaskedLM, wide: MaskedLM) -> None:
 
 
 def _last(model: MaskedLM) -> tuple[str, str]:
-    """Weight and bias of the affine map whose output meets the tied embedding."""
+    """The names of weight and bias of the affine map whose output meets the tied embedding."""
     names = {name for name, _ in model.named_parameters()}
     last = next(part for part in ("transform.norm", "norm", "join") if f"{part}.weight" in names)
     return f"{last}.weight", f"{last}.bias"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever the power goes."""
+"""Files that are whole or absent, even after a power failure."""
 
 import errno
 import hashlib
@@ -14,21 +14,21 @@ from ..errors import InputError
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - not a POSIX system: one writer at a time is then up to the user
+except ImportError:  # pragma: no cover - not a POSIX system: the user then has to see to a single writer
     fcntl = None  # type: ignore[assignment]
 
 SUMS = "SHA256SUMS"
-"""The file of a folder that holds the digests of the others."""
+"""The file of a folder that holds the digests of the other files."""
 
 LONGEST_NAME = 255
-"""Bytes of a file's name that every file system in use takes."""
+"""The most bytes of a file's name on every file system in use."""
 
 PATIENCE = 10.0
-"""Seconds to wait for a process that writes the same directory and may be about to end."""
+"""Seconds to wait for another process that writes to the same directory."""
 
 
 def flush(path: Path) -> None:
-    """Waits until a file, or a directory's entries, are on the disk."""
+    """Waits until a file, or the entries of a directory, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -37,12 +37,12 @@ def flush(path: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """A file's name for tables, figures and pages: bytes that are not of the file system's encoding are escaped, as \\xff."""
+    r"""A file's name for tables, figures and pages. Bytes outside the file system's encoding become \xff and so on."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file, or a directory, is written before it gets its name: beside it, hidden, under a name that fits."""
+    """The path at which a file or directory is written before it gets its name: hidden, in the same folder."""
     name = f".{path.name}.partial"
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.partial"
@@ -51,7 +51,19 @@ def partial_of(path: Path) -> Path:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError that names no file, or one that was to become this one or a part of it, names what it was to become."""
+    """Makes an OSError in the block name the final path.
+
+    That concerns an error that names no file, and one that names `partial_of(path)` or a part of it.
+
+    Args:
+        path: the file or directory that the block writes.
+
+    Yields:
+        None.
+
+    Raises:
+        OSError: the one of the block.
+    """
     try:
         yield
     except OSError as error:
@@ -63,10 +75,14 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replaces the file by the new content in one step: a reader finds the old one or the new one, nothing between.
+    """Replaces a file's content in one step: a reader finds the old content or the new one, nothing between.
 
-    Of several processes that write it at once one is the last; none mixes with another. Where writing fails, as on a full
-    disk, the OSError names the file, and nothing is left behind.
+    Several processes may write the file at the same time; the content is then that of one of them. Where writing fails,
+    as on a full disk, the OSError names the file, and nothing is left behind.
+
+    Args:
+        path: the file.
+        content: its new content.
     """
     left = memoryview(content.encode() if isinstance(content, str) else content)
     partial = partial_of(path)
@@ -83,11 +99,11 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def _held(partial: Path) -> Iterator[int]:
-    """The file, open and locked: whoever wants it as well waits until it has its final name, or is gone."""
+    """Opens and locks the file; other processes wait until it has its final name or is gone."""
     while True:
         file = os.open(partial, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            # Where files cannot be locked, as on some networks' disks, they are written all the same.
+            # Some network file systems cannot lock files; files are written there without a lock.
             with suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -99,7 +115,7 @@ def _held(partial: Path) -> Iterator[int]:
 
 
 def is_there(path: Path, file: int) -> bool:
-    """Whether the path is still that of the open file."""
+    """Whether the open file is still at this path."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:
@@ -107,26 +123,37 @@ def is_there(path: Path, file: int) -> bool:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Gives a file that is completely written its final name."""
+    """Gives a completely written file its final name."""
     flush(partial)
     os.replace(partial, path)
     flush(path.parent)
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds rows to a JSON-lines file, on the disk when this returns. A half-written last line is cut off first.
+    """Adds rows to a JSON-lines file; they are on the disk on return. A half-written last line is removed first.
 
-    Several processes may append to the same file. Where writing fails, as on a full disk, the OSError names the file, and
-    none of the rows is there.
+    Several processes may append to the same file. Where writing fails, as on a full disk, the OSError names the file,
+    and none of the rows is added.
+
+    Args:
+        path: the file, created where there is none.
+        rows: what is added, one line each.
     """
     text = _as_lines(rows)
     _append(path, lambda content: text)
 
 
 def append_missing(path: Path, missing: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Adds, as `append_lines` does, those rows that are `missing` beside the ones of the file; these rows.
+    """Adds the rows that a file lacks, as `append_lines` does.
 
-    No other process adds any in between, so that of two that bring the same rows one alone adds them.
+    The file is locked meanwhile: of two processes with the same rows, only one adds them.
+
+    Args:
+        path: the file, created where there is none.
+        missing: the rows in the file -> the rows to add.
+
+    Returns:
+        The rows that were added.
     """
     added: list[dict[str, Any]] = []
 
@@ -143,7 +170,7 @@ def _as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _append(path: Path, lines: Callable[[bytes], str]) -> None:
-    """Adds what `lines` gives for the content of the file, which is locked meanwhile."""
+    """Adds what `lines` returns for the file's content. The file is locked meanwhile."""
     with path.open("ab+", buffering=0) as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -164,9 +191,17 @@ def _append(path: Path, lines: Callable[[bytes], str]) -> None:
 
 
 def read_lines(path: Path, wrong: Callable[[dict[str, Any]], str | None] | None = None) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file, without a half-written last one; none where there is no file.
+    """The rows of a JSON-lines file, without a half-written last line.
 
-    Raises InputError, naming the line, where the file is damaged, and where `wrong` says what is wrong with a row.
+    Args:
+        path: the file.
+        wrong: a row -> what is wrong with it, or None.
+
+    Returns:
+        The rows; none where there is no file.
+
+    Raises:
+        InputError: with the number of the line, where the file is damaged or `wrong` objects to a row.
     """
     try:
         content = path.read_bytes()
@@ -191,19 +226,19 @@ def _rows(path: Path, content: bytes, wrong: Callable[[dict[str, Any]], str | No
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's bytes, in hexadecimal."""
+    """The SHA-256 digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_sums(folder: Path) -> None:
-    """Writes down the digest of every file of the folder, as `sha256sum -c SHA256SUMS` reads it."""
+    """Writes the digests of all files in the folder to SHA256SUMS, in the form that `sha256sum -c` reads."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     (folder / SUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in files))
 
 
 def sums_in(folder: Path) -> dict[str, str]:
-    """name of a file -> its digest, as `write_sums` wrote them down; empty where it did not."""
+    """File name -> digest, as `write_sums` wrote them; empty where it did not."""
     try:
         lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines()
     except FileNotFoundError:
@@ -212,7 +247,15 @@ def sums_in(folder: Path) -> dict[str, str]:
 
 
 def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
-    """The first of these files that is not as `write_sums` saw it, and how; None where all are, or it saw none."""
+    """What is wrong with the first damaged file of a folder whose digests `write_sums` wrote.
+
+    Args:
+        folder: the folder.
+        names: the files that are checked, in this order.
+
+    Returns:
+        The file and its damage in words; None where no file is damaged or there are no digests.
+    """
     if not (folder / SUMS).exists():
         return None
     digests = sums_in(folder)
@@ -228,13 +271,13 @@ def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises an OSError that names the directory where it is there and nothing can be written into it."""
+    """Raises an OSError that names the directory if it exists and is not writable."""
     if folder.exists() and not os.access(folder, os.W_OK):
         raise OSError(errno.EACCES, "not writable", str(folder))
 
 
 def check_appendable(path: Path) -> None:
-    """Raises an OSError that names the file where no row can be added to it. The file is left as it is."""
+    """Raises an OSError that names the file if no row can be added to it. The file is not changed."""
     if path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
     else:
@@ -247,9 +290,19 @@ def _whole_lines(content: bytes) -> int:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing the same run or corpus; waits PATIENCE seconds for one that is about to end.
+    """Keeps other processes from writing to the same run or corpus while the block runs.
 
-    Raises InputError where it goes on. The lock goes with the process, however that ends.
+    It waits up to PATIENCE seconds for a process that holds the folder. The lock ends with the process, however that
+    ends.
+
+    Args:
+        folder: of the run or corpus.
+
+    Yields:
+        None.
+
+    Raises:
+        InputError: where the other process still holds the folder.
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -260,7 +313,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def wait_for(lock: int, folder: Path, deadline: float) -> None:
-    """Locks what is open here. Raises InputError where another process holds it until the deadline."""
+    """Locks an open file or folder. Raises InputError where another process holds it past the deadline."""
     while fcntl is not None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

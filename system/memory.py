@@ -1,4 +1,4 @@
-"""How much memory there is, and what is too large for it."""
+"""How much memory this machine has, and the refusal of what needs more."""
 
 import math
 import os
@@ -10,16 +10,20 @@ from ..errors import TooLargeError
 
 try:
     import resource
-except ImportError:  # pragma: no cover - not a POSIX system: no process has a limit of its own
+except ImportError:  # pragma: no cover - not a POSIX system: processes have no limits of their own
     resource = None  # type: ignore[assignment]
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def machine_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that a process can have here: the machine's memory, or less by its control group or ulimit; None if unknown.
+    """The memory that a process can have here: the machine's, or less where a control group or ulimit says so.
 
-    root: the directory in which proc and sys are looked for.
+    Args:
+        root: the directory that holds proc and sys.
+
+    Returns:
+        Bytes; None where the size is unknown.
     """
     known = _group_limits(root)
     if "SC_PHYS_PAGES" in os.sysconf_names:
@@ -30,7 +34,7 @@ def machine_memory(root: Path = Path("/")) -> int | None:
 
 
 def _group_limits(root: Path) -> list[int]:
-    """The limits of the control groups, of either version, that this process is in, and of those these are in."""
+    """The limits of this process's control groups, of version 1 and 2, and of all groups that contain these."""
     found = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -55,9 +59,16 @@ def _text(path: Path) -> str:
 
 
 def check_memory(needed: int, what: str, remedy: str, gpus: bool = False) -> None:
-    """Raises TooLargeError where `what` needs more bytes than this machine has.
+    """Checks that something fits into the memory of this machine.
 
-    gpus: whether it may lie in the memory of a GPU instead.
+    Args:
+        needed: bytes.
+        what: the thing in words, for the message.
+        remedy: what to do where it does not fit, for the message.
+        gpus: whether it may lie in the memory of a GPU instead.
+
+    Raises:
+        TooLargeError: where it does not fit.
     """
     room = machine_memory()
     if room is not None and needed > room and gpus and torch.cuda.is_available():
@@ -71,7 +82,7 @@ def check_memory(needed: int, what: str, remedy: str, gpus: bool = False) -> Non
 
 
 def as_size(number: int) -> str:
-    """Bytes as people read them: 1.5 GiB."""
+    """A number of bytes with a unit, such as 1.5 GiB."""
     power = max(0, (number.bit_length() - 1) // 10)
     if power >= len(UNITS):
         return f"10^{int(number.bit_length() * math.log10(2))} bytes"

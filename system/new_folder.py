@@ -1,4 +1,4 @@
-"""Directories that are whole or absent, as `disk.write_atomic` makes files."""
+"""Directories that are whole or absent, as files are by `disk.write_atomic`."""
 
 import filecmp
 import os
@@ -15,11 +15,19 @@ from .disk import flush, is_there, naming, partial_of, wait_for
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A directory to fill, which gets the name of the target when the block has ended and all of it is on the disk.
+    """A directory to fill. It becomes the target when the block has ended and all its files are on the disk.
 
-    Of several processes the others wait for one, PATIENCE seconds; where it goes on they raise InputError. So they do
-    where the target then holds anything but just these files. Where the block fails, nothing is left behind, and an
-    OSError that names no file, or one of these, names the target's.
+    Of several processes with the same target, one goes first and the others wait up to PATIENCE seconds. Where the
+    block fails, nothing is left behind, and an OSError names the target or a file in it.
+
+    Args:
+        target: a directory that does not exist, is empty, or holds the same files.
+
+    Yields:
+        The directory to fill, which is empty.
+
+    Raises:
+        InputError: where the target holds other files, and where another process still writes it.
     """
     partial, deadline = partial_of(target), time.monotonic() + disk.PATIENCE
     with naming(target), made_for(target.parent), _held_folder(partial, target, deadline):
@@ -40,7 +48,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held_folder(partial: Path, target: Path, deadline: float) -> Iterator[None]:
-    """Makes the directory and locks it; whoever wants it as well waits until it has its final name, or is gone."""
+    """Creates and locks the directory; other processes wait until it has its final name or is gone."""
     while True:
         partial.mkdir(exist_ok=True)
         try:
@@ -69,9 +77,13 @@ def _same_files(one: Path, other: Path) -> bool:
 
 @contextmanager
 def begun(folder: Path, first_files: str) -> Iterator[None]:
-    """The directory, made where it is not there, is written by this process alone, as with `disk.only_writer`.
+    """Creates a directory, or takes an existing one, and keeps other processes from writing to it.
 
-    Where the block fails, what it made is gone again: files of that pattern, and the directories.
+    Where the block fails, the files and directories that it created are removed.
+
+    Args:
+        folder: the directory.
+        first_files: the pattern of the files that the block may create.
     """
     with made_for(folder), disk.only_writer(folder):
         before = set(folder.iterdir())
@@ -85,7 +97,7 @@ def begun(folder: Path, first_files: str) -> Iterator[None]:
 
 @contextmanager
 def made_for(folder: Path) -> Iterator[None]:
-    """Makes the directory and those it is in; where the block fails, those that were not there and are empty are removed."""
+    """Creates a directory and its parents; where the block fails, those that it created are removed if empty."""
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Work done side by side by processes of this machine: each with one thread, and none outlives the one it works for."""
+"""Work in parallel processes of this machine. Each has one thread, and none outlives the process it works for."""
 
 import ctypes
 import multiprocessing
@@ -21,28 +21,28 @@ from ..errors import InputError, WorkerError
 T = TypeVar("T")
 
 START_UP = {"fork": 0.2, "spawn": 4.0}
-"""Seconds of work from which starting processes pays: those that are spawned import torch first."""
+"""Seconds of work from which on starting processes pays. Spawned processes have to import torch first."""
 
 ATTEMPTS = 3
-"""How often in a row a job's worker may die before the job is given up."""
+"""How often in a row a worker may die before its job is given up."""
 
 MOST_A_CORE = 8
-"""Processes that may be asked for, for each processor."""
+"""The most processes for each processor."""
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""What the numerical libraries of a worker read when it starts."""
+"""Environment variables that the numerical libraries of a worker read when it starts."""
 
 TOP_PAD, KEPT = -2, 2**26
-"""How much the C library keeps between one job and the next: to give it back and ask again costs a shard 7 % more."""
+"""mallopt's M_TOP_PAD, and the bytes kept between jobs; without it, writing a shard takes 7 % longer."""
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_workers(workers: int) -> None:
-    """Raises InputError for a number of processes below 1, or far above what this machine has use for."""
+    """Raises InputError for less than one process, and for more than MOST_A_CORE for each processor."""
     most = MOST_A_CORE * cores()
     if not 1 <= workers <= most:
         raise InputError(
@@ -52,9 +52,13 @@ def check_workers(workers: int) -> None:
 
 
 def start_method() -> str:
-    """fork where that is safe: on Linux, where no other thread of Python's nor a GPU is in the middle of something.
+    """How processes are started: by fork where that is safe, else by spawn.
 
-    Such a process begins at once, with all that this one has loaded; one that is spawned loads it first.
+    A forked process starts at once, with everything this one has loaded; a spawned one has to load it again. Fork is
+    safe on Linux as long as there is no other Python thread and the GPU is not in use.
+
+    Returns:
+        "fork" or "spawn".
     """
     torch = sys.modules.get("torch")
     alone = threading.active_count() == 1 and not (torch and torch.cuda.is_initialized())
@@ -65,15 +69,21 @@ def start_method() -> str:
 def process_pool(
     workers: int, task: Callable[..., Any] | None = None, method: str = "spawn"
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes with one thread each, freshly started or forked; task: what `_do` does there.
+    """Processes with one thread each. They end at once when the block ends or this process dies.
 
-    They end where the block ends, or this process dies, however that happens: at once, in the middle of what they do.
+    Args:
+        workers: number of processes.
+        task: the function that `_do` calls in them.
+        method: "fork" or "spawn".
+
+    Yields:
+        The pool.
     """
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     context = multiprocessing.get_context(method)
     watched, held = context.Pipe(duplex=False)
-    # What is forked has all that is open here; its end of the pipe would keep it from seeing that this process is gone.
+    # A forked process inherits both ends of the pipe. It has to close this one, or it would never see this process die.
     given = (watched, held if method == "fork" else None, task)
     pool = ProcessPoolExecutor(workers, context, _begin, given)
     try:
@@ -90,7 +100,7 @@ def process_pool(
 
 
 def _start(pool: ProcessPoolExecutor, workers: int) -> None:
-    """Starts the processes, deaf to Ctrl-C until `_begin`: an import that it interrupts would say so at length."""
+    """Starts the processes. They ignore Ctrl-C until `_begin`, because an interrupted import prints a traceback."""
     with _deaf():
         for _ in range(workers):
             pool.submit(int)
@@ -98,7 +108,7 @@ def _start(pool: ProcessPoolExecutor, workers: int) -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Ctrl-C waits until the block has ended; processes that it starts go on waiting."""
+    """Delays Ctrl-C until the block has ended; processes that it starts go on delaying it."""
     if sys.platform == "win32":
         yield
         return
@@ -110,7 +120,7 @@ def _deaf() -> Iterator[None]:
 
 
 _task: Callable[..., Any] | None = None
-"""In a worker: what it was started for."""
+"""In a worker: the function that it was started for."""
 
 
 def _begin(watched: Connection, held: Connection | None, task: Callable[..., Any] | None) -> None:
@@ -118,12 +128,12 @@ def _begin(watched: Connection, held: Connection | None, task: Callable[..., Any
     _task = task
     if held is not None:
         held.close()
-    # Ctrl-C reaches this process too; the one that started it says what there is to say.
+    # Ctrl-C reaches this process too; the process that started it prints the message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if "torch" in sys.modules:
-        # The threads of the process that it was forked from are not here.
+        # A forked process has none of its parent's threads.
         sys.modules["torch"].set_num_threads(1)
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         ctypes.CDLL(None).mallopt(TOP_PAD, KEPT)
@@ -146,14 +156,21 @@ def in_order(
     workers: int | None = None,
     here: Callable[..., T] | None = None,
 ) -> Generator[T, None, None]:
-    """function(*job) for every job, yielded in their order.
+    """Calls a function for every job, in parallel. A job whose worker is killed is done again.
 
-    here(*job), where given, is the same to this process, and to those that are forked from it. workers=1 does all jobs
-    in this process. workers=None does so too as long as they are seen to take less time than it takes to start
-    processes, and then uses all cores. A job whose worker is killed is done again.
+    Args:
+        function: called with the arguments of a job.
+        jobs: tuples of arguments.
+        workers: number of processes. 1 does all jobs in this process. None does so too while the remaining jobs take
+            less time than starting processes, and uses all cores from then on.
+        here: the same function for this process and for processes that are forked from it.
 
-    Raises WorkerError where workers die ATTEMPTS times in a row and nothing is finished in between, and whatever
-    function raises.
+    Yields:
+        The results, in the order of the jobs.
+
+    Raises:
+        WorkerError: where workers die ATTEMPTS times in a row and no job is finished in between. Errors of the function
+            are passed on.
     """
     here = here or function
     if workers is None:
@@ -185,7 +202,7 @@ def in_order(
 def _side_by_side(
     function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int, method: str
 ) -> Iterator[T]:
-    """Keeps two jobs a worker under way, and no more: results wait in memory until those before them are taken."""
+    """Submits at most two jobs a worker ahead, because results wait in memory for those before them."""
     with process_pool(min(workers, len(jobs)), function, method) as pool:
         upcoming = iter(jobs)
         waiting: deque[Future[T]] = deque(pool.submit(_do, *job) for job in islice(upcoming, 2 * workers))

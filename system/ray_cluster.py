@@ -1,4 +1,4 @@
-"""Work done side by side by the machines of an existing Ray cluster. Needs the extra `ray`, there and here."""
+"""Work in parallel on the machines of an existing Ray cluster. It needs the extra `ray`, there and here."""
 
 import logging
 import os
@@ -20,34 +20,38 @@ from .processes import ATTEMPTS
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds to wait for the cluster's head to answer; Ray itself would wait for minutes."""
+"""Seconds to wait for an answer of the cluster's head; Ray itself would wait for minutes."""
 
 START_IT = "start one with `ray start --head`, or name one in RAY_ADDRESS (HOST:PORT, or ray://HOST:PORT)"
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""How HTTP/2, which Ray's parts speak, begins (RFC 9113, 3.4); SETTINGS is the kind of frame that must answer."""
+"""The preface of HTTP/2, which Ray speaks (RFC 9113, 3.4). The answer must be a frame of kind SETTINGS."""
 
 SETTINGS = 4
 
 FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ImportError, SystemExit)
-"""How Ray gives up an address."""
+"""The errors with which Ray gives up on an address."""
 
 MOST_TASKS = 10_000
-"""Tasks side by side that a cluster is given."""
+"""The most tasks in parallel."""
 
 
 MOST_WAITING = 1000
-"""Tasks that the cluster is given before it has room for them, unless told how many."""
+"""Tasks that the cluster is given at a time where no number is set; it queues those it has no room for."""
 
 GRACE = 25.0
-"""Seconds in which tasks that are no longer wanted may keep what they have."""
+"""Seconds that interrupted tasks have to save their work."""
 
 
 @contextmanager
 def connection() -> Iterator[Any]:
-    """The module ray, connected to a cluster as `on_cluster` says. A connection that is there is used and left open.
+    """Connects to the cluster that `on_cluster` describes. An existing connection is used and left open.
 
-    Raises InputError where Ray is not installed or no cluster answers.
+    Yields:
+        The module ray, connected.
+
+    Raises:
+        InputError: where Ray is not installed or no cluster answers.
     """
     try:
         import ray
@@ -77,7 +81,7 @@ def connection() -> Iterator[Any]:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """What SIGTERM did before, it does afterwards: Ray sets a handler of its own."""
+    """Restores the handler of SIGTERM after the block, since Ray sets one of its own."""
     here = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -88,7 +92,7 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _address() -> str:
-    """What RAY_ADDRESS says, auto where it says nothing. Raises InputError for local: that would start a cluster."""
+    """RAY_ADDRESS, or "auto" where it is not set. Raises InputError for "local", which would start a cluster."""
     address = os.environ.get("RAY_ADDRESS", "").strip() or "auto"
     if address == "local":
         raise InputError(f"engine 'ray': RAY_ADDRESS is 'local', expected a cluster that runs; {START_IT}")
@@ -96,7 +100,7 @@ def _address() -> str:
 
 
 def _call_on(address: str) -> None:
-    """Raises OSError or ValueError where nobody answers at HOST:PORT, or not as Ray does."""
+    """Raises OSError or ValueError where nothing answers at HOST:PORT, or something other than Ray."""
     split = urlsplit(address if "//" in address else f"//{address}")
     if not split.hostname or not split.port:
         raise ValueError("expected a host and a port")
@@ -110,7 +114,7 @@ def _call_on(address: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first sentence of what went wrong, where it was said to be read by people."""
+    """The first sentence of an error that is meant to be read; else the error's type."""
     if isinstance(error, SystemExit):
         return "what answers there is no cluster's head"
     if not isinstance(error, (OSError, RuntimeError, ValueError)) or not str(error).strip():
@@ -119,7 +123,7 @@ def _reason(error: BaseException) -> str:
 
 
 def check_tasks(workers: int) -> None:
-    """Raises InputError for a number of tasks below 1, or more than any cluster is given at a time."""
+    """Raises InputError for less than one task, and for more than MOST_TASKS."""
     if not 1 <= workers <= MOST_TASKS:
         raise InputError(f"{workers} workers: expected 1 to {MOST_TASKS} tasks side by side; give another number")
 
@@ -127,14 +131,22 @@ def check_tasks(workers: int) -> None:
 def on_cluster(
     function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int | None = None
 ) -> Generator[T, None, None]:
-    """function(*job) for every job, yielded in their order, as Ray tasks of one processor each.
+    """Calls a function for every job, as Ray tasks of one processor each. A job whose worker is killed is done again.
 
-    The cluster is the one that RAY_ADDRESS names, or else the one that runs on this machine; function travels there
-    once, results come back through Ray: no file system need be shared. workers: tasks side by side, all the cluster's
-    processors unless given. A job whose worker is killed is done again.
+    The cluster is that of RAY_ADDRESS, or else the one that runs on this machine. The function is sent there once and
+    the results come back through Ray, so no shared file system is needed.
 
-    Raises InputError where Ray is not installed or no cluster answers, WorkerError where a job's worker dies ATTEMPTS
-    times or cannot run satlab, and InputError where function does.
+    Args:
+        function: called with the arguments of a job.
+        jobs: tuples of arguments.
+        workers: number of tasks in parallel; all processors of the cluster unless given.
+
+    Yields:
+        The results, in the order of the jobs.
+
+    Raises:
+        InputError: where Ray is not installed, where no cluster answers, and where the function raises one.
+        WorkerError: where a job's worker dies ATTEMPTS times or cannot run satlab.
     """
     with connection() as ray:
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -160,12 +172,19 @@ def on_cluster(
 
 @contextmanager
 def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["ClusterPool"]:
-    """Ray tasks of one processor and so many GPUs each, on the cluster that `on_cluster` would take; workers: tasks side by side.
+    """A pool of Ray tasks on the cluster that `on_cluster` describes.
 
-    Unless that is given the cluster has them all, and does as many as it has processors for. Where the block ends, tasks
-    under way are interrupted as if by Ctrl-C, and have GRACE seconds to keep what they have.
+    When the block ends, running tasks are interrupted as if by Ctrl-C and have GRACE seconds to save their work.
 
-    Raises InputError where Ray is not installed or no cluster answers.
+    Args:
+        workers: number of tasks in parallel; unless given, the cluster is sent all and runs as many as it has room for.
+        gpus: GPUs of each task; each also has one processor.
+
+    Yields:
+        The pool.
+
+    Raises:
+        InputError: where Ray is not installed or no cluster answers.
     """
     with connection() as ray:
         pool = ClusterPool(ray, workers or MOST_WAITING, gpus)
@@ -176,10 +195,12 @@ def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["Cluster
 
 
 class ClusterPool:
-    """submit(function, *arguments): a Future of its result, or of the InputError, DivergedError or WorkerError it raises.
+    """A pool of Ray tasks. A task whose worker is killed is done again, up to ATTEMPTS times in all.
 
-    A task whose worker is killed is done again, ATTEMPTS times in all; then, or where it fails in another way, that is a
-    WorkerError.
+    Args:
+        ray: the module, connected to a cluster.
+        workers: number of tasks that are waited for at the same time.
+        gpus: GPUs of each task.
     """
 
     def __init__(self, ray: Any, workers: int, gpus: int = 0) -> None:
@@ -188,9 +209,20 @@ class ClusterPool:
         self.under_way: set[Any] = set()
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> "Future[T]":
+        """Starts a task.
+
+        Args:
+            function: what the task calls.
+            *arguments: of the function.
+
+        Returns:
+            The result in the future. InputError and DivergedError are passed on; every other failure becomes a
+            WorkerError.
+        """
         return self.threads.submit(self._result, function, arguments)
 
     def close(self) -> None:
+        """Interrupts the running tasks and waits up to GRACE seconds for their end."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         for reference in list(self.under_way):
             self.ray.cancel(reference)

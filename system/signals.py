@@ -1,4 +1,4 @@
-"""Signals that ask work to stop: Ctrl-C, SIGTERM and SIGUSR1 (with which Slurm announces that a job's time is up)."""
+"""Signals that ask work to stop: Ctrl-C, SIGTERM, and SIGUSR1, by which Slurm announces the end of a job's time."""
 
 import signal
 import sys
@@ -12,14 +12,22 @@ from ..errors import StoppedError
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 ONE_PRESS = 0.5
-"""Seconds in which a second Ctrl-C counts as the first one: a terminal and a wrapper may both pass it on."""
+"""Seconds in which a second Ctrl-C counts as the first, because a terminal and a wrapper may both pass it on."""
 
 LOOK_AGAIN = 0.05
-"""Seconds after which a signal that came in the middle of an import comes again."""
+"""Seconds after which a signal that came during an import is sent again."""
 
 
 class SignalError(StoppedError):
-    """Work was stopped by a signal; what was done is kept. status: what the process exits with, 128 + the number."""
+    """Work was stopped by a signal, and what was done is kept.
+
+    The attribute `status` is the exit status of the process, 128 + the number of the signal.
+
+    Args:
+        what: what stopped where.
+        remedy: how it goes on.
+        number: of the signal.
+    """
 
     def __init__(self, what: str, remedy: str, number: int) -> None:
         super().__init__(what, remedy)
@@ -27,14 +35,19 @@ class SignalError(StoppedError):
 
 
 class StopRequest:
-    """While the block lasts, a signal makes stop() true, and whoever works brings that to a good end.
+    """A context manager in which signals ask the work to stop instead of ending it.
 
-    stop() before any signal: False, and from then on signals wait to be asked for. Before that, while nothing is there to
-    be kept, a signal ends the block at once, as a second Ctrl-C does at any time. Either way, and where StoppedError is
-    raised in the block, it ends with a SignalError. Then signals do what they did before; those ignored stay so.
+        with StopRequest() as stop:
+            while not stop():
+                ...
 
-    What is to end at once ends as soon as no import is in progress: the interpreter calls code in the middle of one that
-    would print an exception and swallow it.
+    A signal makes stop() return True; the work then saves its state and raises StoppedError. Before the first call of
+    stop() there is nothing to save, so a signal ends the block at once, as a second Ctrl-C does at any time. In all
+    these cases the block ends with a SignalError. After the block, signals do what they did before it. Signals that
+    were ignored stay ignored.
+
+    A block that is to end at once ends when no import is in progress, because the interpreter prints and swallows
+    exceptions in some of the code that it calls during an import.
     """
 
     def __init__(self) -> None:
@@ -45,6 +58,7 @@ class StopRequest:
         self.before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
+        """Whether a signal has come. From the first call on, signals no longer end the block at once."""
         self.patient, self.urgent = True, False
         return self.signal is not None
 
@@ -95,7 +109,7 @@ class StopRequest:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _importing(self, frame: FrameType | None) -> bool:
-        """Whether what runs in this frame was called, within the block, by an import."""
+        """Whether an import within the block has called the code of this frame."""
         while frame is not None and frame is not self.around:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 return True

@@ -1,4 +1,4 @@
-"""YAML files: plain data, each key once. What is wrong is one line that says in which line of the file."""
+"""YAML files of plain data, each key once. Errors are one line and name the line of the file."""
 
 import codecs
 import re
@@ -11,35 +11,42 @@ import yaml
 from ..errors import InputError
 
 MOST_UNFOLDED = 10**5
-"""Values that aliases (*name) may add to those that are written."""
+"""The most values that aliases (*name) may add to those that are written."""
 
 MOST_CHARACTERS = 1000
-"""Of a number."""
+"""The most characters of a number."""
 
 MOST_SHOWN = 60
-"""Characters of a value that a message repeats."""
+"""The most characters of a value in a message."""
 
 TAG = "tag:yaml.org,2002:"
 
 PLAIN = tuple(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
-"""What a file may hold. A date is a text."""
+"""The types that a file may hold. A date is text."""
 
 WHOLE = re.compile(r"(?:0|-?[1-9][0-9]*)$")
-"""A whole number as it is printed, so that as a word it keeps its spelling; 010, which YAML 1.1 reads as 8, is a text."""
+"""A whole number as it is printed, so that words keep their spelling. 010, which YAML 1.1 reads as 8, is text."""
 
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""How a file begins that is not UTF-8; the first that fits holds."""
+"""How a file that is not UTF-8 begins; the first match counts."""
 
 
 def read_yaml_text(content: bytes) -> Any:
-    """What a YAML document holds: None, booleans, numbers, texts, lists and dicts; None where it is empty.
+    """The value of a YAML document: None, booleans, numbers, strings, lists and dicts.
 
-    content: in UTF-8, or in UTF-16 or UTF-32 after its byte order mark. Raises InputError, naming the line, for what is
-    no YAML, a key given twice at any depth, a value that cannot be read, a tag, a value within itself, aliases that
-    stand for more than MOST_UNFOLDED values, and more than one document.
+    Args:
+        content: in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Returns:
+        The value; None for an empty document.
+
+    Raises:
+        InputError: with the number of the line, for what is not YAML, a key given twice at any depth, a value that
+            cannot be read, a tag, a value that contains itself, aliases that stand for more than MOST_UNFOLDED values,
+            and more than one document.
     """
     text = _decoded(content)
     loader = None
@@ -50,21 +57,22 @@ def read_yaml_text(content: bytes) -> Any:
             return None
         _Check(loader).all_of(node)
         return loader.construct_document(node)
+    except InputError:
+        raise
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise _not_yaml(line, f"the character U+{ord(text[error.position]):04X} is not allowed") from None
+        problem = f"the character U+{ord(text[error.position]):04X} is not allowed"
     except yaml.MarkedYAMLError as error:
-        raise _not_yaml(_line(error), ", ".join(filter(None, (error.context, error.problem)))) from None
+        line, problem = _line(error), ", ".join(filter(None, (error.context, error.problem)))
     except RecursionError:
-        raise _not_yaml(_reached(loader), "nested too deeply, expected a few levels") from None
+        line, problem = _reached(loader), "nested too deeply, expected a few levels"
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _not_yaml(_reached(loader), str(error)) from None
+        line, problem = _reached(loader), str(error)
+    raise InputError(f"not YAML: line {line}: {problem}; correct it")
 
 
 def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
-    """A file that holds a mapping. Raises InputError, naming the file and what to do, for anything else."""
+    """The mapping in a file. Raises InputError, with the file and what to do, for anything else."""
     try:
         content = read_yaml_text(path.read_bytes())
     except OSError as error:
@@ -85,10 +93,6 @@ def _decoded(content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{content[error.start]:02X} is not {encoding.upper().removesuffix('-SIG')}"
         raise InputError(f"line {line}: {found}, expected a text in UTF-8; save the file as UTF-8") from None
-
-
-def _not_yaml(line: int, problem: str) -> InputError:
-    return InputError(f"not YAML: line {line}: {problem}; correct it")
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -112,7 +116,7 @@ def _unknown_tag(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads what is in PLAIN, and nothing else."""
+    """A loader of the types in PLAIN alone."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as its base class has it
         first: [
@@ -122,7 +126,7 @@ class _Loader(yaml.SafeLoader):
         ]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    # Where it is no key, << is a text like others.
+    # Anywhere but as a key, << is plain text.
     yaml_constructors: ClassVar[dict[Any, Any]] = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in PLAIN} | {
         TAG + "merge": yaml.SafeLoader.construct_yaml_str,
         None: _unknown_tag,
@@ -152,22 +156,22 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Check:
-    """What PyYAML reads without a word, or at any cost: keys given twice, values within themselves, aliases of aliases."""
+    """Refuses what PyYAML accepts silently or at any cost: repeated keys, recursive values, aliases of aliases."""
 
     def __init__(self, loader: _Loader) -> None:
         self.loader, self.written = loader, 0
         self.sizes: dict[int, int] = {}
 
     def all_of(self, node: yaml.Node) -> None:
-        """Raises InputError for the first that is found in a document."""
+        """Raises InputError for the first of these in a document."""
         if self._size(node) - self.written > MOST_UNFOLDED:
             raise InputError(
-                f"line {node.start_mark.line + 1}: aliases (*name) stand for more than {MOST_UNFOLDED:,} values, expected "
-                "fewer; write them out"
+                f"line {node.start_mark.line + 1}: aliases (*name) stand for more than {MOST_UNFOLDED:,} values, "
+                "expected fewer; write them out"
             )
 
     def _size(self, node: yaml.Node) -> int:
-        """The values in a node, its own included, aliases unfolded."""
+        """The number of values in a node, itself included, with aliases unfolded."""
         if isinstance(node, yaml.ScalarNode):
             self.written += id(node) not in self.sizes
             self.sizes[id(node)] = 1

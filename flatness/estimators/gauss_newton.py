@@ -1,19 +1,22 @@
-"""The trace of the Gauss-Newton matrix, exactly in each context: all words of the model are summed over, none is drawn.
+"""The trace of the Gauss-Newton matrix, exact in each context: a sum over all words, none of which is drawn.
 
     Tr = sum_v f_v || grad log f_v ||^2 = Tr J^T F J,    F = diag f - f f^T,  J the Jacobian of the logits z = W h + b
 
-Before the head: with M = W^T F W = Q diag(lambda) Q^T (d x d, rank at most r = min(d, C - 1)) it is sum_k lambda_k ||
-J_h^T q_k ||^2, r backward passes in place of C. The head itself in closed form: Tr F = 1 - |f|^2 for the bias, times
-|h|^2 for the output matrix. The tied embedding has besides, from words that are both read and predicted, the cross
-terms 2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
+Parameters before the head: their share is sum_k lambda_k || J_h^T q_k ||^2, where M = W^T F W = Q diag(lambda) Q^T is
+d x d and has a rank of at most r = min(d, C - 1). That takes r backward passes instead of C.
+
+The head has a closed form: Tr F = 1 - |f|^2 for the bias, and |h|^2 times that for the output matrix. For words that
+are both read and predicted, the tied embedding adds the cross terms
+2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from ...generators.batches import Batch
+from ...generators.sentences import Batch
 from ...models import MaskedLM
 from ..contexts import Contexts, groups, probabilities
 from ..ghost_norms import fallback as gradients
@@ -23,7 +26,7 @@ from ..measure import TraceMeasure, flatness_measures
 from ..trace_terms import Given, Terms, by_block
 
 MATRICES = 2**25
-"""Numbers of the d x d matrices, one a context, that are held at a time: 256 MB of each."""
+"""Numbers in the d x d matrices, one for each context, that are held at a time: 256 MB for each kind."""
 
 
 def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
@@ -63,10 +66,11 @@ def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
 @flatness_measures.register("gauss-newton")
 @dataclass(frozen=True)
 class GaussNewton(TraceMeasure):
-    """The Gauss-Newton trace, exact in each context: the error is that over contexts alone."""
+    """The Gauss-Newton trace, exact in each context, so that the error is that over contexts alone."""
 
     gauss_newton = True
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
-        """One term a context."""
+        """One term for each context."""
         return Terms.of_contexts(given.batch, context_traces(model, given.batch))

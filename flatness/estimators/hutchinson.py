@@ -1,13 +1,14 @@
-"""Hutchinson's estimate (1989) of the trace: E v^T H v = Tr H for random signs v (Rademacher), one product each.
+"""Hutchinson's estimate (1989) of the trace: E v^T H v = Tr H for random signs v (Rademacher), with one product each.
 
-The contexts are dealt out: each probe has sentences of its own, so that its terms are independent of all others' and
-the standard error covers both the random vectors and the contexts. A block's share is v_b . (H v)_b. With the truth the
-loss is -sum_v p*_v log f_v and its Hessian has no label noise.
+Each probe has sentences of its own. Its terms are therefore independent of those of other probes, and the standard
+error covers both the random vectors and the contexts. The share of a block is v_b . (H v)_b. With the truth, the loss
+is -sum_v p*_v log f_v, and its Hessian has no label noise.
 """
 
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from ...errors import InputError
 from ...models import MaskedLM
@@ -17,7 +18,7 @@ from ..trace_terms import Given, Terms
 
 
 def shares(given: Given, probes: int) -> torch.Tensor:
-    """The probe [n] that each sentence of the batch belongs to. Raises InputError for more probes than sentences."""
+    """The probe of each sentence in the batch, [n]. Raises InputError for more probes than sentences."""
     n = len(given.batch.inputs)
     if not 2 <= probes <= n:
         raise InputError(f"{probes} probes on {n} sentences: expected at least 2, each with a sentence of its own")
@@ -25,7 +26,7 @@ def shares(given: Given, probes: int) -> torch.Tensor:
 
 
 def probe_terms(model: MaskedLM, given: Given, kind: Kind, probes: int) -> Terms:
-    """One term a probe: v . (A v), A the sum over its contexts; counts: how many these are."""
+    """One term v . (A v) for each probe, with A the sum over its contexts, and the number of these."""
     model.eval()
     space, share = Space(model), shares(given, probes)
     rows, counts = [], []
@@ -59,10 +60,11 @@ class GaussNewtonHutchinson(TraceMeasure):
     def __post_init__(self) -> None:
         at_least("probes", self.probes, 2)
 
+    @override
     def check(self, contexts: int) -> None:
-        """Raises InputError for more probes than contexts."""
         check_dealt("gauss-newton-hutchinson", self.probes, contexts)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "gauss-newton", self.probes)
@@ -85,10 +87,11 @@ class Hutchinson(TraceMeasure):
         at_least("probes", self.probes, 2)
         check_targets(self.targets)
 
+    @override
     def check(self, contexts: int) -> None:
-        """Raises InputError for more probes than contexts."""
         check_dealt("hutchinson", self.probes, contexts)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "hessian", self.probes)

@@ -1,14 +1,15 @@
 """Hutch++ (Meyer, Musco, Musco & Woodruff 2021): the trace of the Hessian over a fixed set of contexts.
 
-Of m products with H a third sketches its range, Q = orth(H S), a third takes the trace there exactly, and a third
-estimates what is left, P = 1 - Q Q^T, by Hutchinson:
+Of m products with H, a third sketches its range, Q = orth(H S); a third takes the trace exactly on that range; and a
+third estimates the rest, with P = 1 - Q Q^T, by Hutchinson's method:
 
     Tr H = Tr(Q^T H Q) + E (P g)^T H (P g),      of block b:  sum_k (q_k)_b . (H q_k)_b + E (P g)_b . (H P g)_b
 
-S and g are random signs. The variance is that over g, given the contexts, plus that over contexts, of whose trace the same
-products show the share of every part of them, given Q and g; what g adds to the latter counts twice, so that the
-standard error is a little too large rather than too small. Memory: m vectors of as many numbers as the model has.
-A pass over contexts multiplies several vectors.
+S and g are random signs. The variance has two parts: that over g, given the contexts, and that over contexts. The same
+products show the share of each part of the contexts in the trace, given Q and g, which gives the second part. The
+effect of g on these shares counts twice, so the standard error is a little too large rather than too small.
+
+Memory: m vectors of the model's number of parameters. A pass over contexts multiplies several vectors.
 """
 
 import math
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...estimate import Estimate
@@ -26,19 +28,26 @@ from ..operator import Curvature
 from ..trace_terms import Given, Terms, TraceEstimate
 
 PARTS = 50
-"""Parts of the contexts between which their share of the standard error is taken, at least, where there are as many."""
+"""The fewest parts of the contexts for their share of the standard error, where there are as many contexts."""
 
 
 @dataclass(frozen=True)
 class CrossedTerms(Terms):
-    """Terms of parts of the contexts, all with the same random vectors; noise: block -> what each vector gave over all."""
+    """Terms of parts of the contexts, which share their random vectors.
+
+    Args:
+        sums: block -> [c], the sum of the terms in each part.
+        counts: [c], the number of contexts in each part.
+        noise: block -> [k], the estimate of each random vector over all contexts.
+        contexts: the number of contexts.
+    """
 
     noise: dict[str, Tensor]
     contexts: int
 
     @property
     def estimate(self) -> TraceEstimate:
-        """n is the number of contexts."""
+        """The mean, with a standard error over contexts and vectors; n is the number of contexts."""
         parts = super().estimate
         blocks = {block: self._with_noise(parts.blocks[block], values) for block, values in self.noise.items()}
         total = self._with_noise(parts, torch.stack(list(self.noise.values())).sum(0))
@@ -56,7 +65,7 @@ def _terms(model: MaskedLM, given: Given, probes: int) -> Terms:
     at_a_time = positions_at_a_time(model)
     parts = Curvature(model, "hessian", given.batch, given.truth, min(at_a_time, -(-n // PARTS) * length))
     space = parts.space
-    # The sketch is of all contexts alike: their number in a pass is what the memory allows.
+    # The sketch needs no parts, so a pass reads as many contexts as the memory allows.
     whole = Curvature(model, "hessian", given.batch, given.truth, max(1, at_a_time // min(third, space.together)))
     basis = sketch(whole, min(third, len(space)), given.generator)
     exact = parts.shares(basis.T)
@@ -71,9 +80,9 @@ def _terms(model: MaskedLM, given: Given, probes: int) -> Terms:
 
 
 def sketch(matrix: Curvature, vectors: int, generator: torch.Generator) -> Tensor:
-    """An orthonormal basis [P, vectors] of H S."""
+    """An orthonormal basis [P, vectors] of the range of H S."""
     signs = torch.stack([matrix.space.signs(generator) for _ in range(vectors)])
-    rows = torch.cat([matrix(some) for some in signs.split(matrix.space.together)])
+    rows = torch.cat([matrix(some) for some in torch.split(signs, matrix.space.together)])
     basis: Tensor = torch.linalg.qr(rows.T)[0]
     return basis
 
@@ -84,7 +93,7 @@ class HutchPlusPlus(TraceMeasure):
     """The trace of the Hessian by Hutch++ (Meyer, Musco, Musco and Woodruff 2021).
 
     Args:
-        probes: products with the matrix over all contexts, in all; a third for each of the three steps.
+        probes: products with the matrix over all contexts; each of the three steps has a third of them.
         targets: sampled words, or exact: their true probabilities, without label noise.
     """
 
@@ -97,6 +106,7 @@ class HutchPlusPlus(TraceMeasure):
         if self.probes < 6:
             raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
         """Terms of the parts of the contexts, all with the same random vectors."""
         return _terms(model, given, self.probes)

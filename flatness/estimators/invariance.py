@@ -1,6 +1,6 @@
-"""The same function with other weights: what a rescaling that no prediction sees does to the trace.
+"""The same function with other weights: the effect on the trace of a rescaling that changes no prediction.
 
-Scaled by alpha, and what reads it by 1 / alpha:
+The first group is multiplied by alpha, and what reads it by 1 / alpha:
 
     pre-LN transformer    gain and bias of the LayerNorm before attention; query, key and value weights
                           gain and bias of the LayerNorm before the MLP;  its first weights
@@ -8,8 +8,8 @@ Scaled by alpha, and what reads it by 1 / alpha:
     residual LSTM         gain and bias of a layer's LayerNorm;            its input weights
     LSTM                  the tied embedding;                              first input weights; the join, which predicts
 
-Tr(H) changes: the second derivative in a parameter scaled by alpha is divided by alpha^2. So plain Tr(H) compares
-checkpoints of one architecture and one parametrisation, nothing else.
+Tr(H) changes: the second derivative with respect to a parameter multiplied by alpha is divided by alpha^2. So Tr(H)
+compares checkpoints of one architecture in one parametrisation, and nothing else.
 """
 
 import copy
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ...errors import InputError
 from ...generators import Language, Sentences
@@ -43,16 +44,24 @@ from ..trace_terms import TraceEstimate
 
 @dataclass(frozen=True)
 class Rescaled(TraceEstimate):
-    """The trace after a rescaling by `alpha`; logit_change: the largest change of a logit, which is rounding alone."""
+    """The trace after a rescaling by `alpha`; `logit_change` is the largest change of a logit, by rounding alone."""
 
     alpha: float
     logit_change: float
 
 
 def rescaled(model: MaskedLM, alpha: float) -> MaskedLM:
-    """A copy with the same logits, up to rounding, and other weights (see above).
+    """A copy with the same logits up to rounding and other weights; see the module.
 
-    Raises InputError for an alpha that is not positive, and a model in which nothing can be rescaled.
+    Args:
+        model: left unchanged.
+        alpha: the factor of rescaling.
+
+    Returns:
+        The copy.
+
+    Raises:
+        InputError: for an alpha that is not positive, and for a model that cannot be rescaled.
     """
     if not 0 < alpha < float("inf"):
         raise InputError(f"alpha is {alpha}, expected a positive number; correct it")
@@ -109,7 +118,23 @@ def trace_under_rescaling(
 ) -> list[Rescaled]:
     """Tr(H) of the same function in several parametrisations, over the same contexts and random numbers.
 
-    Raises InputError as `rescaled` and hessian_trace do.
+    Args:
+        model: the model.
+        sentences: as in `hessian_trace`, as all arguments that follow but `alphas`.
+        alphas: factors of rescaling.
+        method: the measure.
+        draws: words or random combinations a context.
+        seed: the seed of hidden positions and random choices.
+        masking: "one", "bernoulli:p" or "next".
+        probes: random vectors.
+        targets: "sampled" or "exact".
+        language: the language of the sentences, where the truth is needed.
+
+    Returns:
+        The trace for each alpha.
+
+    Raises:
+        InputError: as `rescaled` and `hessian_trace` do, for an alpha given twice, and for a trace that is not finite.
     """
     if len(set(alphas)) < len(alphas):
         raise InputError(f"scales are {list(alphas)}, expected each once; remove the repeated one")
@@ -128,7 +153,7 @@ def trace_under_rescaling(
 
 @torch.no_grad()
 def logit_change(model: MaskedLM, other: MaskedLM, sentences: Sentences, seed: int, masking: str) -> float:
-    """max |z - z'| over the first hundred sentences' contexts."""
+    """max |z - z'| over the contexts of the first hundred sentences."""
     model.eval()
     some = sentences[:100]
     batch = contexts_of(model, some, masking, random_stream(seed, "flatness", device=some.tokens.device))
@@ -155,8 +180,9 @@ class Invariance(FlatnessMeasure):
         at_least("draws", self.draws, 1)
         check_positive("scales", self.scales)
 
+    @override
     def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
-        """The trace at each scale; rows say the scale and the largest change of a logit, which is rounding."""
+        """The trace at each scale. Rows hold the scale and the largest change of a logit, by rounding alone."""
         where = (problem.seed, problem.masking)
         for found in trace_under_rescaling(
             model, problem.sentences, tuple(self.scales), "random-factor", self.draws, *where, language=problem.language

@@ -2,10 +2,12 @@
 
     A V_j = V_j T_j + beta_j v_(j+1) e_j^T,     T_j y = theta y,     | theta - eigenvalue of A | <= beta_j |y_j|
 
-(Lanczos 1950; Parlett 1998, 13.2.) The bound is the distance to some eigenvalue; and the k-th largest theta is never above the
-k-th largest eigenvalue (Cauchy). What has not converged, to CONVERGED of the largest, is not given. The basis is orthogonalised twice against all its vectors, in float64, so that no
-eigenvalue is found twice for lack of orthogonality; one that A has several times is found once. Memory: `iterations`
-vectors of as many float64 numbers as the model has parameters.
+(Lanczos 1950; Parlett 1998, 13.2.) The bound is on the distance to some eigenvalue, and the k-th largest theta is never
+above the k-th largest eigenvalue (Cauchy). Values whose bound is above CONVERGED times the largest are left out.
+
+Each new vector is orthogonalised twice against all others, in float64, so that no eigenvalue is found twice for lack of
+orthogonality. A multiple eigenvalue is found once. Memory: `iterations` vectors of the model's number of parameters, in
+float64.
 """
 
 import warnings
@@ -15,6 +17,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...estimate import Estimate
@@ -34,20 +37,21 @@ from ..operator import Curvature, Kind
 from ..trace_terms import Terms, TraceEstimate
 
 TOLERANCE = 1e-4
-"""The bounds of all eigenvalues asked for, as a share of the largest of them, below which no further iteration is made."""
+"""The iteration ends when the bounds of all wanted eigenvalues are below this share of the largest of them."""
 
 CONVERGED = 1e-2
-"""The bound that an eigenvalue may have to be given, as a share of the largest one found."""
+"""The largest bound with which an eigenvalue is returned, as a share of the largest eigenvalue found."""
 
 PARTS = 20
-"""Parts of the contexts between which the standard error is taken, about."""
+"""About the number of parts of the contexts over which the standard error is taken."""
 
 
 @dataclass(frozen=True)
 class Eigenvalue(TraceEstimate):
-    """An eigenvalue of the matrix over the contexts at hand; bound: some exact one is no farther from it than this.
+    """An eigenvalue of the matrix over the given contexts.
 
-    stderr: of u^T A u over contexts, its eigenvector u held fixed (first order). blocks: u_b . (A u)_b.
+    An exact eigenvalue lies within `bound` of it. `stderr` is that of u^T A u over contexts with the eigenvector u held
+    fixed (first order), and `blocks` holds u_b . (A u)_b.
     """
 
     bound: float
@@ -65,9 +69,25 @@ def top_eigenvalues(
     targets: str = "sampled",
     language: Language | None = None,
 ) -> list[Eigenvalue]:
-    """The `count` algebraically largest eigenvalues, in descending order; with a warning, those of them that converged.
+    """The algebraically largest eigenvalues of the Hessian or the Gauss-Newton matrix.
 
-    Raises InputError as hessian_trace does, and where not even the largest has converged.
+    Args:
+        model: the model.
+        sentences: the sentences whose contexts define the matrix.
+        count: number of eigenvalues.
+        matrix: "hessian" or "gauss-newton".
+        seed: the seed of hidden positions and of the first vector.
+        masking: "one", "bernoulli:p" or "next".
+        iterations: the most products with the matrix.
+        targets: "sampled" or "exact".
+        language: the language of the sentences, where the truth is needed.
+
+    Returns:
+        The eigenvalues in descending order. Where some have not converged, they are left out with a warning.
+
+    Raises:
+        InputError: as `hessian_trace` does, for fewer iterations than eigenvalues, and where not even the largest
+            eigenvalue has converged.
     """
     check_targets(targets)
     if iterations < count:
@@ -85,7 +105,7 @@ def top_eigenvalues(
             raise InputError(f"lanczos: {missing}, expected at least one; give more iterations")
         warnings.warn(f"lanczos: {missing}, the others are left out; more iterations would find them", stacklevel=2)
         values, vectors, bounds = values[:converged], vectors[:, :converged], bounds[:converged]
-    # A part holds several sentences, and there are enough of them for a standard error.
+    # Each part holds several sentences, and there are enough parts for a standard error.
     parts = Curvature(model, matrix, batch, truth, min(at_a_time, batch.inputs.numel() // PARTS or 1))
     shares = parts.shares(vectors.T.to(parts.space.dtype))
     found = []
@@ -99,7 +119,7 @@ def top_eigenvalues(
 def lanczos(
     operator: Curvature, count: int, iterations: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(eigenvalues [k], eigenvectors [P, k], bounds [k]), k <= count, float64, the largest first."""
+    """(eigenvalues [k], eigenvectors [P, k], bounds [k]) with k <= count, float64, the largest first."""
     space = operator.space
     size = len(space)
     basis = torch.zeros(min(iterations, size), size, dtype=torch.float64, device=space.device)
@@ -127,7 +147,7 @@ def lanczos(
 
 
 def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, ascending, and eigenvectors of the symmetric tridiagonal matrix."""
+    """The eigenvalues, ascending, and eigenvectors of a symmetric tridiagonal matrix."""
     off = torch.tensor(beside, dtype=torch.float64)
     matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64)) + torch.diag(off, 1) + torch.diag(off, -1)
     values, vectors = torch.linalg.eigh(matrix)
@@ -135,7 +155,7 @@ def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Te
 
 
 class _Lanczos(FlatnessMeasure):
-    """The largest eigenvalues of one of the matrices, each with the share of every block: block 1, 1/embedding, ..."""
+    """The largest eigenvalues of a matrix, each with the shares of all blocks: block 1, 1/embedding, ..."""
 
     what = "eigenvalue"
     matrix: ClassVar[Kind]
@@ -146,8 +166,9 @@ class _Lanczos(FlatnessMeasure):
         at_least("eigenvalues", self.eigenvalues, 1)
         at_least("iterations", self.iterations, 1)
 
+    @override
     def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
-        """One eigenvalue after the other, the largest first; rows say its rank and the bound of its error."""
+        """The eigenvalues, the largest first. Rows hold the rank and the bound of the error."""
         found = top_eigenvalues(
             model,
             problem.sentences,

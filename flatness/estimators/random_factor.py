@@ -1,18 +1,19 @@
-"""The trace of the Gauss-Newton matrix from one random combination of all words a context, less what is known of it.
+"""The trace of the Gauss-Newton matrix from one random combination of all words in each context.
 
     l = (1 - f 1^T) (sqrt(f) * r),  r_v = +-1 at random:   E l l^T = F = diag f - f f^T,   E || J^T l ||^2 = Tr J^T F J
 
-Where a sampled word picks one term of the sum over words, l mixes them all, so that terms differ less. The head's
-output matrix and bias have closed forms (see gauss_newton.py); the rest is corrected by a control variate, |W^T l|^2,
-the squared covector before the head, whose mean over r is known: sum_v f_v |W_v|^2 - |W^T f|^2. Its coefficient in one
-half of the sentences is fitted on the other half, so that the estimate stays unbiased; of fewer than FEWEST sentences it is 0,
-since a slope fitted on a few may do more harm than good.
+A sampled word picks one term of the sum over words, while l mixes all of them, so terms differ less. The head's output
+matrix and bias have closed forms (see gauss_newton.py). The rest is corrected by a control variate: |W^T l|^2, the
+square of the covector before the head, with the known mean sum_v f_v |W_v|^2 - |W^T f|^2 over r. Its coefficient in one
+half of the sentences is fitted on the other half, so the estimate stays unbiased. With fewer than FEWEST sentences the
+coefficient is 0, since a slope fitted on a few may do more harm than good.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...models import MaskedLM
@@ -27,11 +28,11 @@ from ..trace_terms import Given, Terms, by_block
 Values = dict[str, Tensor]
 
 FEWEST = 50
-"""Sentences with which the control variate is used."""
+"""The fewest sentences with which the control variate is used."""
 
 
 def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Tensor]:
-    """(|| J^T l ||^2 by kind of parameter: name -> [m], the mean over draws; the control variate less its mean [m])."""
+    """|| J^T l ||^2 by kind of parameter, name -> [m], the mean over draws; the control variate minus its mean [m]."""
     model.eval()
     m = len(given.batch.rows)
     out: Values = {}
@@ -56,21 +57,21 @@ def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Te
 
 
 def plain_terms(model: MaskedLM, given: Given, draws: int) -> Values:
-    """|| J^T l ||^2 by kind of parameter from whole gradients, the head's among them: name -> [m], the mean over draws."""
+    """|| J^T l ||^2 by kind of parameter from whole gradients, with the head: name -> [m], the mean over draws."""
     f = probabilities(model, given.batch)
     shares = [gradients.pulled(model, given.batch, _combination(f, given.generator)) for _ in range(draws)]
     return by_block(model, {name: values / draws for name, values in add(*shares).items()})
 
 
 def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
-    """l [m, C]."""
+    """The random combination l, [m, C]."""
     signs = torch.randint(0, 2, f.shape, generator=generator, device=f.device).to(f.dtype) * 2 - 1
     some = f.sqrt() * signs
     return some - f * some.sum(1, keepdim=True)
 
 
 def factor_terms(model: MaskedLM, given: Given, draws: int) -> Terms:
-    """One term a context, corrected by the control variate. Raises InputError for a network without a tied output."""
+    """One term for each context, after the control variate. Raises InputError for a network without a tied output."""
     model.eval()
     if not isinstance(getattr(model, "words", None), TiedHead):
         raise InputError(f"method random-factor with model '{model.name}': expected a network with a tied output")
@@ -83,7 +84,7 @@ def factor_terms(model: MaskedLM, given: Given, draws: int) -> Terms:
 
 
 def _corrected(sums: Tensor, control: Tensor) -> Tensor:
-    """sums - b control [c], b the slope over the half of the clusters (even or odd) that a cluster is not in."""
+    """sums - b control, [c], with the slope b over those clusters, even or odd, to which a cluster does not belong."""
     out = sums.clone()
     if len(sums) < FEWEST:
         return out
@@ -110,6 +111,7 @@ class RandomFactor(TraceMeasure):
     def __post_init__(self) -> None:
         at_least("draws", self.draws, 1)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
-        """One term a context, the mean over its draws."""
+        """One term for each context, the mean over its draws."""
         return factor_terms(model, given, self.draws)

@@ -1,12 +1,15 @@
-"""What Tr(H) has beyond the Gauss-Newton trace, by the known truth: the two agree where the model is the truth.
+"""The difference between Tr(H) and the Gauss-Newton trace, by the known truth. It is 0 where the model is the truth.
 
     Tr H - Tr GGN = E_{x,t} sum_v (f_v - p*_v) Tr(d^2 z_v / d theta^2),     z the logits
 
-Hutchinson's estimate on `sum_v (f_v - p*_v) z_v`, the factor a constant. Its terms vanish with f - p*, and so does their
-spread. by-parts is Tr(H) as Gauss-Newton (random_factor.py) plus this residual, over the same shares of the contexts.
+Hutchinson's estimate is applied to `sum_v (f_v - p*_v) z_v` with a constant factor. Its terms vanish with f - p*, and
+so does their spread. by-parts is Tr(H) as the Gauss-Newton trace (random_factor.py) plus this residual, over the same
+shares of the contexts.
 """
 
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 from ...models import MaskedLM
 from ..measure import Needs, TraceMeasure, at_least, check_dealt, flatness_measures
@@ -18,7 +21,7 @@ from .random_factor import factor_terms
 @flatness_measures.register("residual")
 @dataclass(frozen=True)
 class Residual(TraceMeasure):
-    """Tr(H) less the Gauss-Newton trace.
+    """Tr(H) minus the Gauss-Newton trace.
 
     Args:
         probes: random vectors, each on contexts of its own.
@@ -32,10 +35,11 @@ class Residual(TraceMeasure):
     def __post_init__(self) -> None:
         at_least("probes", self.probes, 2)
 
+    @override
     def check(self, contexts: int) -> None:
-        """Raises InputError for more probes than contexts."""
         check_dealt("residual", self.probes, contexts)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "residual", self.probes)
@@ -60,12 +64,13 @@ class ByParts(TraceMeasure):
         at_least("draws", self.draws, 1)
         at_least("probes", self.probes, 2)
 
+    @override
     def check(self, contexts: int) -> None:
-        """Raises InputError for more probes than contexts."""
         check_dealt("by-parts", self.probes, contexts)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
-        """One term a share of the contexts, both parts of it over the same share."""
+        """One term for each share of the contexts; both parts of it are over that share."""
         residual = probe_terms(model, given, "residual", self.probes)
         whole = factor_terms(model, given, self.draws).gathered(shares(given, self.probes), self.probes)
         blocks = residual.sums.keys()

@@ -2,17 +2,19 @@
 
     E_{x,t} E_{v ~ f(.|x_-t)} || grad_theta log f_theta(v | x_-t) ||^2
 
-This is exactly the trace of the Gauss-Newton matrix E J^T (diag f - f f^T) J, J the Jacobian of the logits, and equals
-Tr(H) where f is the truth (Bartlett's identity); away from it the two differ by a residual that vanishes with f - p*.
-The norms come from one backward pass through the activations of many contexts (see ghost_norms/norms.py), with no gradient formed.
+This is exactly the trace of the Gauss-Newton matrix E J^T (diag f - f f^T) J, with J the Jacobian of the logits. It
+equals Tr(H) where f is the truth (Bartlett's identity); elsewhere the two differ by a residual that vanishes with
+f - p*. The norms come from one backward pass through the activations of many contexts, and no gradient is formed (see
+ghost_norms/norms.py).
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from ...generators.batches import Batch
+from ...generators.sentences import Batch
 from ...models import MaskedLM
 from ..contexts import groups, probabilities
 from ..ghost_norms import fallback as gradients
@@ -23,7 +25,7 @@ from ..trace_terms import Given, Terms, by_block
 
 
 def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """For each context i the mean over draws of || grad log f(v) ||^2, by kind of parameter: name -> [m] float64."""
+    """The mean over draws of || grad log f(v) ||^2 in each context, by kind of parameter: name -> [m] float64."""
     model.eval()
     words = draw_words(model, batch, draws, generator)
     squares = recorded_squares if can_record(model) else gradients.squares
@@ -31,12 +33,12 @@ def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Gen
 
 
 def draw_words(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> Tensor:
-    """v ~ f(. | x_-t), [m, draws]."""
+    """Words v ~ f(. | x_-t), [m, draws]."""
     return torch.multinomial(probabilities(model, batch), draws, replacement=True, generator=generator)
 
 
 def recorded_squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
-    """|| grad log f(words[i, k] | context i) ||^2 by parameter: name -> [m, K] float64, for words [m, K]."""
+    """|| grad log f(words[i, k] | context i) ||^2 for words [m, K], by parameter: name -> [m, K] float64."""
     out: dict[str, Tensor] = {}
     for contexts in groups(model, batch):
         recorded = Recorded(model, contexts)
@@ -68,6 +70,7 @@ class SampledGradient(TraceMeasure):
     def __post_init__(self) -> None:
         at_least("draws", self.draws, 1)
 
+    @override
     def terms(self, model: MaskedLM, given: Given) -> Terms:
-        """One term a context, the mean over its draws."""
+        """One term for each context, the mean over its draws."""
         return Terms.of_contexts(given.batch, block_traces(model, given.batch, self.draws, given.generator))

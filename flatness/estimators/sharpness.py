@@ -1,11 +1,11 @@
-"""How far the loss L rises a step away from the weights: L(theta + rho u) - L(theta), in nats.
+"""The rise of the loss L at a distance from the weights: L(theta + rho u) - L(theta), in nats.
 
-    random   u uniform on the unit sphere, another one for each share of the contexts; its mean is rho^2 Tr(H) / 2 P for
-             small rho, P the number of parameters
-    sam      u = g / |g|, g the gradient of L over one half of the sentences (Foret et al. 2021); the rise is measured
-             on the other half, so that it is not that of a step fitted to the same words
+    random   u is uniform on the unit sphere, with a new one for each share of the contexts. For small rho the mean is
+             rho^2 Tr(H) / 2 P, with P the number of parameters.
+    sam      u = g / |g|, with g the gradient of L over one half of the sentences (Foret et al. 2021). The rise is
+             measured on the other half, so that the step is not fitted to the words it is measured on.
 
-With the truth L is the mean of -sum_v p*_v log f_v, which rises by as much as KL(p* || f) does.
+With the truth, L is the mean of -sum_v p*_v log f_v, which rises by as much as KL(p* || f) does.
 """
 
 import copy
@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ...errors import InputError
 from ...estimate import Estimate
 from ...generators import Language, Sentences
-from ...generators.batches import Batch
+from ...generators.sentences import Batch
 from ...models import MaskedLM
 from ...models.ops.fast_linear import FastProducts
 from ..contexts import positions_at_a_time
@@ -42,7 +43,7 @@ DIRECTIONS = ("random", "sam")
 
 @dataclass(frozen=True)
 class Rise(Estimate):
-    """The rise at distance `radius` in a direction, nats."""
+    """The rise at distance `radius` in a direction, in nats."""
 
     direction: str
     radius: float
@@ -59,9 +60,24 @@ def sharpness(
     targets: str = "sampled",
     language: Language | None = None,
 ) -> list[Rise]:
-    """For each direction the rise at each radius, a distance between weights. n: probes, or sentences for sam.
+    """The rise of the loss in each direction at each radius.
 
-    Raises InputError as hessian_trace does, and for radii that are not positive.
+    Args:
+        model: the model.
+        sentences: the sentences whose contexts define the loss.
+        radii: distances from the weights.
+        seed: the seed of hidden positions and directions.
+        masking: "one", "bernoulli:p" or "next".
+        probes: random directions, each on contexts of its own.
+        targets: "sampled" or "exact".
+        language: the language of the sentences, where the truth is needed.
+
+    Returns:
+        The rises, in nats. Their n is the number of probes, or of sentences for sam.
+
+    Raises:
+        InputError: as `hessian_trace` does, for radii that are not positive or given twice, and where the loss at a
+            radius is not finite.
     """
     if not radii or not all(0 < radius < float("inf") for radius in radii):
         raise InputError(f"radii are {list(radii)}, expected positive numbers; correct them")
@@ -121,7 +137,7 @@ def _part(given: Given, begin: int, end: int) -> tuple[Batch, Tensor | None]:
 
 
 class _Moved:
-    """A copy of the model whose weights are moved."""
+    """A copy of the model with weights that can be moved."""
 
     def __init__(self, model: MaskedLM) -> None:
         self.model = copy.deepcopy(model)
@@ -129,7 +145,7 @@ class _Moved:
         self.origin = self.space.join([parameter.detach() for parameter in self.space.parameters])
 
     def losses(self, batch: Batch, truth: Tensor | None, step: Tensor | None) -> Tensor:
-        """The loss [m] float64 of each context at theta + step."""
+        """The loss of each context at theta + step, [m] float64."""
         at = self.origin if step is None else self.origin + step
         with torch.no_grad(), FastProducts():
             for parameter, values in zip(self.space.parameters, self.space.split(at), strict=True):
@@ -144,7 +160,7 @@ class _Moved:
         return torch.cat(out) if out else self.origin.new_zeros(0, dtype=torch.float64)
 
     def gradient(self, batch: Batch, truth: Tensor | None) -> Tensor:
-        """Of the summed loss at theta, [P]."""
+        """The gradient of the summed loss at theta, [P]."""
         out = torch.zeros_like(self.origin)
         with torch.backends.cudnn.flags(enabled=False), FastProducts():
             for part, its_truth in self._parts(batch, truth):
@@ -154,7 +170,7 @@ class _Moved:
         return out
 
     def _parts(self, batch: Batch, truth: Tensor | None) -> list[tuple[Batch, Tensor | None]]:
-        """Of as many sentences as are read in one pass; contexts stay in their order."""
+        """The contexts in parts that one pass reads, in their order, with their truth."""
         step = max(1, positions_at_a_time(self.model) // batch.inputs.shape[1])
         found = [batch.select(slice(i, i + step)) for i in range(0, len(batch.inputs), step)]
         return [(part, None if truth is None else truth[which]) for part, which in found if len(which)]
@@ -182,12 +198,13 @@ class Sharpness(FlatnessMeasure):
         check_targets(self.targets)
         check_positive("radii", self.radii)
 
+    @override
     def check(self, contexts: int) -> None:
-        """Raises InputError for more probes than contexts."""
         check_dealt("sharpness", self.probes, contexts)
 
+    @override
     def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
-        """The rise in each direction at each radius, nats."""
+        """The rise in each direction at each radius, in nats."""
         found = sharpness(
             model,
             problem.sentences,

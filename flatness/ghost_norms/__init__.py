@@ -1,1 +1,1 @@
-"""Squared gradients of each context without the gradients: what each use of a parameter adds to them."""
+"""Squared norms of the gradients of each context, from the uses of the parameters and without the gradients."""

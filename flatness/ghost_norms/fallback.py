@@ -1,4 +1,4 @@
-"""Squared gradients of log f(v), vectorised or one context and word after the other: for models no Recorder can follow."""
+"""Squared gradients of log f(v) from whole gradients, for models that a Recorder cannot follow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,24 +8,24 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...generators.batches import Batch
+from ...generators.sentences import Batch
 from ...models import MaskedLM
 
 GRADIENT_BUDGET = 2**26
-"""Numbers that the gradients held at a time may have (256 MiB in float32)."""
+"""The most numbers in the gradients that are held at a time (256 MiB in float32)."""
 
 
 def squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
-    """|| grad log f(words[i, k] | context i) ||^2 by parameter: name -> [m, K] float64, for words [m, K]."""
-    # The fused kernels of attention cannot be vectorised over gradients, the plain formula can; and
-    # cuDNN has no gradient of a recurrent layer in evaluation mode.
+    """|| grad log f(words[i, k] | context i) ||^2 for words [m, K], by parameter: name -> [m, K] float64."""
+    # Fused attention cannot be vectorised over gradients, the plain formula can. cuDNN has no gradient of a recurrent
+    # layer in evaluation mode.
     with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False), _unpacked(model):
         return (vectorised if model.per_example_gradients else one_by_one)(model, batch, words)
 
 
 @contextmanager
 def _unpacked(model: MaskedLM) -> Iterator[None]:
-    """Which words a model leaves out would depend on the data, which torch.func cannot follow."""
+    """Keeps the padding within the block: packing depends on the data, which torch.func cannot follow."""
     before, model.packs = model.packs, False
     try:
         yield
@@ -34,26 +34,27 @@ def _unpacked(model: MaskedLM) -> Iterator[None]:
 
 
 class _LogProbability(nn.Module):
-    """log f(word | sentence with position hidden), for one sentence [T], as a module that torch.func can call."""
+    """log f(word | sentence with the position hidden) for one sentence [T], as a module that torch.func can call."""
 
     def __init__(self, model: MaskedLM) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, tokens: Tensor, position: Tensor, word: Tensor) -> Tensor:
+        """The log probability of a word, a scalar."""
         logits = self.model.logits_at(tokens[None], torch.zeros_like(position[None]), position[None])
         return logits.log_softmax(1)[0].gather(0, word[None])[0]
 
 
 def vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
-    """By torch.func: as many whole gradients at a time as the budget allows."""
+    """`squares` by torch.func, with as many whole gradients at a time as the budget allows."""
     module = _LogProbability(model)
     parameters = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
     gradient = grad(lambda weights, *context: functional_call(module, weights, context))
     several = vmap(gradient, in_dims=(None, 0, 0, 0))
     chunk = max(1, GRADIENT_BUDGET // sum(p.numel() for p in parameters.values()))
     out = {name: torch.zeros(words.shape, dtype=torch.float64) for name in parameters}
-    for index in torch.arange(len(batch.rows), device=batch.rows.device).split(chunk):
+    for index in torch.split(torch.arange(len(batch.rows), device=batch.rows.device), chunk):
         inputs, positions = batch.inputs[batch.rows[index]], batch.positions[index]
         for k, word in enumerate(words[index].unbind(1)):
             for name, g in several(parameters, inputs, positions, word).items():
@@ -62,7 +63,7 @@ def vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor
 
 
 def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
-    """By autograd, one gradient after the other."""
+    """`squares` by autograd, one gradient at a time."""
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     names, parameters = zip(*trainable, strict=True)
     out = {name: torch.zeros(words.shape, dtype=torch.float64) for name in names}
@@ -76,7 +77,7 @@ def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor
 
 
 def pulled(model: MaskedLM, batch: Batch, covectors: Tensor) -> dict[str, Tensor]:
-    """|| J^T l ||^2 of each context by parameter: name -> [m] float64; J the Jacobian of the logits, l = covectors [m, C]."""
+    """|| J^T l ||^2 by parameter, name -> [m] float64, with J the Jacobian of the logits and l = covectors [m, C]."""
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     names, parameters = zip(*trainable, strict=True)
     out = {name: torch.zeros(len(covectors), dtype=torch.float64) for name in names}

@@ -1,8 +1,8 @@
-"""The LSTM step by step in plain operations: those of nn.LSTM have no second derivative and do not show their insides.
+"""The LSTM step by step in plain operations. nn.LSTM has no second derivative and does not show its gates.
 
     i, f, g, o = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh,    c_t = s(f) c_(t-1) + s(i) tanh(g),    h_t = s(o) tanh(c_t)
 
-s the logistic function, h_(-1) = c_(-1) = 0 (Hochreiter & Schmidhuber 1997, with a forget gate).
+with s the logistic function and h_(-1) = c_(-1) = 0 (Hochreiter & Schmidhuber 1997, with a forget gate).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What one direction computed: states h [m, T, d], gates W_ih x + b_ih [m, T, 4d], and h_(t-1) [m, T, d]."""
+    """The result of one direction: states h [m, T, d], gates W_ih x + b_ih [m, T, 4d], and h_(t-1) [m, T, d]."""
 
     states: Tensor
     gates: Tensor
@@ -32,7 +32,7 @@ class Pass(NamedTuple):
 
 
 def run(cell: Cell, x: Tensor, backwards: bool) -> Pass:
-    """One direction over x [m, T, d]."""
+    """Runs one direction over x [m, T, d]."""
     gates = F.linear(x, cell.w_ih, cell.b_ih)
     h = c = x.new_zeros(x.shape[0], cell.w_hh.shape[1])
     steps = range(x.shape[1] - 1, -1, -1) if backwards else range(x.shape[1])
@@ -47,7 +47,7 @@ def run(cell: Cell, x: Tensor, backwards: bool) -> Pass:
 
 
 def unroll(x: Tensor, weights: Sequence[Tensor], layers: int, both: bool, direction: Callable[..., Tensor]) -> Tensor:
-    """All layers over x [m, T, d]: direction(cell, x, backwards) gives the states; weights as nn.LSTM lists them."""
+    """Runs all layers over x [m, T, d]; direction(cell, x, backwards) returns states, weights are as in nn.LSTM."""
     cells = [Cell(*weights[i : i + 4]) for i in range(0, len(weights), 4)]
     directions = 2 if both else 1
     for layer in range(layers):
@@ -57,7 +57,7 @@ def unroll(x: Tensor, weights: Sequence[Tensor], layers: int, both: bool, direct
 
 
 class PlainLstm(TorchFunctionMode):
-    """While it is entered, nn.LSTM over sentences of one length, batch first, runs step by step, from zero states."""
+    """Makes nn.LSTM run step by step while it is entered: batch first, sentences of one length, zero states."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func != torch.lstm:

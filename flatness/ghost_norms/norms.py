@@ -1,4 +1,4 @@
-"""How a parameter is used, and the squared norm of its gradient, context by context, without the gradient itself.
+"""The uses of a parameter, and the squared norm of its gradient in each context without the gradient itself.
 
 With g the gradient at a use's output, for one context:
 
@@ -8,34 +8,45 @@ With g the gradient at a use's output, for one context:
     lookup   z_s = E[x_s]             sum_{s,r: x_s = x_r} g_s . g_r
     entry    z = P[slice]             || g ||^2
 
-The first is Goodfellow's (2015) for one position, Li et al.'s (2022, ghost norms) for several; of a product whose
-gradient is smaller than the two Gram matrices, the gradient is formed. Shapes: a, g [m, S, .], norms [m] float64.
+The first is due to Goodfellow (2015) for one position and to Li et al. (2022, ghost norms) for several. Where the
+gradient of a product is smaller than the two Gram matrices, the gradient is formed. Shapes: a, g [m, S, .], norms [m]
+float64.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 LARGEST = 2**25
-"""Numbers of gradients that are formed at a time."""
+"""The most numbers in gradients that are formed at a time."""
 
 
 class Rows:
-    """What goes into products, [m, S, d]; its Gram matrices are computed once for all gradients."""
+    """The input of products, [m, S, d]. Its Gram matrices are computed once for all gradients."""
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
 
     @cached_property
     def gram(self) -> Tensor:
+        """a_s . a_r, [m, S, S]."""
         return self.values @ self.values.transpose(1, 2)
 
 
 @dataclass(frozen=True)
-class Use:
-    """Parameter `name`, used once; z: the output, of which columns begin .. end - 1 are its own."""
+class Use(ABC):
+    """A parameter that is used once.
+
+    Args:
+        name: of the parameter.
+        z: the output of the use.
+        begin: the first column of the output that belongs to the parameter.
+        end: the column after the last one; None for all columns.
+    """
 
     name: str
     z: Tensor
@@ -43,17 +54,21 @@ class Use:
     end: int | None = None
 
     def squares(self, gradient: Tensor) -> Tensor:
-        """|| gradient with respect to the parameter ||^2 [m], given that with respect to z."""
+        """|| gradient with respect to the parameter ||^2, [m], from the gradient with respect to z."""
         return self.of(gradient.flatten(1, -2)[..., self.begin : self.end] if gradient.dim() > 2 else gradient[:, None])
 
+    @abstractmethod
     def of(self, g: Tensor) -> Tensor:
-        raise NotImplementedError
+        """|| gradient with respect to the parameter ||^2, [m], from its own columns g [m, S, .]."""
 
 
 @dataclass(frozen=True)
 class Product(Use):
+    """z_s = W a_s; `rows` holds a."""
+
     rows: Rows | None = None
 
+    @override
     def of(self, g: Tensor) -> Tensor:
         assert self.rows is not None
         a = self.rows.values
@@ -61,19 +76,27 @@ class Product(Use):
         if S * (into + out) <= into * out:
             return (self.rows.gram * (g @ g.transpose(1, 2))).sum((1, 2), dtype=torch.float64)
         parts = max(1, LARGEST // (into * out))
-        return torch.cat([_square(h.transpose(1, 2) @ b) for b, h in zip(a.split(parts), g.split(parts), strict=True)])
+        return torch.cat(
+            [_square(h.transpose(1, 2) @ b) for b, h in zip(torch.split(a, parts), torch.split(g, parts), strict=True)]
+        )
 
 
 @dataclass(frozen=True)
 class Shift(Use):
+    """z_s = .. + b."""
+
+    @override
     def of(self, g: Tensor) -> Tensor:
         return _square(g.sum(1))
 
 
 @dataclass(frozen=True)
 class Scale(Use):
+    """z_s = w * a_s; `rows` holds a."""
+
     rows: Rows | None = None
 
+    @override
     def of(self, g: Tensor) -> Tensor:
         assert self.rows is not None
         return _square((g * self.rows.values).sum(1))
@@ -81,8 +104,11 @@ class Scale(Use):
 
 @dataclass(frozen=True)
 class Lookup(Use):
+    """z_s = E[x_s]; `tokens` [m, S] holds x."""
+
     tokens: Tensor | None = None
 
+    @override
     def of(self, g: Tensor) -> Tensor:
         assert self.tokens is not None
         same = self.tokens[:, :, None] == self.tokens[:, None, :]
@@ -91,6 +117,9 @@ class Lookup(Use):
 
 @dataclass(frozen=True)
 class Entry(Use):
+    """z = P[slice]."""
+
+    @override
     def of(self, g: Tensor) -> Tensor:
         return _square(g)
 

@@ -1,6 +1,6 @@
-"""A network's pass over contexts with every use of a parameter written down, and gradients pulled back to these uses.
+"""A network's pass over contexts in which every use of a parameter is recorded, and gradients at these uses.
 
-The parameters are taken as constants, so that a backward pass goes through the activations alone.
+The parameters count as constants, so a backward pass goes through the activations alone.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from .lstm import Cell, run, unroll
 from .norms import Entry, Lookup, Product, Rows, Scale, Shift, Use
 
 EMBEDDING, OUTPUT_BIAS = "words.embedding.weight", "words.bias"
-"""The tied embedding, and the bias of the output, by name."""
+"""The names of the tied embedding and of the output's bias."""
 
 
 class UnknownUseError(RuntimeError):
-    """A parameter goes into an operation whose gradients nobody here can read."""
+    """A parameter enters an operation for which there is no formula here."""
 
 
 class Recorder(TorchFunctionMode):
-    """While it is entered, operations on the model's parameters over m contexts are recorded as `uses`."""
+    """Records operations on the model's parameters over m contexts as `uses` while it is entered."""
 
     def __init__(self, model: MaskedLM, contexts: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Recorder(TorchFunctionMode):
         return out
 
     def _parts(self, parameter: Tensor) -> list[tuple[str, int]]:
-        """(name, number of rows) of what the tensor consists of."""
+        """(name, number of rows) of each parameter that the tensor consists of."""
         if id(parameter) in self.joined:
             return self.joined[id(parameter)][1]
         if id(parameter) not in self.names:
@@ -141,11 +141,11 @@ HANDLERS: dict[Any, Callable[..., Any]] = {
     torch.cat: Recorder._cat,
     Tensor.__getitem__: Recorder._entry,
 }
-"""What is done in place of an operation that a parameter goes into."""
+"""What replaces each operation that a parameter enters."""
 
 
 class Recorded:
-    """The features [m, d] of contexts of one length, with a graph to the uses of all parameters before the head."""
+    """The features [m, d] of contexts of one length, with the graph to all uses of parameters before the head."""
 
     def __init__(self, model: MaskedLM, contexts: Contexts) -> None:
         rows = torch.arange(len(contexts), device=contexts.inputs.device)
@@ -161,10 +161,14 @@ class Recorded:
         self.outputs = list({id(use.z): use.z for use in [*self.uses, self.read]}.values())
 
     def pull(self, covector: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """For J^T c, J the Jacobian of the features, c [m, d]: its squared norm [m] by parameter; its part at the words.
+        """Pulls a covector c back through the features, by J^T c with J their Jacobian.
 
-        The second is the gradient [m, T, d] at each position's embedding. The head's parameters are not among the
-        first; of the tied embedding it is the share of reading alone.
+        Args:
+            covector: c, [m, d].
+
+        Returns:
+            The squared norm [m] for each parameter before the head, where the tied embedding has its share as what
+            reads words alone; and the gradient [m, T, d] at the embedding of each position.
         """
         found = torch.autograd.grad(self.graph, self.outputs, covector, retain_graph=True)
         gradients = {id(z): gradient for z, gradient in zip(self.outputs, found, strict=True)}
@@ -172,13 +176,19 @@ class Recorded:
 
 
 TRIED_SENTENCES, TRIED_WORDS = 2, 3
-"""What a pass is tried on: so few, but of two different numbers, so that no axis is taken for another."""
+"""The size of a trial pass: small, and two different numbers, so that no axis is taken for another."""
 
 
 def can_record(model: MaskedLM) -> bool:
-    """Whether the head is the tied one, and a pass before it uses parameters in ways alone that a Recorder knows.
+    """Whether a Recorder knows all uses of parameters in the model, which a pass over a few words shows.
 
-    That is tried on a few words. Where it is not so, plain gradients remain: see `fallback`.
+    For other models there is `fallback`.
+
+    Args:
+        model: the model.
+
+    Returns:
+        False where the head is not the tied one, and where a parameter before it has an unknown use.
     """
     if not isinstance(getattr(model, "words", None), TiedHead):
         return False

@@ -1,7 +1,7 @@
-"""The tied head's share of a squared gradient: z = E h + b, E the first C rows of what reads words.
+"""The tied head's share of a squared gradient: z = E h + b, where E is the first C rows of the word embedding.
 
-For a covector l [C] at the logits the gradient of b is l, that of E is l h^T from predicting plus sum_t e_(x_t) g_t^T
-from reading, g_t the gradient at position t's embedding. So the tied embedding's squared norm is
+For a covector l [C] at the logits, the gradient of b is l. That of E is l h^T from predicting plus sum_t e_(x_t) g_t^T
+from reading, with g_t the gradient at the embedding of position t. The squared norm for the tied embedding is therefore
 
     |l|^2 |h|^2 + || reading ||^2 + 2 sum_t l[x_t] <h, g_t>,      over positions t whose token is one of the C classes.
 """
@@ -14,7 +14,12 @@ from .recorder import EMBEDDING, OUTPUT_BIAS, Recorded
 
 
 class Head:
-    """The head over m contexts. weight [C, d], bias [C], features h [m, d], f [m, C]: the model's probabilities."""
+    """The head over m contexts: weight [C, d], bias [C], features h [m, d], and the probabilities f [m, C].
+
+    Args:
+        model: with a tied head.
+        recorded: its pass over the contexts.
+    """
 
     def __init__(self, model: MaskedLM, recorded: Recorded) -> None:
         parameters = dict(model.named_parameters())
@@ -28,17 +33,17 @@ class Head:
         self.classes_read = inputs.clamp(max=self.classes - 1)
 
     def squares(self, covector: Tensor) -> dict[str, Tensor]:
-        """|l|^2 |h|^2 and |l|^2 [m] float64, for l [m, C]."""
+        """|l|^2 |h|^2 for the embedding and |l|^2 for the bias, [m] float64, for l [m, C]."""
         square = covector.square().sum(1, dtype=torch.float64)
         return self.scaled(square)
 
     def scaled(self, square: Tensor) -> dict[str, Tensor]:
-        """The same from |l|^2 [m], or from its mean."""
+        """`squares` from |l|^2 [m], or from its mean."""
         shares = {EMBEDDING: square * self.features.square().sum(1, dtype=torch.float64), OUTPUT_BIAS: square}
         return {name: shares[name] for name in self.counted}
 
     def crossed(self, coefficients: Tensor, read: Tensor) -> dict[str, Tensor]:
-        """2 sum_t c_t <h, g_t> [m] over the t whose token is a class, for c [m, T], g [m, T, d]."""
+        """2 sum_t c_t <h, g_t>, [m], over positions t whose token is a class, for c [m, T] and g [m, T, d]."""
         if EMBEDDING not in self.counted:
             return {}
         along = (read @ self.features[:, :, None])[..., 0]
@@ -46,7 +51,7 @@ class Head:
 
 
 def add(*shares: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sums of what is called alike."""
+    """The sums of the shares with the same name."""
     out: dict[str, Tensor] = {}
     for share in shares:
         for name, values in share.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...flatness import Problem
 from ...models import load_model
+from ...models.names import canonical_name
 from ...models.widen import widen
 from ...randomness import random_stream
 from ..runs.checkpoints import chosen_checkpoints
@@ -22,6 +23,7 @@ def measure_flatness(
     hessian_trace_enlarged; the row's model and parameters remain the small one's.
     """
     measure = config.measure
+    enlarge_to = None if enlarge_to is None else canonical_name(enlarge_to)
     what = measure.what
     generator = random_stream(config.seed, "evaluation", 2, device=run.language.device)
     sentences = run.language.sample(config.contexts, generator, latents=False)

@@ -1,6 +1,7 @@
 """What the probes of a model of some name read, known before there is such a model."""
 
-from ...models.build import NAME
+from ...models.names import network_of
+from ...models.networks.base import SizedNetwork
 from ...probes import Reading
 from ...probes.feature_store import IN_MEMORY
 from ...probes.projection import check_projection
@@ -27,6 +28,6 @@ def features_need_disk(model: str, length: int, config: ProbeConfig) -> bool:
 
 
 def _size(model: str) -> tuple[int, int]:
-    """(layers, width); (0, 0) of a name that does not tell."""
-    found = NAME.fullmatch(model)
-    return (int(found["layers"]), int(found["width"])) if found else (0, 0)
+    """(layers, width); (0, 0) for a network without a size."""
+    network = network_of(model)
+    return (network.layers, network.width) if isinstance(network, SizedNetwork) else (0, 0)

@@ -38,7 +38,7 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
         _write(run, wide, at, source, partial)
         sizes = {"parameters": _number(small), "widened_parameters": _number(wide)}
         difference = logit_difference(run, small.double(), wide.double(), sentences)
-    return source | {"to": name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
+    return source | {"to": wide.name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
 
 
 def _write(run: Run, wide: MaskedLM, step: int, source: dict[str, Any], folder: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from ...generators import HMM, Language
 from ...generators.masking import NEXT, read_masking
-from ...models.build import check_size, size_of
-from ...models.count import count_of
+from ...models.build import check_size
+from ...models.ladder import count_parameters
 from ...randomness import random_stream
 from ...system.memory import check_memory
 from ...train import TrainConfig
@@ -32,7 +32,7 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
     check_size(name, language.vocab_size, language.max_length)
     if config.sharding == "ddp" and not torch.cuda.is_available():
         size = (language.vocab_size, language.max_length)
-        count = count_of(*size_of(name), *size)
+        count = count_parameters(name, *size)
         moments = config.optimizer_entry.state_size(count.total, count.embeddings) / count.total
         check_size(name, *size, copies=2 + moments)
 

@@ -24,6 +24,7 @@ from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
 from ...models.build import DESCRIPTION
+from ...models.names import canonical_name
 from ...system.disk import append_lines, naming, only_writer, read_lines, write_atomic
 from ...system.new_folder import begun
 from ...system.yaml_files import read_yaml
@@ -136,6 +137,7 @@ def check_run(
     language = load_language(source, max_length)
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
+    model = canonical_name(model)
     check_model_room(model, language, config)
     config = resolved(config, build_model(model, language, config.seed, config.dropout))
     check_sentences_room(language, config)
@@ -179,7 +181,7 @@ def create_run(
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
         config = from_mapping(TrainConfig, wanted["train"], "")
-        return Run(folder, wanted["language"], model, config, language, corpus)
+        return Run(folder, wanted["language"], wanted["model"], config, language, corpus)
     if not _occupied(folder):
         with begun(folder, "language.*"):
             if not _occupied(folder):

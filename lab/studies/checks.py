@@ -7,7 +7,8 @@ from pathlib import Path
 from ...errors import InputError
 from ...generators import Language, load_language
 from ...generators.tasks import find_task
-from ...models.build import check_size, size_of
+from ...models.build import check_size
+from ...models.names import network_of
 from ...models.widen import check_larger
 from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
@@ -18,7 +19,7 @@ from ..measurements.theorem import theorem_of
 from ..runs.run import CONFIG, PUT_BACK
 from .config import StudyConfig, load_study
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=,-]*")
 """Of a model in a study: it becomes a directory."""
 
 
@@ -35,7 +36,7 @@ def check_names(study: StudyConfig, out: Path) -> None:
         if not isinstance(name, str):
             raise InputError(f"study, model {name}: the name is no text, expected one; put it in quotes")
         if not NAME.fullmatch(name):
-            raise InputError(f"study, model {name}: expected a name of letters, digits, '-', '_' and '.'; rename it")
+            raise InputError(f"study, model {name}: expected a name of letters, digits and '-_.:=,'; rename it")
         longest = max(len(run_name(name, seed)) for seed in study.seeds)
         if longest > LONGEST_NAME:
             given, most = f"study, model {name[:20]}...", len(name) - (longest - LONGEST_NAME)
@@ -62,7 +63,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
             raise InputError(
                 f"study, model {name}: 'lookup' has nothing to train, it stands beside every probe; remove it"
             )
-        size_of(model)
+        network_of(model)
         if study.enlarge_to is not None:
             check_larger(model, study.enlarge_to)
             check_size(study.enlarge_to, language.vocab_size, language.max_length)

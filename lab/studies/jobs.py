@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...generators import load_language
+from ...models.ladder import count_parameters
 from ...settings import with_choice
 from ...system.signals import StopRequest
 from ...train import checkpoints
@@ -65,8 +66,8 @@ def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
 
 
 def _work(run: Run) -> float:
-    layers, width = run.model.split("-")[-1].split("x")
-    return run.config.steps * run.config.batch_size * int(layers) * int(width) ** 2
+    count = count_parameters(run.model, run.language.vocab_size, run.language.max_length)
+    return run.config.steps * run.config.batch_size * count.without_embeddings
 
 
 def train_cell(folder: Path, device: str) -> None:

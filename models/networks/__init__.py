@@ -1,1 +1,1 @@
-"""The networks, one file each."""
+"""The networks, a file each: a module that is put into this folder registers what it defines."""

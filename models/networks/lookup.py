@@ -1,17 +1,25 @@
-"""The look-up table: the language itself as a model. Its KL is zero; its features are the conditionals alone.
+"""The look-up table: the language itself as a model. Its KL is zero, and its features are the exact conditionals.
 
-What a probe finds in these features is what a perfect model must know, and nothing of how a network represents it
-(Liu et al. 2022, section 3).
+A probe finds in these features what a perfect model must know, and nothing of how a network represents it (Liu et al.
+2022, section 3).
 """
 
-from torch import Tensor
+from dataclasses import dataclass
 
+from torch import Tensor
+from typing_extensions import override
+
+from ...errors import InputError
 from ...generators import Language
 from ..interface import MaskedLM
+from .base import Count, Network, networks
 
 
 class LookupTable(MaskedLM):
-    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position; logits their log."""
+    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position.
+
+    The logits are their logarithms.
+    """
 
     per_example_gradients = False
 
@@ -21,11 +29,37 @@ class LookupTable(MaskedLM):
         self.name, self.vocab_size, self.max_length = "lookup", language.vocab_size, language.max_length
         self.feature_size = language.vocab_size
 
+    @override
     def features(self, tokens: Tensor) -> Tensor:
-        """[n, T, V] float64. Raises InputError for a sentence that the language cannot produce."""
+        """The conditionals [n, T, V] float64. Raises InputError for a sentence that the language cannot produce."""
         lengths = (tokens != self.pad_id).sum(1)
         return self.language.conditional(tokens, lengths, tokens == self.mask_id)
 
+    @override
     def logits(self, features: Tensor) -> Tensor:
-        """log p, -inf where the truth is zero."""
+        """Computes log p, which is -inf where the truth is zero."""
         return features.log()
+
+
+@networks.register("lookup")
+@dataclass(frozen=True)
+class LookupNetwork(Network):
+    """The look-up table. It has no settings and no parameters."""
+
+    @override
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+        """Refuses: the table cannot be built from sizes alone.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"model '{name}' is the language itself, expected a network such as bert-2x64; name one")
+
+    @override
+    def build_for(self, name: str, language: Language, dropout: float) -> MaskedLM:
+        return LookupTable(language)
+
+    @override
+    def count(self, vocab_size: int, max_length: int) -> Count:
+        """No parameters."""
+        return Count(0, 0)

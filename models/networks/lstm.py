@@ -1,16 +1,30 @@
 """A bidirectional LSTM masked language model: it reads the mask like any other word, from both sides."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from typing_extensions import override
 
+from ...generators.vocabulary import SPECIAL_TOKENS
 from ..interface import MaskedLM, TiedHead
+from .base import INITIAL_DEVIATION, Count, SizedNetwork, check_deviation, networks
 
 
 class Lstm(MaskedLM):
-    """layers bidirectional LSTM layers with `width` units a direction; a linear map to the tied output.
+    """Bidirectional LSTM layers with `width` units a direction, then a linear map to the tied output.
 
-    Features are the 2 * width states mapped to the embedding's width, so that the head is the same as the encoder's.
+    The map takes the 2 * width states of a position to the width of the embedding, so that the head is that of the
+    encoders.
+
+    Args:
+        name: the model's name.
+        vocab_size: V, the number of words.
+        max_length: T, the number of words in the longest sentence.
+        layers: number of LSTM layers.
+        width: number of units a direction, and of features of a position, d.
+        dropout: probability with which an activation is dropped in training.
     """
 
     per_example_gradients = False
@@ -26,6 +40,7 @@ class Lstm(MaskedLM):
         self.join = nn.Linear(2 * width, width)
         self.dropout = nn.Dropout(dropout)
 
+    @override
     def features(self, tokens: Tensor) -> Tensor:
         lengths = (tokens != self.pad_id).sum(1)
         x = self.dropout(self.words.read(tokens))
@@ -37,10 +52,15 @@ class Lstm(MaskedLM):
         joined: Tensor = self.join(states)
         return joined
 
+    @override
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
-        """The embedding [n, T, d], then the states of each layer [n, T, 2 d], both directions side by side.
+        """The embedding, then the states of each layer, both directions side by side. No dropout is applied.
 
-        No dropout is applied between the layers.
+        Args:
+            tokens: [n, T].
+
+        Returns:
+            The embedding [n, T, d], and the states [n, T, 2 d] of each layer.
         """
         lengths = (tokens != self.pad_id).sum(1).cpu()
         found: list[Tensor] = [self.words.read(tokens)]
@@ -57,5 +77,62 @@ class Lstm(MaskedLM):
             found.append(pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0])
         return found
 
+    @override
     def logits(self, features: Tensor) -> Tensor:
         return self.words.predict(features)
+
+
+@dataclass(frozen=True)
+class RecurrentNetwork(SizedNetwork):
+    """A network of LSTM layers with tied word embeddings and no positions.
+
+    Args:
+        layers: number of layers.
+        width: number of units a direction, and of features of a position, d.
+        initial_deviation: standard deviation of the initial word embeddings. LSTM matrices start uniform on (-b, b)
+            with b = d^(-1/2) or, of those that read both directions, (2 d)^(-1/2); the linear map after them starts
+            normal with deviation 0.02.
+    """
+
+    initial_deviation: float = INITIAL_DEVIATION
+
+    widens = True
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_deviation(self.initial_deviation)
+
+    @override
+    def deviation(self, parameter: str) -> float:
+        embedding = MaskedLM.parameter_block(parameter) == "embedding"
+        return self.initial_deviation if embedding else INITIAL_DEVIATION
+
+
+@networks.register("lstm")
+@dataclass(frozen=True)
+class LstmNetwork(RecurrentNetwork):
+    """The plain bidirectional LSTM; its settings are those of every `RecurrentNetwork`."""
+
+    @override
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+        return Lstm(name, vocab_size, max_length, self.layers, self.width, dropout)
+
+    @override
+    def count(self, vocab_size: int, max_length: int) -> Count:
+        """The number of parameters.
+
+        (V + 3) d embeddings and V output biases; both directions together, 16 d^2 + 16 d in the first layer and
+        24 d^2 + 16 d in each further one; 2 d^2 + d in the linear map.
+
+        Args:
+            vocab_size: V, the number of words.
+            max_length: T, which makes no difference here.
+
+        Returns:
+            The counts.
+        """
+        d = self.width
+        embeddings = (vocab_size + SPECIAL_TOKENS) * d
+        inside = 16 * (d * d + d) + (self.layers - 1) * (24 * d * d + 16 * d) + 2 * d * d + d
+        return Count(embeddings + vocab_size + inside, embeddings)

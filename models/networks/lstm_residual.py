@@ -1,16 +1,22 @@
-"""A pre-LN residual stack of bidirectional LSTM layers, the LSTM of the code that Liu et al. (2022) released.
+"""A pre-LN residual stack of bidirectional LSTM layers: the LSTM in the code that Liu et al. (2022) released.
 
 x_0 = embedding,    x_l = x_(l-1) + Linear(BiLSTM(LN x_(l-1))),    features = LN x_L
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from typing_extensions import override
 
+from ...generators.vocabulary import SPECIAL_TOKENS
 from ..interface import MaskedLM, TiedHead
+from .base import Count, networks
+from .lstm import RecurrentNetwork
 
 
 class Layer(nn.Module):
-    """x + Linear(BiLSTM(LN x)): `width` units a direction, their 2 * width states mapped back to width."""
+    """x + Linear(BiLSTM(LN x)): `width` units a direction, whose 2 * width states are mapped back to the width."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -20,7 +26,15 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, sentences: PackedSequence | None = None) -> Tensor:
-        """[n, T, d] -> [n, T, d]; or, of sentences of several lengths, the words alone, as they are packed."""
+        """Applies the layer to x [n, T, d], or to the packed words [words, d] of sentences with several lengths.
+
+        Args:
+            x: features [n, T, d], or [words, d].
+            sentences: how the words are packed; None where x is [n, T, d].
+
+        Returns:
+            The layer's output, with the shape of x.
+        """
         read = self.norm(x)
         states = self.lstm(read)[0] if sentences is None else self.lstm(sentences._replace(data=read))[0].data
         out: Tensor = x + self.dropout(self.join(states))
@@ -28,7 +42,16 @@ class Layer(nn.Module):
 
 
 class ResidualLstm(MaskedLM):
-    """layers residual layers of the given width, a final LN, tied output."""
+    """Residual layers, a final LayerNorm, and the tied output.
+
+    Args:
+        name: the model's name.
+        vocab_size: V, the number of words.
+        max_length: T, the number of words in the longest sentence.
+        layers: number of residual layers.
+        width: number of units a direction, and of features of a position, d.
+        dropout: probability with which an activation is dropped in training.
+    """
 
     per_example_gradients = False
 
@@ -42,6 +65,7 @@ class ResidualLstm(MaskedLM):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
+    @override
     def features(self, tokens: Tensor) -> Tensor:
         lengths = (tokens != self.pad_id).sum(1)
         x = self.dropout(self.words.read(tokens))
@@ -51,8 +75,9 @@ class ResidualLstm(MaskedLM):
         words = packed._replace(data=self._through(packed.data, packed))
         return pad_packed_sequence(words, batch_first=True, total_length=tokens.shape[1])[0]
 
+    @override
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
-        """[n, T, d] each: x_0 .. x_L, before the last norm."""
+        """x_0 .. x_L, [n, T, d] each, before the last norm."""
         lengths = (tokens != self.pad_id).sum(1).cpu()
         found = [self.dropout(self.words.read(tokens))]
         packed = pack_padded_sequence(found[0], lengths, batch_first=True, enforce_sorted=False)
@@ -67,5 +92,25 @@ class ResidualLstm(MaskedLM):
         out: Tensor = self.norm(x)
         return out
 
+    @override
     def logits(self, features: Tensor) -> Tensor:
         return self.words.predict(features)
+
+
+@networks.register("lstm-residual")
+@dataclass(frozen=True)
+class ResidualLstmNetwork(RecurrentNetwork):
+    """The residual stack of bidirectional LSTMs; its settings are those of every `RecurrentNetwork`."""
+
+    deepens = True
+
+    @override
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+        return ResidualLstm(name, vocab_size, max_length, self.layers, self.width, dropout)
+
+    @override
+    def count(self, vocab_size: int, max_length: int) -> Count:
+        """(V + 3) d embeddings, V output biases, L (18 d^2 + 19 d) in layers (norm, LSTM, map), 2 d in a last norm."""
+        d = self.width
+        embeddings = (vocab_size + SPECIAL_TOKENS) * d
+        return Count(embeddings + vocab_size + self.layers * (18 * d * d + 19 * d) + 2 * d, embeddings)

@@ -1,18 +1,128 @@
-"""What BERT and GPT share: multi-head attention, over all visible positions or earlier ones alone, and its block."""
+"""What BERT and GPT share: the settings of a transformer, multi-head attention, and the block around it."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
+from ...errors import InputError, at_least, unknown
+from ..interface import MaskedLM
 from ..ops.packing import Packing
+from .base import INITIAL_DEVIATION, SizedNetwork, check_deviation, networks
+
+HEAD_SIZE = 64
+"""Width of an attention head unless their number is set, at every size (Liu et al. 2022, A.3)."""
+
+BASE_WIDTH = 64
+"""The width at which the width-aware initialisation is the published one: that of the smallest model of Table 3."""
+
+INITIALISATIONS = ("published", "width-aware")
+
+
+@dataclass(frozen=True)
+class TransformerNetwork(SizedNetwork):
+    """A transformer: blocks of attention and an MLP 4 times as wide, learned positions, tied embeddings.
+
+    `init` says how the initial deviation and the output depend on the width d, with s = initial_deviation:
+
+        setting        matrices inside      embeddings, positions    logits
+        published      s                    s                        <h, e> + b
+        width-aware    s (64 / d)^(1/2)     s                        64 / d <h, e> + b
+
+    "published" has no such dependence (Devlin et al. 2019). "width-aware" is the initialisation of the maximal update
+    parametrisation in the form for tied embeddings (Yang et al. 2022, "Tensor Programs V", Table 8). The deviation of
+    a hidden matrix falls as fan_in^(-1/2), since each fan_in is a fixed multiple of d, and the multiplier of the output
+    falls as 1 / fan_in. Both equal "published" at width 64. The multiplier is applied to the features, so the logits
+    stay linear in them.
+
+    It is the initialisation alone, not the whole parametrisation: all parameters keep one learning rate, which is
+    meant to be constant across widths. Table 8 also divides Adam's learning rate of hidden matrices by fan_in and
+    changes those of SGD. The paper scales attention by 1 / (head size) instead of its square root. Neither is done
+    here, so the optimal learning rate need not transfer between widths.
+
+    Args:
+        layers: number of blocks.
+        width: number of features of a position, d.
+        heads: number of attention heads, a divisor of the width. None, or the number it stands for, gives heads of
+            64 features, and one head to a narrower model.
+        initial_deviation: standard deviation s of the initial weights.
+        init: "published" or "width-aware".
+    """
+
+    heads: int | None = None
+    initial_deviation: float = INITIAL_DEVIATION
+    init: str = INITIALISATIONS[0]
+
+    widens = True
+    deepens = True
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.heads is None and self.width > HEAD_SIZE and self.width % HEAD_SIZE:
+            nearest = max(1, round(self.width / HEAD_SIZE)) * HEAD_SIZE
+            raise InputError(
+                f"heads are {HEAD_SIZE} wide, expected a multiple, for example "
+                f"{networks.name_of(self)}-{self.layers}x{nearest}; or set heads to a divisor of {self.width}"
+            )
+        if self.heads is not None:
+            at_least("heads", self.heads, 1)
+            if self.width % self.heads:
+                raise InputError(f"heads is {self.heads}, expected a divisor of the width {self.width}; correct it")
+            if self.heads == default_heads(self.width) and not self.width % min(self.width, HEAD_SIZE):
+                # Equal networks have equal settings, and so one name.
+                object.__setattr__(self, "heads", None)
+        check_deviation(self.initial_deviation)
+        if self.init not in INITIALISATIONS:
+            raise unknown("init", self.init, INITIALISATIONS)
+
+    @property
+    def number_of_heads(self) -> int:
+        """The attention heads of each block."""
+        return default_heads(self.width) if self.heads is None else self.heads
+
+    @property
+    def output_scale(self) -> float:
+        """The multiplier of the features, and so of the logits before their bias."""
+        return BASE_WIDTH / self.width if self.init == "width-aware" else 1.0
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one block: 12 d^2 + 13 d."""
+        return 12 * self.width**2 + 13 * self.width
+
+    @override
+    def deviation(self, parameter: str) -> float:
+        hidden = MaskedLM.parameter_block(parameter) == "weight"
+        scale = math.sqrt(BASE_WIDTH / self.width) if hidden and self.init == "width-aware" else 1.0
+        return self.initial_deviation * scale
+
+    @override
+    def resized(self, layers: int, width: int) -> Self:
+        """The same network with another size; where the number of heads is set, they keep their width."""
+        # A single head grows with the model.
+        heads = self.heads if self.heads in (None, 1) else max(1, width * self.number_of_heads // self.width)
+        return type(self)(layers, width, heads, self.initial_deviation, self.init)
+
+
+def default_heads(width: int) -> int:
+    """The number of heads unless it is set: they are 64 wide, and a narrower model has one."""
+    return max(1, width // HEAD_SIZE)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention that reads all visible positions and answers at some of them.
+    """Multi-head self-attention over all visible positions, with answers at some or all of them.
 
-    causal: position t reads the positions up to and including t; all are then visible, and all are asked.
+    Args:
+        width: number of features of a position, d.
+        heads: number of heads, a divisor of d.
+        causal: whether position t reads positions up to and including t alone. All positions then count as visible and
+            all are answered.
     """
 
     def __init__(self, width: int, heads: int, causal: bool = False) -> None:
@@ -29,9 +139,17 @@ class Attention(nn.Module):
         rows: Tensor | None = None,
         packing: Packing | None = None,
     ) -> Tensor:
-        """x [n, T, d] attends to itself, visible [n, 1, 1, T]: [n, T, d]; with a packing, both are [words, d].
+        """Attends from each position of `x`, or from each of `asked`, to the visible positions of its sentence.
 
-        Where asked [m, S, d] is given, it attends to the sentences x[rows]: [m, S, d].
+        Args:
+            x: features [n, T, d]; with a packing, those of the words alone [words, d].
+            visible: [n, 1, 1, T] bool; None where every position is visible.
+            asked: features [m, S, d] that attend to `x` in place of its own positions.
+            rows: [m], the sentence that each row of `asked` attends to; None where m = n and the order is the same.
+            packing: how the words of `x` are packed.
+
+        Returns:
+            The answers, with the shape of `asked` where it is given, else of `x`.
         """
         maps = (self.key, self.value) if asked is not None else (self.query, self.key, self.value)
         mapped = _together(maps, x)
@@ -46,23 +164,33 @@ class Attention(nn.Module):
         return answer
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        n, length, width = x.shape
+        return x.reshape(n, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 def _rows(x: Tensor, numbers: Tensor) -> Tensor:
-    """The words of these numbers [m], of x [n, T, d] or packed: [m, d]."""
+    """The words with these numbers [m] from x, [n, T, d] or packed: [m, d]."""
     return (x.flatten(0, 1) if x.dim() > 2 else x).index_select(0, numbers)
 
 
 def _together(maps: Sequence[nn.Linear], x: Tensor) -> Tensor:
-    """[..., len(maps) * d]: the maps of x side by side, as one product, which is faster than several."""
+    """The outputs of the maps side by side, [..., len(maps) * d]. One product is faster than several."""
     return F.linear(x, torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
 
 
 class Block(nn.Module):
-    """Attention and an MLP 4 times as wide, exact GELU, each with a residual.
+    """Attention and an MLP 4 times as wide with exact GELU, each with a residual connection.
 
-    norm "pre": x + Attention(LN x), x + MLP(LN x).    norm "post": LN(x + Attention x), LN(x + MLP x).
+    "pre":   x + Attention(LN x),  x + MLP(LN x)
+    "post":  LN(x + Attention x),  LN(x + MLP x)
+
+    Args:
+        width: number of features of a position, d.
+        heads: number of attention heads.
+        norm: "pre" or "post".
+        dropout: probability with which an activation is dropped in training.
+        eps: LayerNorm's.
+        causal: whether attention reads earlier positions alone.
     """
 
     def __init__(
@@ -76,7 +204,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, visible: Tensor | None, packing: Packing | None = None) -> Tensor:
-        """[n, T, d] -> [n, T, d]; with a packing, [words, d] -> [words, d]."""
+        """The block's output at all positions, [n, T, d] -> [n, T, d]; with a packing, [words, d] -> [words, d]."""
         read = self.attention_norm(x) if self.pre else x
         return self._rest(x + self.dropout(self.attention(read, visible, packing=packing)))
 
@@ -89,9 +217,18 @@ class Block(nn.Module):
         packing: Packing | None = None,
         in_order: bool = False,
     ) -> Tensor:
-        """What `forward` gives at (rows, positions) [m]: [m, d]. Nothing else is computed but keys and values.
+        """The output of `forward` at some positions alone; elsewhere only keys and values are computed.
 
-        in_order: rows is 0 .. n - 1, one position of each sentence.
+        Args:
+            x: features [n, T, d]; with a packing, [words, d].
+            visible: [n, 1, 1, T] bool; None where every position is visible.
+            rows: [m], the sentences of the positions.
+            positions: [m], the positions in these sentences.
+            packing: how the words of `x` are packed.
+            in_order: whether rows is 0 .. n - 1, one position for each sentence.
+
+        Returns:
+            The output [m, d].
         """
         here = rows * x.shape[1] + positions if packing is None else packing.number(rows, positions)
         asked = _rows(x, here)
@@ -103,9 +240,10 @@ class Block(nn.Module):
     def _rest(self, x: Tensor) -> Tensor:
         """From the sum after attention to the block's output."""
         if self.pre:
-            return x + self.dropout(self._mlp(self.mlp_norm(x)))
-        x = self.attention_norm(x)
-        out: Tensor = self.mlp_norm(x + self.dropout(self._mlp(x)))
+            out: Tensor = x + self.dropout(self._mlp(self.mlp_norm(x)))
+        else:
+            x = self.attention_norm(x)
+            out = self.mlp_norm(x + self.dropout(self._mlp(x)))
         return out
 
     def _mlp(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Linear maps in float32 on a CPU by oneDNN, on chips whose AVX-512 the library behind torch.mm leaves unused.
+"""Linear maps in float32 by oneDNN, on CPUs whose AVX-512 is left unused by MKL, the library behind torch.mm.
 
-The values are those of F.linear up to rounding. Their bits depend on the operands, the number of threads and the chip alone.
+The values are those of F.linear up to rounding. Their bits depend only on the operands, the number of threads and the
+chip.
 """
 
 import platform
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,44 +16,56 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 GRAIN = 64
-"""oneDNN compiles a kernel for each new shape, in 0.4 ms and more: a number of rows that is a multiple of this recurs."""
+"""Multiples of this recur as numbers of rows, which pays for compiling a kernel for a shape (0.4 ms and more)."""
 
 LARGE = 5e8
-"""Floating-point operations of a product that is worth a kernel of its own."""
+"""Floating-point operations from which on a product is worth a kernel of its own."""
 
 NARROW = 128
-"""Weights with a smaller side gain nothing."""
+"""Weights with a side smaller than this gain nothing."""
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear: input [..., k] weight [m, k]^T + bias [m]: [..., m], with gradients of any order.
+    """F.linear with gradients of any order, computed by oneDNN where that is faster.
 
-    By oneDNN where it is faster: float32, on such a CPU, for shapes that recur or are large. By F.linear elsewhere.
+    oneDNN is taken for float32 on such a CPU, for shapes that recur or are large; F.linear for everything else.
+
+    Args:
+        input: [..., k].
+        weight: [m, k].
+        bias: [m].
+
+    Returns:
+        input weight^T + bias, [..., m].
     """
     if not _gains(input, weight, bias):
         return F.linear(input, weight, bias)
-    out: Tensor = _Product.apply(input.flatten(0, -2), weight, bias if bias is None else bias.contiguous())
-    return out.unflatten(0, input.shape[:-1])
+    out = _product(input.flatten(0, -2), weight, bias if bias is None else bias.contiguous())
+    return out.reshape(*input.shape[:-1], out.shape[1])
 
 
 @cache
 def unused_avx512() -> bool:
-    """Whether the processor has AVX-512 and is not Intel's: MKL, behind torch.mm, takes AVX-512 on those alone."""
+    """Whether the processor has AVX-512 and is not Intel's; MKL, behind torch.mm, uses AVX-512 on Intel's alone."""
     information = Path("/proc/cpuinfo")
     maker = information.read_text() if information.exists() else platform.processor()
-    able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    available: Callable[[], bool] = torch.backends.mkldnn.is_available
+    able = available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return able and torch.backends.cpu.get_cpu_capability() == "AVX512" and "GenuineIntel" not in maker
 
 
 class FastProducts(TorchFunctionMode):
-    """While it is entered, F.linear is `linear`, in modules too. Not for torch.func, forward-mode gradients or torch.compile."""
+    """Replaces F.linear by `linear` while it is entered, in modules too.
+
+    It does not work with torch.func, forward-mode gradients and torch.compile.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return (linear if func is F.linear else func)(*args, **(kwargs or {}))
 
 
 class _Product(torch.autograd.Function):
-    """a [n, k], b [m, k], c [m] -> a b^T + c [n, m]. Its gradients are such products again."""
+    """a b^T + c [n, m] for a [n, k], b [m, k] and c [m]. Its gradients are such products again."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, c: Tensor | None) -> Tensor:
@@ -64,17 +78,21 @@ class _Product(torch.autograd.Function):
         a, b = ctx.saved_tensors
         (gradient,), (of_a, of_b, of_c) = gradients, ctx.needs_input_grad
         return (
-            _Product.apply(gradient, b.T, None) if of_a else None,
+            _product(gradient, b.T, None) if of_a else None,
             _between(gradient, a) if of_b else None,
             gradient.sum(0) if of_c else None,
         )
 
 
+# mypy knows no types of Function.apply.
+_product: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Product.apply
+
+
 def _between(gradient: Tensor, a: Tensor) -> Tensor:
-    """gradient^T a. oneDNN copies its first operand where that is laid out by columns: the smaller of the two."""
+    """gradient^T a. oneDNN copies a first operand that is laid out by columns, so the smaller one comes first."""
     if gradient.shape[1] <= a.shape[1]:
-        return _Product.apply(gradient.T, a.T, None)
-    return _Product.apply(a.T, gradient.T, None).T
+        return _product(gradient.T, a.T, None)
+    return _product(a.T, gradient.T, None).T
 
 
 def _gains(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -83,7 +101,7 @@ def _gains(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         return False
     if any(operand.dtype != torch.float32 or operand.device.type != "cpu" for operand in operands):
         return False
-    # What F.linear refuses, or takes besides, is left to it.
+    # F.linear itself answers for shapes that it refuses, and for others that it takes.
     if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:
         return False
     if bias is not None and bias.shape != weight.shape[:1]:

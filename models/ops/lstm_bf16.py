@@ -1,6 +1,6 @@
-"""LSTMs under bfloat16 on a CPU: oneDNN, which torch takes for them, has none where the chip lacks AVX-512.
+"""LSTMs under bfloat16 on a CPU: torch computes them by oneDNN, which cannot where the chip lacks AVX-512.
 
-There an LSTM is computed by torch's own operations, in float32.
+On such a chip torch's own operations compute the LSTM, in float32.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from torch import nn
 
 @cache
 def onednn_has_bf16_lstm() -> bool:
-    """Whether an LSTM runs under bfloat16 autocast on this CPU; tried once, on two numbers."""
+    """Whether an LSTM runs under bfloat16 autocast on this CPU. That is tried once, on two numbers."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         try:
             nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
@@ -24,16 +24,16 @@ def onednn_has_bf16_lstm() -> bool:
 
 
 def needs_plain_lstm(model: nn.Module, precision: str, device: str) -> bool:
-    """Whether a model has LSTMs that this CPU cannot compute in the precision by oneDNN."""
+    """Whether the model has LSTMs that oneDNN cannot compute in this precision on this CPU."""
     recurrent = precision == "bf16" and device == "cpu" and any(isinstance(part, nn.LSTM) for part in model.modules())
     return recurrent and not onednn_has_bf16_lstm()
 
 
 @contextmanager
 def plain_lstm() -> Iterator[None]:
-    """Within it torch computes without oneDNN."""
+    """Switches oneDNN off within the block."""
     with warnings.catch_warnings():
-        # torch remarks on TF32 of Intel's GPUs whenever oneDNN is switched.
+        # torch warns of TF32 on Intel's GPUs whenever oneDNN is switched.
         warnings.simplefilter("ignore")
         switched = torch.backends.mkldnn.flags(enabled=False)
         switched.__enter__()

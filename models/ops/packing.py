@@ -1,4 +1,4 @@
-"""Sentences without their padding: what works word by word then works on words alone."""
+"""Sentences without their padding, for operations that treat each word by itself."""
 
 from torch import Tensor
 
@@ -6,13 +6,14 @@ from .fast_linear import GRAIN
 
 
 class Packing:
-    """The words of sentences [n, T], one after the other: x [n, T, d] <-> packed [words, d].
+    """The words of sentences, one after the other: x [n, T, d] <-> packed [words, d].
 
-    The first of the padding goes with them where there is some, up to a number of rows that is a multiple of GRAIN.
+    The packed rows include the first few padded positions where there are any, so that their number is a multiple of
+    GRAIN.
     """
 
     def __init__(self, inside: Tensor) -> None:
-        """inside [n, T] bool: where words stand."""
+        """Numbers the words; inside [n, T] bool says where they are."""
         self.shape = inside.shape
         kept = inside.flatten().clone()
         kept[(~kept).nonzero()[: -int(kept.sum()) % GRAIN, 0]] = True
@@ -20,14 +21,15 @@ class Packing:
         self.numbers = kept.cumsum(0) - 1
 
     def pack(self, x: Tensor) -> Tensor:
+        """The rows of x [n, T, d] that are packed: [words, d]."""
         return x.flatten(0, 1).index_select(0, self.places)
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """[n, T, d], zero at the padding but for what of it is among the packed."""
+        """The packed rows [words, d] at their positions: [n, T, d]. Padding that is not packed is zero."""
         n, length = self.shape
         padded = packed.new_zeros(n * length, packed.shape[1])
-        return padded.index_copy(0, self.places, packed).unflatten(0, (n, length))
+        return padded.index_copy(0, self.places, packed).reshape(n, length, packed.shape[1])
 
     def number(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """Where the words at (rows, positions) [m] lie among the packed."""
+        """The indices among the packed rows [m] of the words at (rows, positions) [m]."""
         return self.numbers[rows * self.shape[1] + positions]

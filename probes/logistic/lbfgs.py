@@ -87,7 +87,8 @@ def _line_search(
     function: Function, point: Tensor, value: float, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, float, Tensor] | None:
     """(point, value, gradient) after a step that satisfies Wolfe's conditions, or Hager and Zhang's (2005) approximate
-    ones; none where there is no such step."""
+    ones; none where there is no such step.
+    """
     slope_0 = float((gradient * direction).sum())
     if not slope_0 < 0:
         return None

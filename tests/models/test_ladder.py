@@ -10,8 +10,8 @@ from support.networks import grammar_language
 from satlab.errors import InputError
 from satlab.models import build_model
 from satlab.models.build import make_model
-from satlab.models.count import count_of
 from satlab.models.ladder import BERT_ROWS, Size, count_parameters, ladder, nearest
+from satlab.models.networks.bert import BertNetwork
 from satlab.models.widen import check_larger
 
 # d-model, n-head, layers, d-inter
@@ -110,7 +110,7 @@ def test_the_formula_is_what_is_built(kind, layers, width, words, length):
     model = meta(f"{kind}-{layers}x{width}", words, length)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     read = {name for name in sizes if model.parameter_block(name) in ("embedding", "position")}
-    count = count_of(kind, layers, width, words, length)
+    count = count_parameters(f"{kind}-{layers}x{width}", words, length)
     assert (count.total, count.embeddings) == (sum(sizes.values()), sum(sizes[name] for name in read))
 
 
@@ -165,7 +165,7 @@ def test_a_name_of_no_model_is_answered_with_a_right_one():
 
 
 def test_the_nearest_row_is_the_fewest_doublings_away():
-    assert nearest("bert", 12, 768, lambda layers, width: True) == Size("bert", 12, 768, "Table 3", 3072)
+    assert nearest("bert", 12, 768, lambda layers, width: True) == Size(BertNetwork(12, 768), "Table 3", 3072)
     for layers, width in ((1, 16), (3, 200), (9, 400), (30, 4000), (20, 640)):
         for least in (0, 5, 12):
             found = nearest("bert", layers, width, lambda some, _, least=least: some >= least)

@@ -1,4 +1,4 @@
-"""The interface that every masked language model keeps: shapes, gathered positions, padding, special tokens, tied output."""
+"""The interface of every masked language model: shapes, gathered positions, padding, special tokens, tied output."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Products by oneDNN: the values and gradients of F.linear, of any order, and F.linear itself where oneDNN gains nothing."""
+"""Products by oneDNN: the values and gradients of F.linear, of any order, and F.linear where oneDNN gains nothing."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The networks against plain formulas written here, from the same weights: einsum and softmax, and an LSTM cell by cell."""
+"""The networks against plain formulas with the same weights: einsum and softmax, and an LSTM cell by cell."""
 
 import math
 

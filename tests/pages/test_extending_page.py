@@ -39,11 +39,12 @@ def examples(installed):
     """The page's module, in this process; the registries are left as they were."""
     from satlab.flatness import flatness_measures
     from satlab.generators import task_kinds
+    from satlab.models.networks.base import networks
     from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
-    registries = (flatness_measures, optimizers, schedules, objectives, task_kinds)
+    registries = (networks, flatness_measures, optimizers, schedules, objectives, task_kinds)
     before = [(len(registry), dict(registry.entries))[1] for registry in registries]
     sys.path.insert(0, str(installed))
     try:
@@ -72,6 +73,23 @@ def test_the_language_is_exact(examples):
         fits = (strings[:, seen] == sentences[row, seen]).all(1)
         expected = p[fits & (strings[:, t] == v)].sum() / p[fits].sum()
         assert torch.allclose(found[row, t, v], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["convolution-1x4", "convolution-3x8:kernel=5"])
+def test_the_network_is_what_its_count_says(examples, name):
+    from satlab.models import build_model
+    from satlab.models.ladder import count_parameters
+
+    language = examples.Copies(vocab_size=3, half=2)
+    model, count = build_model(name, language, seed=1), count_parameters(name, 3, 4)
+    assert model.name == name
+    assert count.total == sum(parameter.numel() for parameter in model.parameters())
+    assert count.embeddings == model.words.embedding.weight.numel()
+    short = language.sample(5, torch.Generator().manual_seed(0)).tokens[:, :3]
+    padded = torch.nn.functional.pad(short, (0, 2), value=model.pad_id)
+    assert torch.allclose(model(padded)[:, :3], model(short), atol=1e-6)
+    with pytest.raises(InputError, match="kernel is 0, expected at least 1"):
+        build_model("convolution-1x4:kernel=0", language)
 
 
 def test_a_model_is_trained_on_the_language(examples, tmp_path):
@@ -144,10 +162,13 @@ def rows_of(printed):
 def test_the_command_line_knows_them(satlab):
     sizes = ["--steps", "4", "--batch-size", "8", "--evaluation-sentences", "50", "--most-evaluation-sentences", "50"]
     ways = ["--optimizer", "sign", "--schedule", "square-root", "--targets", "smoothed"]
-    satlab("train", "demo-hmm", "--out", "run", "--model", "bert-1x8", *sizes, *ways)
+    satlab("train", "demo-hmm", "--out", "run", "--model", "convolution-2x8:kernel=5", *sizes, *ways)
     rows = rows_of(satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20"))
     assert {(row["what"], row["unit"], row["block"]) for row in rows} == {("scaled_loss", "nats", "total")}
     assert {json.loads(row["settings"])["rho"] for row in rows} == {0.02}
+    assert {row["model"] for row in rows} == {"convolution-2x8:kernel=5"}
+    trace, *blocks = rows_of(satlab("flatness", "run", "--contexts", "20"))
+    assert trace["value"] == pytest.approx(sum(row["value"] for row in blocks))
     assert " word " in satlab("show", "demo-pcfg", "--samples", "10", "--sentences", "10")
     samples = ["--train-sentences", "40", "--test-sentences", "40", "--seeds", "1"]
     rows = rows_of(satlab("probe", "run", "--task", "word:position=3", *samples))
@@ -158,7 +179,7 @@ def test_the_command_line_knows_them(satlab):
 
 STUDY = """
 language: demo-hmm
-models: {bert-1x8: {}}
+models: {"convolution-2x8:kernel=5": {}}
 tasks: [state-1, "word: position=3"]
 train: {steps: 4, batch_size: 8, evaluation_sentences: 50, most_evaluation_sentences: 50, checkpoints: [2, 4]}
 evaluate: {sentences: 50}

@@ -11,7 +11,7 @@ from satlab.errors import InputError, TooLargeError
 from satlab.lab.runs.memory_check import check_model_room, check_sentences_room
 from satlab.models import build_model, load_model, save_model
 from satlab.models.build import check_size, make_model
-from satlab.models.count import count_of
+from satlab.models.ladder import count_parameters
 from satlab.system import memory
 from satlab.system.memory import as_size, check_memory, machine_memory
 from satlab.train import TrainConfig
@@ -118,7 +118,7 @@ def test_nothing_is_built_of_what_does_not_fit(name, room):
 def test_exactly_as_much_as_there_is_fits(room):
     language, config = demo_hmm(), TrainConfig()
     V, T = language.vocab_size, language.max_length
-    size = 4 * count_of("bert", 2, 64, V, T).total
+    size = 4 * count_parameters("bert-2x64", V, T).total
     for copies in (1, 4):
         room(copies * size)
         check_size("bert-2x64", V, T, copies)

@@ -13,7 +13,7 @@ from satlab.generators.batches import Stream
 from satlab.generators.tasks import find_task
 from satlab.models import build_model
 from satlab.models.build import make_model
-from satlab.models.count import count_of
+from satlab.models.ladder import count_parameters
 from satlab.train import Adversary, checkpoints
 from satlab.train import microbatch as parts
 from satlab.train.parallel.world import World
@@ -80,7 +80,7 @@ def test_the_number_of_parts_is_that_of_operations_over_what_a_part_may_have(kin
     language = demo_hmm()
     model, count = (
         build_model(f"{kind}-2x16", language),
-        count_of(kind, 2, 16, language.vocab_size, language.max_length),
+        count_parameters(f"{kind}-2x16", language.vocab_size, language.max_length),
     )
     monkeypatch.setattr(parts, "MOST_WORK", 6.0 * count.without_embeddings * 10)
     assert [parts.number_of_parts(model, words) for words in (0, 1, 10, 11, 20, 21)] == [1, 1, 1, 5, 8, 9]

@@ -16,7 +16,10 @@ from ..arguments import OUT_HELP, add_language, add_settings, settings_of
 from ..output import print_row
 from ..progress import TrainingProgress, progress_bar
 
-MODEL_HELP = "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size"
+MODEL_HELP = (
+    "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; settings "
+    "follow a colon, as in bert-2x128:heads=4"
+)
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
 
 

@@ -218,7 +218,9 @@ def test_words_of_one_text_are_refused():
     start, symbol = nltk.Nonterminal("S"), nltk.Nonterminal("A")
     rules = [(start, (symbol, symbol), 1.0), (symbol, ("3",), 0.5), (symbol, (3,), 0.5)]
     grammar = nltk.PCFG(start, [nltk.ProbabilisticProduction(lhs, rhs, prob=p) for lhs, rhs, p in rules])
-    with pytest.raises(InputError, match="the words '3' and 3 are one text, '3', expected words that differ; rename one"):
+    with pytest.raises(
+        InputError, match="the words '3' and 3 are one text, '3', expected words that differ; rename one"
+    ):
         PCFG.from_nltk(grammar)
 
 
