@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ...errors import InputError
 from ...system.disk import printable, read_lines, write_atomic
-from ..runs.rows import wrong_result
+from ..runs.rows import IN_TABLES, RESULT, type_of, wrong_result
 from ..runs.run import CONFIG, Run, load_run
 from ..runs.trainings import distinct, rows_of_training
 
@@ -23,28 +23,8 @@ LANGUAGE = "language_fingerprint"
 
 BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
 
-COLUMNS: dict[str, pa.DataType] = {
-    "run": pa.string(),
-    "model": pa.string(),
-    "parameters": pa.int64(),
-    "seed": pa.int64(),
-    "step": pa.int64(),
-    "what": pa.string(),
-    "method": pa.string(),
-    "task": pa.string(),
-    "block": pa.string(),
-    "value": pa.float64(),
-    "stderr": pa.float64(),
-    "n": pa.int64(),
-    "unit": pa.string(),
-    "floor": pa.float64(),
-    "floor_stderr": pa.float64(),
-    "settings": pa.string(),
-    "seconds": pa.float64(),
-    "satlab": pa.string(),
-    "layer": pa.int64(),
-    "position": pa.int64(),
-}
+ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+"""A column's type -> its type in Parquet."""
 
 
 def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
@@ -109,12 +89,12 @@ def own_name(folder: Path) -> str:
 
 def write_tables(rows: list[Row], folder: Path) -> None:
     """Writes results.parquet and results.csv."""
-    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
-    table = pa.table(columns, schema=pa.schema(list(COLUMNS.items())))
+    columns = {name: [row.get(name) for row in rows] for name in IN_TABLES}
+    table = pa.table(columns, schema=pa.schema([(name, ARROW[type_of(RESULT[name])]) for name in IN_TABLES]))
     content = io.BytesIO()
     pq.write_table(table, content)
     write_atomic(folder / "results.parquet", content.getvalue())
-    write_csv(rows, list(COLUMNS), folder / "results.csv")
+    write_csv(rows, list(IN_TABLES), folder / "results.csv")
 
 
 def write_csv(rows: list[Row], columns: list[str], path: Path) -> None:
