@@ -1,10 +1,22 @@
-"""Names of files that show what people named: tasks, models and studies may be called what no file can be."""
+"""Names of files: those by which directories are told, and those that show what people named.
+
+Tasks, models and studies may be called what no file can be.
+"""
 
 import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+CONFIG = "config.yaml"
+"""The file by which a directory is a run."""
+
+STUDY_FILE = "study.yaml"
+"""The file by which a directory is a study."""
+
+REPORT = "report.html"
+"""What the report on a directory is called, unless another place is given."""
 
 MOST_BYTES = 200
 """Of a part of a name; the rest is for what stands before and after it."""

@@ -7,8 +7,9 @@ from typing import Any
 from ...errors import InputError
 from ...estimate import ONE_SIDED_95
 from ...system.yaml_files import read_yaml
+from ..file_names import CONFIG
 from ..measurements.measure import BASELINES, ENLARGED
-from ..runs.run import CONFIG, METRICS, Run
+from ..runs.run import METRICS, Run
 from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 

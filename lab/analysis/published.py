@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, unknown
+from ...errors import InputError, placed, unknown
 from ...estimate import Estimate
 from ...system.disk import write_atomic
 from ..file_names import MOST_BYTES, file_parts
-from ..reading import from_mapping
+from ..reading import STUDY, from_mapping
 from .model_table import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 from .results import write_csv
 from .row_selection import Setting, described, panel_name, setting_of
@@ -73,11 +73,11 @@ def read_published(
     """The entries of a study. Raises InputError for an unknown key, quantity, model or task, and for what it never measures."""
     found = []
     for number, entry in enumerate(entries, start=1):
-        where = f"study, published {number}"
+        where = (STUDY, f"published {number}")
         if not isinstance(entry, Mapping):
             expected = ", ".join(field.name for field in fields(Published))
-            raise InputError(f"{where}: is '{entry}', expected a mapping with keys of {expected}; correct it")
-        item = from_mapping(Published, entry, where)
+            raise InputError(f"is '{entry}', expected a mapping with keys of {expected}; correct it", *where)
+        item = from_mapping(Published, entry, *where)
         checks: list[tuple[str, str, tuple[str, ...]]] = [("quantity", item.quantity, QUANTITIES)]
         checks.append(("model", item.model, (*models, *BASELINE_NAMES)))
         if item.minus is not None:
@@ -86,20 +86,21 @@ def read_published(
             checks.append(("task of this study", str(item.task), tuple(tasks)))
         for kind, given, known in checks:
             if given not in known:
-                raise InputError(f"{where}: {unknown(kind, given, known)}")
-        _check_numbers(item, where)
+                raise unknown(kind, given, known).at(*where)
+        with placed(*where):
+            _check_numbers(item)
         if never := _never(item, enlarge_to):
-            raise InputError(f"{where}: {item.what}: {never}")
+            raise InputError(f"{item.what}: {never}", *where)
         found.append(item)
     return found
 
 
-def _check_numbers(item: Published, where: str) -> None:
+def _check_numbers(item: Published) -> None:
     """Raises InputError for a value that is not finite, and for a standard error that is not one."""
     if not math.isfinite(item.value):
-        raise InputError(f"{where}: value is {item.value}, expected a finite number; correct it")
+        raise InputError(f"value is {item.value}, expected a finite number; correct it")
     if item.stderr is not None and not 0 <= item.stderr < math.inf:
-        raise InputError(f"{where}: stderr is {item.stderr}, expected a finite number from 0; correct it")
+        raise InputError(f"stderr is {item.stderr}, expected a finite number from 0; correct it")
 
 
 def _never(item: Published, enlarge_to: str | None) -> str | None:

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from ...errors import InputError
 from ...system.disk import printable, read_lines, write_atomic
+from ..file_names import CONFIG, STUDY_FILE
 from ..runs.rows import IN_TABLES, RESULT, type_of, wrong_result
-from ..runs.run import CONFIG, Run, load_run
+from ..runs.run import Run, load_run
 from ..runs.trainings import distinct, rows_of_training
 
 Row = dict[str, Any]
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 LANGUAGE = "language_fingerprint"
 """Of a baseline: the key that says of which language it is."""
 
-BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
+BASELINES_FILE = "baselines.jsonl"
 
 ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 """A column's type -> its type in Parquet."""

@@ -49,6 +49,15 @@ def settle() -> None:
         warnings.simplefilter("default")
 
 
+def one_thread() -> None:
+    """Sets torch to one thread, unless the environment says otherwise. It is imported for that, which takes seconds."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        # Models and batches of this size lose more by waiting for a second thread than it does for them.
+        torch.set_num_threads(1)
+
+
 def working_directory() -> str | None:
     """The working directory; None where it has been removed, or may not be looked at."""
     try:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from ...errors import InputError
 from ...system.disk import printable
-from ..analysis.results import BASELINES_FILE, STUDY_FILE
+from ..analysis.results import BASELINES_FILE
+from ..file_names import STUDY_FILE
 
 Row = dict[str, Any]
 

@@ -14,7 +14,6 @@ from .data import collect
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("chart.js", "tip.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
 STYLES = ("chart.css", "table.css", "report.css")
-REPORT = "report.html"
 
 
 def write_report(folders: list[Path], out: Path) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from ...randomness import random_stream
 from ...system.new_folder import new_folder
 from ...system.yaml_files import read_yaml
 from ...train.checkpoint import STATE, folder_of, naming_file
+from ..file_names import CONFIG
 from .checkpoints import chosen_checkpoints
-from .run import CONFIG, METRICS, WIDENED, Run
+from .run import METRICS, WIDENED, Run
 
 
 def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:

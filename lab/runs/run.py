@@ -30,11 +30,12 @@ from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
 from ...train.parallel.world import World, without_tf32
 from ...train.trainer import resolved
+from ..file_names import CONFIG
 from ..reading import from_mapping
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
 
-CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
+METRICS, RESULTS = "metrics.jsonl", "results.jsonl"
 
 PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
 """What to do about a config.yaml that is damaged."""

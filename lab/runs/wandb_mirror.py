@@ -10,7 +10,8 @@ from typing import Any
 from ...errors import InputError, StoppedError
 from ...system.disk import printable
 from ...train import MetricsRow
-from .run import CONFIG, DEVICE, TORCH, Run
+from ..file_names import CONFIG
+from .run import DEVICE, TORCH, Run
 
 ID_LENGTH = 16
 """Hexadecimal digits of a run's id."""

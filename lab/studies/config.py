@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, at_least, unknown
+from ...errors import InputError, at_least, placed, unknown
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
 from ..measurements.flatness_config import FlatnessConfig
@@ -109,10 +109,8 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
         raise InputError(f"{path}: extends is '{base}', expected another study's path or name; correct it")
     beside = path.parent / base
     if not beside.is_file() and not Path(base).is_file():
-        try:
+        with placed(str(path), "extends"):
             _shipped(base)
-        except InputError as error:
-            raise InputError(f"{path}, extends: {error}") from None
     _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
     inherited.pop("name", None)
     for key in MERGED & content.keys() & inherited.keys():

@@ -13,7 +13,7 @@ from ...errors import WorkerError, unknown
 from ...system.processes import process_pool
 from ...system.ray_cluster import cluster_pool, connection
 from ...system.signals import StopRequest
-from ..analysis.results import STUDY_FILE
+from ..file_names import STUDY_FILE
 from .config import StudyConfig
 
 ENGINES = ("local", "ray")
@@ -22,7 +22,8 @@ ENGINES = ("local", "ray")
 class Pool(Protocol):
     """What takes cells."""
 
-    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]": ...
+    def submit(self, function: Callable[..., float], /, *arguments: Any) -> "Future[float]":
+        """Has the function called; its result is what it returns."""
 
 
 def check_engine(engine: str) -> None:
@@ -60,17 +61,17 @@ class _Shared:
     def __init__(self, tasks: Pool, out: Path) -> None:
         self.tasks, self.out = tasks, out
 
-    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]":
+    def submit(self, function: Callable[..., float], /, *arguments: Any) -> "Future[float]":
         return self.tasks.submit(_where_it_is_seen, self.out, function, *arguments)
 
 
-def _where_it_is_seen(out: Path, function: Callable[..., None], *arguments: Any) -> None:
+def _where_it_is_seen(out: Path, function: Callable[..., float], *arguments: Any) -> float:
     if not (out / STUDY_FILE).is_file():
         raise WorkerError(
             f"{out}: not there on the machine {socket.gethostname()}, expected a directory that all machines of the "
             "cluster share; choose another --out"
         )
-    function(*arguments)
+    return function(*arguments)
 
 
 @contextmanager
