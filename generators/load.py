@@ -14,7 +14,6 @@ from .hmm.language import DEFAULT_LENGTH, HMM
 from .hmm.tasks import Readout
 from .language import Language
 from .npz_arrays import as_numbers, as_texts, read_arrays
-from .pcfg.language import PCFG
 
 LANGUAGE_FILES = ("language.yaml", "language.npz")
 """What a language is called in the directory of a corpus."""
@@ -77,6 +76,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:
+    from .pcfg.language import PCFG
+
     return PCFG.from_string(path.read_text(encoding="utf-8-sig"), max_length)
 
 

@@ -9,7 +9,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness", "registry", "settings")
+LEAVES = ("errors", "estimate", "lazy", "randomness", "registry", "settings")
 BELOW = {
     "system": {"root"},
     "generators": {"root", "system"},

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from ...errors import InputError, unknown
 from ...randomness import random_stream
@@ -198,11 +198,11 @@ def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
     below = left.mean() - left if len(left) else np.zeros(1)
     spread = float((below**2).sum())
     acceleration = float((below**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-    bias, tail = float(norm.ppf(share)), float(norm.ppf(0.5 + LEVEL / 2))
+    bias, tail = float(ndtri(share)), float(ndtri(0.5 + LEVEL / 2))
     ends = []
     for z in (-tail, tail):
         scale = 1 - acceleration * (bias + z)
         # Beyond the pole of the correction is beyond all resamples.
-        level = float(norm.cdf(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
+        level = float(ndtr(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
         ends.append(float(np.quantile(drawn, level)))
     return min(ends), max(ends)

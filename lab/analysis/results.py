@@ -7,8 +7,6 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...errors import InputError
 from ...system.disk import printable, read_lines, write_atomic
@@ -23,10 +21,6 @@ LANGUAGE = "language_fingerprint"
 """Of a baseline: the key that says of which language it is."""
 
 BASELINES_FILE = "baselines.jsonl"
-
-ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-"""A column's type -> its type in Parquet."""
-
 
 def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
     """The trainings in these directories, each a run or a study; copies of one are one (see lab/trainings.py).
@@ -90,8 +84,12 @@ def own_name(folder: Path) -> str:
 
 def write_tables(rows: list[Row], folder: Path) -> None:
     """Writes results.parquet and results.csv."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns = {name: [row.get(name) for row in rows] for name in IN_TABLES}
-    table = pa.table(columns, schema=pa.schema([(name, ARROW[type_of(RESULT[name])]) for name in IN_TABLES]))
+    table = pa.table(columns, schema=pa.schema([(name, arrow[type_of(RESULT[name])]) for name in IN_TABLES]))
     content = io.BytesIO()
     pq.write_table(table, content)
     write_atomic(folder / "results.parquet", content.getvalue())

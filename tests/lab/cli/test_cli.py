@@ -321,7 +321,7 @@ def test_piped_output_is_json_lines_without_a_bar(tmp_path):
 
 
 def test_an_interruption_is_one_line(satlab, monkeypatch):
-    monkeypatch.setattr("satlab.lab.cli.commands.train.train_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("satlab.lab.runs.run.train_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     rows, err = satlab(f"train demo-hmm --out r {SMALL}", status=130)
     assert rows == []
     assert err == "satlab: interrupted; run the same command again to go on\n"

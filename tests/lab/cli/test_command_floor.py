@@ -185,13 +185,6 @@ def check(lines, original, place):
     assert not faults, "\n".join(faults)
 
 
-@pytest.fixture(autouse=True)
-def one_parser(monkeypatch):
-    """Making the parser takes longer than all else that a refused command does."""
-    make = cli.make_parser
-    monkeypatch.setattr(cli, "make_parser", lambda config, only: make(config, only) if config else PARSER)
-
-
 def test_every_command_is_tried():
     lacking = [name for name in cli.COMMANDS if name not in MINIMAL]
     assert lacking == [], f"add the least valid arguments of {', '.join(lacking)} to MINIMAL in {__file__}"
