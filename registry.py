@@ -9,8 +9,9 @@
 
         lr: float = 1e-3  # peak learning rate
 
-An entry is a class. Where it has settings it is a frozen dataclass, and its fields are these settings. Packages of others
-add entries by the entry-point group `satlab.plugins`: each entry point names a module that registers what it defines.
+An entry is a class. Where it has settings it is a frozen dataclass, and its fields are these settings. Packages of
+others add entries by the entry-point group `satlab.plugins`: each entry point names a module that registers what it
+defines.
 """
 
 import importlib

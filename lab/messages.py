@@ -1,7 +1,7 @@
 """What satlab says on stderr beside results: lines of a level each, which leave a progress bar whole.
 
-DEBUG is said with --verbose alone, INFO and WARNING unless --quiet is given, ERROR always. Processes that are started say
-what the one that started them does.
+DEBUG is said with --verbose alone, INFO and WARNING unless --quiet is given, ERROR always. Processes that are started
+say what the one that started them does.
 """
 
 import logging
@@ -62,7 +62,7 @@ def is_quiet() -> bool:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    """What `warnings.showwarning` is set to: satlab's own warnings are a line each, those of libraries concern no user."""
+    """What `warnings.showwarning` is set to: a line for each of satlab's own warnings, none for those of libraries."""
     if category is UserWarning:
         logger.warning("%s", message)
 

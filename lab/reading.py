@@ -76,19 +76,27 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], *where: str) -> T:
     where = tuple(filter(None, where))
     with placed(*where):
         known = field_types(kind)
-        for key in values:
-            if key not in known:
-                raise unknown("key", key, known)
+        _check_keys(kind, values, known)
         given = {key: _field_value(known[key], key, value) for key, value in values.items()}
-        for each in fields(kind):  # type: ignore[arg-type]
-            if each.name not in given and _must_be_given(each):
-                raise InputError(f"{each.name} missing, expected a value; give it")
-        try:
-            return kind(**given)
-        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"values that do not fit together ({error}); correct them") from None
+        return _made(kind, given)
+
+
+def _check_keys(kind: type, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key in values:
+        if key not in known:
+            raise unknown("key", key, known)
+    for each in fields(kind):
+        if each.name not in values and _must_be_given(each):
+            raise InputError(f"{each.name} missing, expected a value; give it")
+
+
+def _made(kind: type[T], given: Mapping[str, Any]) -> T:
+    try:
+        return kind(**given)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise InputError(f"values that do not fit together ({error}); correct them") from None
 
 
 def field_types(kind: type) -> dict[str, Any]:
@@ -111,8 +119,12 @@ def read_text(name: str, text: str, kind: Any) -> Any:
     Raises:
         InputError: for a text that is no value of this type.
     """
+    return _as_named(name, _Text(text), kind)
+
+
+def _as_named(name: str, value: Any, kind: Any) -> Any:
     try:
-        return _adapted(_Text(text), kind)
+        return _adapted(value, kind)
     except _WrongError as wrong:
         raise _refusal(name, wrong) from None
 
@@ -127,10 +139,7 @@ def _field_value(kind: Any, name: str, value: Any) -> Any:
                 raise InputError(f"{name} has the key {key!r}, expected a name; put it into quotes")
         if is_dataclass(kind):
             return from_mapping(kind, value, name)  # type: ignore[arg-type]
-    try:
-        return _adapted(value, kind)
-    except _WrongError as wrong:
-        raise _refusal(name, wrong) from None
+    return _as_named(name, value, kind)
 
 
 def _must_be_given(each: Field[Any]) -> bool:

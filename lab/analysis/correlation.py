@@ -67,19 +67,35 @@ def correlation(
     seed: int = 0,
     groups: Sequence[object] | None = None,
 ) -> Correlation:
-    """Pearson's or Spearman's coefficient of x [n] and y [n], if wanted given a third quantity [n].
+    """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
-    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the
-    ranks, ties sharing their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after
-    least squares on 1 and z (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the ranks;
+        ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least
+        squares on 1 and z
+    (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
 
-    The interval is the bias-corrected and accelerated bootstrap's (Efron 1987), resampling `groups` [n], one label
-    a point; without them every point is its own. It is [-1, 1], and the note says so, with fewer than 5 groups (8
-    given z), and where all resamples agree, as for points in perfect order: the bootstrap then knows no spread. On
-    normal data it covers about 95 % from 12 groups on; with fewer it may cover less, Spearman's at a true
-    correlation of 0.9 from 5 groups 74 %.
+    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
+    [-1, 1], and the note says so, with fewer than 5 groups (8 given z), and where all resamples agree, as for points in
+    perfect
+    order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer groups
+        it
+    may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
 
-    Raises InputError for lengths that differ, for numbers that are not finite, and for an unknown method.
+    Args:
+        x: [n].
+        y: [n].
+        given: the third quantity, [n]; None for the plain correlation.
+        method: "spearman" or "pearson".
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        groups: a label for each point, [n]; points with the same label are resampled together. None: each point by
+            itself.
+
+    Returns:
+        The coefficient with its interval.
+
+    Raises:
+        InputError: for lengths that differ, numbers that are not finite, and an unknown method.
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
@@ -187,10 +203,18 @@ def _ranks(weights: Array, array: Array) -> Array:
 
 
 def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
-    """The interval's ends: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
+    """The ends of the interval: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
 
-    z0 = Phi^-1 of the share of resamples below the value, a = sum d^3 / (6 (sum d^2)^1.5) for d, how far each value
-    without one group [groups] lies below their mean (Efron 1987).
+    z0 = Phi^-1 of the share of resamples below the value; a = sum d^3 / (6 (sum d^2)^1.5), where d is how far the value
+    without each group lies below the mean of these values (Efron 1987).
+
+    Args:
+        value: the coefficient.
+        drawn: the coefficients of the resamples, [resamples].
+        without: the coefficients without each group, [groups].
+
+    Returns:
+        The lower and the upper end.
     """
     share = float(np.mean(drawn < value) + np.mean(drawn <= value)) / 2
     share = min(max(share, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))

@@ -30,11 +30,11 @@ COLUMNS = (
 )
 HEADS = ("source", "what", "published", "ours", "ours - published", "measured by", "saturated")
 MEANING = (
-    "n: trainings that ours is a mean over; baselines have none. +- of ours is one standard error. A number of one model: "
-    "over its trainings and of the measurement, which all of them share. A difference of two models, which are measured on "
-    "the same sentences: over the trainings alone, where there are several. The difference from a baseline has both errors "
-    "in full. ours - published has the error of ours, beside that of the published number where one is printed. saturated: "
-    "whether all of our models that a row is about are."
+    "n: trainings that ours is a mean over; baselines have none. +- of ours is one standard error. A number of one "
+    "model: over its trainings and of the measurement, which all of them share. A difference of two models, which are "
+    "measured on the same sentences: over the trainings alone, where there are several. The difference from a baseline "
+    "has both errors in full. ours - published has the error of ours, beside that of the published number where one is "
+    "printed. saturated: whether all of our models that a row is about are."
 )
 
 
@@ -43,13 +43,15 @@ class Published:
     """A number from a paper: of a model's last checkpoint, or of the difference of two.
 
     Args:
-        quantity: loss or kl (nats), accuracy (a share), trace or enlarged (Tr(H), alone or inside the study's enlarge_to).
+        quantity: loss or kl (nats), accuracy (a share), trace or enlarged (Tr(H), alone or inside the study's
+            enlarge_to).
         value: the number.
         source: where it stands.
-        model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl lookup:
-            the truth itself, whose loss is its entropy.
+        model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl
+            lookup: the truth itself, whose loss is its entropy.
         task: which task's accuracy.
-        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated checkpoint.
+        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated
+            checkpoint.
         stderr: the spread that is printed with it.
     """
 
@@ -63,6 +65,7 @@ class Published:
 
     @property
     def what(self) -> str:
+        """The quantity and whose it is: "accuracy A, bert-1x8 minus lookup"."""
         subtracted = "" if self.minus is None else f" minus {self.minus}"
         return f"{self.quantity}{'' if self.task is None else ' ' + self.task}, {self.model}{subtracted}"
 
@@ -70,7 +73,20 @@ class Published:
 def read_published(
     entries: list[Any], models: Mapping[str, Any], tasks: list[str], enlarge_to: str | None = None
 ) -> list[Published]:
-    """The entries of a study. Raises InputError for an unknown key, quantity, model or task, and for what it never measures."""
+    """The published numbers that a study lists.
+
+    Args:
+        entries: what its key `published` holds.
+        models: the study's models.
+        tasks: its tasks.
+        enlarge_to: the larger model that it measures traces in; None for none.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        InputError: for an unknown key, quantity, model or task, and for a number that the study never measures.
+    """
     found = []
     for number, entry in enumerate(entries, start=1):
         where = (STUDY, f"published {number}")
@@ -118,11 +134,18 @@ def _never(item: Published, enlarge_to: str | None) -> str | None:
 
 
 def compare(published: list[Published], wide: list[Row], rows: list[Row]) -> list[Row]:
-    """A row a number: published, ours (mean over seeds; None where it was not measured), difference = ours - published.
+    """Our number beside each published one.
 
-    ours_stderr: see `MEANING`. n: number of trainings, of two models the smaller; None of a baseline. seeds: how many
-    there are of these models. method, settings, satlab: how ours was measured, and by which versions. saturated: whether
-    all of our models that it is about were, at the end.
+    Args:
+        published: the numbers.
+        wide: as `wide_rows` gives them.
+        rows: those that `one_setting` leaves, for the baselines.
+
+    Returns:
+        Rows with the keys published; ours (mean over seeds; None where it was not measured) and ours_stderr (see
+        `MEANING`); difference = ours - published; n, the number of trainings, of two models the smaller one, None of a
+        baseline; seeds, how many trainings of these models there are; method, settings and satlab, how and by which
+        versions ours was measured; saturated, whether all of our models that the row is about were, at the end.
     """
     return [_compared(item, wide, rows) for item in published]
 

@@ -7,7 +7,6 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-
 from ...errors import InputError
 from ...system.disk import printable, read_lines, write_atomic
 from ..file_names import CONFIG, STUDY_FILE
@@ -22,13 +21,19 @@ LANGUAGE = "language_fingerprint"
 
 BASELINES_FILE = "baselines.jsonl"
 
-def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
-    """The trainings in these directories, each a run or a study; copies of one are one (see lab/trainings.py).
 
-    Raises InputError where a directory is neither.
+def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
+    """The trainings in these directories; copies of one are one (see lab/runs/trainings.py).
 
     Args:
+        folders: runs or studies.
         only: names of directories; a study's other runs are left out.
+
+    Returns:
+        The runs.
+
+    Raises:
+        InputError: where a directory is neither a run nor a study.
     """
     runs = []
     for folder in folders:
@@ -57,9 +62,18 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
 
 
 def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
-    """Every measurement of these runs, with the name of its run, and the baselines of their directories, which have none.
+    """Every measurement of these runs, and the baselines of their directories.
 
-    Rows that say they are of another language than the runs are left out. Raises InputError for a row that is none.
+    Args:
+        folders: runs or studies.
+        runs: the runs in them.
+
+    Returns:
+        The rows, each with the name of its run, which baselines do not have. Rows of another language than that of the
+        runs are left out.
+
+    Raises:
+        InputError: for a line that is no row of results.
     """
     baselines = (read_lines(folder / BASELINES_FILE, wrong_result) for folder in once_each(folders))
     rows = [row | {"run": None} for found in baselines for row in found]
@@ -97,6 +111,7 @@ def write_tables(rows: list[Row], folder: Path) -> None:
 
 
 def write_csv(rows: list[Row], columns: list[str], path: Path) -> None:
+    """Writes these columns of the rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -168,6 +168,12 @@ def settings_of(kind: type[T], given: Given, file: str | None = None) -> T:
 def opened_run(given: Given) -> "Run":
     """The run that a command is given, on its device.
 
+    Args:
+        given: what `add_run` declared.
+
+    Returns:
+        The run.
+
     Raises:
         InputError: where there is no run, or no such device.
     """

@@ -1,4 +1,4 @@
-"""How a command line is read: options of all commands, the command, its options and places, each by its declared type."""
+"""How a command line is read: by what the command declares, each argument by its type."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,13 @@ class Spoken:
 
 
 def split_spoken(arguments: Sequence[str]) -> tuple[Spoken, list[str]]:
-    """Separates the options of every command from the rest of a command line; what follows -- are no options.
+    """Separates the options of every command from the rest of a command line.
+
+    Args:
+        arguments: the command line; what follows -- are no options.
+
+    Returns:
+        What these options say, and the rest.
 
     Raises:
         InputError: for --quiet beside --verbose.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from typing_extensions import override
 
 from ... import __version__
 from ...settings import docstring
@@ -60,6 +61,7 @@ class HelpFormatter(DefaultHelpFormatter):
 class Parser(ArgumentParser):
     """A parser whose help writes hyphens in the names of options. Command lines are read by `read_arguments`."""
 
+    @override
     def format_help(self, *arguments: Any, **named: Any) -> str:
         text = super().format_help(*arguments, **named)
         for name in (name for name in self._option_string_actions if "_" in name):

@@ -95,7 +95,10 @@ def make_parser(only: str | None = None) -> "Parser":
     """The parser that writes the help.
 
     Args:
-        only: the command whose help is asked for; the others then have their descriptions alone, and are not imported.
+        only: the command whose help is asked for; the others have their descriptions alone, and are not imported.
+
+    Returns:
+        The parser of all commands.
     """
     from .help import parser_of
 
@@ -105,7 +108,13 @@ def make_parser(only: str | None = None) -> "Parser":
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command; its exit status. What goes wrong ends with one line on stderr, and status 2 where input is bad.
+    """Runs one command. What goes wrong ends with one line on stderr.
+
+    Args:
+        arguments: the command line.
+
+    Returns:
+        The exit status; 2 where the input is bad.
 
     Raises:
         SystemExit: with status 0, once help or the version is shown.
@@ -194,14 +203,15 @@ def main() -> None:
         status = int(ended.code or 0)
     status = _flushed(status)
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        # The others may be gone, and nothing here is to wait for them; gloo's threads now and then abort an orderly exit.
+        # The others may be gone, and nothing here is to wait for them. An orderly exit is now and then aborted by
+        # gloo's threads.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _flushed(status: int) -> int:
-    """Writes what stdout still holds; the exit status, which is that of the error where this fails and nothing did before."""
+    """Writes what stdout still holds; the exit status, that of an error here if nothing failed before."""
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -58,9 +58,9 @@ def _fields(classes: dict[str, ast.ClassDef], name: str) -> Iterator[str]:
         if isinstance(base, ast.Name) and base.id in classes:
             yield from _fields(classes, base.id)
     for node in classes[name].body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if "ClassVar" not in ast.unparse(node.annotation):
-                yield node.target.id
+        named = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if named and "ClassVar" not in ast.unparse(node.annotation):
+            yield node.target.id
 
 
 def _registers(decorator: ast.expr) -> bool:

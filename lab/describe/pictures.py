@@ -119,10 +119,16 @@ class _Node:
 def draw_tree(tree: nltk.Tree) -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
-    Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge
-    leads down by one level, and to a word from there straight down. Of a tree of more than MOST_LEAVES words or
+    Each node has a strip of its own, as wide as its text or as all that is below it, so that no two texts overlap. An
+    edge leads down by one level, and from there straight down to a word. Of a tree of more than MOST_LEAVES words or
     MOST_LEVELS the top is drawn, with a triangle and a number for the words below a symbol; the title says so. Texts
-    are at most MOST_LETTERS wide, the middle of a longer one left out.
+    are at most MOST_LETTERS wide; the middle of a longer one is left out.
+
+    Args:
+        tree: of a sentence.
+
+    Returns:
+        The figure.
     """
     nodes, title = _nodes(tree), ""
     levels = max(node.depth for node in nodes) + 1

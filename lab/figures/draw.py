@@ -46,6 +46,9 @@ STYLE: dict[Any, Any] = {
 LINE = 0.12
 """Inches of a line below the panels."""
 
+CAPTION_LINES = 2
+"""Lines below the panels at most; the report says more."""
+
 LONGEST_LABEL = 40
 """Characters of a name in a figure."""
 
@@ -56,16 +59,23 @@ MOST_INSIDE = 6
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
-    "Error bars: one standard error, over probe samples and over contexts, within one training run. Hollow: not saturated; "
-    "KL still differs between these points. Each panel is one model: plain Tr(H) depends on how many parameters there are "
-    "and on their scale, so it compares checkpoints of one architecture. Baselines far from all points are left out."
+    "Bars: one standard error within one training. Hollow: not saturated. Plain Tr(H) compares checkpoints of one "
+    "architecture. Baselines far from all points are left out."
 )
 
 
 def draw(folders: list[Path], out: Path) -> list[Path]:
-    """All figures that the recorded rows allow, written to the directory; their paths.
+    """Draws all figures that the recorded rows allow.
 
-    Raises InputError as `recorded` does.
+    Args:
+        folders: runs or studies.
+        out: the directory to write.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: as `recorded`.
     """
     runs, rows = recorded(folders)
     rows = one_setting(rows)
@@ -131,10 +141,20 @@ def brief(name: str) -> str:
 
 
 def write_below(figure: Figure, said: list[str]) -> None:
-    """Sentences below the panels, each on lines of its own, as wide as the figure, which grows by their height."""
-    if said:
-        width, height = figure.get_size_inches()
-        text = "\n".join(textwrap.fill(part, int(15 * width)) for part in said)
+    """Writes what is said below the panels, in CAPTION_LINES as wide as the figure, which grows by their height.
+
+    Args:
+        figure: with its panels.
+        said: sentences, the most important first; those that do not fit are left to the report.
+    """
+    width, height = figure.get_size_inches()
+    shown: list[str] = []
+    for part in said:
+        lines = textwrap.wrap(" ".join([*shown, part]), int(17 * width))
+        if len(lines) <= CAPTION_LINES:
+            shown.append(part)
+    if shown:
+        text = textwrap.fill(" ".join(shown), int(17 * width))
         figure.set_size_inches(width, height + LINE * (text.count("\n") + 1))
         figure.supxlabel(plain_text(text), fontsize=7)
 
@@ -257,7 +277,7 @@ def _flatness(
     bar.ax.minorticks_off()
     first = points[0]
     how = f"Tr(H) by {described(first['trace_method'], first['trace_settings'])}; accuracy by "
-    write_below(figure, [*found, how + described(first["method"], first["settings"]) + ".", KEPT_APART])
+    write_below(figure, [KEPT_APART, how + described(first["method"], first["settings"]) + ".", *found])
     return figure, points
 
 

@@ -37,12 +37,17 @@ MEASUREMENT = (
 
 
 def collect(folders: list[Path], page: Path) -> dict[str, Any]:
-    """Everything on the page, as JSON has it: numbers that are not finite stand as words.
-
-    Raises InputError as `recorded` does, and for a comparison with published numbers that is none.
+    """Everything that the page shows.
 
     Args:
-        page: the report's file, which links are relative to.
+        folders: runs or studies.
+        page: the report's file, to which links are relative.
+
+    Returns:
+        name -> value, as JSON holds it; numbers that are not finite are texts.
+
+    Raises:
+        InputError: as `recorded`, and for a damaged comparison with published numbers.
     """
     runs, rows = recorded(folders)
     folders = once_each(folders)

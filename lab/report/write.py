@@ -17,10 +17,18 @@ STYLES = ("chart.css", "table.css", "report.css")
 
 
 def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
-    """Writes the report of runs and studies to the file; what it shows.
+    """Writes the report of runs and studies.
 
-    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, where the runs are on
-    different languages, and for a damaged file; nothing is written then.
+    Args:
+        folders: runs or studies.
+        out: the file; it is not touched where anything is wrong.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        InputError: where a directory is neither a run nor a study, nothing is recorded yet, the runs are on different
+            languages, or a file is damaged.
     """
     data = collect(folders, out)
     text = as_html(data)

@@ -18,7 +18,7 @@ WORD, PROBABILITY = 8, 8
 """Bytes of a word of a sentence (int64) and of an exact probability (float64)."""
 
 LONG, TIMED, LANES = 2**16, 2**12, 8
-"""Words from which on the floor of an HMM is timed, those it is timed at, and the sentences that cost no more than one."""
+"""Words from which on an HMM's floor is timed, words it is timed at, and sentences that cost no more than one."""
 
 MOST_SECONDS = 600.0
 """What a command may take without saying so."""
@@ -38,11 +38,14 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:
-    """Raises TooLargeError where a batch, the adversary's, or the first held-out set cannot be held here.
+    """Checks that memory here holds a batch, the adversary's, and the first held-out set.
 
-    n sentences are tokens [n, T] int64, and exact targets, as those of the held-out set, truth [m, V] float64, with m >= n
-    predictions, m about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next word is one.
-    An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
+    n sentences are tokens [n, T] int64. Exact targets, as those of the held-out set, are truth [m, V] float64, with m
+    >= n predictions; m is about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next
+    word is predicted. An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     kind, rate = read_masking(config.masking or "one")
     share = {"one": 1.0, "bernoulli": rate, NEXT: 2.0}[kind]
@@ -72,8 +75,8 @@ def check_floor_room(language: Language, sentences: int, masking: str) -> None:
         seconds = _floor_seconds(language, sentences, masking)
         if seconds > MOST_SECONDS:
             warnings.warn(
-                f"{sentences:,} sentences of {length:,} words take about {as_time(seconds)} here; give fewer --sentences "
-                "or a smaller --max-length",
+                f"{sentences:,} sentences of {length:,} words take about {as_time(seconds)} here; give fewer "
+                "--sentences or a smaller --max-length",
                 stacklevel=2,
             )
 

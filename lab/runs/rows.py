@@ -30,6 +30,9 @@ def column(unit: str = "", *, required: bool = False, in_tables: bool = True) ->
         unit: of its values; empty for a name or a pure number.
         required: whether each row must have it; null is a value only where the type says so.
         in_tables: whether a study's results.csv and results.parquet have it.
+
+    Returns:
+        The field.
     """
     metadata = {"unit": unit, "required": required, "in_tables": in_tables}
     return field(metadata=metadata) if required else field(metadata=metadata, default=None)
@@ -91,7 +94,13 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, row: Row) -> "ResultRow":
-        """The row from what its line holds; columns that are no field are in `more`.
+        """The row that a line holds; columns that are no field go into `more`.
+
+        Args:
+            row: name -> value.
+
+        Returns:
+            The row.
 
         Raises:
             ValueError: what is wrong with the row, with what was expected.
@@ -103,7 +112,7 @@ class ResultRow:
         return cls(**{name: row[name] for name in known}, more=more)
 
     def as_json(self) -> dict[str, Any]:
-        """name -> value, as a line of results.jsonl holds it: required columns, others that have a value, then `more`."""
+        """name -> value, as a line holds it: required columns, others that have a value, then `more`."""
         given = {name: getattr(self, name) for name in RESULT}
         kept = {name: value for name, value in given.items() if value is not None or RESULT[name].metadata["required"]}
         return kept | dict(self.more)

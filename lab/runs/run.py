@@ -80,19 +80,32 @@ class Run:
 
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
+        """(step, directory) of each checkpoint that is kept, by step."""
         return checkpoints(self.folder)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
         return read_lines(self.folder / METRICS, wrong_metrics)
 
     @property
     def results(self) -> list[dict[str, Any]]:
+        """The rows of results.jsonl."""
         return read_lines(self.folder / RESULTS, wrong_result)
 
 
 def load_run(folder: Path) -> Run:
-    """The run in a directory. Raises InputError where there is none."""
+    """The run in a directory.
+
+    Args:
+        folder: the directory.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: where there is none, or one that is damaged.
+    """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
     content = read_yaml(folder / CONFIG, PUT_BACK)
@@ -114,11 +127,21 @@ def load_run(folder: Path) -> Run:
 def check_run(
     folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None
 ) -> tuple[Language, dict[str, Any]]:
-    """The language and the config.yaml of such a run. Writes nothing.
+    """Checks everything about a run before anything is written.
 
-    Raises InputError for a language, model or setting that does not exist, for sizes that this machine's memory cannot
-    hold, for a corpus that is unfinished or not of its language, and where the directory holds another run or something
-    else.
+    Args:
+        folder: its directory.
+        source: the language; see `load_language`. A corpus is trained on.
+        model: the model's name.
+        config: how it is trained.
+        max_length: replaces the language's own.
+
+    Returns:
+        The language, and what config.yaml is to hold.
+
+    Raises:
+        InputError: for a language, model or setting that does not exist, sizes that memory here cannot hold, a corpus
+            that is unfinished or of another language, and a directory that holds another run or something else.
     """
     language = load_language(source, max_length)
     if model == "lookup":
@@ -154,9 +177,23 @@ def create_run(
     max_length: int | None = None,
     world: World | None = None,
 ) -> Run:
-    """A new run, or the same run found again. Everything is checked before anything is written; raises as `check_run`.
+    """Makes a run, or finds the same run again. Everything is checked before anything is written.
 
     Of several processes the first alone writes; the others need not see the directory.
+
+    Args:
+        folder: its directory.
+        source: the language; see `load_language`. A corpus is trained on.
+        model: the model's name.
+        config: how it is trained.
+        max_length: replaces the language's own.
+        world: the processes that train together; None for one.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: as `check_run`, and for fewer sentences a step than processes.
     """
     if world is not None and config.batch_size < world.size:
         raise InputError(
@@ -209,7 +246,7 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
 
 
 def _as_written(config: TrainConfig) -> dict[str, Any]:
-    """The settings as config.yaml has them: those of the optimiser only where there are any, as files of before have none."""
+    """The settings as config.yaml has them: those of the optimiser only where there are any, as in older files."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     if not settings[OPTIMIZER_SETTINGS]:
         del settings[OPTIMIZER_SETTINGS]
@@ -217,7 +254,7 @@ def _as_written(config: TrainConfig) -> dict[str, Any]:
 
 
 def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training as config.yaml has them. Held-out sentences that may become fewer than they are stay as they are."""
+    """The settings of config.yaml as they are read now: the most held-out sentences are at least the first ones."""
     settings = dict(settings)
     least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
     if isinstance(least, int) and isinstance(most, int) and most < least:
@@ -233,11 +270,21 @@ def train_run(
     should_stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
 ) -> None:
-    """Trains until saturated or out of steps; goes on from the last checkpoint, does nothing where it is finished.
+    """Trains until saturated or out of steps, from the last checkpoint on; does nothing where training is finished.
 
     Of several processes the first alone locks the directory and writes there.
-    Raises InputError where another process is training the same run or it was begun on a device of another kind,
-    DivergedError as `Trainer.rows` does.
+
+    Args:
+        run: the run.
+        device: where its language and model are to be.
+        on_row: called with each row of metrics.
+        on_step: called with each step and its loss.
+        should_stop: asked after each step.
+        world: the processes that train together; None for one.
+
+    Raises:
+        InputError: where another process trains the same run, or it was begun on a device of another kind.
+        DivergedError: where the loss is not finite.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
@@ -260,10 +307,14 @@ def train_run(
 
 
 def _settle_device(run: Run, kind: str) -> None:
-    """Puts into config.yaml on which kind of device a run begins, as the same seed draws other numbers on another.
+    """Writes into config.yaml on which kind of device a run begins, since the same seed draws other numbers on another.
 
-    Raises InputError where that is another one than before, and something is left to train. Of a run that was begun when
-    it was not put down nobody knows.
+    Args:
+        run: whose config.yaml. Runs of earlier versions do not say on what they began; they go on anywhere.
+        kind: of device, cpu or cuda.
+
+    Raises:
+        InputError: where the run began on another kind, and something is left to train.
     """
     content, found = read_yaml(run.folder / CONFIG, PUT_BACK), checkpoints(run.folder, kept_only=False)
     if not found and content.get(DEVICE) != kind:
@@ -271,13 +322,23 @@ def _settle_device(run: Run, kind: str) -> None:
         write_atomic(run.folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
     elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
         raise InputError(
-            f"{run.folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other numbers; "
-            f"give --device {content[DEVICE]}, or train again with another --out"
+            f"{run.folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other "
+            f"numbers; give --device {content[DEVICE]}, or train again with another --out"
         )
 
 
 def _corpus(run: Run) -> Corpus | None:
-    """The corpus that a run trains on, None where it trains on fresh sentences. Raises InputError where it is another now."""
+    """The corpus that a run trains on; None where it trains on fresh sentences.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The corpus, opened.
+
+    Raises:
+        InputError: where the corpus has changed.
+    """
     if run.corpus is None:
         return None
     corpus = open_corpus(Path(run.corpus.folder))

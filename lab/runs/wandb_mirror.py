@@ -18,12 +18,19 @@ ID_LENGTH = 16
 
 
 def load_wandb() -> Any:
-    """The wandb library, its settings read and its service begun. Raises InputError where it cannot be used; nothing is written."""
+    """The wandb library, its settings read and its service begun. Nothing is written.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: where it cannot be used.
+    """
     try:
         import wandb
     except ImportError as error:
         raise InputError(
-            f"--wandb: the library wandb cannot be imported ({error}), expected it to be installed; pip install wandb, or "
+            f"--wandb: the library wandb cannot be imported ({error}), expected it to be installed; pip install wandb or "
             "leave --wandb out"
         ) from None
     try:
@@ -34,8 +41,13 @@ def load_wandb() -> Any:
 
 
 def run_id(run: Run) -> str:
-    """What the run is called at Weights & Biases, whenever it goes on: the SHA-256 of its config.yaml, as it is before
-    training, and its name.
+    """What the run is called at Weights & Biases, whenever it goes on.
+
+    Args:
+        run: the run.
+
+    Returns:
+        A digest (SHA-256) of its name and of its config.yaml as it is before training.
     """
     added = (f"{DEVICE}: ".encode(), f"{TORCH}: ".encode())
     lines = (run.folder / CONFIG).read_bytes().splitlines(keepends=True)
@@ -45,9 +57,20 @@ def run_id(run: Run) -> str:
 
 @contextmanager
 def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[MetricsRow], None]]:
-    """What sends a row to wandb, to the run of the same id where one was begun; without wandb it does nothing.
+    """Mirrors rows of metrics to Weights & Biases, to the run of the same id where one was begun.
 
-    Offline where nobody is logged in, each session a folder in RUN/wandb. Raises InputError where wandb cannot begin.
+    Where nobody is logged in it works offline, with a folder in RUN/wandb for each session.
+
+    Args:
+        run: the run.
+        wandb: the library; None for no mirror.
+
+    Yields:
+        What is called with each row.
+
+    Raises:
+        InputError: where wandb cannot begin.
+        StoppedError: where the block was asked to stop.
     """
     if wandb is None:
         yield lambda row: None

@@ -27,7 +27,11 @@ def run_name(model: str, seed: int) -> str:
 
 
 def check_names(study: StudyConfig, out: Path) -> None:
-    """Raises InputError for a language that is neither a name nor a mapping, and for models that no directory can be called."""
+    """Checks the language of a study and the names of its models, which become directories.
+
+    Raises:
+        InputError: for a language that is neither a name nor a mapping, and for a name that no directory can have.
+    """
     if not isinstance(study.language, (str, Mapping)):
         said = f"language is '{study.language}', expected a preset, a file or a mapping; correct it"
         raise InputError(said, STUDY)
@@ -44,17 +48,23 @@ def check_names(study: StudyConfig, out: Path) -> None:
             raise InputError(said, STUDY, f"model {name[:20]}...")
     if pair := same_file(study.models, out / "runs"):
         raise InputError(
-            f"its directory has the same name as that of {pair[0]}, as this disk does not tell capitals from small letters; "
-            "rename one of the two",
+            f"its directory has the same name as that of {pair[0]}, as this disk does not tell capitals from small "
+            "letters; rename one of the two",
             STUDY,
             f"model {pair[1]}",
         )
 
 
 def check_settings(study: StudyConfig, language: Language, models: Mapping[str, str]) -> None:
-    """Raises InputError for a task, model, method or setting that does not exist or that a measurement would refuse.
+    """Checks what a study trains and measures.
 
-    models: key of the study's `models` -> the model that it stands for.
+    Args:
+        study: its settings.
+        language: its language.
+        models: key of the study's `models` -> the model that it stands for.
+
+    Raises:
+        InputError: for a task, model, method or setting that does not exist or that a measurement would refuse.
     """
     for task in study.tasks:
         find_task(language, task)

@@ -45,9 +45,16 @@ def conclude(config: StudyConfig, out: Path) -> tuple[list[Path], Path, list[str
 
 
 def _paper(config: StudyConfig, out: Path) -> list[Path]:
-    """What the study is to show in the form of a paper, and its numbers beside the published ones.
+    """Draws what the study is to show in the form of a paper, and writes its numbers beside the published ones.
 
-    Of the runs in the directory those of the study's own models and seeds: it may hold another study's as well.
+    The directory may hold the runs of another study as well: only the study's own models and seeds count.
+
+    Args:
+        config: the study.
+        out: its directory.
+
+    Returns:
+        The files.
     """
     own = {run_folder(out, model, seed).name for model in config.models for seed in config.seeds}
     runs = runs_in([out], own)

@@ -75,14 +75,24 @@ class StudyConfig:
 
     @property
     def num_workers(self) -> int:
+        """Cells that are done side by side."""
         return self.workers or (os.cpu_count() or 1 if self.device == "cpu" else 1)
 
 
 def load_study(source: str) -> StudyConfig:
     """A study by its path, or by the name of one that ships with satlab ("demo").
 
-    With the key `extends`, the path or name of another one, its keys are that one's, but for its name and for those it
-    gives itself; of train, evaluate, probe and flatness it may give single keys.
+    With the key `extends`, the path or name of another study, all keys are that one's but for its name and those given
+    here; of train, evaluate, probe and flatness single keys may be given.
+
+    Args:
+        source: the path or name.
+
+    Returns:
+        The study; a language's file has its full path.
+
+    Raises:
+        InputError: for a study that does not exist, an unknown key, and a value of a wrong type.
     """
     path, content = _study_file(source)
     study = from_mapping(StudyConfig, content, str(path))

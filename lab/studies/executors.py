@@ -42,10 +42,20 @@ def reached(engine: str) -> Iterator[None]:
 
 @contextmanager
 def pool_of(engine: str, study: StudyConfig, out: Path, stop: StopRequest) -> Iterator[Pool]:
-    """A pool of the study's workers: local ones, or tasks of the cluster, as many as it has room for, with a GPU each if asked.
+    """A pool of the study's workers. Where the block ends because it is to stop, trainings first keep where they are.
 
-    Where the block ends because it is to stop, training runs first keep where they are. Raises WorkerError where a worker
-    is killed and nothing was asked to stop.
+    Args:
+        engine: local, for processes of this machine; ray, for as many tasks as the cluster has room for, with a GPU
+            each if the study asks for one.
+        study: its settings.
+        out: its directory.
+        stop: whether it is to stop.
+
+    Yields:
+        The pool.
+
+    Raises:
+        WorkerError: where a worker is killed though nothing was asked to stop.
     """
     if engine == "local":
         with _stopping_well(study.num_workers, stop) as pool:
@@ -76,9 +86,18 @@ def _where_it_is_seen(out: Path, function: Callable[..., float], *arguments: Any
 
 @contextmanager
 def _stopping_well(workers: int, stop: StopRequest) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes; where the block ends because it is to stop, their training runs first keep where they are.
+    """Worker processes. Where the block ends because it is to stop, their trainings first keep where they are.
 
-    Raises WorkerError where a worker is killed and nothing was asked to stop.
+    Args:
+        workers: how many.
+        stop: whether to stop.
+
+    Yields:
+        The pool.
+
+    Raises:
+        WorkerError: where a worker is killed though nothing was asked to stop.
+        BrokenProcessPool: within, once the other workers have ended.
     """
     try:
         with process_pool(workers) as pool:

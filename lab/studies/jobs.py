@@ -36,7 +36,15 @@ def training(runs: list[Run], device: str) -> list[Cell]:
 def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     """KL, flatness and probes of every checkpoint of a trained run.
 
-    Where traces are compared across sizes, of the last one also how far they depend on the parametrisation alone.
+    Where traces are compared across sizes, the last checkpoint is also measured under rescalings, which show how far
+    the trace depends on the parametrisation alone.
+
+    Args:
+        folder: the run.
+        study: what is measured.
+
+    Returns:
+        The cells.
     """
     cells: list[Cell] = []
     kept = checkpoints(folder)

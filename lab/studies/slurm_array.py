@@ -1,4 +1,4 @@
-"""One cell of a study by itself, for the array jobs of a batch system: a run with all its measurements, or a task's baselines."""
+"""One cell of a study by itself, for array jobs: a run with all its measurements, or a task's baselines."""
 
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,20 @@ def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
 
 
 def run_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict[str, Any]:
-    """Does one cell in this process, as far as it is not done; what it was. Cells may run side by side on several machines.
+    """Does one cell in this process, as far as it is not done. Cells may run side by side on several machines.
 
-    report is called whenever a part is done. Raises InputError as `prepare` does and for
-    a cell that does not exist, DivergedError as `train` does, StoppedError where a signal asks to stop.
+    Args:
+        study: its settings.
+        out: its directory.
+        number: of the cell.
+        report: told whenever a part is done.
+
+    Returns:
+        What the cell is.
+
+    Raises:
+        InputError: as `prepare`, and for a cell that does not exist.
+        DivergedError: where training diverged, once the checkpoints before are measured.
     """
     grid, cells = check_study(study, out), cells_of(study)
     if not 0 <= number < len(cells):

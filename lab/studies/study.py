@@ -37,10 +37,18 @@ MOST_NAMED = 4
 
 
 def prepare(study: StudyConfig, out: Path) -> list[Run]:
-    """The study's runs, made where they are not there yet. Everything is checked before anything is written.
+    """Makes the study's runs where they are not there yet. Everything is checked before anything is written.
 
-    Raises InputError for a language, model, task, method or setting that does not exist or that a measurement would
-    refuse, and where out holds something else, or a study or run of another language.
+    Args:
+        study: its settings.
+        out: its directory.
+
+    Returns:
+        The runs.
+
+    Raises:
+        InputError: for a language, model, task, method or setting that does not exist or that a measurement would
+            refuse, and where `out` holds something else, or a study or run of another language.
     """
     grid = _checked(study, out)
     out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +69,18 @@ def _begun(study: StudyConfig, out: Path, grid: list[RunPlan]) -> list[Run]:
 
 
 def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
-    """(key of `models`, what `create_run` is told) by model and seed. Raises InputError as `prepare`, but for what a run checks."""
+    """Checks everything about a study but what `check_run` does. Writes nothing.
+
+    Args:
+        study: its settings.
+        out: its directory.
+
+    Returns:
+        (key of `models`, what `create_run` is told) by model and seed.
+
+    Raises:
+        InputError: as `prepare`.
+    """
     if out.exists() and (not out.is_dir() or (_visible(out) and not (out / STUDY_FILE).is_file())):
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
@@ -93,6 +112,12 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
 
 def language_of(study: StudyConfig) -> Language:
     """The study's language.
+
+    Args:
+        study: its settings.
+
+    Returns:
+        The language.
 
     Raises:
         InputError: as `load_language`; where the study itself describes the language, with that place.
@@ -141,14 +166,24 @@ def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
 
 
 def run_folder(out: Path, model: str, seed: int) -> Path:
+    """The directory of a study's run; model: a key of the study's `models`."""
     return out / "runs" / run_name(model, seed)
 
 
 def run_study(study: StudyConfig, out: Path, report: Report, engine: str = "local") -> list[str]:
-    """Trains and measures every cell, then writes the tables; the messages of cells that failed, in the end.
+    """Trains and measures every cell, then writes the tables.
 
-    Raises InputError as `prepare` does, and where another process does a study in the same directory and does not end.
-    report is called whenever a cell is done, and with news of the runs in training.
+    Args:
+        study: its settings.
+        out: its directory.
+        report: told whenever a cell is done, and the news of the runs in training.
+        engine: where cells are done; see `pool_of`.
+
+    Returns:
+        A line for each cell that failed.
+
+    Raises:
+        InputError: as `prepare`, and where another process does a study in the same directory and does not end.
     """
     with reached(engine):
         grid = _checked(study, out)
@@ -183,9 +218,17 @@ def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[
 def _work_off(
     study: StudyConfig, out: Path, engine: str, todo: list[Cell], stop: StopRequest
 ) -> Iterator[Ended | None]:
-    """Does all cells, and the measurements of each run once it is trained, side by side, until it is to stop.
+    """Does all cells side by side, and the measurements of each run once it is trained, until it is to stop.
 
-    Yields each cell that has ended, and None once a second while none does.
+    Args:
+        study: its settings.
+        out: its directory.
+        engine: where cells are done.
+        todo: the cells to begin with.
+        stop: whether to stop.
+
+    Yields:
+        Each cell that has ended, and None once a second while none does.
     """
     waiting: dict[Future[float], Cell] = {}
     with pool_of(engine, study, out, stop) as pool:

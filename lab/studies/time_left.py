@@ -13,7 +13,8 @@ Kind = Callable[..., None]
 class TimeLeft:
     """Estimates the time to the end of a study.
 
-    Training: the steps that are left, at the seconds a unit of work that the rows of metrics tell. Every other cell: the
+    Training: the steps that are left, at the seconds a unit of work that the rows of metrics tell. Every other cell:
+        the
     mean of those of its kind that have ended or, before the first of them, of all that have. A run that may stop early
     counts with all its steps.
 

@@ -1,4 +1,4 @@
-"""The scripts of examples/ run as they stand and as notebooks, cell by cell, and are as short as they are said to be."""
+"""The scripts of examples/ run as they stand and as notebooks, and are as short as they are said to be."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def test_an_example_runs_cell_by_cell(script, tmp_path, monkeypatch):
     assert len(parts) >= 3
     names = {"__name__": "__main__"}
     for part in parts:
-        exec(compile(part, script.name, "exec"), names)  # noqa: S102
+        exec(compile(part, script.name, "exec"), names)
     assert FIGURE.read_bytes().startswith(b"\x89PNG")
     figure = plt.gcf()
     figure.canvas.draw()

@@ -1,4 +1,4 @@
-"""What people read: every path on a page is tracked by git, links and anchors lead somewhere, commands and columns exist."""
+"""What people read: paths on pages are tracked by git, links lead somewhere, commands and columns exist."""
 
 import re
 import shlex

@@ -102,7 +102,16 @@ def _cache(given: str | None) -> str | None:
 
 
 def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) -> int:
-    """Draws and reports what was measured, and prints where it is; the exit status is 1 where cells failed.
+    """Draws and reports what was measured, and prints where it is.
+
+    Args:
+        config: the study.
+        name: its directory, as it was given.
+        out: its directory.
+        failures: a line for each cell that failed.
+
+    Returns:
+        The exit status: 1 where cells failed.
 
     Raises:
         InputError: where nothing was recorded though no cell failed.
@@ -123,5 +132,7 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
         fail(failure)
     found = {"results": str(out / "results.csv"), "figures": [str(path) for path in written]}
     print_row({"study": name} | found | {"report": None if page is None else str(page)})
+    if failures:
+        return 1
     say_next(name, f"satlab report {name}", f"satlab plot {name}")
-    return 1 if failures else 0
+    return 0

@@ -71,8 +71,8 @@ def _conclude(out: str, run: "Run") -> None:
     rows, reached = run.metrics, max((step for step, _ in run.checkpoints), default=0)
     if not rows or rows[-1]["step"] < reached:
         raise InputError(
-            f"{run.folder / METRICS}: the row of step {reached} is missing, with which the finished run ended; put the file "
-            "back, or train again with another --out"
+            f"{run.folder / METRICS}: the row of step {reached} is missing, with which the finished run ended; put the "
+            "file back, or train again with another --out"
         )
     last = rows[-1]
     reason = "saturated" if last["saturated"] else "step limit"

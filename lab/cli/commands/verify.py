@@ -26,7 +26,13 @@ def add_arguments(arguments: Arguments) -> None:
 
 
 def run(given: Given) -> int:
-    """Prints a row for each finding and one for all; the exit status.
+    """Prints a row for each finding, and one for the corpus.
+
+    Args:
+        given: the arguments.
+
+    Returns:
+        The exit status: 1 where files are damaged or missing.
 
     Raises:
         InputError: for a directory that is no corpus.

@@ -1,4 +1,4 @@
-"""What holds for every command there is and will be: whatever it is given, it ends soon, in few words, and spoils nothing.
+"""What holds for every command: whatever it is given, it ends soon, in few words, and spoils nothing.
 
 Commands enter by being registered in `cli.COMMANDS`; each needs a line in MINIMAL.
 """
