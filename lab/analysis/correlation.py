@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from ...errors import InputError, unknown
+from ...errors import InputError, at_least, unknown
 from ...randomness import random_stream
 
 METHODS = ("spearman", "pearson")
@@ -104,10 +104,7 @@ def correlation(
         raise InputError(
             f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
         )
-    if method not in METHODS:
-        raise unknown("correlation", method, METHODS)
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}, expected at least 1; give a larger number")
+    _check_how(method, resamples)
     partial, count = given is not None, len(set(labels.tolist()))
 
     def found(value: float, low: float, high: float, note: str) -> Correlation:
@@ -200,6 +197,13 @@ def _ranks(weights: Array, array: Array) -> Array:
     times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     middle = np.cumsum(times, axis=1) - times / 2
     return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
+
+
+def _check_how(method: str, resamples: int) -> None:
+    """Checks how a correlation is computed: an InputError for an unknown method, and for no resamples."""
+    if method not in METHODS:
+        raise unknown("correlation", method, METHODS)
+    at_least("resamples", resamples, 1)
 
 
 def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:

@@ -112,7 +112,11 @@ def read_published(
 
 
 def _check_numbers(item: Published) -> None:
-    """Raises InputError for a value that is not finite, and for a standard error that is not one."""
+    """Checks the numbers of an entry.
+
+    Raises:
+        InputError: for a value that is not finite, and for a standard error that is not one.
+    """
     if not math.isfinite(item.value):
         raise InputError(f"value is {item.value}, expected a finite number; correct it")
     if item.stderr is not None and not 0 <= item.stderr < math.inf:

@@ -6,7 +6,7 @@ configuration's settings are read off its source; its class is imported when the
 
 import importlib
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +50,7 @@ class Argument:
     Args:
         name: with underscores, without leading hyphens.
         kind: the type of its value.
-        help: what it means.
+        help: what it means; a function is called where help is shown, for what takes time to know.
         default: its value where it is not given.
         required: whether it must be given.
         option: whether it is written --name VALUE; otherwise it is told by its place.
@@ -60,12 +60,17 @@ class Argument:
 
     name: str
     kind: Any
-    help: str
+    help: str | Callable[[], str]
     default: Any = None
     required: bool = False
     option: bool = True
     flag: bool = False
     many: bool = False
+
+    @property
+    def said(self) -> str:
+        """What help says of it."""
+        return self.help if isinstance(self.help, str) else self.help()
 
     @property
     def written(self) -> str:

@@ -111,13 +111,13 @@ def _add(parser: Parser, declared: Arguments) -> None:
 def _how(argument: Argument) -> dict[str, Any]:
     """The keywords by which the parser is told of an argument."""
     if argument.flag:
-        return {"action": "store_true", "help": argument.help}
-    how = {"type": argument.kind, "default": argument.default, "help": argument.help}
+        return {"action": "store_true", "help": argument.said}
+    how = {"type": argument.kind, "default": argument.default, "help": argument.said}
     if argument.option:
         return how | {"required": argument.required}
     if argument.many:
-        return {"type": argument.kind, "nargs": "+", "help": argument.help}
-    return how | {"nargs": "?"} if not argument.required else {"type": argument.kind, "help": argument.help}
+        return {"type": argument.kind, "nargs": "+", "help": argument.said}
+    return how | {"nargs": "?"} if not argument.required else {"type": argument.kind, "help": argument.said}
 
 
 def _add_spoken(parser: Parser) -> None:

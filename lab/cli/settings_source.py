@@ -58,9 +58,8 @@ def _fields(classes: dict[str, ast.ClassDef], name: str) -> Iterator[str]:
         if isinstance(base, ast.Name) and base.id in classes:
             yield from _fields(classes, base.id)
     for node in classes[name].body:
-        named = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        if named and "ClassVar" not in ast.unparse(node.annotation):
-            yield node.target.id
+        if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation):
+            yield ast.unparse(node.target)
 
 
 def _registers(decorator: ast.expr) -> bool:

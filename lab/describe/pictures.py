@@ -60,7 +60,11 @@ WORD = "#1f4e8c"
 
 
 def check_png(path: Path) -> None:
-    """Raises InputError for a path that no PNG file can be written to."""
+    """Checks the path of a picture.
+
+    Raises:
+        InputError: for a path that no PNG file can be written to.
+    """
     if path.suffix.lower() != ".png":
         raise InputError(f"--png {path}: expected a file name that ends in .png; rename it")
     if not path.parent.is_dir() or path.is_dir():
@@ -80,7 +84,15 @@ def save_png(figure: Figure, path: Path) -> None:
 
 @singledispatch
 def picture(language: Language, sentences: Sentences) -> Figure:
-    """The first of the sentences, drawn. Raises InputError for a language without trees or states."""
+    """A picture of the first of the sentences.
+
+    Args:
+        language: of the sentences.
+        sentences: sampled with their latents.
+
+    Raises:
+        InputError: for a language without trees or states.
+    """
     raise InputError(
         f"--png: a {type(language).__name__} has neither trees nor hidden states, expected a grammar or an HMM; "
         "leave it out"

@@ -100,7 +100,11 @@ def _(language: HMM, samples: int) -> tuple[float, int]:
 
 
 def say_cost(language: Language, samples: int) -> None:
-    """Warns of more than MOST_SECONDS of work. Raises TooLargeError for more memory than there is."""
+    """Warns of more than MOST_SECONDS of work.
+
+    Raises:
+        TooLargeError: for more memory than there is.
+    """
     seconds, needed = cost(language, samples)
     what = f"show of {samples:,} sentences of up to {language.max_length:,} words"
     remedy = "give fewer --samples, or a smaller --max-length"

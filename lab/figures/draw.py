@@ -5,8 +5,7 @@ together.
 """
 
 import io
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from ..analysis.row_selection import described, one_setting, panel_name
 from ..file_names import file_parts
 from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
+from .lettering import brief, looks_of, marked, plain_text, write_below
 
 Row = dict[str, Any]
 
@@ -43,16 +43,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-LINE = 0.12
-"""Inches of a line below the panels."""
-
-CAPTION_LINES = 2
-"""Lines below the panels at most; the report says more."""
-
-LONGEST_LABEL = 40
-"""Characters of a name in a figure."""
-
-DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vP*"
 MOST_INSIDE = 6
 """Names in a legend among the points; that of more stands beside them."""
 
@@ -121,53 +111,6 @@ def save_figure(figure: Figure, place: Path) -> list[Path]:
 
 def _of(name: str, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["run"] == name]
-
-
-def plain_text(text: str) -> str:
-    """Text that matplotlib shows as it is: no $ begins a formula, and no _ takes a name out of the legend."""
-    text = text.replace("$", r"\$")
-    return f"\u200b{text}" if text.startswith("_") else text
-
-
-def marked(name: str, saturated: bool, remark: str = "") -> str:
-    """A model's name for a figure, with a remark where it is not saturated, and another one if given."""
-    said, name = ", ".join(filter(None, ["" if saturated else "not saturated", remark])), brief(name)
-    return plain_text(f"{name} ({said})" if said else name)
-
-
-def brief(name: str) -> str:
-    """A name that leaves room beside it: of a long one the beginning and the end."""
-    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 12]}\u2026{name[-11:]}"
-
-
-def write_below(figure: Figure, said: list[str]) -> None:
-    """Writes what is said below the panels, in CAPTION_LINES as wide as the figure, which grows by their height.
-
-    Args:
-        figure: with its panels.
-        said: sentences, the most important first; those that do not fit are left to the report.
-    """
-    width, height = figure.get_size_inches()
-    shown: list[str] = []
-    for part in said:
-        lines = textwrap.wrap(" ".join([*shown, part]), int(17 * width))
-        if len(lines) <= CAPTION_LINES:
-            shown.append(part)
-    if shown:
-        text = textwrap.fill(" ".join(shown), int(17 * width))
-        figure.set_size_inches(width, height + LINE * (text.count("\n") + 1))
-        figure.supxlabel(plain_text(text), fontsize=7)
-
-
-def looks_of(groups: Sequence[str]) -> list[Row]:
-    """How each line is drawn: a color for each group, a dash and a marker for each member of those of a color."""
-    names, members, looks = list(dict.fromkeys(groups)), [0] * 10, []
-    for group in groups:
-        color = names.index(group) % 10
-        number, members[color] = members[color], members[color] + 1
-        look = {"color": plt.get_cmap("tab10")(color), "linestyle": DASHES[number % len(DASHES)]}
-        looks.append(look | {"marker": MARKERS[number % len(MARKERS)]})
-    return looks
 
 
 def _steps_figure(runs: int) -> tuple[Figure, Axes]:

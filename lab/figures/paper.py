@@ -31,7 +31,8 @@ from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_see
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
 from ..fonts import fit_fonts, warn_of_missing
-from .draw import brief, log_axis, looks_of, marked, plain_text, save_figure, write_below
+from .draw import log_axis, save_figure
+from .lettering import brief, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ STEPS, SIZE = "training step", "parameters"
 
 
 def check_forms(forms: list[str]) -> None:
-    """Raises InputError for a form that does not exist, and for one that is given twice."""
+    """Checks the forms of a paper: an InputError for one that does not exist, or is given twice."""
     for form in forms:
         if form not in FORMS:
             raise unknown("form", form, FORMS)

@@ -17,7 +17,8 @@ from ...system.yaml_files import read_yaml
 from ...train.checkpoint import STATE, folder_of, naming_file
 from ..file_names import CONFIG
 from .checkpoints import chosen_checkpoints
-from .run import METRICS, WIDENED, Run
+from .config_file import WIDENED
+from .run import METRICS, Run
 
 
 def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:

@@ -25,9 +25,12 @@ MOST_SECONDS = 600.0
 
 
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
-    """Raises TooLargeError where the model cannot be built here or, where there is no GPU, not be trained here.
+    """Checks that memory here holds a model and, where there is no GPU, its training.
 
     Training holds the weights, their gradient and the optimiser's moments; several processes that share a model, less.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     check_size(name, language.vocab_size, language.max_length)
     if config.sharding == "ddp" and not torch.cuda.is_available():
@@ -63,9 +66,12 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
 
 
 def check_floor_room(language: Language, sentences: int, masking: str) -> None:
-    """Raises TooLargeError where a floor's sentences cannot be held here; warns where an HMM's takes over MOST_SECONDS.
+    """Checks that memory here holds a floor's sentences; warns where an HMM's floor takes over MOST_SECONDS.
 
-    Each of n sentences leaves two numbers; one at a time is held with the scores and the conditionals of its words.
+    Each of n sentences leaves two numbers. One at a time is held with the scores and the conditionals of its words.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     length, words = language.max_length, language.vocab_size
     check_memory(2 * PROBABILITY * sentences, f"sentences is {as_count(sentences)}", "give fewer")

@@ -133,7 +133,8 @@ NEEDED = {"probe": ("task",), "hessian_trace": ("block",), "rescaled_trace": ("b
 
 def type_of(column: Field[Any]) -> type:
     """The type of a column's values, null aside."""
-    return next(kind for kind in get_args(column.type) or (column.type,) if kind in EXPECTED)
+    kinds: tuple[type, ...] = get_args(column.type) or (column.type,)
+    return next(kind for kind in kinds if kind in EXPECTED)
 
 
 def wrong_metrics(row: Row) -> str | None:

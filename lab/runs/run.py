@@ -32,22 +32,11 @@ from ...train.parallel.world import World, without_tf32
 from ...train.trainer import resolved
 from ..file_names import CONFIG
 from ..reading import from_mapping
+from .config_file import PUT_BACK, as_now, as_written, check_same, occupied, settle_device
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
 
 METRICS, RESULTS = "metrics.jsonl", "results.jsonl"
-
-PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
-"""What to do about a config.yaml that is damaged."""
-
-DEVICE, TORCH = "device", "torch"
-"""Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
-
-OPTIMIZER_SETTINGS = "optimizer_settings"
-"""The setting of training that config.yaml leaves out where it is empty."""
-
-WIDENED = "widened"
-"""The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +49,16 @@ class TrainingCorpus:
 
 @dataclass(frozen=True)
 class Run:
-    """A directory that holds, or will hold, one training run. Without a corpus it trains on fresh sentences.
+    """A directory that holds, or will hold, one training run.
 
-    copies: other directories, or other names of this one, that hold the same training; see lab/trainings.py.
+    Args:
+        folder: the directory.
+        source: the language, as it was given.
+        model: the model's name.
+        config: how it is trained.
+        language: the language itself.
+        corpus: what it trains on; None for fresh sentences.
+        copies: other directories, or other names of this one, that hold the same training; see lab/runs/trainings.py.
     """
 
     folder: Path
@@ -110,7 +106,7 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
     content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
-        config = from_mapping(TrainConfig, _as_now(content["train"]), str(folder / CONFIG))
+        config = from_mapping(TrainConfig, as_now(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
         if language.fingerprint() != content["language_fingerprint"]:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
@@ -158,14 +154,14 @@ def check_run(
         "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
-        "train": _as_written(config),
+        "train": as_written(config),
     }
     if isinstance(source, str) and is_corpus(Path(source)):
         corpus = open_corpus(Path(source))
         CorpusStream(corpus, language, config.batch_size, config.seed)
         wanted["corpus"] = asdict(TrainingCorpus(str(corpus.folder.resolve()), corpus.fingerprint))
-    if _occupied(folder):
-        _check_same(folder, wanted)
+    if occupied(folder):
+        check_same(folder, wanted)
     return language, wanted
 
 
@@ -204,62 +200,15 @@ def create_run(
     if world is not None and not world.first:
         config = from_mapping(TrainConfig, wanted["train"], "")
         return Run(folder, wanted["language"], model, config, language, corpus)
-    if not _occupied(folder):
+    if not occupied(folder):
         with begun(folder, "language.*"):
-            if not _occupied(folder):
+            if not occupied(folder):
                 with naming(folder / wanted["language_file"]):
                     language.save(str(folder / "language"))
                 write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
     run = load_run(folder)
     # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.
     return replace(run, corpus=corpus, config=replace(run.config, sharding=config.sharding))
-
-
-def _occupied(folder: Path) -> bool:
-    """Whether there is anything but what an interrupted `create_run` leaves."""
-    if not folder.is_dir():
-        return folder.exists()
-    return any(not path.name.startswith((".", "language.")) for path in folder.iterdir())
-
-
-def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
-    there = read_yaml(folder / CONFIG, PUT_BACK)
-    if WIDENED in there:
-        raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
-    for key in ("max_length", "language_fingerprint", "model"):
-        if there.get(key) != wanted[key]:
-            what = "language" if key == "language_fingerprint" else key
-            again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
-            shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
-            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-    here, read = wanted.get("corpus", {}), there.get("corpus", {})
-    if here.get("sha256") != read.get("sha256"):
-        shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
-        raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
-    before = {OPTIMIZER_SETTINGS: {}} | _as_now(there.get("train", {}))
-    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
-        if key != "sharding" and before.get(key) != value:
-            shown = f"{key}: {before.get(key)} there, {value} given"
-            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-
-
-def _as_written(config: TrainConfig) -> dict[str, Any]:
-    """The settings as config.yaml has them: those of the optimiser only where there are any, as in older files."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    if not settings[OPTIMIZER_SETTINGS]:
-        del settings[OPTIMIZER_SETTINGS]
-    return settings
-
-
-def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of config.yaml as they are read now: the most held-out sentences are at least the first ones."""
-    settings = dict(settings)
-    least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
-    if isinstance(least, int) and isinstance(most, int) and most < least:
-        return settings | {"most_evaluation_sentences": least}
-    return settings
 
 
 def train_run(
@@ -291,7 +240,7 @@ def train_run(
     without_tf32(device)
     with only_writer(run.folder) if world.first else nullcontext():
         if world.first:
-            _settle_device(run, torch.device(device).type)
+            settle_device(run.folder, torch.device(device).type)
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
@@ -304,27 +253,6 @@ def train_run(
             if world.first:
                 append_lines(run.folder / METRICS, [row.as_json()])
                 on_row(row)
-
-
-def _settle_device(run: Run, kind: str) -> None:
-    """Writes into config.yaml on which kind of device a run begins, since the same seed draws other numbers on another.
-
-    Args:
-        run: whose config.yaml. Runs of earlier versions do not say on what they began; they go on anywhere.
-        kind: of device, cpu or cuda.
-
-    Raises:
-        InputError: where the run began on another kind, and something is left to train.
-    """
-    content, found = read_yaml(run.folder / CONFIG, PUT_BACK), checkpoints(run.folder, kept_only=False)
-    if not found and content.get(DEVICE) != kind:
-        begun = content | {DEVICE: kind, TORCH: str(torch.__version__)}
-        write_atomic(run.folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
-    elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
-        raise InputError(
-            f"{run.folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other "
-            f"numbers; give --device {content[DEVICE]}, or train again with another --out"
-        )
 
 
 def _corpus(run: Run) -> Corpus | None:

@@ -11,7 +11,8 @@ from ...errors import InputError, StoppedError
 from ...system.disk import printable
 from ...train import MetricsRow
 from ..file_names import CONFIG
-from .run import DEVICE, TORCH, Run
+from .config_file import DEVICE, TORCH
+from .run import Run
 
 ID_LENGTH = 16
 """Hexadecimal digits of a run's id."""
@@ -29,14 +30,12 @@ def load_wandb() -> Any:
     try:
         import wandb
     except ImportError as error:
-        raise InputError(
-            f"--wandb: the library wandb cannot be imported ({error}), expected it to be installed; pip install wandb or "
-            "leave --wandb out"
-        ) from None
+        said = f"the library wandb cannot be imported ({error}), expected it to be installed"
+        raise InputError(f"--wandb: {said}; pip install wandb, or leave --wandb out") from None
     try:
         wandb.setup()
     except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise _unusable(error) from None
+        raise InputError(_unusable(error)) from None
     return wandb
 
 
@@ -94,11 +93,11 @@ def _begin(run: Run, wandb: Any) -> Any:
             settings.mode = "offline"
         return wandb.init(**named, dir=run.folder, config=asdict(run.config), settings=settings)
     except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise _unusable(error) from None
+        raise InputError(_unusable(error)) from None
 
 
-def _unusable(error: Exception) -> InputError:
+def _unusable(error: Exception) -> str:
     said = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(
+    return (
         f"--wandb: wandb cannot start ({said}); log in, set WANDB_MODE=offline, or leave --wandb out and run it again"
     )

@@ -14,7 +14,7 @@ from ...system.yaml_files import read_yaml
 from ..file_names import CONFIG, STUDY_FILE, same_file
 from ..measurements.probe_readings import probe_readings
 from ..reading import STUDY
-from ..runs.run import PUT_BACK
+from ..runs.config_file import PUT_BACK
 from .config import StudyConfig, load_study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -82,7 +82,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
 
 
 def check_same_language(study: StudyConfig, language: Language, out: Path) -> None:
-    """Raises InputError where the directory holds a study, or a run, of another language."""
+    """Checks that a directory holds no study or run of another language: an InputError where it does."""
     fingerprint = language.fingerprint()
     before = _study_there(out)
     if before is not None and (before.language, before.max_length) != (study.language, study.max_length):

@@ -130,7 +130,7 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
 
 
 def _shipped(name: str) -> Path:
-    """The file of a study that ships with satlab. Raises InputError for another name."""
+    """The file of a study that ships with satlab; an InputError for another name."""
     shipped = sorted(p.stem for p in STUDIES.glob("*.yaml"))
     if name in shipped:
         return STUDIES / f"{name}.yaml"

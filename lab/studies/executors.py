@@ -27,14 +27,24 @@ class Pool(Protocol):
 
 
 def check_engine(engine: str) -> None:
-    """Raises InputError for one that does not exist."""
+    """Checks the name of an engine: an InputError for one that does not exist."""
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
 
 
 @contextmanager
 def reached(engine: str) -> Iterator[None]:
-    """The cluster stays connected while the block lasts. Raises InputError where there is none, or no such engine."""
+    """Keeps the cluster connected while the block lasts.
+
+    Args:
+        engine: local, for which nothing is to be connected, or ray.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: where there is no cluster, or no such engine.
+    """
     check_engine(engine)
     with connection() if engine == "ray" else nullcontext():
         yield

@@ -56,7 +56,7 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
 
 
 def _checked(study: StudyConfig, out: Path) -> list[RunPlan]:
-    """What `create_run` is told of each run. Raises InputError as `prepare`; writes nothing."""
+    """What `create_run` is told of each run, once everything is checked as by `prepare`; writes nothing."""
     grid = [how for _, how in check_study(study, out)]
     for how in grid:
         check_run(*how)

@@ -62,7 +62,8 @@ def test_a_wrong_value_is_told_with_what_was_expected(change, said):
 
 def test_tables_keep_their_columns():
     """Tables that are there already were written with these, in this order."""
-    assert IN_TABLES == (
+    columns = (
         *("run", "model", "parameters", "seed", "step", "what", "method", "task", "block", "value", "stderr", "n"),
         *("unit", "floor", "floor_stderr", "settings", "seconds", "satlab", "layer", "position"),
     )
+    assert columns == IN_TABLES
