@@ -9,14 +9,12 @@ import torch
 
 from ..errors import InputError, unknown
 from ..system.yaml_files import read_yaml_text
+from .corpus.storage import LANGUAGE_FILES
 from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
 from .hmm.tasks import Readout
 from .language import Language
 from .npz_arrays import as_numbers, as_texts, read_arrays
-
-LANGUAGE_FILES = ("language.yaml", "language.npz")
-"""What a language is called in the directory of a corpus."""
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -15,16 +15,17 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...system.disk import write_atomic
 from ...system.processes import in_order
 from ...system.ray_cluster import on_cluster
-from ..language import Language
-from ..load import LANGUAGE_FILES
-from .shard import Ragged, Recipe, make_shard, read_tokens, shard_content
-from .storage import STORAGE, Entry
+from .storage import LANGUAGE_FILES, STORAGE, Entry
+
+if TYPE_CHECKING:
+    from ..language import Language
+    from .shard import Ragged
 
 MANIFEST = "manifest.json"
 
@@ -99,11 +100,13 @@ class Corpus:
             return "damaged"
         return _problem(content, entry["sha256"])
 
-    def tokens(self, number: int) -> Ragged:
+    def tokens(self, number: int) -> "Ragged":
         """A shard's words, one sentence after the other, and the sentences' lengths.
 
         Raises InputError where the shard is missing or damaged.
         """
+        from .shard import read_tokens
+
         content = self.storage.read(number)
         problem = _problem(content, self.shards[number]["sha256"])
         if content is None or problem:
@@ -120,7 +123,7 @@ class Corpus:
         numbers: Sequence[int],
         workers: int | None = 1,
         engine: str = "local",
-        language: Language | None = None,
+        language: "Language | None" = None,
         any_version: bool = False,
     ) -> Generator[tuple[int, bytes], None, None]:
         """(number, content) of shards, from the seed, in this order; see `in_order` and `on_cluster` for the workers.
@@ -128,6 +131,8 @@ class Corpus:
         language: the corpus's, on the CPU, where it has been loaded already. Raises InputError where a worker has not
         the versions that the corpus was begun with, unless any will do.
         """
+        from .shard import Recipe, make_shard, shard_content
+
         settings = (self.manifest["seed"], self.manifest["truth"], self.manifest["format"])
         content, suffix = self.language_file.read_bytes(), self.language_file.suffix
         make = partial(make_shard, Recipe(content, suffix, *settings, {} if any_version else self.manifest["versions"]))

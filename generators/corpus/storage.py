@@ -6,6 +6,9 @@ from typing import Protocol, TypedDict
 
 from ...system.disk import publish, write_atomic
 
+LANGUAGE_FILES = ("language.yaml", "language.npz")
+"""What a language is called in the directory of a corpus."""
+
 
 class Entry(TypedDict):
     """What the manifest says of a shard: its file, sentences, bytes, and the SHA-256 of these bytes."""
