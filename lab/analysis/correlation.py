@@ -188,7 +188,8 @@ def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
     defined = (xx > 1e-20 * plain[0]) & (yy > 1e-20 * plain[1])
     defined &= np.minimum(*plain) > CONSTANT * total[:, 0]
     value = np.divide(xy, np.sqrt(xx * yy), out=np.full_like(xy, np.nan), where=defined)
-    return np.clip(value, -1.0, 1.0)
+    clipped: Array = np.clip(value, -1.0, 1.0)
+    return clipped
 
 
 def _ranks(weights: Array, array: Array) -> Array:
