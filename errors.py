@@ -1,15 +1,31 @@
 """Errors that a person can act on: one line that says what was given, where, what was expected and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
+from typing import Self
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The command line prints it as one line and exits with status 2."""
+    """Something the user gave cannot be used. The command line prints it as one line and exits with status 2.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+    Args:
+        said: what was given, what was expected and what to do.
+        *place: where it stands, from the outside in, such as "study.yaml", "model bert-1x8".
+    """
+
+    def __init__(self, said: str, *place: str) -> None:
+        self.said, self.place = " ".join(said.split()), place
+        super().__init__(self.said, *place)
+
+    def __str__(self) -> str:
+        place = " ".join(", ".join(self.place).split())
+        return f"{place}: {self.said}" if place else self.said
+
+    def at(self, *place: str) -> Self:
+        """The same error at another place."""
+        return type(self)(self.said, *place)
 
 
 class TooLargeError(InputError):
@@ -40,22 +56,59 @@ class StoppedError(RuntimeError):
         return f"{self.what}; {self.remedy}"
 
 
+@contextmanager
+def placed(*place: str) -> Iterator[None]:
+    """Adds an outer place to every InputError that the block raises.
+
+    Args:
+        *place: where what the block reads stands, from the outside in.
+
+    Raises:
+        InputError: of the block, with `place` before its own.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise error.at(*place, *error.place) from None
+
+
+def nearest(name: object, valid: Iterable[object]) -> str | None:
+    """The valid name that is spelled most like the given one; None where none comes close."""
+    close = difflib.get_close_matches(str(name), [str(item) for item in valid], n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
-    """The error for a name nobody knows: it offers the nearest valid one, or lists what there is."""
+    """The error for a name that does not exist: it offers the nearest valid one, or lists them all."""
     names = [str(item) for item in valid]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    remedy = f"did you mean '{close[0]}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
+    close = nearest(name, names)
+    remedy = f"did you mean '{close}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
     return InputError(f"unknown {kind} '{name}': {remedy}")
 
 
 def whole_number(name: str, value: object) -> int:
-    """The value as an int. Raises InputError for what is no whole number; True and 4.0 are none."""
+    """The value as an int; True and 4.0 are refused.
+
+    Args:
+        name: what a message calls the value.
+        value: what was given.
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: for a value of another type.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
     return int(value)
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Raises InputError for a smaller number."""
+    """Checks a lower bound.
+
+    Raises:
+        InputError: for a smaller number.
+    """
     if value < least:
         raise InputError(f"{name} is {value}, expected at least {least}; give a larger number")

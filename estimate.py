@@ -29,10 +29,17 @@ class Estimate:
 
     @classmethod
     def from_ratio(cls, sums: Tensor, counts: Tensor) -> "Estimate":
-        """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i, sums s [n] and counts c [n].
+        """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i.
 
-        stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c)   (linearised; exact where every c_i = 1); nan where
-        fewer than two clusters have anything.
+        stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c), linearised; exact where every c_i = 1.
+
+        Args:
+            sums: s, [n].
+            counts: c, [n].
+
+        Returns:
+            The ratio; its stderr is nan where fewer than two clusters count anything, and the ratio too where none
+            does.
         """
         sums, counts = sums.detach().double().cpu(), counts.detach().double().cpu()
         n = len(sums)

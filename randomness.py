@@ -1,7 +1,7 @@
 """Named random streams derived from one seed. Nothing in satlab touches a global random state.
 
-A stream is a pure function of (seed, name, index): the batch of step k is the same whatever ran before it, on however many
-workers. The bits depend on the kind of device too, since torch's CPU and CUDA generators differ.
+A stream is a pure function of (seed, name, index): the batch of step k is the same whatever ran before it, on however
+many workers. The bits depend on the kind of device too, since torch's CPU and CUDA generators differ.
 """
 
 import hashlib
@@ -30,7 +30,16 @@ STREAMS = (
 def derive_seed(seed: int, name: str, *index: int) -> int:
     """The first 63 bits of SHA-256 of "seed/name/index/...".
 
-    Raises ValueError for a stream that is not in STREAMS: a mistyped name would otherwise be a silent new stream.
+    Args:
+        seed: of the run.
+        name: of the stream.
+        *index: which of its parts, such as the step.
+
+    Returns:
+        The seed of the stream.
+
+    Raises:
+        ValueError: for a stream that is not in STREAMS; a mistyped name would otherwise be a silent new stream.
     """
     if name not in STREAMS:
         raise ValueError(f"unknown random stream {name!r}; expected one of {STREAMS}")

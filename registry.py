@@ -46,7 +46,14 @@ class Registry(Mapping[str, type[T]]):
         self.complete = False
 
     def register(self, name: str) -> Callable[[E], E]:
-        """A decorator that adds a class under this name. Raises InputError where another class has it."""
+        """A decorator that adds a class.
+
+        Args:
+            name: under which it is added.
+
+        Returns:
+            The decorator; it raises InputError where another class has the name.
+        """
 
         def add(entry: E) -> E:
             known = self.entries.setdefault(name, entry)
@@ -59,7 +66,7 @@ class Registry(Mapping[str, type[T]]):
         return add
 
     def __getitem__(self, name: str) -> type[T]:
-        """The entry of this name. Raises InputError, with the nearest name, where there is none."""
+        """The entry of this name; an InputError with the nearest name where there is none."""
         self._load()
         if name not in self.entries:
             raise unknown(self.kind, name, self.entries)
@@ -78,7 +85,17 @@ class Registry(Mapping[str, type[T]]):
         return len(self.entries)
 
     def name_of(self, entry: type[T] | T) -> str:
-        """The name under which a class, or the class of an object, is registered. Raises KeyError for another class."""
+        """The name under which a class, or the class of an object, is registered.
+
+        Args:
+            entry: the class or the object.
+
+        Returns:
+            The name.
+
+        Raises:
+            KeyError: for a class that is not registered.
+        """
         kind = entry if isinstance(entry, type) else type(entry)
         for name, known in self.items():
             if known is kind:
@@ -128,7 +145,17 @@ def settings_of(entry: type) -> tuple[Field[Any], ...]:
 
 
 def default_of(field: Field[Any]) -> Any:
-    """A setting's default. Raises InputError for one that must be given."""
+    """A setting's default.
+
+    Args:
+        field: the setting.
+
+    Returns:
+        The value; of a default factory a new one.
+
+    Raises:
+        InputError: for a setting that must be given.
+    """
     if field.default is not MISSING:
         return field.default
     if field.default_factory is not MISSING:

@@ -1,4 +1,4 @@
-"""The settings of a registry's entries as fields of one configuration: flags, YAML keys, help and checks follow from them.
+"""The settings of a registry's entries as fields of one configuration, from which flags, YAML keys and help follow.
 
     @with_settings_of(flatness_measures, "method")
     @dataclass(frozen=True)
@@ -7,8 +7,8 @@
 
         method: str = "sampled-gradient"
 
-has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry that
-`method` names from those of the fields that it has; the others are left alone.
+has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry
+that `method` names from those of the fields that it has; the others are left alone.
 """
 
 import ast
@@ -56,11 +56,14 @@ class Setting:
 
 
 def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]], type[T]]:
-    """A decorator of a frozen dataclass: the class with a field for each setting of the registry's entries.
+    """A decorator that adds a field to a frozen dataclass for each setting of a registry's entries.
 
     Args:
         registry: whose entries' settings are added; fields that the class has stay as they are.
         choice: the field that names an entry.
+
+    Returns:
+        The decorator.
     """
 
     def extend(kind: type[T]) -> type[T]:
@@ -77,7 +80,13 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
 
 
 def chosen(config: Any) -> Any:
-    """The entry that the configuration chooses, made from its settings.
+    """The entry that a configuration chooses.
+
+    Args:
+        config: an object of a class that `with_settings_of` extended.
+
+    Returns:
+        The entry, made from those of the configuration's fields that it has.
 
     Raises:
         InputError: for a name that nobody has registered, and for what the entry itself refuses.
@@ -131,7 +140,13 @@ def _made(entry: type, config: Any) -> Any:
 
 
 def union(registry: Registry[Any]) -> list[Setting]:
-    """The settings of all entries, each name once, in the order of the entries' names.
+    """The settings of all entries, each name once.
+
+    Args:
+        registry: whose entries.
+
+    Returns:
+        The settings, in the order of the entries' names.
 
     Raises:
         InputError: where two entries give a setting of the same name different types.

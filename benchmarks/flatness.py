@@ -8,8 +8,8 @@ RUN is a trained run; the figures in docs/benchmarks are of
         --stop-at-saturation false --out RUN
 
 Each case is a process of its own, and all take turns, round after round, ours for so many seconds and others for twice
-as long, on fresh contexts all the time. Of n independent terms (contexts, or random vectors on a batch of contexts) with
-mean m and variance s^2 in t seconds,
+as long, on fresh contexts all the time. Of n independent terms (contexts, or random vectors on a batch of contexts)
+with mean m and variance s^2 in t seconds,
 
     time to 1 % = (t / n) (s / 0.01 m)^2,
 

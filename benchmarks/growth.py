@@ -1,4 +1,4 @@
-"""How cost grows: measured, drawn and fitted. Here, of all conditionals of a sentence with its length and with the grammar."""
+"""How the cost of all conditionals grows with the sentence and with the grammar: measured, drawn and fitted."""
 
 import csv
 import time

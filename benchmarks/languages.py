@@ -2,8 +2,8 @@
 
     python benchmarks/languages.py [--rounds 5] [--device cpu] [--only TEXT] [--out results/benchmarks]
 
-Every figure is a rate in units a second, its mean over the rounds with the standard error; ratios are taken round by round. All cores
-are used by both sides, as torch uses them, except where a peer can use only one.
+Every figure is a rate in units a second, its mean over the rounds with the standard error; ratios are taken round by
+round. All cores are used by both sides, as torch uses them, except where a peer can use only one.
 """
 
 import argparse

@@ -60,7 +60,7 @@ def candidate_by_candidate(language: PCFG, tokens: Tensor) -> Tensor:
 
 
 class TorchStruct:
-    """torch-struct's SentCFG, which keeps symbols that branch apart from symbols that emit: a symbol that does both is two."""
+    """torch-struct's SentCFG, in which a symbol that branches and also emits is two symbols."""
 
     def __init__(self, language: PCFG) -> None:
         names = range(1, len(language.symbols))

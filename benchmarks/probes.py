@@ -2,10 +2,11 @@
 
     python benchmarks/probes.py [--part optimum streamed] [--rounds 5] [--epochs 100] [--cache DIR] [--out DIR]
 
-optimum: the same convex problem, mean -log softmax + l2/2 ||W||^2 on standardised features of a network, at several sizes, one
-thread. C = 1 / (n l2). Both sides are run until no entry of the gradient is above their own tolerance; what is compared is the
-time, and how far above the lowest objective of all each ends. streamed: 0.1M sentences x (32 x 768) features that are written
-once and read in every epoch, all cores, in a process of its own, whose greatest resident memory is given.
+optimum: the same convex problem, mean -log softmax + l2/2 ||W||^2 on standardised features of a network, at several
+sizes, one thread. C = 1 / (n l2). Both sides are run until no entry of the gradient is above their own tolerance; what
+is compared is the time, and how far above the lowest objective of all each ends. streamed: 0.1M sentences x (32 x 768)
+features that are written once and read in every epoch, all cores, in a process of its own, whose greatest resident
+memory is given.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from satlab.randomness import random_stream
 L2 = 1e-4
 SIZES = [(1000, 1024), (2000, 1024), (4000, 1024), (8000, 1024), (4000, 512), (4000, 2048)]
 SOLVERS = {"lbfgs": 1e-5, "newton-cg": 1e-4}
-"""Solvers of scikit-learn for several classes, and the tolerance at which they end about as near the optimum as ours."""
+"""scikit-learn's solvers for several classes, with the tolerance that ends about as near the optimum as ours."""
 
 
 def problem(n: int, d: int) -> tuple[torch.Tensor, torch.Tensor, int]:

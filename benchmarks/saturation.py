@@ -1,10 +1,11 @@
-"""Seconds to saturation: rows of the ladder trained on the languages of the paper, past saturation, with checkpoints on the way.
+"""Seconds to saturation: rows of the ladder trained past saturation on the languages of the paper.
 
     python benchmarks/saturation.py --device cuda --precision bf16 --compile --threshold 0.01 --out results/saturation
 
-Each row is a run of its own in OUT/LANGUAGE-MODEL, as `satlab train` makes it: killed, it goes on by the same command. A run
-ends at the first checkpoint beyond --past times the step of saturation, or after --steps. Written after each: OUT/saturation-DEVICE.csv, a line a
-run, OUT/saturation-metrics-DEVICE.csv, all rows of metrics, and OUT/saturation-DEVICE.png, KL against seconds of training.
+Each row is a run of its own in OUT/LANGUAGE-MODEL, as `satlab train` makes it: killed, it goes on by the same command.
+A run ends at the first checkpoint beyond --past times the step of saturation, or after --steps. Written after each:
+OUT/saturation-DEVICE.csv, a line a run, OUT/saturation-metrics-DEVICE.csv, all rows of metrics, and
+OUT/saturation-DEVICE.png, KL against seconds of training.
 """
 
 import argparse

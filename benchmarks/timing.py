@@ -15,7 +15,7 @@ Work = Callable[[], int]
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: `ours` against `peer` (none where nothing of the kind exists), in units a second; long ones in few rounds."""
+    """One comparison in units a second: `ours` against `peer`, None where there is none; long ones take few rounds."""
 
     name: str
     unit: str

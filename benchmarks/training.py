@@ -1,10 +1,12 @@
-"""Speed of training beside Hugging Face's BertForMaskedLM, in one run: a table, a JSON file, and how a step's cost grows.
+"""Speed of training beside Hugging Face's BertForMaskedLM: a table, a JSON file, and how a step's cost grows.
 
-    python benchmarks/training.py [--rounds 5] [--device cpu] [--precision float32] [--compile] [--rows 1x64 4x128 ...] [--out DIR]
+    python benchmarks/training.py [--rounds 5] [--device cpu] [--precision float32] [--compile]
+        [--rows 1x64 4x128 ...] [--out DIR]
 
-Both sides have the same shape (bert-post is the published BERT), the same batches, precision and optimiser, and both are compiled
-or neither. Rates are words a second, padding not counted. The matrix rate is that of one large product, measured beside; FLOPs are
-2 a multiplication, those of the words' matrix products of the whole network, forward and backward (3 times forward).
+Both sides have the same shape (bert-post is the published BERT), the same batches, precision and optimiser, and both
+are compiled or neither. Rates are words a second, padding not counted. The matrix rate is that of one large product,
+measured beside; FLOPs are 2 a multiplication, those of the words' matrix products of the whole network, forward and
+backward (3 times forward).
 """
 
 import argparse

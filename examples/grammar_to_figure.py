@@ -1,4 +1,6 @@
-# %% From a grammar to flatness against accuracy in a minute on a CPU. A language with exact conditionals, and its task A
+"""From a grammar to flatness against accuracy, in a minute on a CPU."""
+
+# %% A language with exact conditionals, and its task A
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,7 +12,8 @@ from satlab.probes import linear_probe
 from satlab.randomness import random_stream
 from satlab.train import TrainConfig, Trainer, checkpoints
 
-GRAMMAR = "S -> A [.5] | B [.5]\nA -> A B [.3] | B B [.2] | 'a' [.3] | 'c' [.2]\nB -> B A [.4] | A A [.1] | 'b' [.3] | 'c' [.2]"
+RULES = "A -> A B [.3] | B B [.2] | 'a' [.3] | 'c' [.2]", "B -> B A [.4] | A A [.1] | 'b' [.3] | 'c' [.2]"
+GRAMMAR = "\n".join(["S -> A [.5] | B [.5]", *RULES])
 language, out = PCFG.from_string(GRAMMAR, max_length=6), Path("results/example")
 config = TrainConfig(steps=1000, batch_size=64, lr=3e-3, schedule="linear", threshold=0.004, stop_at_saturation=False)
 

@@ -1,18 +1,23 @@
 """Languages with known truth: exact probabilities, samples, tasks and corpora."""
 
-from .families.cfg3 import cfg3
-from .families.hierarchy import random_hierarchy
-from .families.layered import layered_pcfg
-from .families.random_hmm import random_hmm
-from .families.random_pcfg import random_pcfg
-from .families.uniform_cfg import uniform_cfg
-from .hmm.language import HMM
-from .language import Language
-from .load import load_language, preset_names
-from .pcfg.language import PCFG
-from .pcfg.span import Span
-from .sentences import Sentences
-from .tasks import Task, TaskKind, find_task, task_kinds
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
+
+if TYPE_CHECKING:
+    from .families.cfg3 import cfg3
+    from .families.hierarchy import random_hierarchy
+    from .families.layered import layered_pcfg
+    from .families.random_hmm import random_hmm
+    from .families.random_pcfg import random_pcfg
+    from .families.uniform_cfg import uniform_cfg
+    from .hmm.language import HMM
+    from .language import Language
+    from .load import load_language, preset_names
+    from .pcfg.language import PCFG
+    from .pcfg.span import Span
+    from .sentences import Sentences
+    from .tasks import Task, TaskKind, find_task, task_kinds
 
 __all__ = [
     "HMM",
@@ -33,3 +38,5 @@ __all__ = [
     "task_kinds",
     "uniform_cfg",
 ]
+
+__getattr__ = lazily(__name__, __file__)

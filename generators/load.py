@@ -9,15 +9,13 @@ import torch
 
 from ..errors import InputError, unknown
 from ..system.yaml_files import read_yaml_text
+from .corpus.storage import LANGUAGE_FILES
 from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
 from .hmm.readout import Readout
 from .language import Language
 from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG
-
-LANGUAGE_FILES = ("language.yaml", "language.npz")
-"""The file of the language in the directory of a corpus."""
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -85,6 +83,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:
+
     return PCFG.from_string(path.read_text(encoding="utf-8-sig"), max_length)
 
 

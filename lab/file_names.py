@@ -1,4 +1,7 @@
-"""Names of files that show what people named: tasks, models and studies may be called what no file can be."""
+"""Names of files: those by which directories are told, and those that show what people named.
+
+Tasks, models and studies may be called what no file can be.
+"""
 
 import hashlib
 import os
@@ -6,15 +9,31 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+CONFIG = "config.yaml"
+"""The file by which a directory is a run."""
+
+STUDY_FILE = "study.yaml"
+"""The file by which a directory is a study."""
+
+REPORT = "report.html"
+"""What the report on a directory is called, unless another place is given."""
+
 MOST_BYTES = 200
 """Of a part of a name; the rest is for what stands before and after it."""
 
 
 def file_parts(texts: Iterable[str], folder: Path) -> dict[str, str]:
-    """text -> a part of the name of a file in the folder, which differs there from the parts of other texts.
+    """Parts of the names of files that show these texts.
 
-    Blanks become hyphens and what no name may hold its code, %2F for /. A part that is too long, or that another text
-    has, is cut and ends in a digest of its text.
+    Blanks become hyphens; a character that no name may hold becomes its code, / becomes %2F. A part that is too long,
+    or that another text has already, is cut and ends in a digest of its text.
+
+    Args:
+        texts: what people named.
+        folder: the directory of the files.
+
+    Returns:
+        text -> its part, which differs in this directory from the parts of all other texts.
     """
     parts: dict[str, str] = {}
     taken, cased = set(), distinguishes_case(folder)
@@ -60,7 +79,11 @@ def same_file(names: Iterable[str], folder: Path) -> tuple[str, str] | None:
 def distinguishes_case(folder: Path) -> bool:
     """Whether names that differ in capitals alone are two files there. Nothing is written to find out.
 
-    Where the folder is not there yet, what it will be in tells; a path without letters tells nothing, which counts as yes.
+    Args:
+        folder: the directory; where it does not exist yet, the nearest one above it that does is asked.
+
+    Returns:
+        True also where the path has no letters, which would tell.
     """
     for place in (folder.resolve(), *folder.resolve().parents):
         turned = place.with_name(place.name.swapcase()) if place.name else place

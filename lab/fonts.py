@@ -86,6 +86,7 @@ class Lettering:
         return cls((FAMILY, *more), missing)
 
     def font(self, size: float) -> FontProperties:
+        """The properties of a text in this family, of `size` points."""
         return FontProperties(family=list(self.families), size=size)
 
     def shown(self, text: str) -> str:
@@ -183,7 +184,7 @@ def _having(entry: FontEntry, wanted: frozenset[str]) -> frozenset[str]:
 
 
 def _has_outline(family: str, character: str) -> bool:
-    """Whether matplotlib can draw the character in that family: not where it is a picture of dots, as some emoji are."""
+    """Whether matplotlib can draw the character in that family; it cannot where it is a bitmap, as some emoji are."""
     try:
         font = get_font(findfont(FontProperties(family=family), fallback_to_default=False))
         font.set_size(12, 72)

@@ -1,14 +1,88 @@
-"""Lines on stderr, which leave a progress bar whole."""
+"""What satlab says on stderr beside results: lines of a level each, which leave a progress bar whole.
 
+DEBUG is said with --verbose alone, INFO and WARNING unless --quiet is given, ERROR always. Processes that are started
+say what the one that started them does.
+"""
+
+import logging
+import os
 import sys
+import warnings
 from typing import Any
-
-from tqdm import tqdm
 
 from .unforeseen import on_one_line
 
+ROOT = "satlab"
+"""The logger above all of satlab's."""
+
+LEVEL = "SATLAB_LOG_LEVEL"
+"""The environment variable that carries the level to processes that are started."""
+
+PREFIXES = {logging.DEBUG: "satlab: debug: ", logging.INFO: "", logging.WARNING: "satlab: warning: "}
+"""A level -> how its lines begin."""
+
+logger = logging.getLogger(ROOT)
+
+
+class _ToStderr(logging.Handler):
+    """Writes a record as one line on what is stderr at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = PREFIXES.get(record.levelno, "satlab: ") + on_one_line(record.getMessage())
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def listen(verbose: bool = False, quiet: bool = False) -> None:
+    """Sets what this process and those that it starts say.
+
+    Args:
+        verbose: also what is done.
+        quiet: nothing but errors.
+    """
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    os.environ[LEVEL] = logging.getLevelName(level)
+    follow()
+
+
+def follow() -> None:
+    """Sets what this process says to what the one that started it does."""
+    if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
+        logger.addHandler(_ToStderr())
+    logger.propagate = False
+    logger.setLevel(os.environ.get(LEVEL, "INFO"))
+    warnings.showwarning = show_warning
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is said."""
+    return not logger.isEnabledFor(logging.WARNING)
+
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    """What `warnings.showwarning` is set to: satlab's own warnings are a line each, others are none of the user's."""
+    """What `warnings.showwarning` is set to: a line for each of satlab's own warnings, none for those of libraries."""
     if category is UserWarning:
-        tqdm.write(f"satlab: warning: {on_one_line(str(message))}", file=sys.stderr)
+        logger.warning("%s", message)
+
+
+def say(message: str) -> None:
+    """A line of news, unless nothing but errors is said."""
+    logger.info("%s", message)
+
+
+def fail(message: str) -> None:
+    """A line about something that failed; it is always said."""
+    logger.error("%s", message)
+
+
+def say_next(results: object, *commands: str) -> None:
+    """The last line of a command: where its results are, and what to run next.
+
+    Args:
+        results: the file or directory.
+        *commands: what can be done with them.
+    """
+    then = f"; next: {' | '.join(commands)}" if commands else ""
+    logger.info("satlab: results are in %s%s", results, then)

@@ -1,84 +1,261 @@
-"""How a configuration is read: unknown keys and wrong types are errors, never dropped."""
+"""How a configuration is read: by the types of its fields; unknown keys and wrong types are errors, never dropped.
+
+A whole number may be written as a float (1e3, 1000.0) and is an int then; a float may be written as a whole number. A
+text that is a number (1e-3, which YAML 1.1 takes for a text) counts as one where a number is expected.
+"""
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, NoReturn, TypeVar, get_args
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from ..errors import InputError, unknown
+from ..errors import InputError, placed, unknown
+from ..system.yaml_files import read_yaml_text
 
 T = TypeVar("T")
 
+STUDY = "study"
+"""The outermost place of an error in a study, for which the command puts the path or name of its file."""
 
-class _Reader(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(message)
+NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+"""A decimal number as people write it; 0x10 and 1_000 are none."""
+
+WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
+"""A whole number without an exponent; 010, which may be read as 8, is none."""
+
+MOST_DIGITS = 4000
+"""Digits of a number, fewer than Python refuses to convert."""
+
+MOST_SHOWN = 100
+"""Characters of a value that a message repeats."""
+
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+"""A type -> what messages call a value of it."""
+
+SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
+"""A type -> what messages call several values of it."""
+
+MAPPING = "a mapping of keys to values"
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """A dataclass from what YAML gave. Raises InputError, naming `where`, for unknown keys and values of a wrong type."""
-    _known_keys(kind, values, where)
-    reader = _Reader(exit_on_error=False)
-    reader.add_class_arguments(kind, as_group=False)
-    try:
-        return kind(**vars(reader.instantiate(reader.parse_object(dict(values)))))
-    except (AttributeError, ArithmeticError, RecursionError):
-        raise InputError(
-            f"{where}: a value that cannot be read, expected plain numbers and texts; correct it"
-        ) from None
-    except (ValueError, TypeError, KeyError, ArgumentError) as error:
-        raise InputError(f"{where}: {plain(str(error))}" if where else plain(str(error))) from None
+class _WrongError(Exception):
+    """A value that is not of its type.
+
+    Args:
+        value: the one that is wrong: the whole, or an item of it.
+        expected: what was expected in its place.
+        item: whether it is an item of the whole.
+    """
+
+    def __init__(self, value: object, expected: str, item: bool = False) -> None:
+        super().__init__(value, expected, item)
+        self.value, self.expected, self.item = value, expected, item
 
 
-def _known_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
-    known: dict[str, Any] = {f.name: f.type for f in fields(kind)}
-    for key, value in values.items():
+class _Text(NamedTuple):
+    """A value of the command line, which is a text whatever its type; the type says what it stands for."""
+
+    text: str
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any], *where: str) -> T:
+    """A dataclass from what YAML gave.
+
+    Args:
+        kind: the dataclass.
+        values: name of a field -> value; a field that is a dataclass itself takes a mapping.
+        *where: the place of the values, which messages begin with.
+
+    Returns:
+        The dataclass; fields that are not given have their defaults.
+
+    Raises:
+        InputError: with its place, for an unknown or missing key, a value of a wrong type, and what the class refuses.
+    """
+    where = tuple(filter(None, where))
+    with placed(*where):
+        known = field_types(kind)
+        _check_keys(kind, values, known)
+        given = {key: _field_value(known[key], key, value) for key, value in values.items()}
+        return _made(kind, given)
+
+
+def _check_keys(kind: type, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key in values:
         if key not in known:
-            raise InputError(f"{where}: {unknown('key', key, known)}")
-        if value is None and type(None) not in get_args(known[key]):
-            raise InputError(f"{where}: {key} is 'None', expected a value; give it, or leave the key out")
-        if isinstance(value, Mapping) and (wrong := [name for name in value if not isinstance(name, str)]):
-            raise InputError(f"{where}: {key} has the key {wrong[0]!r}, expected a name; put it into quotes")
-        if hasattr(known[key], "__dataclass_fields__") and not isinstance(value, known[key]):
-            if not isinstance(value, Mapping):
-                raise InputError(f"{where}: {key} is '{value}', expected {KINDS['dict']}; correct it")
-            _known_keys(known[key], value, f"{where}, {key}")
+            raise unknown("key", key, known)
+    for each in fields(kind):
+        if each.name not in values and _must_be_given(each):
+            raise InputError(f"{each.name} missing, expected a value; give it")
 
 
-def plain(message: str) -> str:
-    """What jsonargparse says, as one sentence a newcomer understands."""
-    message = " ".join(message.split())
-    found = re.search(r'key "(?P<key>[^"]+)": Expected an? (?P<kind>.+?)\. Got value: (?P<value>.*)', message)
-    union = r'key "(?P<key>[^"]+)": Does not validate .*?Subtypes: \[(?P<kind>.*?)\] Errors.*Given value: (?P<value>.*)'
-    found = found or re.search(union, message)
-    if found:
-        return f"{found['key']} is '{found['value']}', expected {_kind(found['kind'])}; correct it"
-    if long := re.search(r'key "([^"]+)": Exceeds the limit', message):
-        return f"{long[1]} is a number of more digits than anyone means, expected a smaller one; correct it"
-    missing = re.search(r"arguments? (?:are|is) required: (.*)", message)
-    if missing:
-        return f"{missing[1]} missing, expected a value; give it"
-    return message
+def _made(kind: type[T], given: Mapping[str, Any]) -> T:
+    try:
+        return kind(**given)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise InputError(f"values that do not fit together ({error}); correct them") from None
 
 
-KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "tuple": "two numbers",
-    "tuple with 2 elements": "two numbers",
-    "bool": "true or false",
-    "str": "a text",
-    "list": "a list",
-    "dict": "a mapping of keys to values",
-    "NoneType": "null",
-    "list[int]": "a list of whole numbers",
-    "list[float]": "a list of numbers",
-}
-"""A type -> as people say it. All tuples that a setting can be are pairs of numbers."""
+def field_types(kind: type) -> dict[str, Any]:
+    """name -> type of the fields that a dataclass is made from."""
+    types = get_type_hints(kind)
+    return {each.name: types[each.name] for each in fields(kind) if each.init}  # type: ignore[arg-type]
 
 
-def _kind(text: str) -> str:
-    """Types as people write them: "a whole number or null"."""
-    return " or ".join(KINDS.get(kind, kind) for kind in re.sub(r"<class '(\w+)'>", r"\1", text).split(", "))
+def read_text(name: str, text: str, kind: Any) -> Any:
+    """The value that a text on the command line stands for.
+
+    Args:
+        name: what messages call it.
+        text: as it was given; lists and mappings are written as in YAML, [1, 2] and {key: value}.
+        kind: the type that it must have.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: for a text that is no value of this type.
+    """
+    return _as_named(name, _Text(text), kind)
+
+
+def _as_named(name: str, value: Any, kind: Any) -> Any:
+    try:
+        return _adapted(value, kind)
+    except _WrongError as wrong:
+        raise _refusal(name, wrong) from None
+
+
+def _field_value(kind: Any, name: str, value: Any) -> Any:
+    """The value of a field, of its type."""
+    if value is None and kind is not Any and NoneType not in _members(kind):
+        raise InputError(f"{name} is 'None', expected a value; give it, or leave the key out")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InputError(f"{name} has the key {key!r}, expected a name; put it into quotes")
+        if is_dataclass(kind):
+            return from_mapping(kind, value, name)  # type: ignore[arg-type]
+    return _as_named(name, value, kind)
+
+
+def _must_be_given(each: Field[Any]) -> bool:
+    return each.init and each.default is MISSING and each.default_factory is MISSING
+
+
+def _refusal(name: str, wrong: _WrongError) -> InputError:
+    value = wrong.value.text if isinstance(wrong.value, _Text) else wrong.value
+    if _is_number_text(value) and len(str(value)) > MOST_DIGITS:
+        return InputError(f"{name} is a number of more digits than anyone means, expected a smaller one; correct it")
+    shown = _shown(value)
+    has = "has the item" if wrong.item else "is"
+    return InputError(f"{name} {has} '{shown}', expected {wrong.expected}; correct it")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):
+        return "..."
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def _adapted(value: Any, kind: Any) -> Any:
+    """The value as one of this type. Raises _WrongError where it is none."""
+    members = _members(kind)
+    found = None
+    # What is a text only counts as one where it is nothing else.
+    for member in sorted(members, key=lambda member: member is str):
+        try:
+            return _of_one(value, member)
+        except _WrongError as wrong:
+            found = wrong if wrong.item else found
+    raise found or _WrongError(value, _called(members))
+
+
+def _of_one(value: Any, kind: Any) -> Any:
+    """The value as one of a type that is no union."""
+    if isinstance(value, _Text):
+        return value.text if kind in (str, Any) else _of_one(_read(value, kind), kind)
+    if kind is Any:
+        return _number(value) if _is_number_text(value) and not WHOLE.fullmatch(value) else value
+    origin = get_origin(kind) or kind
+    if origin in (int, float):
+        return _of_number(value, origin)
+    if origin is list and isinstance(value, (list, tuple)):
+        (item,) = get_args(kind) or (Any,)
+        return [_item(each, item) for each in value]
+    if origin is tuple and isinstance(value, (list, tuple)) and len(value) == len(get_args(kind)):
+        return tuple(_item(each, item) for each, item in zip(value, get_args(kind), strict=True))
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _adapted(each, get_args(kind)[1]) for key, each in value.items()}
+    if isinstance(value, origin):
+        return value
+    raise _WrongError(value, _called((kind,)))
+
+
+def _of_number(value: Any, kind: type) -> Any:
+    if _is_number_text(value):
+        value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _WrongError(value, NAMES[kind])
+    try:
+        if kind is float:
+            return float(value)
+        whole = int(value)
+    except (OverflowError, ValueError):
+        raise _WrongError(value, NAMES[kind]) from None
+    if whole != value:
+        raise _WrongError(value, NAMES[kind])
+    return whole
+
+
+def _item(value: Any, kind: Any) -> Any:
+    try:
+        return _adapted(value, kind)
+    except _WrongError as wrong:
+        raise _WrongError(wrong.value, wrong.expected, item=True) from None
+
+
+def _read(value: _Text, kind: Any) -> Any:
+    """What a text of the command line holds: a number, true, false, null, or what it is in YAML."""
+    if NUMBER.fullmatch(value.text):
+        return value.text
+    try:
+        return read_yaml_text(value.text.encode("utf-8", "surrogateescape"))
+    except InputError:
+        raise _WrongError(value, _called((kind,))) from None
+
+
+def _is_number_text(value: object) -> bool:
+    return isinstance(value, str) and NUMBER.fullmatch(value) is not None
+
+
+def _number(text: str) -> int | float | str:
+    """The number that a text is; the text itself where that is ambiguous, as 010, or too long."""
+    if len(text) > MOST_DIGITS:
+        return text
+    if WHOLE.fullmatch(text):
+        return int(text)
+    return text if text.lstrip("+-").isdigit() else float(text)
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _called(members: tuple[Any, ...]) -> str:
+    """What messages call a value of one of these types: "a whole number or null"."""
+    return " or ".join(_name(member) for member in members)
+
+
+def _name(kind: Any) -> str:
+    origin, items = get_origin(kind), get_args(kind)
+    if origin is list:
+        return f"a list of {SEVERAL[items[0]]}" if items[0] in SEVERAL else "a list"
+    if origin is tuple:
+        return f"{ {2: 'two', 3: 'three'}.get(len(items), len(items)) } {SEVERAL[items[0]]}"
+    return MAPPING if origin is dict or is_dataclass(kind) else NAMES.get(kind, str(kind))

@@ -1,4 +1,4 @@
-"""The last net: an error that nobody foresaw ends a command in one line. No import of another module of satlab, which may fail."""
+"""The last net: an error that nobody foresaw ends a command in one line. It imports nothing of satlab."""
 
 import sys
 import traceback
@@ -27,8 +27,8 @@ def explained(error: BaseException) -> str:
     said = " ".join(str(error).split())
     said = said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}..."
     return (
-        f"unexpected {type(error).__name__}{f': {said}' if said else ''}; this is a fault of satlab: please report it to "
-        f"its developers, with what the same command prints with {OPTION}"
+        f"unexpected {type(error).__name__}{f': {said}' if said else ''}; this is a fault of satlab: please report it "
+        f"to its developers, with what the same command prints with {OPTION}"
     )
 
 

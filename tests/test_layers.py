@@ -9,7 +9,7 @@ import pytest
 import satlab
 
 ROOT = Path(satlab.__file__).parent
-LEAVES = ("errors", "estimate", "randomness", "registry", "settings", "spec")
+LEAVES = ("errors", "estimate", "randomness", "lazy", "registry", "settings", "spec")
 BELOW = {
     "system": {"root"},
     "generators": {"root", "system"},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any
 
-from ..errors import InputError, unknown
+from ..errors import InputError, nearest
 from .objectives import Objective, objectives
 from .optimizers import Optimizer, configured, optimizers
 from .schedules import schedules
@@ -129,8 +129,8 @@ class TrainConfig:
         for name, choices in CHOICES.items():
             given = getattr(self, name)
             if given not in choices:
-                nearest = str(unknown("", given, choices)).partition(": ")[2]
-                remedy = nearest if nearest.startswith("did you mean") else "correct it"
+                close = nearest(given, choices)
+                remedy = f"did you mean '{close}'?" if close else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}, expected a finite number from 0; correct it")

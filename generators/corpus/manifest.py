@@ -15,16 +15,17 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...system.disk import write_atomic
 from ...system.processes import in_order
 from ...system.ray_cluster import on_cluster
-from ..language import Language
-from ..load import LANGUAGE_FILES
-from .shard import Ragged, Recipe, make_shard, read_tokens, shard_content
-from .storage import STORAGE, Entry
+from .storage import LANGUAGE_FILES, STORAGE, Entry
+
+if TYPE_CHECKING:
+    from ..language import Language
+    from .shard import Ragged
 
 MANIFEST = "manifest.json"
 
@@ -105,7 +106,7 @@ class Corpus:
             return "damaged"
         return _problem(content, entry["sha256"])
 
-    def tokens(self, number: int) -> Ragged:
+    def tokens(self, number: int) -> "Ragged":
         """Reads the words of a shard.
 
         Returns:
@@ -114,6 +115,8 @@ class Corpus:
         Raises:
             InputError: for a shard that is missing or damaged.
         """
+        from .shard import read_tokens
+
         content = self.storage.read(number)
         problem = _problem(content, self.shards[number]["sha256"])
         if content is None or problem:
@@ -130,7 +133,7 @@ class Corpus:
         numbers: Sequence[int],
         workers: int | None = 1,
         engine: str = "local",
-        language: Language | None = None,
+        language: "Language | None" = None,
         any_version: bool = False,
     ) -> Generator[tuple[int, bytes], None, None]:
         """Makes shards from the seed; see `in_order` and `on_cluster` for the workers.
@@ -148,6 +151,8 @@ class Corpus:
         Raises:
             InputError: for a worker with other versions, unless any will do.
         """
+        from .shard import Recipe, make_shard, shard_content
+
         settings = (self.manifest["seed"], self.manifest["truth"], self.manifest["format"])
         content, suffix = self.language_file.read_bytes(), self.language_file.suffix
         make = partial(make_shard, Recipe(content, suffix, *settings, {} if any_version else self.manifest["versions"]))

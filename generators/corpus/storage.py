@@ -8,6 +8,9 @@ from typing_extensions import override
 
 from ...system.disk import publish, write_atomic
 
+LANGUAGE_FILES = ("language.yaml", "language.npz")
+"""What a language is called in the directory of a corpus."""
+
 
 class Entry(TypedDict):
     """What the manifest says of a shard.

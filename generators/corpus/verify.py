@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ...errors import InputError
 from ...system.disk import only_writer
 from .manifest import Corpus, open_corpus, sha256
-from .shard import versions
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,9 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
 
 
 def other_versions(corpus: Corpus) -> str:
-    """Why a shard may come out different: the versions that made it, and those here."""
+    """Why a shard may come out otherwise than it did: the versions that made it, and those here."""
+    from .shard import versions
+
     here, there = versions(), corpus.manifest["versions"]
     differing = [f"{name} {there[name]} there, {here[name]} here" for name in here if there.get(name) != here[name]]
     return "; ".join(differing) or "the same versions, but perhaps another kind of processor"

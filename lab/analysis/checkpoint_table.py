@@ -7,8 +7,9 @@ from typing import Any
 from ...errors import InputError
 from ...estimate import ONE_SIDED_95
 from ...system.yaml_files import read_yaml
+from ..file_names import CONFIG
 from ..measurements.measure import BASELINES, ENLARGED
-from ..runs.run import CONFIG, METRICS, Run
+from ..runs.run import METRICS, Run
 from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 
@@ -21,8 +22,15 @@ TRACES = {"hessian_trace": "trace", ENLARGED: "enlarged"}
 def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
     """The runs of these directories and all of their rows.
 
-    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, and where the runs
-    are on different languages.
+    Args:
+        folders: runs or studies.
+
+    Returns:
+        The runs, each training once, and the rows.
+
+    Raises:
+        InputError: where a directory is neither a run nor a study, nothing is recorded yet, or the runs are on
+            different languages.
     """
     runs = runs_in(folders)
     rows = rows_of(folders, runs)
@@ -39,10 +47,14 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
 
 
 def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
-    """KL with its error at each step of a run: where it was measured, on fresh sentences; else as training saw it.
+    """KL at each step of a run: as measured on fresh sentences or, where it was not, as training recorded it.
 
     Args:
+        run: whose KL.
         here: the run's own rows.
+
+    Returns:
+        step -> kl and kl_stderr, nats.
     """
     kl = {row["step"]: row for row in run.metrics}
     fresh = [row for row in here if row["what"] == "kl"]
@@ -61,14 +73,16 @@ def ends_saturated(run: Run, here: Iterable[Row]) -> bool:
 
 
 def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
-    """One point a checkpoint, task and probe: accuracy, and where they were measured trace and KL, each with its error.
-
-    Keys: run, model, parameters, task, method and settings (of the probe), step; accuracy, trace and enlarged (the trace
-    inside a larger model), each also with _stderr and _n; of both traces _method and _settings; kl, kl_stderr,
-    saturated, satlab. None where it was not measured.
+    """One point for each checkpoint, task and probe: accuracy, and trace and KL where they were measured.
 
     Args:
+        runs: whose checkpoints.
         rows: those that `one_setting` leaves.
+
+    Returns:
+        Rows with the keys run, model, parameters, task, method and settings (of the probe), step; accuracy, trace and
+        enlarged (the trace inside a larger model), each also with _stderr and _n; of both traces _method and _settings;
+        kl, kl_stderr, saturated, satlab. A value is None where it was not measured.
     """
     points = []
     for name, run in named(runs).items():

@@ -24,15 +24,23 @@ Part = tuple[str, str, str, list[Row]]
 
 
 def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -> list[Row]:
-    """Correlation of Tr(H) with probe accuracy, a row each; points as `points_of` gives them, those with a trace count.
+    """Correlations of Tr(H) with probe accuracy.
 
-    By task and probe; among the saturated models, then all checkpoints; over all models, and within each of several
-    models with at least 5 runs; Spearman and Pearson; plain, and given KL. Plain Tr(H) compares checkpoints of one
-    architecture; over several ones it is Tr(H) inside the same larger model, where that was measured.
+    There is a row for each combination of: task and probe; the saturated checkpoints, then all; all models together,
+    then each of several models with at least 5 runs; Spearman and Pearson; plain and given KL. Plain Tr(H) compares
+    checkpoints of one architecture. Over several architectures the trace inside the same larger model is used, where it
+    was measured.
 
-    Keys: task, probe, among, model (empty: all), trace (trace or enlarged), estimator (of it), across (what is said of
-    several architectures), method, given (KL or empty), value, low, high (95 % BCa bootstrap interval over runs), n
-    (models), unsaturated (how many of these are not saturated), runs, note, satlab (who measured).
+    Args:
+        points: as `points_of` gives them; those without a trace are left out.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        Rows with the keys task, probe, among, model (empty: all), trace (trace or enlarged), estimator (of the trace),
+        across (a remark on several architectures), method, given (KL or empty), value, low, high (95 % BCa bootstrap
+        interval over runs), n (models), unsaturated (how many of these are not saturated), runs, note, satlab (the
+        versions that measured).
     """
     rows = []
     for task, probe in sorted({(point["task"], point["method"]) for point in points}):
@@ -79,9 +87,14 @@ def _finite(*values: float | None) -> bool:
 
 
 def in_words(correlations: list[Row], panel: str) -> list[str]:
-    """The coefficients of a task's probe, a sentence each: within single architectures first, then over all models.
+    """The coefficients of a task's probe as sentences.
 
-    Of the saturated models, then of all checkpoints.
+    Args:
+        correlations: as `correlations_of` gives them.
+        panel: the task and the probe; see `panel_name`.
+
+    Returns:
+        First within single architectures, then over all models; of each the saturated checkpoints before all.
     """
     mine = [row for row in correlations if panel_name(row["task"], row["probe"]) == panel]
     said = []

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
-from ...errors import InputError, unknown
+from ...errors import InputError, at_least, unknown
 from ...randomness import random_stream
 
 METHODS = ("spearman", "pearson")
@@ -67,19 +67,35 @@ def correlation(
     seed: int = 0,
     groups: Sequence[object] | None = None,
 ) -> Correlation:
-    """Pearson's or Spearman's coefficient of x [n] and y [n], if wanted given a third quantity [n].
+    """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
-    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the
-    ranks, ties sharing their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after
-    least squares on 1 and z (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the ranks;
+        ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least
+        squares on 1 and z
+    (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
 
-    The interval is the bias-corrected and accelerated bootstrap's (Efron 1987), resampling `groups` [n], one label
-    a point; without them every point is its own. It is [-1, 1], and the note says so, with fewer than 5 groups (8
-    given z), and where all resamples agree, as for points in perfect order: the bootstrap then knows no spread. On
-    normal data it covers about 95 % from 12 groups on; with fewer it may cover less, Spearman's at a true
-    correlation of 0.9 from 5 groups 74 %.
+    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
+    [-1, 1], and the note says so, with fewer than 5 groups (8 given z), and where all resamples agree, as for points in
+    perfect
+    order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer groups
+        it
+    may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
 
-    Raises InputError for lengths that differ, for numbers that are not finite, and for an unknown method.
+    Args:
+        x: [n].
+        y: [n].
+        given: the third quantity, [n]; None for the plain correlation.
+        method: "spearman" or "pearson".
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        groups: a label for each point, [n]; points with the same label are resampled together. None: each point by
+            itself.
+
+    Returns:
+        The coefficient with its interval.
+
+    Raises:
+        InputError: for lengths that differ, numbers that are not finite, and an unknown method.
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
@@ -88,10 +104,7 @@ def correlation(
         raise InputError(
             f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
         )
-    if method not in METHODS:
-        raise unknown("correlation", method, METHODS)
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}, expected at least 1; give a larger number")
+    _check_how(method, resamples)
     partial, count = given is not None, len(set(labels.tolist()))
 
     def found(value: float, low: float, high: float, note: str) -> Correlation:
@@ -175,7 +188,8 @@ def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
     defined = (xx > 1e-20 * plain[0]) & (yy > 1e-20 * plain[1])
     defined &= np.minimum(*plain) > CONSTANT * total[:, 0]
     value = np.divide(xy, np.sqrt(xx * yy), out=np.full_like(xy, np.nan), where=defined)
-    return np.clip(value, -1.0, 1.0)
+    clipped: Array = np.clip(value, -1.0, 1.0)
+    return clipped
 
 
 def _ranks(weights: Array, array: Array) -> Array:
@@ -186,11 +200,26 @@ def _ranks(weights: Array, array: Array) -> Array:
     return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
 
 
-def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
-    """The interval's ends: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
+def _check_how(method: str, resamples: int) -> None:
+    """Checks how a correlation is computed: an InputError for an unknown method, and for no resamples."""
+    if method not in METHODS:
+        raise unknown("correlation", method, METHODS)
+    at_least("resamples", resamples, 1)
 
-    z0 = Phi^-1 of the share of resamples below the value, a = sum d^3 / (6 (sum d^2)^1.5) for d, how far each value
-    without one group [groups] lies below their mean (Efron 1987).
+
+def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
+    """The ends of the interval: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
+
+    z0 = Phi^-1 of the share of resamples below the value; a = sum d^3 / (6 (sum d^2)^1.5), where d is how far the value
+    without each group lies below the mean of these values (Efron 1987).
+
+    Args:
+        value: the coefficient.
+        drawn: the coefficients of the resamples, [resamples].
+        without: the coefficients without each group, [groups].
+
+    Returns:
+        The lower and the upper end.
     """
     share = float(np.mean(drawn < value) + np.mean(drawn <= value)) / 2
     share = min(max(share, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))
@@ -198,11 +227,11 @@ def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
     below = left.mean() - left if len(left) else np.zeros(1)
     spread = float((below**2).sum())
     acceleration = float((below**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-    bias, tail = float(norm.ppf(share)), float(norm.ppf(0.5 + LEVEL / 2))
+    bias, tail = float(ndtri(share)), float(ndtri(0.5 + LEVEL / 2))
     ends = []
     for z in (-tail, tail):
         scale = 1 - acceleration * (bias + z)
         # Beyond the pole of the correction is beyond all resamples.
-        level = float(norm.cdf(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
+        level = float(ndtr(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
         ends.append(float(np.quantile(drawn, level)))
     return min(ends), max(ends)

@@ -19,18 +19,23 @@ Row = dict[str, Any]
 
 
 def wide_rows(runs: list[Run], rows: list[Row]) -> list[Row]:
-    """A row for each checkpoint that has any measurement, in the order of runs and steps.
+    """A row for each checkpoint on which anything was measured.
 
-    Keys: run, name (the run's without its seed), model, seed, parameters, step, saturated, since_saturation (steps since
-    the first row of the stretch of saturated ones, as training saw it), and as Estimates, where they were measured: kl,
-    floor (the entropy of the truth over the same sentences) and loss = kl + floor (nats), trace, trace BLOCK, enlarged,
-    enlarged BLOCK (nats per squared parameter), accuracy PANEL (see `panel_name`). by: key -> how it was measured; satlab:
-    key -> the version that measured it. seeds: runs of this name in all. ended: whether training ended here by itself, at
-    saturation.
+    The standard error of the loss is sqrt(stderr(kl)^2 + stderr(floor)^2), as if KL and the entropy were uncorrelated
+    over the sentences. Where they rise together it is too small; where one falls as the other rises it is too large. In
+    rows without an error of the floor, which older versions wrote, it is that of KL alone.
 
-    The loss's standard error is sqrt(stderr(kl)^2 + stderr(floor)^2), as if KL and the entropy were uncorrelated over
-    the sentences: where they rise together it is too small, where one falls as the other rises too large. It is that of
-    KL alone in rows without an error of the floor, which older versions wrote.
+    Args:
+        runs: whose checkpoints.
+        rows: those that `one_setting` leaves.
+
+    Returns:
+        Rows in the order of runs and steps, with the keys run, name (the run's without its seed), model, seed,
+        parameters, step, saturated and since_saturation (steps since the first row of the stretch of saturated ones, as
+        training recorded it). Where they were measured, as Estimates: kl, floor (the entropy of the truth over the same
+        sentences) and loss = kl + floor (nats), trace, trace BLOCK, enlarged, enlarged BLOCK (nats per squared
+        parameter), accuracy PANEL (see `panel_name`). by: key -> how it was measured. satlab: key -> the version that
+        measured it. seeds: runs of this name in all. ended: whether training ended here by itself, at saturation.
     """
     found, seeds = [], Counter(map(name_of, runs))
     for label, run in named(runs).items():
@@ -113,9 +118,15 @@ def baseline(rows: Iterable[Row], method: str, panel: str) -> Estimate | None:
 
 
 def last_of_each(wide: list[Row]) -> list[Row]:
-    """Of each run the row of its last checkpoint, where that is its model's greatest step, or where training ended there.
+    """The row of each run's last checkpoint.
 
-    A run that diverged or was stopped before the other seeds of its model is left out: `fewer_seeds` says so.
+    A run that diverged, or was stopped before the other seeds of its model, is left out; `fewer_seeds` says so.
+
+    Args:
+        wide: as `wide_rows` gives them.
+
+    Returns:
+        The rows whose step is their model's greatest, or at which training ended by itself.
     """
     last = {row["run"]: row for row in wide}.values()
     greatest: dict[str, int] = {}
@@ -131,11 +142,18 @@ def fewer_seeds(wide: list[Row]) -> str:
 
 
 def over_seeds(wide: list[Row], key: str) -> Estimate | None:
-    """The mean of a key over n rows of different seeds, with the error of trainings and of the measurement; n is theirs.
+    """The mean of a quantity over seeds, with the error of trainings and of the measurement.
 
     stderr^2 = stdev^2 / n + mean of the measurements' own stderr^2. All seeds are measured on the same sentences and
-    contexts, so their spread does not show what the measurement is wrong by in all of them alike. Exact where the
-    measurement's error is wholly shared, too large where it is not. Of a single row it is what that says itself.
+    contexts, so their spread does not show the error that the measurement makes in all of them alike. The formula is
+    exact where the measurement's error is wholly shared, and too large where it is not.
+
+    Args:
+        wide: n rows of different seeds.
+        key: the quantity.
+
+    Returns:
+        The mean, of one row its own estimate; None where no row has the quantity.
     """
     found = [row[key] for row in wide if row.get(key) is not None]
     mean = between_seeds(wide, key)
@@ -146,9 +164,16 @@ def over_seeds(wide: list[Row], key: str) -> Estimate | None:
 
 
 def between_seeds(wide: list[Row], key: str) -> Estimate | None:
-    """The mean of a key over rows of different seeds, with the error of trainings alone: stdev / sqrt(n).
+    """The mean of a quantity over seeds, with the error of trainings alone: stdev / sqrt(n).
 
-    For differences of what was measured on the same sentences. Of a single row it is what that says itself.
+    It serves differences of what was measured on the same sentences.
+
+    Args:
+        wide: n rows of different seeds.
+        key: the quantity.
+
+    Returns:
+        The mean, of one row its own estimate; None where no row has the quantity.
     """
     found = [row[key] for row in wide if row.get(key) is not None]
     if len(found) < 2:

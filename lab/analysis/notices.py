@@ -17,10 +17,14 @@ MOST_NAMED = 4
 
 
 def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
-    """One line each, none where there is nothing to beware of.
+    """What readers of the results should beware of.
 
     Args:
+        runs: whose results.
         rows: all of the runs' rows, before those of one setting are chosen.
+
+    Returns:
+        One line for each; none where there is nothing to beware of.
     """
     said = said_of_copies(runs) + said_of_versions(rows)
     shown = one_setting(rows)
@@ -43,7 +47,7 @@ def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
 
 
 def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
-    """That some of a run's checkpoints are not saturated, where they are not: what is measured on them is of another loss."""
+    """One line where some of a run's checkpoints are not saturated: what is measured on them is of another loss."""
     kl, threshold = kl_by_step(run, run.results), run.config.threshold
     wrong = [step for step in steps if not is_saturated(kl.get(step), threshold)]
     if not wrong:

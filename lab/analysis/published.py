@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, unknown
+from ...errors import InputError, placed, unknown
 from ...estimate import Estimate
 from ...system.disk import write_atomic
 from ..file_names import MOST_BYTES, file_parts
-from ..reading import from_mapping
+from ..reading import STUDY, from_mapping
 from .model_table import baseline_row, between_seeds, how_of, last_of_each, over_seeds, versions_in
 from .results import write_csv
 from .row_selection import Setting, described, panel_name, setting_of
@@ -30,11 +30,11 @@ COLUMNS = (
 )
 HEADS = ("source", "what", "published", "ours", "ours - published", "measured by", "saturated")
 MEANING = (
-    "n: trainings that ours is a mean over; baselines have none. +- of ours is one standard error. A number of one model: "
-    "over its trainings and of the measurement, which all of them share. A difference of two models, which are measured on "
-    "the same sentences: over the trainings alone, where there are several. The difference from a baseline has both errors "
-    "in full. ours - published has the error of ours, beside that of the published number where one is printed. saturated: "
-    "whether all of our models that a row is about are."
+    "n: trainings that ours is a mean over; baselines have none. +- of ours is one standard error. A number of one "
+    "model: over its trainings and of the measurement, which all of them share. A difference of two models, which are "
+    "measured on the same sentences: over the trainings alone, where there are several. The difference from a baseline "
+    "has both errors in full. ours - published has the error of ours, beside that of the published number where one is "
+    "printed. saturated: whether all of our models that a row is about are."
 )
 
 
@@ -43,13 +43,15 @@ class Published:
     """A number from a paper: of a model's last checkpoint, or of the difference of two.
 
     Args:
-        quantity: loss or kl (nats), accuracy (a share), trace or enlarged (Tr(H), alone or inside the study's enlarge_to).
+        quantity: loss or kl (nats), accuracy (a share), trace or enlarged (Tr(H), alone or inside the study's
+            enlarge_to).
         value: the number.
         source: where it stands.
-        model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl lookup:
-            the truth itself, whose loss is its entropy.
+        model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl
+            lookup: the truth itself, whose loss is its entropy.
         task: which task's accuracy.
-        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated checkpoint.
+        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated
+            checkpoint.
         stderr: the spread that is printed with it.
     """
 
@@ -63,6 +65,7 @@ class Published:
 
     @property
     def what(self) -> str:
+        """The quantity and whose it is: "accuracy A, bert-1x8 minus lookup"."""
         subtracted = "" if self.minus is None else f" minus {self.minus}"
         return f"{self.quantity}{'' if self.task is None else ' ' + self.task}, {self.model}{subtracted}"
 
@@ -70,14 +73,27 @@ class Published:
 def read_published(
     entries: list[Any], models: Mapping[str, Any], tasks: list[str], enlarge_to: str | None = None
 ) -> list[Published]:
-    """The entries of a study. Raises InputError for an unknown key, quantity, model or task, and for what it never measures."""
+    """The published numbers that a study lists.
+
+    Args:
+        entries: what its key `published` holds.
+        models: the study's models.
+        tasks: its tasks.
+        enlarge_to: the larger model that it measures traces in; None for none.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        InputError: for an unknown key, quantity, model or task, and for a number that the study never measures.
+    """
     found = []
     for number, entry in enumerate(entries, start=1):
-        where = f"study, published {number}"
+        where = (STUDY, f"published {number}")
         if not isinstance(entry, Mapping):
             expected = ", ".join(field.name for field in fields(Published))
-            raise InputError(f"{where}: is '{entry}', expected a mapping with keys of {expected}; correct it")
-        item = from_mapping(Published, entry, where)
+            raise InputError(f"is '{entry}', expected a mapping with keys of {expected}; correct it", *where)
+        item = from_mapping(Published, entry, *where)
         checks: list[tuple[str, str, tuple[str, ...]]] = [("quantity", item.quantity, QUANTITIES)]
         checks.append(("model", item.model, (*models, *BASELINE_NAMES)))
         if item.minus is not None:
@@ -86,20 +102,25 @@ def read_published(
             checks.append(("task of this study", str(item.task), tuple(tasks)))
         for kind, given, known in checks:
             if given not in known:
-                raise InputError(f"{where}: {unknown(kind, given, known)}")
-        _check_numbers(item, where)
+                raise unknown(kind, given, known).at(*where)
+        with placed(*where):
+            _check_numbers(item)
         if never := _never(item, enlarge_to):
-            raise InputError(f"{where}: {item.what}: {never}")
+            raise InputError(f"{item.what}: {never}", *where)
         found.append(item)
     return found
 
 
-def _check_numbers(item: Published, where: str) -> None:
-    """Raises InputError for a value that is not finite, and for a standard error that is not one."""
+def _check_numbers(item: Published) -> None:
+    """Checks the numbers of an entry.
+
+    Raises:
+        InputError: for a value that is not finite, and for a standard error that is not one.
+    """
     if not math.isfinite(item.value):
-        raise InputError(f"{where}: value is {item.value}, expected a finite number; correct it")
+        raise InputError(f"value is {item.value}, expected a finite number; correct it")
     if item.stderr is not None and not 0 <= item.stderr < math.inf:
-        raise InputError(f"{where}: stderr is {item.stderr}, expected a finite number from 0; correct it")
+        raise InputError(f"stderr is {item.stderr}, expected a finite number from 0; correct it")
 
 
 def _never(item: Published, enlarge_to: str | None) -> str | None:
@@ -117,11 +138,18 @@ def _never(item: Published, enlarge_to: str | None) -> str | None:
 
 
 def compare(published: list[Published], wide: list[Row], rows: list[Row]) -> list[Row]:
-    """A row a number: published, ours (mean over seeds; None where it was not measured), difference = ours - published.
+    """Our number beside each published one.
 
-    ours_stderr: see `MEANING`. n: number of trainings, of two models the smaller; None of a baseline. seeds: how many
-    there are of these models. method, settings, satlab: how ours was measured, and by which versions. saturated: whether
-    all of our models that it is about were, at the end.
+    Args:
+        published: the numbers.
+        wide: as `wide_rows` gives them.
+        rows: those that `one_setting` leaves, for the baselines.
+
+    Returns:
+        Rows with the keys published; ours (mean over seeds; None where it was not measured) and ours_stderr (see
+        `MEANING`); difference = ours - published; n, the number of trainings, of two models the smaller one, None of a
+        baseline; seeds, how many trainings of these models there are; method, settings and satlab, how and by which
+        versions ours was measured; saturated, whether all of our models that the row is about were, at the end.
     """
     return [_compared(item, wide, rows) for item in published]
 

@@ -7,13 +7,11 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ...errors import InputError
 from ...system.disk import printable, read_lines, write_atomic
-from ..runs.rows import wrong_result
-from ..runs.run import CONFIG, Run, load_run
+from ..file_names import CONFIG, STUDY_FILE
+from ..runs.rows import IN_TABLES, RESULT, type_of, wrong_result
+from ..runs.run import Run, load_run
 from ..runs.trainings import distinct, rows_of_training
 
 Row = dict[str, Any]
@@ -21,39 +19,21 @@ Row = dict[str, Any]
 LANGUAGE = "language_fingerprint"
 """Of a baseline: the key that says of which language it is."""
 
-BASELINES_FILE, STUDY_FILE = "baselines.jsonl", "study.yaml"
-
-COLUMNS: dict[str, pa.DataType] = {
-    "run": pa.string(),
-    "model": pa.string(),
-    "parameters": pa.int64(),
-    "seed": pa.int64(),
-    "step": pa.int64(),
-    "what": pa.string(),
-    "method": pa.string(),
-    "task": pa.string(),
-    "block": pa.string(),
-    "value": pa.float64(),
-    "stderr": pa.float64(),
-    "n": pa.int64(),
-    "unit": pa.string(),
-    "floor": pa.float64(),
-    "floor_stderr": pa.float64(),
-    "settings": pa.string(),
-    "seconds": pa.float64(),
-    "satlab": pa.string(),
-    "layer": pa.int64(),
-    "position": pa.int64(),
-}
+BASELINES_FILE = "baselines.jsonl"
 
 
 def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
-    """The trainings in these directories, each a run or a study; copies of one are one (see lab/trainings.py).
-
-    Raises InputError where a directory is neither.
+    """The trainings in these directories; copies of one are one (see lab/runs/trainings.py).
 
     Args:
+        folders: runs or studies.
         only: names of directories; a study's other runs are left out.
+
+    Returns:
+        The runs.
+
+    Raises:
+        InputError: where a directory is neither a run nor a study.
     """
     runs = []
     for folder in folders:
@@ -82,9 +62,18 @@ def rows_in(folders: Iterable[Path]) -> list[Row]:
 
 
 def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
-    """Every measurement of these runs, with the name of its run, and the baselines of their directories, which have none.
+    """Every measurement of these runs, and the baselines of their directories.
 
-    Rows that say they are of another language than the runs are left out. Raises InputError for a row that is none.
+    Args:
+        folders: runs or studies.
+        runs: the runs in them.
+
+    Returns:
+        The rows, each with the name of its run, which baselines do not have. Rows of another language than that of the
+        runs are left out.
+
+    Raises:
+        InputError: for a line that is no row of results.
     """
     baselines = (read_lines(folder / BASELINES_FILE, wrong_result) for folder in once_each(folders))
     rows = [row | {"run": None} for found in baselines for row in found]
@@ -109,15 +98,20 @@ def own_name(folder: Path) -> str:
 
 def write_tables(rows: list[Row], folder: Path) -> None:
     """Writes results.parquet and results.csv."""
-    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
-    table = pa.table(columns, schema=pa.schema(list(COLUMNS.items())))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    columns = {name: [row.get(name) for row in rows] for name in IN_TABLES}
+    table = pa.table(columns, schema=pa.schema([(name, arrow[type_of(RESULT[name])]) for name in IN_TABLES]))
     content = io.BytesIO()
     pq.write_table(table, content)
     write_atomic(folder / "results.parquet", content.getvalue())
-    write_csv(rows, list(COLUMNS), folder / "results.csv")
+    write_csv(rows, list(IN_TABLES), folder / "results.csv")
 
 
 def write_csv(rows: list[Row], columns: list[str], path: Path) -> None:
+    """Writes these columns of the rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

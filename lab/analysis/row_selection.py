@@ -1,9 +1,10 @@
 """Which rows figures, tables and reports show: of each kind of measurement those of one method and setting.
 
-A kind is a quantity, of probes a task and a method: every probe that was measured has a panel of its own. Of the methods
-and settings of a kind the one counts that covers the most checkpoints; among these the one with the most data (contexts
-or sentences; of probes test sentences in all, then training sentences); then estimators of the Gauss-Newton trace before
-those of the Hessian's; then the one with more draws or probes; then the latest. So a quick look hides no careful one.
+A kind is a quantity, of probes a task and a method: every probe that was measured has a panel of its own. Of the
+methods and settings of a kind the one counts that covers the most checkpoints; among these the one with the most data
+(contexts or sentences; of probes test sentences in all, then training sentences); then estimators of the Gauss-Newton
+trace before those of the Hessian's; then the one with more draws or probes; then the latest. So a quick look hides no
+careful one.
 """
 
 import json
@@ -34,6 +35,7 @@ def panel_of(row: Row) -> str:
 
 
 def setting_of(row: Row) -> Setting:
+    """The method of a row, and the settings that its value depends on."""
     return str(row["method"]), json.dumps(_used(row["method"], row["settings"]), sort_keys=True)
 
 
@@ -44,10 +46,17 @@ def described(method: str, settings: str) -> str:
 
 
 def one_setting(rows: list[Row]) -> list[Row]:
-    """The rows to show, each checkpoint's once; a baseline once for each probe it stands beside, named under `beside`.
+    """The rows to show: of each kind of measurement those of one method and setting.
 
-    Rows without a value are left out, and probes of one layer or position. Baselines are those taken with the probe's own
-    settings; beside fine-tuning, which has no look-up table, those by linear on as many sentences.
+    Baselines are those taken with the probe's own settings. Beside fine-tuning, which has no look-up table, they are
+    those of the linear probe on as many sentences.
+
+    Args:
+        rows: all rows.
+
+    Returns:
+        The rows of each checkpoint once, and each baseline once for every probe that it stands beside, which it names
+        under `beside`. Rows without a value, and probes of one layer or position, are left out.
     """
     keys = ("run", "step", "what", "method", "task", "block", "beside")
     return list({tuple(row.get(key) for key in keys): row for _, row in _shown(rows)}.values())

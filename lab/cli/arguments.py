@@ -1,105 +1,212 @@
-"""Arguments that commands share, how options may be written, and what no command takes."""
+"""What a command can be given: its own arguments, and the settings of a configuration.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+A command declares both without importing what it needs to run, so that a usage error costs no time. The names of a
+configuration's settings are read off its source; its class is imported when the command runs or shows its help.
+"""
+
+import importlib
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jsonargparse import ArgumentParser, Namespace
-
 from ...errors import InputError, at_least
-from ...settings import docstring
-from ..reading import from_mapping
+from ..reading import field_types, from_mapping, read_text
+from .settings_source import setting_names
 
 if TYPE_CHECKING:
     from ..runs.run import Run
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
 LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
-OUT_HELP = "directory to write; an unfinished one is gone on with"
+OUT_HELP = "directory to write; an unfinished one is continued"
 
 MOST_SENTENCES = 10**10
 """Sentences that a mean is taken over: the fastest language takes an hour for them, and has six digits then."""
 
+MOST_COUNTED = 10**18
+"""The largest count a command takes: arrays are counted in 64 bits."""
+
 T = TypeVar("T")
 
-MOST_COUNTED = 10**18
-"""Of whatever a command is given a number of: arrays are counted in 64 bits."""
+
+class Given(Namespace):
+    """What a command is given: an attribute for each of its own arguments.
+
+    Attributes:
+        command: the command's name.
+        settings: name of a configuration's setting -> its text; those that are given alone.
+    """
+
+    command: str
+    settings: dict[str, str]
 
 
-def underscored(argument: str) -> str:
-    """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
-    name, equals, value = argument.partition("=")
-    return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command.
+
+    Args:
+        name: with underscores, without leading hyphens.
+        kind: the type of its value.
+        help: what it means; a function is called where help is shown, for what takes time to know.
+        default: its value where it is not given.
+        required: whether it must be given.
+        option: whether it is written --name VALUE; otherwise it is told by its place.
+        flag: whether it is an option without a value, false unless given.
+        many: whether it takes one or more places, as a list.
+    """
+
+    name: str
+    kind: Any
+    help: str | Callable[[], str]
+    default: Any = None
+    required: bool = False
+    option: bool = True
+    flag: bool = False
+    many: bool = False
+
+    @property
+    def said(self) -> str:
+        """What help says of it."""
+        return self.help if isinstance(self.help, str) else self.help()
+
+    @property
+    def written(self) -> str:
+        """As it is written on the command line and in messages."""
+        return f"--{self.name.replace('_', '-')}" if self.option else self.name.upper()
 
 
-def config_file(argv: Sequence[str]) -> str | None:
-    """What `satlab train` is given as --config, if anything."""
-    if not argv or argv[0] != "train":
-        return None
-    for here, following in zip(argv, [*argv[1:], ""], strict=True):
-        if here == "--config" or here.startswith("--config="):
-            return here.partition("=")[2] or following
-    return None
+@dataclass(frozen=True)
+class Settings:
+    """A configuration whose fields are options of a command.
+
+    Args:
+        module: the module of its class, below satlab.
+        name: the class's name.
+        entries: package below satlab whose registered classes add their settings to it; None where none do.
+    """
+
+    module: str
+    name: str
+    entries: str | None = None
+
+    def load(self) -> type:
+        """The class. Importing it may take seconds."""
+        kind: type = getattr(importlib.import_module(f"satlab.{self.module}"), self.name)
+        return kind
+
+    def names(self) -> frozenset[str]:
+        """The names of the settings, read off the source where that is possible, since it takes no time."""
+        found = setting_names(self.module, self.name, self.entries)
+        return frozenset(field_types(self.load())) if found is None else found
 
 
-def check_given(argv: Sequence[str]) -> None:
-    """Raises InputError for an empty argument: no option and no place has an empty value, an unset variable has."""
-    for before, argument in zip(["", *argv], argv, strict=False):
-        name, equals, value = argument.partition("=")
-        if argument and not (name.startswith("--") and equals and not value):
-            continue
-        option = name or (before if before.startswith("--") and "=" not in before else "")
-        what = f"{option[:2]}{option[2:].replace('_', '-')}" if option else "an argument"
-        raise InputError(f"{what} is empty ({argument or repr('')}), expected a value; give it, or leave it out")
+@dataclass
+class Arguments:
+    """All that a command declares: its own arguments in their order, and its configuration if it has one."""
+
+    own: list[Argument] = field(default_factory=list)
+    settings: Settings | None = None
+
+    def add_argument(self, name: str, *, type: Any = str, **more: Any) -> None:
+        """Declares an argument: an option where the name begins with hyphens, otherwise one told by its place.
+
+        Args:
+            name: such as "language" or "--max_length".
+            type: of its value.
+            **more: the other fields of `Argument`.
+        """
+        option = name.startswith("--")
+        required = more.pop("required", not option and "default" not in more)
+        self.own.append(Argument(name.removeprefix("--"), type, required=required, option=option, **more))
+
+    def add_flag(self, name: str, *, help: str) -> None:
+        """Declares an option without a value, which is false unless given."""
+        self.add_argument(name, type=bool, help=help, default=False, flag=True)
+
+    def add_settings(self, module: str, name: str, entries: str | None = None) -> None:
+        """Declares an option for each field of a configuration; see `Settings`."""
+        self.settings = Settings(module, name, entries)
+
+
+def add_language(arguments: Arguments, more: str = "") -> None:
+    """LANGUAGE and --max-length."""
+    arguments.add_argument("language", help=LANGUAGE_HELP + more)
+    arguments.add_argument("--max_length", type=int | None, help=LENGTH_HELP)
+
+
+def add_run(arguments: Arguments) -> None:
+    """RUN, --step and --device."""
+    arguments.add_argument("run", help="directory made by satlab train")
+    arguments.add_argument("--step", type=int | None, help="one checkpoint alone; all unless given")
+    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def settings_of(kind: type[T], given: Given, file: str | None = None) -> T:
+    """The configuration from the options that `Arguments.add_settings` declared.
+
+    Args:
+        kind: its class.
+        given: what the command was given.
+        file: a YAML file with values for the settings that the command line does not give.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: for a value that is of another type or that the configuration refuses, and for a wrong file.
+    """
+    types, values = field_types(kind), {}
+    if file is not None:
+        from ...system.yaml_files import read_yaml
+
+        values = read_yaml(Path(file))
+        from_mapping(kind, values, file)
+    texts = given.settings.items()
+    values |= {name: read_text(name, text, types[name]) for name, text in texts}
+    check_numbers(given.command, values)
+    return from_mapping(kind, values)
+
+
+def opened_run(given: Given) -> "Run":
+    """The run that a command is given, on its device.
+
+    Args:
+        given: what `add_run` declared.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: where there is no run, or no such device.
+    """
+    from ...train.parallel.world import World
+    from ..runs.run import load_run
+
+    return load_run(Path(given.run)).on(World().device(given.device))
 
 
 def at_most(name: str, value: int, most: int) -> None:
-    """Raises InputError for a larger number."""
+    """Checks an upper bound.
+
+    Raises:
+        InputError: for a larger number.
+    """
     if value > most:
         shown = str(value) if value < 10**20 else f"a number of {len(str(value))} digits"
         raise InputError(f"{name} is {shown}, expected at most {most}; give a smaller number")
 
 
 def check_numbers(command: str, given: Mapping[str, Any]) -> None:
-    """Raises InputError for a seed below 0, and for a count that 64 bits cannot hold.
+    """Checks seeds and counts; training and a language's length have upper limits of their own, which name them.
 
-    Training has limits of its own, and so has the length of a language's sentences: what checks them names them.
+    Raises:
+        InputError: for a seed below 0, and for a count above MOST_COUNTED.
     """
     for name, value in given.items():
         if isinstance(value, int) and name == "seed":
             at_least(name, value, 0)
         elif isinstance(value, int) and command != "train" and not (name == "max_length" and given.get("language")):
             at_most(name, value, MOST_COUNTED)
-
-
-def add_language(parser: ArgumentParser, more: str = "") -> None:
-    """LANGUAGE and --max-length."""
-    parser.add_argument("language", type=str, help=LANGUAGE_HELP + more)
-    parser.add_argument("--max_length", type=int | None, default=None, help=LENGTH_HELP)
-
-
-def add_run(parser: ArgumentParser) -> None:
-    """RUN, --step and --device."""
-    parser.add_argument("run", type=str, help="directory made by satlab train")
-    parser.add_argument("--step", type=int | None, default=None, help="one checkpoint alone; all unless given")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-
-
-def add_settings(parser: ArgumentParser, kind: type) -> None:
-    """An option for each field of a configuration; its docstring's Args are their help."""
-    kind.__doc__ = docstring(kind)
-    parser.add_class_arguments(kind)
-
-
-def settings_of(kind: type[T], given: Namespace) -> T:
-    """The configuration from the options that `add_settings` added. Raises InputError as it does."""
-    return from_mapping(kind, {f.name: given[f.name] for f in fields(kind)}, "")  # type: ignore[arg-type]
-
-
-def opened_run(given: Namespace) -> "Run":
-    """The run that a command is given, on its device. Raises InputError where there is none."""
-    from ...train.parallel.world import World
-    from ..runs.run import load_run
-
-    return load_run(Path(given.run)).on(World().device(given.device))

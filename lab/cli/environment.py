@@ -49,6 +49,15 @@ def settle() -> None:
         warnings.simplefilter("default")
 
 
+def one_thread() -> None:
+    """Sets torch to one thread, unless the environment says otherwise. It is imported for that, which takes seconds."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        # Models and batches of this size lose more by waiting for a second thread than it does for them.
+        torch.set_num_threads(1)
+
+
 def working_directory() -> str | None:
     """The working directory; None where it has been removed, or may not be looked at."""
     try:
@@ -60,8 +69,8 @@ def working_directory() -> str | None:
 def _libraries() -> None:
     """What libraries refuse to load without, or would say of what concerns no one here.
 
-    They ask for a home directory, which a user of a container may have neither by HOME nor by an entry among the system's
-    users; notebooks name a way to draw that only they have.
+    They ask for a home directory, which a user of a container may have neither by HOME nor by an entry among the
+    system's users; notebooks name a way to draw that only they have.
     """
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = NOWHERE
@@ -95,7 +104,7 @@ def _writer(raw: io.FileIO, before: object, by_line: bool = False) -> io.TextIOW
 
 
 def _as_given(error: UnicodeError) -> tuple[bytes, int]:
-    """For `codecs`: the bytes of a name that is not in the file system's encoding, an escape for any other character."""
+    """For `codecs`: a name's bytes that are not of the file system's encoding; an escape for other characters."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return b"".join(map(_bytes_of, error.object[error.start : error.end])), error.end

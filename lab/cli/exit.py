@@ -32,9 +32,14 @@ NO_MEMORY = re.compile(
 
 
 def ending(error: BaseException, with_traceback: bool = False) -> int:
-    """Says why the command ends; its exit status: 2 bad input, 1 something else, 128 + its number a signal.
+    """Says why a command ends.
 
-    with_traceback: shows before where the error comes from.
+    Args:
+        error: what ended it.
+        with_traceback: whether to show first where the error comes from.
+
+    Returns:
+        The exit status: 2 for bad input, 128 + its number for a signal, 1 for anything else.
     """
     if with_traceback:
         show_traceback(error)

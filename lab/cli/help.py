@@ -1,10 +1,19 @@
-"""What --help says of an option: its meaning, a placeholder that tells its type, and the default where there is one."""
+"""What --help shows: of each option its meaning, a placeholder that tells its type, and its default if it has one."""
 
 import re
 from argparse import Action, _StoreTrueAction
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-from jsonargparse import DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from typing_extensions import override
+
+from ... import __version__
+from ...settings import docstring
+from .arguments import Argument, Arguments
+from .command_line import ANYWHERE
+
+DESCRIPTION = "Languages with known truth, models trained until they match it, and what tells those models apart."
 
 PLACEHOLDERS = {"int": "N", "float": "X"}
 """A number's type -> what stands for it."""
@@ -47,3 +56,70 @@ class HelpFormatter(DefaultHelpFormatter):
             return str(super()._format_action_invocation(action))
         finally:
             action.option_strings = given
+
+
+class Parser(ArgumentParser):
+    """A parser whose help writes hyphens in the names of options. Command lines are read by `read_arguments`."""
+
+    @override
+    def format_help(self, *arguments: Any, **named: Any) -> str:
+        text = super().format_help(*arguments, **named)
+        for name in (name for name in self._option_string_actions if "_" in name):
+            for shown in (name, name[2:].upper()):
+                text = re.sub(rf"(?<!\w){shown}(?!\w)", shown.replace("_", "-"), text)
+        return text
+
+    def of(self, command: str) -> "Parser":
+        """The parser of one command."""
+        parsers: Any = self._subcommands_action
+        return cast(Parser, parsers._name_parser_map[command])
+
+
+def parser_of(described: Mapping[str, str], declared: Mapping[str, Arguments]) -> Parser:
+    """The parser of all commands.
+
+    Args:
+        described: a command's name -> its description.
+        declared: a command's name -> what it takes; only the help of these is complete.
+
+    Returns:
+        The parser, whose help is that of `satlab`.
+    """
+    how: dict[str, Any] = {"allow_abbrev": False, "formatter_class": HelpFormatter}
+    parser = Parser(prog="satlab", description=DESCRIPTION, version=__version__, **how)
+    _add_spoken(parser)
+    parsers = parser.add_subcommands(required=True, metavar="COMMAND")
+    for name, description in described.items():
+        sub = Parser(prog=f"satlab {name}", description=description, **how)
+        if name in declared:
+            _add(sub, declared[name])
+        parsers.add_subcommand(name, sub, help=description.splitlines()[0])
+        sub.prog = f"satlab {name}"
+        _add_spoken(sub)
+    return parser
+
+
+def _add(parser: Parser, declared: Arguments) -> None:
+    for argument in declared.own:
+        parser.add_argument(f"--{argument.name}" if argument.option else argument.name, **_how(argument))
+    if declared.settings is not None:
+        kind = declared.settings.load()
+        kind.__doc__ = docstring(kind)
+        parser.add_class_arguments(kind)
+
+
+def _how(argument: Argument) -> dict[str, Any]:
+    """The keywords by which the parser is told of an argument."""
+    if argument.flag:
+        return {"action": "store_true", "help": argument.said}
+    how = {"type": argument.kind, "default": argument.default, "help": argument.said}
+    if argument.option:
+        return how | {"required": argument.required}
+    if argument.many:
+        return {"type": argument.kind, "nargs": "+", "help": argument.said}
+    return how | {"nargs": "?"} if not argument.required else {"type": argument.kind, "help": argument.said}
+
+
+def _add_spoken(parser: Parser) -> None:
+    for options, said in ANYWHERE.items():
+        parser.add_argument(*options.split(", "), action="store_true", help=said)

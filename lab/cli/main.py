@@ -1,33 +1,30 @@
 """The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line.
 
-A command is a module of lab/cli/commands; it is imported when it is run, so that help and usage errors come at once.
+A command is a module of lab/cli/commands, which imports what it needs when it is run: usage errors come at once.
 """
 
 import ast
 import importlib
+import logging
 import os
-import re
 import sys
-import warnings
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-from jsonargparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...errors import InputError, unknown
-from ..messages import show_warning
-from ..reading import plain
-from ..unforeseen import OPTION, wants_traceback, without_option
-from .arguments import check_given, check_numbers, config_file, underscored
+from ..messages import listen
+from .arguments import Arguments, Given
+from .command_line import HELP, Spoken, asks_for, check_given, hyphened, read_arguments, split_spoken
+from .environment import one_thread
 from .exit import ending
-from .help import HelpFormatter
 
-DESCRIPTION = "Languages with known truth, models trained until they match it, and what tells those models apart."
-TRACEBACK_HELP = "where an error comes from, for a report to the developers; of every command"
+if TYPE_CHECKING:
+    from .help import Parser
 
 FOLDER = Path(__file__).parent / "commands"
 
@@ -37,6 +34,8 @@ ORDER = (
 )
 """Commands in the order in which one works; others follow by name."""
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class Command:
@@ -45,14 +44,21 @@ class Command:
     name: str
     description: str
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Adds the command's arguments to its parser."""
-        self._module.add_arguments(parser)
+    def arguments(self) -> Arguments:
+        """What the command takes."""
+        arguments = Arguments()
+        self._module.add_arguments(arguments)
+        return arguments
 
-    def run(self, given: Namespace) -> int | None:
+    def run(self, given: Given) -> int | None:
         """Does what the command does; its exit status, None for 0."""
         status: int | None = self._module.run(given)
         return status
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether whatever the command does needs torch, which takes seconds to load."""
+        return bool(getattr(self._module, "NEEDS_TORCH", True))
 
     @property
     def _module(self) -> Any:
@@ -85,129 +91,108 @@ def _docstring_of(name: str) -> str:
 COMMANDS = _Commands()
 
 
-class Parser(ArgumentParser):
-    """A parser whose every complaint is one line, with the nearest valid name, and whose help writes hyphens."""
-
-    def format_help(self, *arguments: Any, **named: Any) -> str:
-        text = super().format_help(*arguments, **named)
-        for name in (name for name in self._option_string_actions if "_" in name):
-            for shown in (name, name[2:].upper()):
-                text = re.sub(rf"(?<!\w){shown}(?!\w)", shown.replace("_", "-"), text)
-        return text
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = " ".join(message.split())
-        missing = re.search(r"required: (\w+)\.(.*)", message)
-        if missing and missing[1] in COMMANDS:
-            self._missing(missing[1], missing[2].replace(f"{missing[1]}.", "").split(", "))
-        raise InputError(f"{self._explain(message)}; see {self.prog} --help")
-
-    def _missing(self, command: str, names: list[str]) -> NoReturn:
-        """What a command was not given, as it is to be written."""
-        parsers = self._subcommands_action
-        options = parsers._name_parser_map[command]._option_string_actions if parsers is not None else {}
-        written = [f"--{name.replace('_', '-')}" if f"--{name}" in options else name.upper() for name in names]
-        raise InputError(f"{', '.join(written)} missing, expected a value; give it; see satlab {command} --help")
-
-    def _explain(self, message: str) -> str:
-        options = [name for name in self._option_string_actions if name.startswith("--")]
-        stray = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
-        if stray:
-            name = stray[1].split("=")[0]
-            if name.startswith("-"):
-                return str(unknown("option", name.replace("_", "-"), [known.replace("_", "-") for known in options]))
-            return str(unknown("argument", name, options))
-        key = re.search(
-            r"does not accept (?:option|nested key|key) '([^']+)'|[Kk]ey ['\"]([^'\"]+)['\"] is not expected", message
-        )
-        if key:
-            return str(unknown("key", key[1] or key[2], [name.removeprefix("--") for name in options]))
-        choice = re.search(r"(?:invalid choice: '?|subcommand[^']*')([\w.-]+)'?.*choose from (.*)", message)
-        if choice:
-            return str(unknown("command", choice[1], re.findall(r"[\w-]+", choice[2])))
-        return plain(message)
-
-
-def make_parser(config: str | None = None, only: str | None = None) -> Parser:
-    """The parser of all commands.
+def make_parser(only: str | None = None) -> "Parser":
+    """The parser that writes the help.
 
     Args:
-        config: where `satlab train` is given a config file: its values are the defaults.
-        only: the command that is run; the others then have their descriptions alone, and are not imported.
+        only: the command whose help is asked for; the others have their descriptions alone, and are not imported.
+
+    Returns:
+        The parser of all commands.
     """
-    parser = Parser(
-        allow_abbrev=False,
-        formatter_class=HelpFormatter,
-        prog="satlab",
-        description=DESCRIPTION,
-        version=__version__,
-    )
-    parser.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
-    parsers = parser.add_subcommands(required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        how: dict[str, Any] = {"allow_abbrev": False, "formatter_class": HelpFormatter}
-        sub = Parser(prog=f"satlab {name}", description=command.description, **how)
-        if only is None or name == only:
-            command.add_arguments(sub)
-            if name == "train" and config is not None:
-                sub.set_defaults(_training_settings(config))
-        parsers.add_subcommand(name, sub, help=command.description.splitlines()[0])
-        sub.prog = f"satlab {name}"
-        sub.add_argument(OPTION, action="store_true", help=TRACEBACK_HELP)
-    return parser
+    from .help import parser_of
 
-
-def _training_settings(config: str) -> dict[str, Any]:
-    """What a config file sets. Raises InputError, naming the file, where training has no such setting."""
-    from ...system.yaml_files import read_yaml
-    from ...train import TrainConfig
-    from ..reading import from_mapping
-
-    values = read_yaml(Path(config))
-    from_mapping(TrainConfig, values, config)
-    return values
+    described = {name: command.description for name, command in COMMANDS.items()}
+    declared = {name: command.arguments() for name, command in COMMANDS.items() if only is None or name == only}
+    return parser_of(described, declared)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command; its exit status. What goes wrong ends with one line on stderr, and status 2 where input is bad."""
-    with_traceback = wants_traceback(arguments)
-    argv = [underscored(argument) for argument in without_option(arguments)]
-    warnings.showwarning = show_warning
+    """Runs one command. What goes wrong ends with one line on stderr.
+
+    Args:
+        arguments: the command line.
+
+    Returns:
+        The exit status; 2 where the input is bad.
+
+    Raises:
+        SystemExit: with status 0, once help or the version is shown.
+    """
+    spoken = Spoken()
     try:
+        spoken, argv = split_spoken(arguments)
+        listen(spoken.verbose, spoken.quiet)
         check_given(argv)
-        asked = next((argument for argument in argv if not argument.startswith("-")), "")
-        chosen = _parsed(make_parser(config_file(argv), asked), argv)
-        name = chosen.subcommand
-        _settle_processes(name)
-        check_numbers(name, vars(chosen[name]))
-        return int(COMMANDS[name].run(chosen[name]) or 0)
+        name, rest = _command_in(argv)
+        if name is None or asks_for(HELP, rest):
+            _show_help(name)
+        given = read_arguments(name, COMMANDS[name].arguments(), rest)
+        _check_processes(name)
+        if COMMANDS[name].needs_torch:
+            one_thread()
+        return _timed(COMMANDS[name], given)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
-        return ending(error, with_traceback)
+        return ending(error, spoken.traceback)
 
 
-def _parsed(parser: Parser, argv: list[str]) -> Namespace:
-    """What a command is given. Raises InputError also where the reader of values, YAML's, fails in a way of its own."""
-    try:
-        given: Namespace = parser.parse_args(argv)
-    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(
-            f"an argument cannot be read ({said}), expected plain values; see {parser.prog} --help"
-        ) from None
-    return given
+def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
+    """(the command, what it is given); no command where help is asked for without one."""
+    if not argv:
+        raise InputError(f"no command given, expected one of: {', '.join(COMMANDS)}; see satlab --help")
+    first, *rest = argv
+    if first in HELP:
+        return None, []
+    if first == "--version":
+        print(f"satlab {__version__}")
+        raise SystemExit(0)
+    if first.startswith("-"):
+        options = [*HELP, "--version", "--verbose", "--quiet", "--traceback"]
+        raise InputError(f"{unknown('option', hyphened(first.partition('=')[0]), options)}; see satlab --help")
+    if first not in COMMANDS:
+        raise InputError(f"{unknown('command', first, COMMANDS)}; see satlab --help")
+    return first, rest
 
 
-def _settle_processes(name: str) -> None:
-    """One thread unless the environment says otherwise. Raises InputError for several processes of what is not training."""
-    import torch
+def _show_help(name: str | None) -> None:
+    """Prints the help of a command, or that of all.
 
-    from ...train.parallel.world import World
+    Raises:
+        SystemExit: with status 0.
+    """
+    parser = make_parser(only=name or "")
+    print((parser if name is None else parser.of(name)).format_help(), end="")
+    raise SystemExit(0)
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        # Models and batches of this size lose more by waiting for a second thread than it does for them.
-        torch.set_num_threads(1)
-    if name != "train" and (size := World.from_environment().size) > 1:
-        raise InputError(f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out")
+
+def _check_processes(name: str) -> None:
+    """Checks that one process runs a command.
+
+    Raises:
+        InputError: for several processes of what is not training.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1" and name != "train":
+        from ...train.parallel.world import World
+
+        if (size := World.from_environment().size) > 1:
+            raise InputError(
+                f"satlab {name} in {size} processes, expected one: torchrun is for satlab train; leave it out"
+            )
+
+
+def _timed(command: Command, given: Given) -> int:
+    """Runs a command; says with --verbose what it was given and how long it took."""
+    logger.debug("satlab %s, Python %s: %s", __version__, sys.version.partition(" ")[0], _shown(given))
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    status = int(command.run(given) or 0)
+    took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
+    logger.debug("%s took %.1f s, %.1f s of CPU in this process", given.command, took, cpu)
+    return status
+
+
+def _shown(given: Given) -> str:
+    own = {name: value for name, value in vars(given).items() if name not in ("command", "settings")}
+    return ", ".join([given.command, *(f"{name} {value}" for name, value in (own | given.settings).items())])
 
 
 def main() -> None:
@@ -218,14 +203,15 @@ def main() -> None:
         status = int(ended.code or 0)
     status = _flushed(status)
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        # The others may be gone, and nothing here is to wait for them; gloo's threads now and then abort an orderly exit.
+        # The others may be gone, and nothing here is to wait for them. An orderly exit is now and then aborted by
+        # gloo's threads.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _flushed(status: int) -> int:
-    """Writes what stdout still holds; the exit status, which is that of the error where this fails and nothing did before."""
+    """Writes what stdout still holds; the exit status, that of an error here if nothing failed before."""
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -1,24 +1,26 @@
-"""What commands print: rows as JSON lines on stdout, warnings as lines on stderr."""
+"""What commands print: rows as JSON lines on stdout, warnings and hints as lines on stderr."""
 
 import json
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from ..analysis.notices import said_of_checkpoints
-from ..messages import show_warning
-from ..runs.checkpoints import chosen_checkpoints
-from ..runs.run import Run
+from ..messages import say_next
 from .progress import progress_bar
 
+if TYPE_CHECKING:
+    from ..runs.run import Run
 
-def print_row(row: Any) -> None:
+
+def print_row(row: Mapping[str, Any]) -> None:
     """One JSON line."""
     print(json.dumps(row), flush=True)
 
 
-def print_rows(run: Run, rows: Iterable[dict[str, Any]], step: int | None) -> None:
+def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> None:
     """The rows as JSON lines, with a bar over the checkpoints."""
+    from ..runs.checkpoints import chosen_checkpoints
+
     with progress_bar(len(chosen_checkpoints(run, step)), "checkpoints") as bar:
         seen = set()
         for row in rows:
@@ -28,12 +30,21 @@ def print_rows(run: Run, rows: Iterable[dict[str, Any]], step: int | None) -> No
 
 
 def warn(notices: Iterable[str]) -> None:
-    """A line on stderr for each."""
+    """A warning for each."""
     for notice in notices:
-        show_warning(" ".join(notice.split()), UserWarning)
+        warnings.warn(" ".join(notice.split()), stacklevel=1)
 
 
-def warn_of_unsaturated(run: Run, step: int | None) -> None:
+def warn_of_unsaturated(run: "Run", step: int | None) -> None:
     """One warning that names the measured checkpoints that are not saturated."""
-    for said in said_of_checkpoints(run, [at for at, _ in chosen_checkpoints(run, step)]):
-        warnings.warn(said, stacklevel=1)
+    from ..analysis.notices import said_of_checkpoints
+    from ..runs.checkpoints import chosen_checkpoints
+
+    warn(said_of_checkpoints(run, [at for at, _ in chosen_checkpoints(run, step)]))
+
+
+def say_next_of_rows(run: "Run") -> None:
+    """Where the rows of a measurement are, and what shows them."""
+    from ..runs.run import RESULTS
+
+    say_next(run.folder / RESULTS, f"satlab plot {run.folder}", f"satlab report {run.folder}")

@@ -60,7 +60,11 @@ WORD = "#1f4e8c"
 
 
 def check_png(path: Path) -> None:
-    """Raises InputError for a path that no PNG file can be written to."""
+    """Checks the path of a picture.
+
+    Raises:
+        InputError: for a path that no PNG file can be written to.
+    """
     if path.suffix.lower() != ".png":
         raise InputError(f"--png {path}: expected a file name that ends in .png; rename it")
     if not path.parent.is_dir() or path.is_dir():
@@ -80,7 +84,15 @@ def save_png(figure: Figure, path: Path) -> None:
 
 @singledispatch
 def picture(language: Language, sentences: Sentences) -> Figure:
-    """The first of the sentences, drawn. Raises InputError for a language without trees or states."""
+    """A picture of the first of the sentences.
+
+    Args:
+        language: of the sentences.
+        sentences: sampled with their latents.
+
+    Raises:
+        InputError: for a language without trees or states.
+    """
     raise InputError(
         f"--png: a {type(language).__name__} has neither trees nor hidden states, expected a grammar or an HMM; "
         "leave it out"
@@ -119,10 +131,16 @@ class _Node:
 def draw_tree(tree: nltk.Tree) -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
-    Each node has a strip of its own, as wide as its text or all that is below it, so no two texts overlap; an edge
-    leads down by one level, and to a word from there straight down. Of a tree of more than MOST_LEAVES words or
+    Each node has a strip of its own, as wide as its text or as all that is below it, so that no two texts overlap. An
+    edge leads down by one level, and from there straight down to a word. Of a tree of more than MOST_LEAVES words or
     MOST_LEVELS the top is drawn, with a triangle and a number for the words below a symbol; the title says so. Texts
-    are at most MOST_LETTERS wide, the middle of a longer one left out.
+    are at most MOST_LETTERS wide; the middle of a longer one is left out.
+
+    Args:
+        tree: of a sentence.
+
+    Returns:
+        The figure.
     """
     nodes, title = _nodes(tree), ""
     levels = max(node.depth for node in nodes) + 1

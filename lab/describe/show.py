@@ -54,7 +54,7 @@ MOST_CLASSES = 5
 
 @singledispatch
 def default_samples(language: Language) -> int:
-    """How many sentences to sample where nothing else is said."""
+    """MOST_SAMPLES, or fewer that stay within MOST_CHAIN_WORK and MOST_NUMBERS, but at least LEAST_SAMPLES."""
     return MOST_SAMPLES
 
 
@@ -66,7 +66,7 @@ def _(language: PCFG) -> int:
 
 @default_samples.register
 def _(language: HMM) -> int:
-    """MOST_SAMPLES, or fewer as long as they take more than MOST_CHAIN_WORK, but at least LEAST_SAMPLES; in MOST_NUMBERS."""
+    """MOST_SAMPLES, or as many as MOST_CHAIN_WORK and MOST_NUMBERS leave, but at least LEAST_SAMPLES."""
     able = max(LEAST_SAMPLES, int(MOST_CHAIN_WORK / _chain_work(language)))
     return min(MOST_SAMPLES, able, max(2, MOST_NUMBERS // language.floats_per_sentence(language.max_length)))
 
@@ -100,7 +100,11 @@ def _(language: HMM, samples: int) -> tuple[float, int]:
 
 
 def say_cost(language: Language, samples: int) -> None:
-    """Warns of more than MOST_SECONDS of work. Raises TooLargeError for more memory than there is."""
+    """Warns of more than MOST_SECONDS of work.
+
+    Raises:
+        TooLargeError: for more memory than there is.
+    """
     seconds, needed = cost(language, samples)
     what = f"show of {samples:,} sentences of up to {language.max_length:,} words"
     remedy = "give fewer --samples, or a smaller --max-length"
@@ -117,10 +121,18 @@ def describe(
     seed: int,
     on_sentences: Callable[[int], object] = lambda done: None,
 ) -> Description:
-    """Everything `satlab show` prints, as what JSON can hold: null stands for what is infinite.
+    """Everything that `satlab show` prints, as JSON holds it.
 
-    sentences: sampled with their latents; the first `shown` of them are in it. Estimates are value, stderr and n, over
-    as many sentences; entropies in nats. on_sentences(k) is called when the floor of k more sentences is done.
+    Args:
+        language: to be described.
+        name: what the user calls it.
+        sentences: sampled with their latents; estimates are over all of them.
+        shown: how many of them, from the first on, are described.
+        seed: of what is sampled besides.
+        on_sentences: called with k when the floor of k more sentences is done.
+
+    Returns:
+        name -> value. Estimates have value, stderr and n; entropies are in nats; null stands for what is infinite.
     """
     samples, first = len(sentences), sentences[:shown]
     lengths = language.length_log_prob.exp().tolist()

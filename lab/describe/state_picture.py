@@ -79,12 +79,21 @@ class _Layout:
 
 
 def draw_states(words: list[str], states: list[int], posterior: np.ndarray, length: int | None = None) -> Figure:
-    """p(z_t = k | all words) [T, K] as shades, the sampled states [T] as a line over them, the words below.
+    """p(z_t = k | all words) as shades, the sampled states as a line over them, the words below.
 
-    States are counted from 1 in the picture, as tasks count them, and from 0 here. Of many states those are left out
-    that are nowhere likelier than UNLIKELY and were not sampled, and of more than MOST_STATES the less likely ones. A
-    long sentence goes on in the next row; of one that takes more than MOST_ROWS, or whose `length` is greater than T,
-    the beginning is drawn, and said to be that. Of words longer than MOST_LETTERS the middle is left out.
+    Of many states those are left out that are nowhere likelier than UNLIKELY and were not sampled; of more than
+    MOST_STATES also the less likely ones. A long sentence goes on in the next row. Of one that takes more than
+    MOST_ROWS, or that is only a beginning, the beginning is drawn, and the title says so. The middle of words longer
+    than MOST_LETTERS is left out.
+
+    Args:
+        words: of the sentence, T of them.
+        states: the sampled ones, T of them, counted from 0; the picture counts from 1, as tasks do.
+        posterior: p(z_t = k | all words), [T, K].
+        length: of the whole sentence, where `words` are only its beginning.
+
+    Returns:
+        The figure.
     """
     length = len(words) if length is None else length
     words = [shortened(readable(word), MOST_LETTERS) for word in words]

@@ -234,13 +234,19 @@ def _tasks(tasks: list[Description], more: int) -> Iterator[str]:
 
 
 def row(label: str, value: str) -> str:
+    """A line of the text: a label, and its value at the same column in every line."""
     return f"{label:<{LABEL - len(GAP)}}{GAP}{value}"
 
 
 def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows with their columns below one another: text at the left of the first and last, numbers at the right.
+    """The rows of a table as lines.
 
-    The last column is cut where the line is too long.
+    Args:
+        table: its cells, as texts.
+
+    Returns:
+        Lines in which the first and the last column stand at the left, numbers at the right. The last column is cut
+        where a line would be too long.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
     room = max(len(ELLIPSIS), COLUMNS - sum(widths) - len(GAP) * len(widths))
@@ -259,6 +265,7 @@ def number(value: float | None) -> str:
 
 
 def nats(value: float | None) -> str:
+    """An entropy as text; a dash or "infinite" where there is none."""
     return number(value) + ("" if value is None else " nats")
 
 

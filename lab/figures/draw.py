@@ -5,8 +5,7 @@ together.
 """
 
 import io
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from ..analysis.row_selection import described, one_setting, panel_name
 from ..file_names import file_parts
 from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
+from .lettering import brief, looks_of, marked, plain_text, write_below
 
 Row = dict[str, Any]
 
@@ -43,29 +43,29 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-LINE = 0.12
-"""Inches of a line below the panels."""
-
-LONGEST_LABEL = 40
-"""Characters of a name in a figure."""
-
-DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vP*"
 MOST_INSIDE = 6
 """Names in a legend among the points; that of more stands beside them."""
 
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
-    "Error bars: one standard error, over probe samples and over contexts, within one training run. Hollow: not saturated; "
-    "KL still differs between these points. Each panel is one model: plain Tr(H) depends on how many parameters there are "
-    "and on their scale, so it compares checkpoints of one architecture. Baselines far from all points are left out."
+    "Bars: one standard error within one training. Hollow: not saturated. Plain Tr(H) compares checkpoints of one "
+    "architecture. Baselines far from all points are left out."
 )
 
 
 def draw(folders: list[Path], out: Path) -> list[Path]:
-    """All figures that the recorded rows allow, written to the directory; their paths.
+    """Draws all figures that the recorded rows allow.
 
-    Raises InputError as `recorded` does.
+    Args:
+        folders: runs or studies.
+        out: the directory to write.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: as `recorded`.
     """
     runs, rows = recorded(folders)
     rows = one_setting(rows)
@@ -111,43 +111,6 @@ def save_figure(figure: Figure, place: Path) -> list[Path]:
 
 def _of(name: str, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["run"] == name]
-
-
-def plain_text(text: str) -> str:
-    """Text that matplotlib shows as it is: no $ begins a formula, and no _ takes a name out of the legend."""
-    text = text.replace("$", r"\$")
-    return f"\u200b{text}" if text.startswith("_") else text
-
-
-def marked(name: str, saturated: bool, remark: str = "") -> str:
-    """A model's name for a figure, with a remark where it is not saturated, and another one if given."""
-    said, name = ", ".join(filter(None, ["" if saturated else "not saturated", remark])), brief(name)
-    return plain_text(f"{name} ({said})" if said else name)
-
-
-def brief(name: str) -> str:
-    """A name that leaves room beside it: of a long one the beginning and the end."""
-    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 12]}\u2026{name[-11:]}"
-
-
-def write_below(figure: Figure, said: list[str]) -> None:
-    """Sentences below the panels, each on lines of its own, as wide as the figure, which grows by their height."""
-    if said:
-        width, height = figure.get_size_inches()
-        text = "\n".join(textwrap.fill(part, int(15 * width)) for part in said)
-        figure.set_size_inches(width, height + LINE * (text.count("\n") + 1))
-        figure.supxlabel(plain_text(text), fontsize=7)
-
-
-def looks_of(groups: Sequence[str]) -> list[Row]:
-    """How each line is drawn: a color for each group, a dash and a marker for each member of those of a color."""
-    names, members, looks = list(dict.fromkeys(groups)), [0] * 10, []
-    for group in groups:
-        color = names.index(group) % 10
-        number, members[color] = members[color], members[color] + 1
-        look = {"color": plt.get_cmap("tab10")(color), "linestyle": DASHES[number % len(DASHES)]}
-        looks.append(look | {"marker": MARKERS[number % len(MARKERS)]})
-    return looks
 
 
 def _steps_figure(runs: int) -> tuple[Figure, Axes]:
@@ -257,7 +220,7 @@ def _flatness(
     bar.ax.minorticks_off()
     first = points[0]
     how = f"Tr(H) by {described(first['trace_method'], first['trace_settings'])}; accuracy by "
-    write_below(figure, [*found, how + described(first["method"], first["settings"]) + ".", KEPT_APART])
+    write_below(figure, [KEPT_APART, how + described(first["method"], first["settings"]) + ".", *found])
     return figure, points
 
 

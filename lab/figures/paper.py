@@ -9,10 +9,11 @@ sizes-kl        Figure 10           log KL and accuracy against the number of pa
 enlarged        Figure 5            accuracy against Tr(H), every model viewed inside the same larger one
 table           Tables 1 and 2      loss, accuracy and Tr(H) of each model's last checkpoint
 
-Loss is KL + floor. Bars are one standard error: of the measurement, and where there are several seeds over these as well
-(`over_seeds`). Hollow marks are checkpoints that are not saturated. Each probe that was measured has a panel. Under the
-panels stands what bars and marks are, over how many trainings, and how each quantity was measured; in the CSV the columns
-stderr, n (of what the mean is over: trainings where there are several), trainings, method, settings and satlab.
+Loss is KL + floor. Bars are one standard error: of the measurement, and where there are several seeds over these as
+well (`over_seeds`). Hollow marks are checkpoints that are not saturated. Each probe that was measured has a panel.
+Under the panels stands what bars and marks are, over how many trainings, and how each quantity was measured; in the CSV
+the columns stderr, n (of what the mean is over: trainings where there are several), trainings, method, settings and
+satlab.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,8 @@ from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_see
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
 from ..fonts import fit_fonts, warn_of_missing
-from .draw import brief, log_axis, looks_of, marked, plain_text, save_figure, write_below
+from .draw import log_axis, save_figure
+from .lettering import brief, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 
 Row = dict[str, Any]
@@ -42,7 +44,7 @@ STEPS, SIZE = "training step", "parameters"
 
 
 def check_forms(forms: list[str]) -> None:
-    """Raises InputError for a form that does not exist, and for one that is given twice."""
+    """Checks the forms of a paper: an InputError for one that does not exist, or is given twice."""
     for form in forms:
         if form not in FORMS:
             raise unknown("form", form, FORMS)
@@ -53,9 +55,18 @@ def check_forms(forms: list[str]) -> None:
 def draw_forms(
     forms: list[str], wide: list[Row], rows: list[Row], tasks: list[str], out: Path, comparison: list[Row] | None = None
 ) -> list[Path]:
-    """Each form as paper-FORM.png, .pdf and .csv (a table as .md and .csv), where anything was measured for it.
+    """Draws each form for which anything was measured.
 
-    comparison: what `compare` gives, published numbers that the table shows beside ours.
+    Args:
+        forms: their names.
+        wide: as `wide_rows` gives them.
+        rows: those that `one_setting` leaves.
+        tasks: of the study.
+        out: the directory to write: paper-FORM.png, .pdf and .csv, of a table .md and .csv.
+        comparison: as `compare` gives it; published numbers that the table shows beside ours.
+
+    Returns:
+        The files.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -191,7 +202,7 @@ def _flatness(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
 
 
 def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
-    """A row of panels for each probe of each task: one for the total, one for each kind of parameter; last checkpoints."""
+    """A row of panels for each probe of each task: the total, then each kind of parameter; last checkpoints."""
     last = [row for row in last_of_each(wide) if "enlarged" in row]
     panels = panels_of(last, tasks)
     if not last or not panels:

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of Liu et al. (2022) from recorded numbers: the last checkpoint of each model, published numbers beside."""
+"""Tables 1 and 2 of Liu et al. (2022) from recorded numbers of last checkpoints, beside the published ones."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,9 +19,18 @@ TABLE_ERRORS = " The look-up table's is of the measurement alone, as n is."
 
 
 def write_table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path, comparison: list[Row]) -> list[Path]:
-    """paper-table.csv and .md: a row a model, and one for the look-up table, whose loss is the floor.
+    """Writes paper-table.csv and .md: a row for each model, and one for the look-up table, whose loss is the floor.
 
-    comparison: what `compare` gives; a published number of one model stands in its cell, one of a difference below.
+    Args:
+        wide: as `wide_rows` gives them.
+        rows: those that `one_setting` leaves.
+        tasks: of the study.
+        out: the directory to write.
+        comparison: as `compare` gives it; a published number of one model stands in its cell, one of a difference
+            below.
+
+    Returns:
+        The files.
     """
     last = last_of_each(wide)
     columns = _columns(last, tasks)
@@ -78,7 +87,7 @@ def _models(
 
 
 def _beside(comparison: list[Row], name: str, column: str, columns: list[str]) -> Row | None:
-    """The published number that belongs into a cell; an accuracy stands in the column of the published probe, if any."""
+    """The published number of a cell; an accuracy stands in the column of the published probe, if there is one."""
     model = "lookup" if name == LOOKUP else name
     for row in comparison:
         quantity = row["quantity"] if row["task"] is None else f"{row['quantity']} {row['task']}"

@@ -14,10 +14,11 @@ from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step
 from ..analysis.comparison import correlations_of, in_words
 from ..analysis.notices import notices_of
 from ..analysis.rescaling import rescalings, said_of_rescaling
-from ..analysis.results import STUDY_FILE, named, once_each
+from ..analysis.results import named, once_each
 from ..analysis.row_selection import described, one_setting, panel_of, setting_of
+from ..file_names import CONFIG, STUDY_FILE
 from ..measurements.measure import BASELINES
-from ..runs.run import CONFIG, METRICS, RESULTS, Run
+from ..runs.run import METRICS, RESULTS, Run
 from .files import files_of, link, published_in
 
 Row = dict[str, Any]
@@ -36,12 +37,17 @@ MEASUREMENT = (
 
 
 def collect(folders: list[Path], page: Path) -> dict[str, Any]:
-    """Everything on the page, as JSON has it: numbers that are not finite stand as words.
-
-    Raises InputError as `recorded` does, and for a comparison with published numbers that is none.
+    """Everything that the page shows.
 
     Args:
-        page: the report's file, which links are relative to.
+        folders: runs or studies.
+        page: the report's file, to which links are relative.
+
+    Returns:
+        name -> value, as JSON holds it; numbers that are not finite are texts.
+
+    Raises:
+        InputError: as `recorded`, and for a damaged comparison with published numbers.
     """
     runs, rows = recorded(folders)
     folders = once_each(folders)

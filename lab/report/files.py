@@ -1,4 +1,4 @@
-"""What a report shows of the files beside it: links to them, and the comparisons with published numbers that studies wrote."""
+"""What a report shows of the files beside it: links, and comparisons with published numbers."""
 
 import csv
 import math
@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from ...errors import InputError
 from ...system.disk import printable
-from ..analysis.results import BASELINES_FILE, STUDY_FILE
+from ..analysis.results import BASELINES_FILE
+from ..file_names import STUDY_FILE
 
 Row = dict[str, Any]
 
@@ -27,9 +28,15 @@ def link(path: Path, page: Path) -> str:
 
 
 def files_of(folders: list[Path], page: Path) -> list[Row]:
-    """The tables and figures in these directories, each with its name and address.
+    """The tables and figures in these directories.
 
-    Of several directories a name begins with the directory's own, or with its path where two are called the same.
+    Args:
+        folders: runs or studies.
+        page: the report's file, to which addresses are relative.
+
+    Returns:
+        Rows of a name and an address. Of several directories a name begins with the directory's own, or with its path
+        where two have the same.
     """
     found = []
     for folder in folders:
@@ -45,8 +52,16 @@ def files_of(folders: list[Path], page: Path) -> list[Row]:
 def published_in(folders: list[Path], page: Path) -> list[Row]:
     """The rows of all published-STUDY.csv in these directories, as their studies last compared them.
 
-    Keys: study, link (of the file for people), source, what, published, published_stderr, ours, ours_stderr, difference,
-    n (trainings), seeds, method, satlab, saturated. Raises InputError for a file that is none.
+    Args:
+        folders: runs or studies.
+        page: the report's file, to which links are relative.
+
+    Returns:
+        Rows with the keys study, link (to the file for people), source, what, published, published_stderr, ours,
+        ours_stderr, difference, n (trainings), seeds, method, satlab, saturated.
+
+    Raises:
+        InputError: for a file that is no such table.
     """
     rows = []
     for folder in folders:

@@ -14,14 +14,21 @@ from .data import collect
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("chart.js", "tip.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
 STYLES = ("chart.css", "table.css", "report.css")
-REPORT = "report.html"
 
 
 def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
-    """Writes the report of runs and studies to the file; what it shows.
+    """Writes the report of runs and studies.
 
-    Raises InputError where a directory is neither a run nor a study, where nothing is recorded yet, where the runs are on
-    different languages, and for a damaged file; nothing is written then.
+    Args:
+        folders: runs or studies.
+        out: the file; it is not touched where anything is wrong.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        InputError: where a directory is neither a run nor a study, nothing is recorded yet, the runs are on different
+            languages, or a file is damaged.
     """
     data = collect(folders, out)
     text = as_html(data)

@@ -7,7 +7,18 @@ from .run import Run
 
 
 def chosen_checkpoints(run: Run, step: int | None) -> list[tuple[int, Path]]:
-    """All checkpoints of a run, or the one of a step. Raises InputError where there is none."""
+    """All checkpoints of a run, or the one of a step.
+
+    Args:
+        run: the run.
+        step: of the checkpoint; None for all.
+
+    Returns:
+        (step, directory) of each.
+
+    Raises:
+        InputError: where there is none.
+    """
     found = run.checkpoints
     if not found:
         raise InputError(f"{run.folder}: no checkpoint yet, expected a trained run; run satlab train first")

@@ -15,17 +15,32 @@ from ...randomness import random_stream
 from ...system.new_folder import new_folder
 from ...system.yaml_files import read_yaml
 from ...train.checkpoint import STATE, folder_of, naming_file
+from ..file_names import CONFIG
 from .checkpoints import chosen_checkpoints
-from .run import CONFIG, METRICS, WIDENED, Run
+from .config_file import WIDENED
+from .run import METRICS, Run
 
 
 def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:
-    """Writes the run's model of a step (the last unless given) as one called `name`; what was done, as a row.
+    """Writes a run's model inside a larger one, as a run with that one checkpoint.
 
-    out/ is a run with that one checkpoint, config.yaml telling under "widened" what it comes from, and appears when all
-    of it is whole; it can be measured and drawn, not trained.
-    logit_difference: the greatest one between the two models as stored, computed in float64, over all positions of
-    sampled sentences. Raises InputError, before anything is written, where out holds something, and as `widen` does.
+    The directory appears when all of it is written. Its config.yaml says under "widened" what it comes from; it can be
+    measured and drawn, not trained.
+
+    Args:
+        run: whose model.
+        name: of the larger model.
+        out: the directory to write.
+        step: of the checkpoint; None for the last.
+        added: what added layers are filled with.
+        sentences: how many sampled ones the two models are compared on.
+
+    Returns:
+        A row that says what was done. logit_difference is the greatest difference between the two models as stored, in
+        float64, over all positions of the sentences.
+
+    Raises:
+        InputError: before anything is written, where `out` holds something, and as `widen`.
     """
     check_larger(run.model, name)
     at, folder = chosen_checkpoints(run, step)[-1]

@@ -13,8 +13,12 @@ from ...train.checkpoint import naming_file
 def export_model(model: MaskedLM, out: Path) -> None:
     """Writes config.json and model.safetensors; the directory appears when both are complete.
 
-    Nothing changes where it holds just these files already. Raises InputError where it holds anything else, and for a
-    model that has no such form.
+    Args:
+        model: a bert-post model.
+        out: the directory; one that holds just these files already stays as it is.
+
+    Raises:
+        InputError: where `out` holds anything else, and for a model that Hugging Face has no class for.
     """
     network = to_hugging_face(model)
     if out.exists() and not out.is_dir():

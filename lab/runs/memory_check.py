@@ -18,16 +18,19 @@ WORD, PROBABILITY = 8, 8
 """Bytes of a word of a sentence (int64) and of an exact probability (float64)."""
 
 LONG, TIMED, LANES = 2**16, 2**12, 8
-"""Words from which on the floor of an HMM is timed, those it is timed at, and the sentences that cost no more than one."""
+"""Words from which on an HMM's floor is timed, words it is timed at, and sentences that cost no more than one."""
 
 MOST_SECONDS = 600.0
 """What a command may take without saying so."""
 
 
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
-    """Raises TooLargeError where the model cannot be built here or, where there is no GPU, not be trained here.
+    """Checks that memory here holds a model and, where there is no GPU, its training.
 
     Training holds the weights, their gradient and the optimiser's moments; several processes that share a model, less.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     check_size(name, language.vocab_size, language.max_length)
     if config.sharding == "ddp" and not torch.cuda.is_available():
@@ -38,11 +41,14 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:
-    """Raises TooLargeError where a batch, the adversary's, or the first held-out set cannot be held here.
+    """Checks that memory here holds a batch, the adversary's, and the first held-out set.
 
-    n sentences are tokens [n, T] int64, and exact targets, as those of the held-out set, truth [m, V] float64, with m >= n
-    predictions, m about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next word is one.
-    An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
+    n sentences are tokens [n, T] int64. Exact targets, as those of the held-out set, are truth [m, V] float64, with m
+    >= n predictions; m is about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next
+    word is predicted. An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     kind, rate = read_masking(config.masking or "one")
     share = {"one": 1.0, "bernoulli": rate, NEXT: 2.0}[kind]
@@ -60,9 +66,12 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
 
 
 def check_floor_room(language: Language, sentences: int, masking: str) -> None:
-    """Raises TooLargeError where a floor's sentences cannot be held here; warns where an HMM's takes over MOST_SECONDS.
+    """Checks that memory here holds a floor's sentences; warns where an HMM's floor takes over MOST_SECONDS.
 
-    Each of n sentences leaves two numbers; one at a time is held with the scores and the conditionals of its words.
+    Each of n sentences leaves two numbers. One at a time is held with the scores and the conditionals of its words.
+
+    Raises:
+        TooLargeError: where it does not.
     """
     length, words = language.max_length, language.vocab_size
     check_memory(2 * PROBABILITY * sentences, f"sentences is {as_count(sentences)}", "give fewer")
@@ -72,8 +81,8 @@ def check_floor_room(language: Language, sentences: int, masking: str) -> None:
         seconds = _floor_seconds(language, sentences, masking)
         if seconds > MOST_SECONDS:
             warnings.warn(
-                f"{sentences:,} sentences of {length:,} words take about {as_time(seconds)} here; give fewer --sentences "
-                "or a smaller --max-length",
+                f"{sentences:,} sentences of {length:,} words take about {as_time(seconds)} here; give fewer "
+                "--sentences or a smaller --max-length",
                 stacklevel=2,
             )
 

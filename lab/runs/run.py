@@ -32,23 +32,13 @@ from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
 from ...train.checkpoint import read_state
 from ...train.parallel.world import World, without_tf32
 from ...train.trainer import resolved
+from ..file_names import CONFIG
 from ..reading import from_mapping
+from .config_file import PUT_BACK, as_now, as_written, check_same, occupied, settle_device
 from .memory_check import check_model_room, check_sentences_room
 from .rows import wrong_metrics, wrong_result
 
-CONFIG, METRICS, RESULTS = "config.yaml", "metrics.jsonl", "results.jsonl"
-
-PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
-"""What to do about a config.yaml that is damaged."""
-
-DEVICE, TORCH = "device", "torch"
-"""Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
-
-OPTIMIZER_SETTINGS = "optimizer_settings"
-"""The setting of training that config.yaml leaves out where it is empty."""
-
-WIDENED = "widened"
-"""The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
+METRICS, RESULTS = "metrics.jsonl", "results.jsonl"
 
 
 @dataclass(frozen=True)
@@ -61,9 +51,16 @@ class TrainingCorpus:
 
 @dataclass(frozen=True)
 class Run:
-    """A directory that holds, or will hold, one training run. Without a corpus it trains on fresh sentences.
+    """A directory that holds, or will hold, one training run.
 
-    copies: other directories, or other names of this one, that hold the same training; see lab/trainings.py.
+    Args:
+        folder: the directory.
+        source: the language, as it was given.
+        model: the model's name.
+        config: how it is trained.
+        language: the language itself.
+        corpus: what it trains on; None for fresh sentences.
+        copies: other directories, or other names of this one, that hold the same training; see lab/runs/trainings.py.
     """
 
     folder: Path
@@ -81,24 +78,37 @@ class Run:
 
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
+        """(step, directory) of each checkpoint that is kept, by step."""
         return checkpoints(self.folder)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
         return read_lines(self.folder / METRICS, wrong_metrics)
 
     @property
     def results(self) -> list[dict[str, Any]]:
+        """The rows of results.jsonl."""
         return read_lines(self.folder / RESULTS, wrong_result)
 
 
 def load_run(folder: Path) -> Run:
-    """The run in a directory. Raises InputError where there is none."""
+    """The run in a directory.
+
+    Args:
+        folder: the directory.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: where there is none, or one that is damaged.
+    """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
     content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
-        config = from_mapping(TrainConfig, _as_now(content["train"]), str(folder / CONFIG))
+        config = from_mapping(TrainConfig, as_now(content["train"]), str(folder / CONFIG))
         language = load_language(folder / content["language_file"])
         if language.fingerprint() != content["language_fingerprint"]:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
@@ -128,11 +138,21 @@ def _check_model(folder: Path, name: str) -> None:
 def check_run(
     folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None
 ) -> tuple[Language, dict[str, Any]]:
-    """The language and the config.yaml of such a run. Writes nothing.
+    """Checks everything about a run before anything is written.
 
-    Raises InputError for a language, model or setting that does not exist, for sizes that this machine's memory cannot
-    hold, for a corpus that is unfinished or not of its language, and where the directory holds another run or something
-    else.
+    Args:
+        folder: its directory.
+        source: the language; see `load_language`. A corpus is trained on.
+        model: the model's name.
+        config: how it is trained.
+        max_length: replaces the language's own.
+
+    Returns:
+        The language, and what config.yaml is to hold.
+
+    Raises:
+        InputError: for a language, model or setting that does not exist, sizes that memory here cannot hold, a corpus
+            that is unfinished or of another language, and a directory that holds another run or something else.
     """
     language = load_language(source, max_length)
     if model == "lookup":
@@ -150,14 +170,14 @@ def check_run(
         "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
-        "train": _as_written(config),
+        "train": as_written(config),
     }
     if isinstance(source, str) and is_corpus(Path(source)):
         corpus = open_corpus(Path(source))
         CorpusStream(corpus, language, config.batch_size, config.seed)
         wanted["corpus"] = asdict(TrainingCorpus(str(corpus.folder.resolve()), corpus.fingerprint))
-    if _occupied(folder):
-        _check_same(folder, wanted)
+    if occupied(folder):
+        check_same(folder, wanted)
     return language, wanted
 
 
@@ -169,9 +189,23 @@ def create_run(
     max_length: int | None = None,
     world: World | None = None,
 ) -> Run:
-    """A new run, or the same run found again. Everything is checked before anything is written; raises as `check_run`.
+    """Makes a run, or finds the same run again. Everything is checked before anything is written.
 
     Of several processes the first alone writes; the others need not see the directory.
+
+    Args:
+        folder: its directory.
+        source: the language; see `load_language`. A corpus is trained on.
+        model: the model's name.
+        config: how it is trained.
+        max_length: replaces the language's own.
+        world: the processes that train together; None for one.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: as `check_run`, and for fewer sentences a step than processes.
     """
     if world is not None and config.batch_size < world.size:
         raise InputError(
@@ -181,63 +215,16 @@ def create_run(
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
         config = from_mapping(TrainConfig, wanted["train"], "")
-        return Run(folder, wanted["language"], wanted["model"], config, language, corpus)
-    if not _occupied(folder):
+        return Run(folder, wanted["language"], model, config, language, corpus)
+    if not occupied(folder):
         with begun(folder, "language.*"):
-            if not _occupied(folder):
+            if not occupied(folder):
                 with naming(folder / wanted["language_file"]):
                     language.save(str(folder / "language"))
                 write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
     run = load_run(folder)
     # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.
     return replace(run, corpus=corpus, config=replace(run.config, sharding=config.sharding))
-
-
-def _occupied(folder: Path) -> bool:
-    """Whether there is anything but what an interrupted `create_run` leaves."""
-    if not folder.is_dir():
-        return folder.exists()
-    return any(not path.name.startswith((".", "language.")) for path in folder.iterdir())
-
-
-def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
-    there = read_yaml(folder / CONFIG, PUT_BACK)
-    if WIDENED in there:
-        raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
-    for key in ("max_length", "language_fingerprint", "model"):
-        if there.get(key) != wanted[key]:
-            what = "language" if key == "language_fingerprint" else key
-            again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
-            shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
-            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-    here, read = wanted.get("corpus", {}), there.get("corpus", {})
-    if here.get("sha256") != read.get("sha256"):
-        shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
-        raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
-    before = {OPTIMIZER_SETTINGS: {}} | _as_now(there.get("train", {}))
-    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
-        if key != "sharding" and before.get(key) != value:
-            shown = f"{key}: {before.get(key)} there, {value} given"
-            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-
-
-def _as_written(config: TrainConfig) -> dict[str, Any]:
-    """The settings as config.yaml has them: those of the optimiser only where there are any, as files of before have none."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    if not settings[OPTIMIZER_SETTINGS]:
-        del settings[OPTIMIZER_SETTINGS]
-    return settings
-
-
-def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training as config.yaml has them. Held-out sentences that may become fewer than they are stay as they are."""
-    settings = dict(settings)
-    least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
-    if isinstance(least, int) and isinstance(most, int) and most < least:
-        return settings | {"most_evaluation_sentences": least}
-    return settings
 
 
 def train_run(
@@ -248,18 +235,28 @@ def train_run(
     should_stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
 ) -> None:
-    """Trains until saturated or out of steps; goes on from the last checkpoint, does nothing where it is finished.
+    """Trains until saturated or out of steps, from the last checkpoint on; does nothing where training is finished.
 
     Of several processes the first alone locks the directory and writes there.
-    Raises InputError where another process is training the same run or it was begun on a device of another kind,
-    DivergedError as `Trainer.rows` does.
+
+    Args:
+        run: the run.
+        device: where its language and model are to be.
+        on_row: called with each row of metrics.
+        on_step: called with each step and its loss.
+        should_stop: asked after each step.
+        world: the processes that train together; None for one.
+
+    Raises:
+        InputError: where another process trains the same run, or it was begun on a device of another kind.
+        DivergedError: where the loss is not finite.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
     without_tf32(device)
     with only_writer(run.folder) if world.first else nullcontext():
         if world.first:
-            _settle_device(run, torch.device(device).type)
+            settle_device(run.folder, torch.device(device).type)
         language = run.language.to(device)
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
@@ -274,25 +271,18 @@ def train_run(
                 on_row(row)
 
 
-def _settle_device(run: Run, kind: str) -> None:
-    """Puts into config.yaml on which kind of device a run begins, as the same seed draws other numbers on another.
-
-    Raises InputError where that is another one than before, and something is left to train. Of a run that was begun when
-    it was not put down nobody knows.
-    """
-    content, found = read_yaml(run.folder / CONFIG, PUT_BACK), checkpoints(run.folder, kept_only=False)
-    if not found and content.get(DEVICE) != kind:
-        begun = content | {DEVICE: kind, TORCH: str(torch.__version__)}
-        write_atomic(run.folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
-    elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
-        raise InputError(
-            f"{run.folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other numbers; "
-            f"give --device {content[DEVICE]}, or train again with another --out"
-        )
-
-
 def _corpus(run: Run) -> Corpus | None:
-    """The corpus that a run trains on, None where it trains on fresh sentences. Raises InputError where it is another now."""
+    """The corpus that a run trains on; None where it trains on fresh sentences.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The corpus, opened.
+
+    Raises:
+        InputError: where the corpus has changed.
+    """
     if run.corpus is None:
         return None
     corpus = open_corpus(Path(run.corpus.folder))

@@ -1,4 +1,4 @@
-"""Which runs are one training: a directory under two names, links to it, and copies of it, whatever was measured on each.
+"""Which runs are one training: a directory under two names, links to it and copies of it.
 
 Copies that were counted as independent trainings would narrow every error and interval over runs. They are told by what
 training leaves: the same settings and seed, and the same metrics, or the same weights, at every step that both have.

@@ -10,31 +10,43 @@ from typing import Any
 from ...errors import InputError, StoppedError
 from ...system.disk import printable
 from ...train import MetricsRow
-from .run import CONFIG, DEVICE, TORCH, Run
+from ..file_names import CONFIG
+from .config_file import DEVICE, TORCH
+from .run import Run
 
 ID_LENGTH = 16
 """Hexadecimal digits of a run's id."""
 
 
 def load_wandb() -> Any:
-    """The wandb library, its settings read and its service begun. Raises InputError where it cannot be used; nothing is written."""
+    """The wandb library, its settings read and its service begun. Nothing is written.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: where it cannot be used.
+    """
     try:
         import wandb
     except ImportError as error:
-        raise InputError(
-            f"--wandb: the library wandb cannot be imported ({error}), expected it to be installed; pip install wandb, or "
-            "leave --wandb out"
-        ) from None
+        said = f"the library wandb cannot be imported ({error}), expected it to be installed"
+        raise InputError(f"--wandb: {said}; pip install wandb, or leave --wandb out") from None
     try:
         wandb.setup()
     except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise _unusable(error) from None
+        raise InputError(_unusable(error)) from None
     return wandb
 
 
 def run_id(run: Run) -> str:
-    """What the run is called at Weights & Biases, whenever it goes on: the SHA-256 of its config.yaml, as it is before
-    training, and its name.
+    """What the run is called at Weights & Biases, whenever it goes on.
+
+    Args:
+        run: the run.
+
+    Returns:
+        A digest (SHA-256) of its name and of its config.yaml as it is before training.
     """
     added = (f"{DEVICE}: ".encode(), f"{TORCH}: ".encode())
     lines = (run.folder / CONFIG).read_bytes().splitlines(keepends=True)
@@ -44,9 +56,20 @@ def run_id(run: Run) -> str:
 
 @contextmanager
 def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[MetricsRow], None]]:
-    """What sends a row to wandb, to the run of the same id where one was begun; without wandb it does nothing.
+    """Mirrors rows of metrics to Weights & Biases, to the run of the same id where one was begun.
 
-    Offline where nobody is logged in, each session a folder in RUN/wandb. Raises InputError where wandb cannot begin.
+    Where nobody is logged in it works offline, with a folder in RUN/wandb for each session.
+
+    Args:
+        run: the run.
+        wandb: the library; None for no mirror.
+
+    Yields:
+        What is called with each row.
+
+    Raises:
+        InputError: where wandb cannot begin.
+        StoppedError: where the block was asked to stop.
     """
     if wandb is None:
         yield lambda row: None
@@ -70,11 +93,11 @@ def _begin(run: Run, wandb: Any) -> Any:
             settings.mode = "offline"
         return wandb.init(**named, dir=run.folder, config=asdict(run.config), settings=settings)
     except (wandb.Error, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise _unusable(error) from None
+        raise InputError(_unusable(error)) from None
 
 
-def _unusable(error: Exception) -> InputError:
+def _unusable(error: Exception) -> str:
     said = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(
+    return (
         f"--wandb: wandb cannot start ({said}); log in, set WANDB_MODE=offline, or leave --wandb out and run it again"
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, placed
 from ...generators import Language, load_language
 from ...generators.tasks import find_task
 from ...models.build import check_size
@@ -12,11 +12,11 @@ from ...models.names import network_of
 from ...models.widen import check_larger
 from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
-from ..analysis.results import STUDY_FILE
-from ..file_names import same_file
+from ..file_names import CONFIG, STUDY_FILE, same_file
 from ..measurements.probe_readings import probe_readings
 from ..measurements.theorem import theorem_of
-from ..runs.run import CONFIG, PUT_BACK
+from ..reading import STUDY
+from ..runs.config_file import PUT_BACK
 from .config import StudyConfig, load_study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=,-]*")
@@ -29,29 +29,44 @@ def run_name(model: str, seed: int) -> str:
 
 
 def check_names(study: StudyConfig, out: Path) -> None:
-    """Raises InputError for a language that is neither a name nor a mapping, and for models that no directory can be called."""
+    """Checks the language of a study and the names of its models, which become directories.
+
+    Raises:
+        InputError: for a language that is neither a name nor a mapping, and for a name that no directory can have.
+    """
     if not isinstance(study.language, (str, Mapping)):
-        raise InputError(f"study, language is '{study.language}', expected a preset, a file or a mapping; correct it")
+        said = f"language is '{study.language}', expected a preset, a file or a mapping; correct it"
+        raise InputError(said, STUDY)
     for name in study.models:
         if not isinstance(name, str):
-            raise InputError(f"study, model {name}: the name is no text, expected one; put it in quotes")
+            raise InputError("the name is no text, expected one; put it in quotes", STUDY, f"model {name}")
         if not NAME.fullmatch(name):
-            raise InputError(f"study, model {name}: expected a name of letters, digits and '-_.:=,'; rename it")
+            said = "expected a name of letters, digits and '-_.:=,'; rename it"
+            raise InputError(said, STUDY, f"model {name}")
         longest = max(len(run_name(name, seed)) for seed in study.seeds)
         if longest > LONGEST_NAME:
-            given, most = f"study, model {name[:20]}...", len(name) - (longest - LONGEST_NAME)
-            raise InputError(f"{given}: a name of {len(name)} letters, expected at most {max(most, 1)}; shorten it")
+            most = max(len(name) - (longest - LONGEST_NAME), 1)
+            said = f"a name of {len(name)} letters, expected at most {most}; shorten it"
+            raise InputError(said, STUDY, f"model {name[:20]}...")
     if pair := same_file(study.models, out / "runs"):
         raise InputError(
-            f"study, model {pair[1]}: a directory of the same name as {pair[0]} on this disk, which takes capitals for "
-            "small letters; rename one"
+            f"its directory has the same name as that of {pair[0]}, as this disk does not tell capitals from small "
+            "letters; rename one of the two",
+            STUDY,
+            f"model {pair[1]}",
         )
 
 
 def check_settings(study: StudyConfig, language: Language, models: Mapping[str, str]) -> None:
-    """Raises InputError for a task, model, method or setting that does not exist or that a measurement would refuse.
+    """Checks what a study trains and measures.
 
-    models: key of the study's `models` -> the model that it stands for.
+    Args:
+        study: its settings.
+        language: its language.
+        models: key of the study's `models` -> the model that it stands for.
+
+    Raises:
+        InputError: for a task, model, method or setting that does not exist or that a measurement would refuse.
     """
     for task in study.tasks:
         find_task(language, task)
@@ -60,21 +75,18 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
     study.probe.extraction(study.cache)
     for name, model in models.items():
         if model == "lookup":
-            raise InputError(
-                f"study, model {name}: 'lookup' has nothing to train, it stands beside every probe; remove it"
-            )
+            said = "'lookup' has nothing to train, it stands beside every probe; remove it"
+            raise InputError(said, STUDY, f"model {name}")
         network_of(model)
         if study.enlarge_to is not None:
             check_larger(model, study.enlarge_to)
             check_size(study.enlarge_to, language.vocab_size, language.max_length)
-        try:
+        with placed(STUDY, f"probe of model {name}"):
             probe_readings(model, language.max_length, study.probe)
-        except InputError as error:
-            raise InputError(f"study, probe of model {name}: {error}") from None
 
 
 def check_same_language(study: StudyConfig, language: Language, out: Path) -> None:
-    """Raises InputError where the directory holds a study, or a run, of another language."""
+    """Checks that a directory holds no study or run of another language: an InputError where it does."""
     fingerprint = language.fingerprint()
     before = _study_there(out)
     if before is not None and (before.language, before.max_length) != (study.language, study.max_length):

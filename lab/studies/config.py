@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, at_least, unknown
+from ...errors import InputError, at_least, placed, unknown
 from ...generators.tasks import canonical_name
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
@@ -78,14 +78,24 @@ class StudyConfig:
 
     @property
     def num_workers(self) -> int:
+        """Cells that are done side by side."""
         return self.workers or (os.cpu_count() or 1 if self.device == "cpu" else 1)
 
 
 def load_study(source: str) -> StudyConfig:
     """A study by its path, or by the name of one that ships with satlab ("demo").
 
-    With the key `extends`, the path or name of another one, its keys are that one's, but for its name and for those it
-    gives itself; of train, evaluate, probe and flatness it may give single keys.
+    With the key `extends`, the path or name of another study, all keys are that one's but for its name and those given
+    here; of train, evaluate, probe and flatness single keys may be given.
+
+    Args:
+        source: the path or name.
+
+    Returns:
+        The study; a language's file has its full path.
+
+    Raises:
+        InputError: for a study that does not exist, an unknown key, and a value of a wrong type.
     """
     path, content = _study_file(source)
     study = from_mapping(StudyConfig, content, str(path))
@@ -113,10 +123,8 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
         raise InputError(f"{path}: extends is '{base}', expected another study's path or name; correct it")
     beside = path.parent / base
     if not beside.is_file() and not Path(base).is_file():
-        try:
+        with placed(str(path), "extends"):
             _shipped(base)
-        except InputError as error:
-            raise InputError(f"{path}, extends: {error}") from None
     _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
     inherited.pop("name", None)
     for key in MERGED & content.keys() & inherited.keys():
@@ -126,7 +134,7 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
 
 
 def _shipped(name: str) -> Path:
-    """The file of a study that ships with satlab. Raises InputError for another name."""
+    """The file of a study that ships with satlab; an InputError for another name."""
     shipped = sorted(p.stem for p in STUDIES.glob("*.yaml"))
     if name in shipped:
         return STUDIES / f"{name}.yaml"

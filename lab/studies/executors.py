@@ -13,7 +13,7 @@ from ...errors import WorkerError, unknown
 from ...system.processes import process_pool
 from ...system.ray_cluster import cluster_pool, connection
 from ...system.signals import StopRequest
-from ..analysis.results import STUDY_FILE
+from ..file_names import STUDY_FILE
 from .config import StudyConfig
 
 ENGINES = ("local", "ray")
@@ -22,18 +22,29 @@ ENGINES = ("local", "ray")
 class Pool(Protocol):
     """What takes cells."""
 
-    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]": ...
+    def submit(self, function: Callable[..., float], /, *arguments: Any) -> "Future[float]":
+        """Has the function called; its result is what it returns."""
 
 
 def check_engine(engine: str) -> None:
-    """Raises InputError for one that does not exist."""
+    """Checks the name of an engine: an InputError for one that does not exist."""
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
 
 
 @contextmanager
 def reached(engine: str) -> Iterator[None]:
-    """The cluster stays connected while the block lasts. Raises InputError where there is none, or no such engine."""
+    """Keeps the cluster connected while the block lasts.
+
+    Args:
+        engine: local, for which nothing is to be connected, or ray.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: where there is no cluster, or no such engine.
+    """
     check_engine(engine)
     with connection() if engine == "ray" else nullcontext():
         yield
@@ -41,10 +52,20 @@ def reached(engine: str) -> Iterator[None]:
 
 @contextmanager
 def pool_of(engine: str, study: StudyConfig, out: Path, stop: StopRequest) -> Iterator[Pool]:
-    """A pool of the study's workers: local ones, or tasks of the cluster, as many as it has room for, with a GPU each if asked.
+    """A pool of the study's workers. Where the block ends because it is to stop, trainings first keep where they are.
 
-    Where the block ends because it is to stop, training runs first keep where they are. Raises WorkerError where a worker
-    is killed and nothing was asked to stop.
+    Args:
+        engine: local, for processes of this machine; ray, for as many tasks as the cluster has room for, with a GPU
+            each if the study asks for one.
+        study: its settings.
+        out: its directory.
+        stop: whether it is to stop.
+
+    Yields:
+        The pool.
+
+    Raises:
+        WorkerError: where a worker is killed though nothing was asked to stop.
     """
     if engine == "local":
         with _stopping_well(study.num_workers, stop) as pool:
@@ -60,24 +81,33 @@ class _Shared:
     def __init__(self, tasks: Pool, out: Path) -> None:
         self.tasks, self.out = tasks, out
 
-    def submit(self, function: Callable[..., None], /, *arguments: Any) -> "Future[None]":
+    def submit(self, function: Callable[..., float], /, *arguments: Any) -> "Future[float]":
         return self.tasks.submit(_where_it_is_seen, self.out, function, *arguments)
 
 
-def _where_it_is_seen(out: Path, function: Callable[..., None], *arguments: Any) -> None:
+def _where_it_is_seen(out: Path, function: Callable[..., float], *arguments: Any) -> float:
     if not (out / STUDY_FILE).is_file():
         raise WorkerError(
             f"{out}: not there on the machine {socket.gethostname()}, expected a directory that all machines of the "
             "cluster share; choose another --out"
         )
-    function(*arguments)
+    return function(*arguments)
 
 
 @contextmanager
 def _stopping_well(workers: int, stop: StopRequest) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes; where the block ends because it is to stop, their training runs first keep where they are.
+    """Worker processes. Where the block ends because it is to stop, their trainings first keep where they are.
 
-    Raises WorkerError where a worker is killed and nothing was asked to stop.
+    Args:
+        workers: how many.
+        stop: whether to stop.
+
+    Yields:
+        The pool.
+
+    Raises:
+        WorkerError: where a worker is killed though nothing was asked to stop.
+        BrokenProcessPool: within, once the other workers have ended.
     """
     try:
         with process_pool(workers) as pool:

@@ -1,7 +1,8 @@
 """The cells of a study: what is done by one process in one go. Each keeps its results, and is not done twice."""
 
 import os
-import warnings
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..measurements.flatness import measure_flatness
 from ..measurements.kl import measure_kl
 from ..measurements.probe import measure_baselines, measure_probe
 from ..measurements.theorem import measure_theorem
-from ..messages import show_warning
+from ..messages import follow
 from ..runs.run import Run, load_run, train_run
 from .config import StudyConfig
 
@@ -29,14 +30,23 @@ Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
 def training(runs: list[Run], device: str) -> list[Cell]:
     """The runs, the longest first, so that no single one is left over at the end."""
     return [
-        (f"train {run.folder.name}", train_cell, (run.folder, device)) for run in sorted(runs, key=_work, reverse=True)
+        (f"train {run.folder.name}", train_cell, (run.folder, device))
+        for run in sorted(runs, key=work_of, reverse=True)
     ]
 
 
 def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     """KL, flatness and probes of every checkpoint of a trained run.
 
-    Where traces are compared across sizes, of the last one also how far they depend on the parametrisation alone.
+    Where traces are compared across sizes, the last checkpoint is also measured under rescalings, which show how far
+    the trace depends on the parametrisation alone.
+
+    Args:
+        folder: the run.
+        study: what is measured.
+
+    Returns:
+        The cells.
     """
     cells: list[Cell] = []
     kept = checkpoints(folder)
@@ -53,11 +63,12 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     return cells
 
 
-def number_of_measurements(run: Run, study: StudyConfig) -> int:
-    """How many measurements a run gets that keeps the checkpoints it is told to."""
-    enlarged = study.enlarge_to is not None
-    of_checkpoint = 2 + enlarged + len(study.tasks) + len(study.theorems)
-    return len(run.config.kept_steps) * of_checkpoint + enlarged
+def planned_measurements(run: Run, study: StudyConfig) -> Counter[Callable[..., None]]:
+    """Function -> how many measurements by it a run gets that keeps the checkpoints it is told to."""
+    steps, enlarged = len(run.config.kept_steps), study.enlarge_to is not None
+    of_each = Counter({_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)})
+    of_each[_theorem] = steps * len(study.theorems)
+    return of_each + Counter({_enlarged: steps * enlarged, _rescaling: int(enlarged)})
 
 
 def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
@@ -65,14 +76,22 @@ def baselines(out: Path, study: StudyConfig, task: str) -> Cell:
     return f"baselines {task}", _baselines, (out, study, task)
 
 
-def _work(run: Run) -> float:
+def work_of(run: Run) -> float:
+    """The operations of all steps of a training, up to a factor: steps x sentences x parameters."""
     count = count_parameters(run.model, run.language.vocab_size, run.language.max_length)
     return run.config.steps * run.config.batch_size * count.without_embeddings
 
 
+def timed(function: Callable[..., None], *arguments: Any) -> float:
+    """Calls the function; the seconds it took."""
+    begin = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - begin
+
+
 def train_cell(folder: Path, device: str) -> None:
     """In a worker: one that is asked to stop keeps where its run is and ends, so that it takes up no other cell."""
-    warnings.showwarning = show_warning
+    follow()
     stop = StopRequest()
     try:
         with stop:

@@ -1,6 +1,5 @@
-"""One cell of a study by itself, for the array jobs of a batch system: a run with all its measurements, or a task's baselines."""
+"""One cell of a study by itself, for array jobs: a run with all its measurements, or a task's baselines."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ import torch
 from ...errors import DivergedError, InputError
 from ...system.disk import write_atomic
 from ...system.signals import StopRequest
-from ..analysis.results import STUDY_FILE
+from ..file_names import STUDY_FILE
 from ..runs.run import check_run, create_run, train_run
 from .config import StudyConfig
 from .jobs import baselines, measurements
+from .progress import Report
 from .study import as_yaml, check_study, model_of, run_folder
 
 
@@ -27,11 +27,21 @@ def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
     return [{"cell": number, "of": len(cells)} | cell for number, cell in enumerate(cells)]
 
 
-def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Does one cell in this process, as far as it is not done; what it was. Cells may run side by side on several machines.
+def run_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict[str, Any]:
+    """Does one cell in this process, as far as it is not done. Cells may run side by side on several machines.
 
-    report(message, parts done, parts in all) is called whenever a part is done. Raises InputError as `prepare` does and for
-    a cell that does not exist, DivergedError as `train` does, StoppedError where a signal asks to stop.
+    Args:
+        study: its settings.
+        out: its directory.
+        number: of the cell.
+        report: told whenever a part is done.
+
+    Returns:
+        What the cell is.
+
+    Raises:
+        InputError: as `prepare`, and for a cell that does not exist.
+        DivergedError: where training diverged, once the checkpoints before are measured.
     """
     grid, cells = check_study(study, out), cells_of(study)
     if not 0 <= number < len(cells):
@@ -55,10 +65,10 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Callable[[str, 
     torch.set_num_threads(1)
     with StopRequest():
         parts = measurements(run.folder, study)
-        report(f"train {run.folder.name}", 1, 1 + len(parts))
+        report(f"train {run.folder.name}", 1, 1 + len(parts), None)
         for done, (title, function, arguments) in enumerate(parts, start=2):
             function(*arguments)
-            report(title, done, 1 + len(parts))
+            report(title, done, 1 + len(parts), None)
     if failure is not None:
         raise failure
     return cell

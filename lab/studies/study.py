@@ -4,27 +4,30 @@ DIR/study.yaml  DIR/runs/MODEL-seedS/  DIR/baselines.jsonl  DIR/results.parquet 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ...errors import DivergedError, InputError, StoppedError, at_least
-from ...generators import load_language
+from ...errors import DivergedError, InputError, StoppedError, at_least, placed
+from ...generators import Language, load_language
 from ...system.disk import only_writer, write_atomic
 from ...system.signals import StopRequest
 from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
-from ..analysis.results import STUDY_FILE, rows_in, write_tables
-from ..reading import from_mapping
+from ..analysis.results import rows_in, write_tables
+from ..file_names import STUDY_FILE
+from ..reading import STUDY, from_mapping
 from ..runs.run import Run, check_run, create_run
 from .checks import check_names, check_same_language, check_settings, run_name
 from .config import StudyConfig
 from .executors import pool_of, reached
-from .jobs import Cell, baselines, measurements, number_of_measurements, train_cell, training
+from .jobs import Cell, baselines, measurements, timed, train_cell, training
+from .progress import Ended, Progress, Report
 
 RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
 """Directory, language, model, training, max_length."""
@@ -33,31 +36,19 @@ MOST_NAMED = 4
 """Unfinished runs that a message names."""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A cell that has ended.
+def prepare(study: StudyConfig, out: Path) -> list[Run]:
+    """Makes the study's runs where they are not there yet. Everything is checked before anything is written.
 
     Args:
-        cell: which.
-        then: the cells that it gave rise to: the measurements of a run that is trained.
-        error: why it failed; None where it did not.
-    """
+        study: its settings.
+        out: its directory.
 
-    cell: Cell
-    then: list[Cell]
-    error: InputError | DivergedError | None = None
+    Returns:
+        The runs.
 
-    @property
-    def title(self) -> str:
-        """The cell, and its error where it failed."""
-        return self.cell[0] if self.error is None else f"{self.cell[0]}: {self.error}"
-
-
-def prepare(study: StudyConfig, out: Path) -> list[Run]:
-    """The study's runs, made where they are not there yet. Everything is checked before anything is written.
-
-    Raises InputError for a language, model, task, method or setting that does not exist or that a measurement would
-    refuse, and where out holds something else, or a study or run of another language.
+    Raises:
+        InputError: for a language, model, task, method or setting that does not exist or that a measurement would
+            refuse, and where `out` holds something else, or a study or run of another language.
     """
     grid = _checked(study, out)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +56,7 @@ def prepare(study: StudyConfig, out: Path) -> list[Run]:
 
 
 def _checked(study: StudyConfig, out: Path) -> list[RunPlan]:
-    """What `create_run` is told of each run. Raises InputError as `prepare`; writes nothing."""
+    """What `create_run` is told of each run, once everything is checked as by `prepare`; writes nothing."""
     grid = [how for _, how in check_study(study, out)]
     for how in grid:
         check_run(*how)
@@ -78,7 +69,18 @@ def _begun(study: StudyConfig, out: Path, grid: list[RunPlan]) -> list[Run]:
 
 
 def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
-    """(key of `models`, what `create_run` is told) by model and seed. Raises InputError as `prepare`, but for what a run checks."""
+    """Checks everything about a study but what `check_run` does. Writes nothing.
+
+    Args:
+        study: its settings.
+        out: its directory.
+
+    Returns:
+        (key of `models`, what `create_run` is told) by model and seed.
+
+    Raises:
+        InputError: as `prepare`.
+    """
     if out.exists() and (not out.is_dir() or (_visible(out) and not (out / STUDY_FILE).is_file())):
         raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     if not study.models or not study.seeds:
@@ -89,7 +91,7 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     if study.workers is not None:
         at_least("workers", study.workers, 1)
     check_names(study, out)
-    language = load_language(study.language, study.max_length)
+    language = language_of(study)
     check_settings(study, language, {name: model_of(study, name) for name in study.models})
     check_same_language(study, language, out)
     return [
@@ -108,6 +110,23 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     ]
 
 
+def language_of(study: StudyConfig) -> Language:
+    """The study's language.
+
+    Args:
+        study: its settings.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: as `load_language`; where the study itself describes the language, with that place.
+    """
+    inline = isinstance(study.language, Mapping)
+    with placed(STUDY, "language") if inline else nullcontext():
+        return load_language(study.language, study.max_length)
+
+
 def _visible(out: Path) -> bool:
     """Whether there is anything but what another cell of the study is about to write."""
     return any(not path.name.startswith(f".{STUDY_FILE}.") for path in out.iterdir())
@@ -122,7 +141,9 @@ def changes_of(study: StudyConfig, name: str) -> dict[str, Any]:
     """What a key of `models` changes."""
     changes = study.models[name] or {}
     if not isinstance(changes, Mapping):
-        raise InputError(f"study, model {name}: is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it")
+        raise InputError(
+            f"is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it", STUDY, f"model {name}"
+        )
     return dict(changes)
 
 
@@ -130,7 +151,7 @@ def model_of(study: StudyConfig, name: str) -> str:
     """The model that a key of `models` stands for: itself, or what is under its key `model`."""
     model = changes_of(study, name).get("model", name)
     if not isinstance(model, str):
-        raise InputError(f"study, model {name}: model is '{model}', expected a model such as bert-1x64; correct it")
+        raise InputError(f"model is '{model}', expected a model such as bert-1x64; correct it", STUDY, f"model {name}")
     return model
 
 
@@ -139,22 +160,30 @@ def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
     changes = changes_of(study, model)
     changes.pop("model", None)
     if "seed" in changes:
-        raise InputError(f"study, model {model}: has a seed of its own, expected the study's seeds; list it there")
+        raise InputError("has a seed of its own, expected the study's seeds; list it there", STUDY, f"model {model}")
     values = asdict(study.train) | changes | {"seed": seed}
-    return from_mapping(TrainConfig, values, f"study, model {model}")
+    return from_mapping(TrainConfig, values, STUDY, f"model {model}")
 
 
 def run_folder(out: Path, model: str, seed: int) -> Path:
+    """The directory of a study's run; model: a key of the study's `models`."""
     return out / "runs" / run_name(model, seed)
 
 
-def run_study(
-    study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str = "local"
-) -> list[str]:
-    """Trains and measures every cell, then writes the tables; the messages of cells that failed, in the end.
+def run_study(study: StudyConfig, out: Path, report: Report, engine: str = "local") -> list[str]:
+    """Trains and measures every cell, then writes the tables.
 
-    Raises InputError as `prepare` does, and where another process does a study in the same directory and does not end.
-    report(message, cells done, cells in all) is called whenever a cell is done, and with news of the runs in training.
+    Args:
+        study: its settings.
+        out: its directory.
+        report: told whenever a cell is done, and the news of the runs in training.
+        engine: where cells are done; see `pool_of`.
+
+    Returns:
+        A line for each cell that failed.
+
+    Raises:
+        InputError: as `prepare`, and where another process does a study in the same directory and does not end.
     """
     with reached(engine):
         grid = _checked(study, out)
@@ -166,58 +195,58 @@ def run_study(
     return failures
 
 
-def _run(
-    study: StudyConfig, out: Path, report: Callable[[str, int, int], None], engine: str, grid: list[RunPlan]
-) -> list[str]:
+def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[RunPlan]) -> list[str]:
     # While it waited for another one to end, that may have been a study of another language.
     check_study(study, out)
     runs = _begun(study, out, grid)
     todo = [*training(runs, study.device), *(baselines(out, study, task) for task in study.tasks)]
-    # How many checkpoints a run will have is known once it has ended; until then, those it is to keep.
-    planned = {run.folder: number_of_measurements(run, study) for run in runs}
-    planned[out] = len(todo)
-    failures, done = [], 0
+    progress = Progress(study, runs, todo, report)
+    failures = []
     with StopRequest() as stop:
         for ended in _work_off(study, out, engine, todo, stop):
             if ended is None:
-                report(_news(runs), done, sum(planned.values()))
+                progress.news()
                 continue
-            _, function, arguments = ended.cell
-            done += 1
-            if function is train_cell:
-                planned[arguments[0]] = len(ended.then)
+            progress.ended(ended)
             if ended.error is not None:
                 failures.append(ended.title)
-            report(ended.title if ended.error is None else f"failed: {ended.title}", done, sum(planned.values()))
-        if stop() and done < sum(planned.values()):
-            raise StoppedError(f"stopped at {done} of {sum(planned.values())} cells", _left(runs))
+        if stop() and progress.done < progress.total:
+            raise StoppedError(f"stopped at {progress.done} of {progress.total} cells", _left(runs))
     return failures
 
 
 def _work_off(
     study: StudyConfig, out: Path, engine: str, todo: list[Cell], stop: StopRequest
 ) -> Iterator[Ended | None]:
-    """Does all cells, and the measurements of each run once it is trained, side by side, until it is to stop.
+    """Does all cells side by side, and the measurements of each run once it is trained, until it is to stop.
 
-    Yields each cell that has ended, and None once a second while none does.
+    Args:
+        study: its settings.
+        out: its directory.
+        engine: where cells are done.
+        todo: the cells to begin with.
+        stop: whether to stop.
+
+    Yields:
+        Each cell that has ended, and None once a second while none does.
     """
-    waiting: dict[Future[None], Cell] = {}
+    waiting: dict[Future[float], Cell] = {}
     with pool_of(engine, study, out, stop) as pool:
-        waiting = {pool.submit(cell[1], *cell[2]): cell for cell in todo}
+        waiting = {pool.submit(timed, cell[1], *cell[2]): cell for cell in todo}
         while waiting and not stop():
             ended, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             if not ended:
                 yield None
             for future in ended:
-                cell, failure = waiting.pop(future), None
+                cell, failure, seconds = waiting.pop(future), None, 0.0
                 try:
-                    future.result()
+                    seconds = future.result()
                 except (InputError, DivergedError) as error:
                     failure = error
                 _, function, arguments = cell
                 then = measurements(arguments[0], study) if function is train_cell else []
-                waiting.update({pool.submit(cell[1], *cell[2]): cell for cell in then})
-                yield Ended(cell, then, failure)
+                waiting.update({pool.submit(timed, cell[1], *cell[2]): cell for cell in then})
+                yield Ended(cell, then, seconds, failure)
 
 
 def _left(runs: list[Run]) -> str:
@@ -229,11 +258,3 @@ def _left(runs: list[Run]) -> str:
             left.append(f"{run.folder.name} at step {found[-1][0] if found else 0} of {run.config.steps}")
     named = ", ".join(left[:MOST_NAMED]) + (f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else "")
     return f"left to train: {named or 'none'}; run the same command again to go on"
-
-
-def _news(runs: list[Run]) -> str:
-    """The newest KL of each run that is still training."""
-    rows = [(run, run.metrics[-1]) for run in runs if run.metrics]
-    return ", ".join(
-        f"{run.model} {row['step']}: KL {row['kl']:.4f}" for run, row in rows if row["step"] < run.config.steps
-    )

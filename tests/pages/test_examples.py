@@ -1,4 +1,4 @@
-"""The scripts of examples/ run as they stand and as notebooks, cell by cell, and are as short as they are said to be."""
+"""The scripts of examples/ run as they stand and as notebooks, and are as short as they are said to be."""
 
 import os
 import subprocess

@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from satlab.lab.cli import main as cli
+from support.hints import without_hint
 from support.words import CLOCK
 
 SHORT = (
@@ -129,7 +130,7 @@ def go_on(folder, capsys):
     """The warnings about checkpoints with which the run goes on to its end."""
     capsys.readouterr()
     assert cli.run(command(SHORT, folder)) == 0
-    lines = capsys.readouterr().err.splitlines()
+    lines = without_hint(capsys.readouterr().err).splitlines()
     return [line for line in lines if not line.startswith("step ") and "not saturated" not in line]
 
 

@@ -1,18 +1,19 @@
 """Measure KL(truth || model) of a run's checkpoints on a held-out set."""
 
-from jsonargparse import ArgumentParser, Namespace
-
-from ...measurements.kl import EvaluateConfig, measure_kl
-from ..arguments import add_run, add_settings, opened_run, settings_of
-from ..output import print_rows
+from ..arguments import Arguments, Given, add_run, opened_run, settings_of
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab evaluate`."""
-    add_run(parser)
-    add_settings(parser, EvaluateConfig)
+    add_run(arguments)
+    arguments.add_settings("lab.measurements.kl", "EvaluateConfig")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Prints the rows, those that were measured before included."""
+    from ...measurements.kl import EvaluateConfig, measure_kl
+    from ..output import print_rows, say_next_of_rows
+
     run = opened_run(given)
     print_rows(run, measure_kl(run, settings_of(EvaluateConfig, given), given.step), given.step)
+    say_next_of_rows(run)

@@ -1,25 +1,29 @@
 """Print the least loss any model can reach: the entropy of the truth, nats, as one JSON line."""
 
-from jsonargparse import ArgumentParser, Namespace
-
 from ....errors import InputError
-from ....generators import load_language
-from ....randomness import random_stream
-from ...runs.memory_check import check_floor_room
-from ..arguments import MOST_SENTENCES, add_language, at_most
-from ..output import print_row
-from ..progress import progress_bar
+from ..arguments import MOST_SENTENCES, Arguments, Given, add_language, at_most
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab floor`."""
-    add_language(parser)
-    parser.add_argument("--sentences", type=int, default=20_000, help="sampled sentences the mean is over")
-    parser.add_argument("--masking", type=str, default="one", help="what is predicted: one, bernoulli:p or next")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    add_language(arguments)
+    arguments.add_argument("--sentences", type=int, default=20_000, help="sampled sentences the mean is over")
+    arguments.add_argument("--masking", default="one", help="what is predicted: one, bernoulli:p or next")
+    arguments.add_argument("--seed", type=int, default=0, help="of the sample")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Prints the floor.
+
+    Raises:
+        InputError: for fewer than 2 sentences, or more than memory can hold.
+    """
+    from ....generators import load_language
+    from ....randomness import random_stream
+    from ...runs.memory_check import check_floor_room
+    from ..output import print_row
+    from ..progress import progress_bar
+
     language = load_language(given.language, given.max_length)
     if given.sentences < 2:
         raise InputError(f"{given.sentences} sentences: expected at least 2, for a standard error")

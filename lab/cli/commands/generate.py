@@ -1,17 +1,11 @@
 """Write sentences to disk: Parquet shards with latent variables, labels and, if wanted, the exact truth.
 
-An interrupted corpus is gone on with. The same seed gives the same bytes, on however many workers.
+An interrupted corpus is continued. The same seed gives the same bytes, on however many workers.
 """
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from ....generators import load_language
-from ....generators.corpus.writer import write_corpus
-from ..arguments import OUT_HELP, add_language
-from ..output import print_row
-from ..progress import progress_bar
+from ..arguments import OUT_HELP, Arguments, Given, add_language
 
 FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
 WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless given, all cores where that pays"
@@ -19,20 +13,27 @@ ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (o
 SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab generate`."""
-    add_language(parser)
-    parser.add_argument("--sentences", type=int, required=True, help="how many")
-    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
-    parser.add_argument("--truth", action="store_true", help="add p(x_t | the other words) at one position a sentence")
-    parser.add_argument("--format", type=str, default="parquet", help=FORMAT_HELP)
-    parser.add_argument("--workers", type=int | None, default=None, help=WORKERS_HELP)
-    parser.add_argument("--engine", type=str, default="local", help=ENGINE_HELP)
-    parser.add_argument("--shard_sentences", type=int | None, default=None, help=SHARD_HELP)
+    add_language(arguments)
+    arguments.add_argument("--sentences", type=int, required=True, help="how many")
+    arguments.add_argument("--out", required=True, help=OUT_HELP)
+    arguments.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    arguments.add_flag("--truth", help="add p(x_t | the other words) at one position a sentence")
+    arguments.add_argument("--format", default="parquet", help=FORMAT_HELP)
+    arguments.add_argument("--workers", type=int | None, help=WORKERS_HELP)
+    arguments.add_argument("--engine", default="local", help=ENGINE_HELP)
+    arguments.add_argument("--shard_sentences", type=int | None, help=SHARD_HELP)
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Writes the corpus, or what is missing of it, and prints what it holds."""
+    from ....generators import load_language
+    from ....generators.corpus.writer import write_corpus
+    from ...messages import say_next
+    from ..output import print_row
+    from ..progress import progress_bar
+
     language = load_language(given.language, given.max_length)
     asked = (given.sentences, Path(given.out), given.seed, given.truth, given.format)
     how = (given.workers, given.engine, given.shard_sentences)
@@ -41,3 +42,7 @@ def run(given: Namespace) -> None:
         for done in written:
             bar.update(done - bar.n)
     print_row({"out": given.out, "sentences": given.sentences, "seed": given.seed, "truth": given.truth})
+    if given.format == "parquet":
+        say_next(given.out, f"satlab train {given.out} --out RUN", f"satlab verify {given.out}")
+    else:
+        say_next(given.out, f"satlab verify {given.out}")

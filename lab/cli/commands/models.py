@@ -4,35 +4,43 @@ gpt- and bert-post- take the same sizes as bert-. Any other bert-LAYERSxWIDTH, b
 lstm-residual-LAYERSxWIDTH can be trained as well.
 """
 
-import json
-
-from jsonargparse import ArgumentParser, Namespace
-
 from ....errors import InputError, at_least
-from ....generators import load_language
-from ...describe.sizes import as_table, size_rows
+from ..arguments import Arguments, Given
+from ..environment import one_thread
+
+NEEDS_TORCH = False
+"""Only a language needs it."""
 
 WORDS, LENGTH = 200, 32
 """Of the grammar of Liu et al. 2022."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab models`."""
     words = f"number of words, {WORDS} unless a language is given"
     length = f"longest sentence, which sets the number of positions; {LENGTH} unless a language is given"
-    parser.add_argument(
-        "language", type=str | None, nargs="?", default=None, help="a preset's name, or a language's file"
-    )
-    parser.add_argument("--vocab", type=int | None, default=None, help=words)
-    parser.add_argument("--max_length", type=int | None, default=None, help=length)
-    parser.add_argument("--json", action="store_true", help="print a JSON line for each size instead of a table")
+    arguments.add_argument("language", type=str | None, default=None, help="a preset's name, or a language's file")
+    arguments.add_argument("--vocab", type=int | None, help=words)
+    arguments.add_argument("--max_length", type=int | None, help=length)
+    arguments.add_flag("--json", help="print a JSON line for each size instead of a table")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Prints the sizes.
+
+    Raises:
+        InputError: for a language beside a number of words.
+    """
+    from ...describe.sizes import as_table, size_rows
+    from ..output import print_row
+
     words, length = given.vocab, given.max_length
     if given.language is not None:
         if words is not None:
             raise InputError(f"language '{given.language}' and --vocab {words}: expected one of the two; leave one out")
+        one_thread()
+        from ....generators import load_language
+
         language = load_language(given.language, length)
         words, length = language.vocab_size, language.max_length
     words, length = WORDS if words is None else words, LENGTH if length is None else length
@@ -43,4 +51,4 @@ def run(given: Namespace) -> None:
         print(as_table(rows))
         return
     for row in rows:
-        print(json.dumps(row))
+        print_row(row)

@@ -1,25 +1,28 @@
-"""Draw figures from what runs and studies have recorded; no model is loaded."""
+"""Draw figures from what runs and studies have recorded, a JSON line for each file; no model is loaded."""
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from ...analysis.checkpoint_table import recorded
-from ...analysis.notices import notices_of
-from ...figures.draw import draw
-from ..output import warn
+from ..arguments import Arguments, Given
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab plot`."""
-    parser.add_argument("directories", type=str, nargs="+", help="runs or studies")
-    parser.add_argument("--out", type=str | None, default=None, help="where to; DIRECTORY/figures unless given")
+    arguments.add_argument("directories", many=True, help="runs or studies")
+    arguments.add_argument("--out", type=str | None, help="where to; DIRECTORY/figures unless given")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Draws the figures and prints their files."""
+    from ...analysis.checkpoint_table import recorded
+    from ...analysis.notices import notices_of
+    from ...figures.draw import draw
+    from ...messages import say_next
+    from ..output import print_row, warn
+
     folders = [Path(folder) for folder in given.directories]
     out = Path(given.out) if given.out else folders[0] / "figures"
     written = draw(folders, out)
     warn(notices_of(*recorded(folders)))
     for path in written:
-        print(path)
+        print_row({"figure": str(path)})
+    say_next(out, f"satlab report {' '.join(given.directories)}")

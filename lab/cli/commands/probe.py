@@ -5,32 +5,33 @@ Or how well the model does it once it is fine-tuned.
 
 import os
 
-import torch
-from jsonargparse import ArgumentParser, Namespace
-
-from ...measurements.probe import check_probe, measure_baselines, measure_probe
-from ...measurements.probe_config import ProbeConfig
-from ...measurements.probe_readings import features_need_disk
-from ...runs.run import RESULTS
-from ..arguments import add_run, add_settings, opened_run, settings_of
-from ..output import print_row, warn_of_unsaturated
-from ..progress import parts_on, progress_bar
+from ..arguments import Arguments, Given, add_run, opened_run, settings_of
 
 TASK_HELP = "a task of the language, or a kind of task with settings: NAME:setting=value,..."
 CACHE_HELP = (
-    "directory for features that do not fit in memory, gone in the end; the system's temporary one unless given"
+    "directory for features that do not fit in memory, removed in the end; the system's temporary one unless given"
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab probe`."""
-    add_run(parser)
-    parser.add_argument("--task", type=str, required=True, help=TASK_HELP)
-    parser.add_argument("--cache", type=str | None, default=None, help=CACHE_HELP)
-    add_settings(parser, ProbeConfig)
+    add_run(arguments)
+    arguments.add_argument("--task", required=True, help=TASK_HELP)
+    arguments.add_argument("--cache", type=str | None, help=CACHE_HELP)
+    arguments.add_settings("lab.measurements.probe_config", "ProbeConfig")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Prints the rows of the baselines, then those of the checkpoints."""
+    import torch
+
+    from ...measurements.probe import check_probe, measure_baselines, measure_probe
+    from ...measurements.probe_config import ProbeConfig
+    from ...measurements.probe_readings import features_need_disk
+    from ...runs.run import RESULTS
+    from ..output import print_row, say_next_of_rows, warn_of_unsaturated
+    from ..progress import parts_on, progress_bar
+
     run, config = opened_run(given), settings_of(ProbeConfig, given)
     # What is wrong is said before the baselines are measured.
     check_probe(run, given.task, config, given.step, given.cache)
@@ -45,3 +46,4 @@ def run(given: Namespace) -> None:
         for row in measure_probe(run, given.task, config, given.step, cache, parts_on(bar)):
             print_row(row)
     warn_of_unsaturated(run, given.step)
+    say_next_of_rows(run)

@@ -1,28 +1,36 @@
 """Write what runs and studies have recorded as one HTML file: tables, interactive plots, links; no model is loaded.
 
-The file opens in any browser, offline. Where it is not at its place, its links to the runs no longer lead there.
+The file opens in any browser, offline. Its links to the runs hold only where it was written.
 """
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
 from ....errors import InputError
-from ...report.write import REPORT, write_report
-from ..output import warn
+from ...file_names import REPORT
+from ..arguments import Arguments, Given
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab report`."""
-    parser.add_argument("directories", type=str, nargs="+", help="runs or studies")
+    arguments.add_argument("directories", many=True, help="runs or studies")
     out = f"the file, its name ending in .html; DIRECTORY/{REPORT} unless given"
-    parser.add_argument("--out", type=str | None, default=None, help=out)
+    arguments.add_argument("--out", type=str | None, help=out)
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Writes the report and prints its file.
+
+    Raises:
+        InputError: for an output that is no .html file.
+    """
+    from ...messages import say_next
+    from ...report.write import write_report
+    from ..output import print_row, warn
+
     folders = [Path(folder) for folder in given.directories]
     out = Path(given.out) if given.out else folders[0] / REPORT
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise InputError(f"--out {out}: expected a file, its name ending in .html; correct it")
     warn(write_report(folders, out)["notices"])
-    print(out)
+    print_row({"report": str(out)})
+    say_next(out, "open it in a browser")

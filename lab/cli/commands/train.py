@@ -1,20 +1,15 @@
 """Train a masked language model until KL(truth || model) is negligible."""
 
-import sys
 import warnings
 from pathlib import Path
-
-from jsonargparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from ....errors import InputError
-from ....system.signals import StopRequest
-from ....train import MetricsRow, TrainConfig
-from ....train.parallel.world import joined
-from ...runs.run import METRICS, Run, create_run, train_run
-from ...runs.wandb_mirror import load_wandb, mirrored
-from ..arguments import OUT_HELP, add_language, add_settings, settings_of
-from ..output import print_row
-from ..progress import TrainingProgress, progress_bar
+from ..arguments import OUT_HELP, Arguments, Given, add_language, settings_of
+
+if TYPE_CHECKING:
+    from ....train import MetricsRow
+    from ...runs.run import Run
 
 MODEL_HELP = (
     "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; settings "
@@ -23,19 +18,28 @@ MODEL_HELP = (
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab train`."""
-    add_language(parser, CORPUS_HELP)
-    parser.add_argument("--out", type=str, required=True, help=OUT_HELP)
-    parser.add_argument("--model", type=str, default="bert-2x64", help=MODEL_HELP)
-    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-    parser.add_argument("--wandb", action="store_true", help="mirror the metrics to Weights & Biases")
-    parser.add_argument("--config", type=str | None, default=None, help="YAML file with any of the settings below")
-    add_settings(parser, TrainConfig)
+    add_language(arguments, CORPUS_HELP)
+    arguments.add_argument("--out", required=True, help=OUT_HELP)
+    arguments.add_argument("--model", default="bert-2x64", help=MODEL_HELP)
+    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
+    arguments.add_flag("--wandb", help="mirror the metrics to Weights & Biases")
+    arguments.add_argument("--config", type=str | None, help="YAML file with any of the settings below")
+    arguments.add_settings("train.config", "TrainConfig")
 
 
-def run(given: Namespace) -> None:
-    config = settings_of(TrainConfig, given)
+def run(given: Given) -> None:
+    """Trains, or goes on, and prints the last row of metrics."""
+    from ....system.signals import StopRequest
+    from ....train.config import TrainConfig
+    from ....train.parallel.world import joined
+    from ...messages import say_next
+    from ...runs.run import create_run, train_run
+    from ...runs.wandb_mirror import load_wandb, mirrored
+    from ..progress import TrainingProgress, progress_bar
+
+    config = settings_of(TrainConfig, given, given.config)
     with joined() as world:
         device = world.device(given.device)
         wandb = load_wandb() if given.wandb and world.first else None
@@ -47,30 +51,37 @@ def run(given: Namespace) -> None:
         with mirrored(run, wandb) as mirror, StopRequest() as stop, progress_bar(*bar_of) as bar:
             progress = TrainingProgress(bar, config.steps)
 
-            def on_row(row: MetricsRow) -> None:
+            def on_row(row: "MetricsRow") -> None:
                 progress.on_row(row)
                 mirror(row)
 
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
+        commands = (f"satlab {command}" for command in (f"evaluate {given.out}", f"probe {given.out} --task NAME"))
+        say_next(given.out, *commands, f"satlab flatness {given.out}")
 
 
-def _conclude(out: str, run: Run) -> None:
+def _conclude(out: str, run: "Run") -> None:
+    """Prints why training ended, with the last row of metrics.
+
+    Raises:
+        InputError: where that row is gone.
+    """
+    from ...runs.run import METRICS
+    from ..output import print_row
+
     rows, reached = run.metrics, max((step for step, _ in run.checkpoints), default=0)
     if not rows or rows[-1]["step"] < reached:
         raise InputError(
-            f"{run.folder / METRICS}: the row of step {reached} is missing, with which the finished run ended; put the file "
-            "back, or train again with another --out"
+            f"{run.folder / METRICS}: the row of step {reached} is missing, with which the finished run ended; put the "
+            "file back, or train again with another --out"
         )
     last = rows[-1]
     reason = "saturated" if last["saturated"] and run.config.stop_at_saturation else "step limit"
     if not last["saturated"]:
-        print(
-            f"satlab: warning: not saturated: KL's upper bound {last['kl_upper95']:.4g} is not below "
-            f"{run.config.threshold:g} nats",
-            file=sys.stderr,
-        )
+        bound, threshold = f"{last['kl_upper95']:.4g}", f"{run.config.threshold:g}"
+        warnings.warn(f"not saturated: KL's upper bound {bound} is not below {threshold} nats", stacklevel=1)
     # Rows of earlier versions do not have it.
     known = all(row.get("seconds") is not None for row in rows)
     seconds = {"seconds": sum(row["seconds"] for row in rows)} if known else {}

@@ -3,29 +3,46 @@
 What is wrong is found by SHA-256, and repaired by making the shard again from the seed.
 """
 
-import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from jsonargparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
 
 from ....errors import InputError
-from ....generators.corpus.manifest import MANIFEST, Corpus, open_corpus
-from ....generators.corpus.verify import examine, other_versions, repair
-from ...analysis.results import STUDY_FILE
-from ...runs.run import CONFIG
-from ..output import print_row
-from ..progress import progress_bar
+from ..arguments import Arguments, Given
+from ..environment import one_thread
+
+if TYPE_CHECKING:
+    from ....generators.corpus.manifest import Corpus
+
+NEEDS_TORCH = False
+"""Only the repair of a shard needs it."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab verify`."""
-    parser.add_argument("corpus", type=str, help="directory made by satlab generate")
-    parser.add_argument("--repair", action="store_true", help="make damaged and missing shards again")
+    arguments.add_argument("corpus", help="directory made by satlab generate")
+    arguments.add_flag("--repair", help="make damaged and missing shards again")
 
 
-def run(given: Namespace) -> int:
+def run(given: Given) -> int:
+    """Prints a row for each finding, and one for the corpus.
+
+    Args:
+        given: the arguments.
+
+    Returns:
+        The exit status: 1 where files are damaged or missing.
+
+    Raises:
+        InputError: for a directory that is no corpus.
+    """
+    from ....generators.corpus.manifest import MANIFEST, open_corpus
+    from ....generators.corpus.verify import examine
+    from ...file_names import CONFIG, STUDY_FILE
+    from ..output import print_row
+    from ..progress import progress_bar
+
     folder = Path(given.corpus)
     for name, kind in ((CONFIG, "a run"), (STUDY_FILE, "a study")):
         if (folder / name).is_file() and not (folder / MANIFEST).exists():
@@ -42,32 +59,31 @@ def run(given: Namespace) -> int:
     if given.repair and findings:
         last["repaired"] = _repair(corpus, [finding.shard for finding in findings if finding.shard is not None])
     print_row(last)
+    again = "run its satlab generate command again"
     if not corpus.manifest["complete"]:
-        print(
-            f"satlab: {given.corpus}: unfinished, {len(corpus.shards)} of {len(corpus)} shards are known; run its "
-            "satlab generate command again to go on",
-            file=sys.stderr,
-        )
+        known = f"{len(corpus.shards)} of {len(corpus)} shards are known"
+        warnings.warn(f"{given.corpus}: unfinished, {known}; {again} to go on", stacklevel=1)
     if "manifest_sha256" not in corpus.manifest:
-        print(
-            f"satlab: {Path(given.corpus) / MANIFEST}: an older satlab wrote it, without the manifest_sha256 by which "
-            "its own fields are checked; run its satlab generate command again to add it",
-            file=sys.stderr,
-        )
+        lacks = "an older satlab wrote it, without the manifest_sha256 by which its own fields are checked"
+        warnings.warn(f"{folder / MANIFEST}: {lacks}; {again} to add it", stacklevel=1)
     return 0 if corpus.manifest["complete"] and len(findings) == last.get("repaired", 0) else 1
 
 
-def _repair(corpus: Corpus, numbers: list[int]) -> int:
+def _repair(corpus: "Corpus", numbers: list[int]) -> int:
     """How many of the shards are as they were, once they have been made again."""
+    one_thread()
+    from ....generators.corpus.verify import other_versions, repair
+    from ..progress import progress_bar
+
     repaired = 0
     with progress_bar(len(numbers), "shards") as bar:
         for number, same in repair(corpus, numbers, workers=None):
             bar.update()
             repaired += same
             if not same:
-                print(
-                    f"satlab: {corpus.folder}: shard {number} came out otherwise than the manifest says and is left as "
-                    f"it is ({other_versions(corpus)}); repair it where the corpus was made",
-                    file=sys.stderr,
+                warnings.warn(
+                    f"{corpus.folder}: shard {number} came out otherwise than the manifest says and is left as it is "
+                    f"({other_versions(corpus)}); repair it where the corpus was made",
+                    stacklevel=1,
                 )
     return repaired

@@ -3,32 +3,32 @@
 Liu et al. 2022, B.4. Prints the numbers of parameters, and the greatest difference of logits that rounding leaves.
 """
 
-import json
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
 from ....errors import at_least
-from ....models.widen import ADDED
-from ...runs.enlarge import enlarge
-from ...runs.run import load_run
+from ..arguments import Arguments, Given
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab widen`."""
-    parser.add_argument("run", type=str, help="directory made by satlab train")
-    parser.add_argument("--to", type=str, required=True, help="the larger model, for example bert-6x320")
-    parser.add_argument(
-        "--out", type=str, required=True, help="new or empty directory for the larger one, a run that can be measured"
-    )
-    parser.add_argument("--step", type=int | None, default=None, help="a checkpoint's; the last unless given")
+    arguments.add_argument("run", help="directory made by satlab train")
+    arguments.add_argument("--to", required=True, help="the larger model, for example bert-6x320")
+    out = "new or empty directory for the larger model, as a run that can be measured"
+    arguments.add_argument("--out", required=True, help=out)
+    arguments.add_argument("--step", type=int | None, help="the checkpoint; the last unless given")
     filling = "what added layers are filled with: zero, or initial (as in a new model, outgoing weights zero)"
-    parser.add_argument("--added", type=str, default=ADDED[0], help=filling)
-    sentences = "sampled sentences on which logits are compared"
-    parser.add_argument("--sentences", type=int, default=64, help=sentences)
+    arguments.add_argument("--added", default="zero", help=filling)
+    arguments.add_argument("--sentences", type=int, default=64, help="sampled sentences on which logits are compared")
 
 
-def run(given: Namespace) -> None:
+def run(given: Given) -> None:
+    """Writes the run, and prints how its model differs."""
     at_least("sentences", given.sentences, 1)
+    from ...messages import say_next
+    from ...runs.enlarge import enlarge
+    from ...runs.run import load_run
+    from ..output import print_row
+
     run = load_run(Path(given.run))
-    print(json.dumps(enlarge(run, given.to, Path(given.out), given.step, given.added, given.sentences)), flush=True)
+    print_row(enlarge(run, given.to, Path(given.out), given.step, given.added, given.sentences))
+    say_next(given.out, f"satlab evaluate {given.out}", f"satlab flatness {given.out}")

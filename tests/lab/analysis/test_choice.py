@@ -196,7 +196,7 @@ def test_a_setting_that_the_method_does_not_use_measures_nothing_again(trained):
     ],
 )
 def test_no_value_depends_on_what_is_left_out(trained, method, unused):
-    """Each method measured in two runs, once with other values of what its settings do not name: the same to rounding."""
+    """Each method gives the same in two runs that differ in what its settings do not name, to rounding."""
     few = {"method": method, "contexts": 20, "probes": 8, "eigenvalues": 2}
     one = values_of(trained, FlatnessConfig(**few))
     assert values_of(trained, FlatnessConfig(**few | unused)) == pytest.approx(one, rel=1e-6, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Means over seeds: their error where all seeds are measured on the same sentences, and seeds that ended before the others."""
+"""Means over seeds: their error where all are measured on the same sentences, and seeds that ended early."""
 
 import csv
 import math

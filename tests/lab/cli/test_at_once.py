@@ -1,4 +1,4 @@
-"""Two processes that do the same at once leave it once; where writing fails, nothing half-written and the file's name."""
+"""Two processes that do the same at once leave it once; a write that fails leaves nothing, and names the file."""
 
 import errno
 import json

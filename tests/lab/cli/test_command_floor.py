@@ -1,4 +1,4 @@
-"""What holds for every command there is and will be: whatever it is given, it ends soon, in few words, and spoils nothing.
+"""What holds for every command: whatever it is given, it ends soon, in few words, and spoils nothing.
 
 Commands enter by being registered in `cli.COMMANDS`; each needs a line in MINIMAL.
 """
@@ -184,13 +184,6 @@ def check(lines, original, place):
             copy_to(original, place)
             os.chdir(place)
     assert not faults, "\n".join(faults)
-
-
-@pytest.fixture(autouse=True)
-def one_parser(monkeypatch):
-    """Making the parser takes longer than all else that a refused command does."""
-    make = cli.make_parser
-    monkeypatch.setattr(cli, "make_parser", lambda config, only: make(config, only) if config else PARSER)
 
 
 def test_every_command_is_tried():

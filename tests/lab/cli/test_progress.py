@@ -10,10 +10,12 @@ import termios
 
 import pytest
 from support.disturbed import SHORT, command, run_stopped_at
+from support.hints import without_hint
 from support.terminal import Terminal
 
 from satlab.lab.cli import main as cli
 from satlab.lab.cli.progress import TrainingProgress, progress_bar
+from satlab.lab.messages import listen
 from satlab.lab.runs.run import load_run
 from satlab.train import MetricsRow
 from satlab.train.step import Stepper
@@ -33,7 +35,7 @@ def test_the_bar_shows_step_time_left_kl_floor_and_speed(tmp_path, monkeypatch):
 
 def test_elsewhere_a_row_is_a_line_with_the_same(tmp_path, capsys):
     assert cli.run(command(SHORT, tmp_path / "r")) == 0
-    lines = capsys.readouterr().err.splitlines()[:-1]
+    lines = without_hint(capsys.readouterr().err).splitlines()[:-1]
     rows = load_run(tmp_path / "r").metrics
     assert len(lines) == len(rows) == 6
     for line, row in zip(lines, rows, strict=True):
@@ -72,6 +74,7 @@ def test_the_bar_fits_into_80_columns(monkeypatch, steps, rate, said):
 
 
 def test_a_row_without_a_speed_is_a_line_without_one(capsys):
+    listen()
     with progress_bar(10, "steps") as bar:
         TrainingProgress(bar, 10).on_row(MetricsRow(**(ROW | {"step": 1, "tokens_per_second": None})))
     line = "step 1: KL 0.84123 +- 0.01020 nats, floor 4.02971 nats, at most ? left"

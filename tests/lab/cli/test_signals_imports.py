@@ -1,4 +1,4 @@
-"""A signal in the middle of an import waits until it is done; then the work ends in one line, whatever imports swallow."""
+"""A signal in the middle of an import waits until it is done; then the work ends in one line."""
 
 import signal
 import subprocess

@@ -231,7 +231,7 @@ class Coin(Language):
 
 
 def test_a_language_of_another_kind_shows_what_all_share(satlab, monkeypatch):
-    monkeypatch.setattr("satlab.lab.cli.commands.show.load_language", lambda *_: Coin())
+    monkeypatch.setattr("satlab.generators.load_language", lambda *_: Coin())
     found = strict(satlab("show coin --samples 10 --json").out)
     assert set(found) == set(SHARED)
     assert found["sentence_entropy"]["value"] == pytest.approx(2 * math.log(2))

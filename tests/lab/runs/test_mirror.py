@@ -47,7 +47,7 @@ class Recorder:
 def recorder(monkeypatch):
     recorder = Recorder()
     monkeypatch.setattr(mirror, "load_wandb", lambda: recorder)
-    monkeypatch.setattr("satlab.lab.cli.commands.train.load_wandb", lambda: recorder)
+    monkeypatch.setattr("satlab.lab.runs.wandb_mirror.load_wandb", lambda: recorder)
     return recorder
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_fails_is_marked(recorder, tmp_path, monkeypatch, capsys):
     def diverge(*_):
         raise InputError("no more")
 
-    monkeypatch.setattr("satlab.lab.cli.commands.train.train_run", diverge)
+    monkeypatch.setattr("satlab.lab.runs.run.train_run", diverge)
     assert cli.run(command(MIRRORED, tmp_path / "r")) == 2
     assert recorder.calls[-1] == ("finish", 1)
     assert capsys.readouterr().err == "satlab: no more\n"
@@ -130,7 +130,7 @@ def test_a_mirror_that_cannot_begin_is_one_line_and_the_run_can_go_on(tmp_path, 
 
     library = SimpleNamespace(Settings=wandb.Settings, Error=wandb.Error, init=fail)
     with monkeypatch.context() as patched:
-        patched.setattr("satlab.lab.cli.commands.train.load_wandb", lambda: library)
+        patched.setattr("satlab.lab.runs.wandb_mirror.load_wandb", lambda: library)
         assert refused(tmp_path / "r", capsys, "no route", "leave --wandb out")
     assert cli.run(command(SHORT, tmp_path / "r")) == 0
     assert outcome(tmp_path / "r") == whole

@@ -2,6 +2,7 @@
 
 import pytest
 from support.disturbed import SHORT, command
+from support.hints import without_hint
 
 from satlab.lab.cli import main as cli
 from satlab.lab.runs.run import load_run
@@ -21,7 +22,7 @@ MEASURED = ["flatness RUN --contexts 20", "probe RUN --task state-2 --train-sent
 def test_measuring_says_which_checkpoints_are_not(run, capsys, line):
     capsys.readouterr()
     assert cli.run(line.replace("RUN", str(run)).split()) == 0
-    err = capsys.readouterr().err
+    err = without_hint(capsys.readouterr().err)
     last = load_run(run).metrics[-1]
     assert err.count("\n") == 1
     assert err.startswith("satlab: warning: not saturated, so not of the loss that others have: step 4 (KL ")
@@ -33,4 +34,4 @@ def test_nothing_is_said_of_saturated_ones(run, capsys, monkeypatch, line):
     monkeypatch.setattr("satlab.lab.analysis.notices.is_saturated", lambda kl, threshold: True)
     capsys.readouterr()
     assert cli.run(line.replace("RUN", str(run)).split()) == 0
-    assert capsys.readouterr().err == ""
+    assert without_hint(capsys.readouterr().err) == ""

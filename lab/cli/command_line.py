@@ -1,0 +1,190 @@
+"""How a command line is read: by what the command declares, each argument by its type."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError, unknown
+from ..reading import read_text
+from ..unforeseen import OPTION as TRACEBACK
+from .arguments import Argument, Arguments, Given, check_numbers
+
+HELP = ("-h", "--help")
+VERBOSE, QUIET = ("-v", "--verbose"), ("--quiet",)
+
+ANYWHERE = {
+    ", ".join(VERBOSE): "also say what is done, and how long it takes",
+    ", ".join(QUIET): "say nothing but errors: no bars, no warnings, no hints",
+    TRACEBACK: "where an error comes from, for a report to the developers",
+}
+"""Options of every command, before or after its name -> what they do."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """How much a command says.
+
+    Args:
+        traceback: where an error comes from.
+        verbose: what is done.
+        quiet: nothing but errors.
+    """
+
+    traceback: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+
+def split_spoken(arguments: Sequence[str]) -> tuple[Spoken, list[str]]:
+    """Separates the options of every command from the rest of a command line.
+
+    Args:
+        arguments: the command line; what follows -- are no options.
+
+    Returns:
+        What these options say, and the rest.
+
+    Raises:
+        InputError: for --quiet beside --verbose.
+    """
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    options = arguments[:end]
+    spoken = Spoken(TRACEBACK in options, _any(VERBOSE, options), _any(QUIET, options))
+    if spoken.verbose and spoken.quiet:
+        raise InputError("--quiet beside --verbose: expected one of the two; leave one out")
+    taken = (*VERBOSE, *QUIET, TRACEBACK)
+    return spoken, [each for each in options if each not in taken] + list(arguments[end:])
+
+
+def asks_for(options: Iterable[str], argv: Sequence[str]) -> bool:
+    """Whether a command line has one of these options; what follows -- are no options."""
+    return _any(options, argv[: argv.index("--")] if "--" in argv else argv)
+
+
+def _any(options: Iterable[str], argv: Sequence[str]) -> bool:
+    return any(option in argv for option in options)
+
+
+def underscored(argument: str) -> str:
+    """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
+    name, equals, value = argument.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+
+
+def hyphened(option: str) -> str:
+    """An option as messages write it."""
+    return option[:2] + option[2:].replace("_", "-")
+
+
+def check_given(argv: Sequence[str]) -> None:
+    """Checks that nothing is empty: no option and no place has an empty value, an unset variable has.
+
+    Raises:
+        InputError: for an empty argument.
+    """
+    for before, argument in zip(["", *argv], argv, strict=False):
+        name, equals, value = argument.partition("=")
+        if argument and not (name.startswith("--") and equals and not value):
+            continue
+        option = name or (before if before.startswith("--") and "=" not in before else "")
+        what = hyphened(option) if option else "an argument"
+        raise InputError(f"{what} is empty ({argument or repr('')}), expected a value; give it, or leave it out")
+
+
+def read_arguments(command: str, declared: Arguments, argv: Sequence[str]) -> Given:
+    """What a command is given. The class of its configuration is not imported.
+
+    Args:
+        command: its name.
+        declared: what it takes.
+        argv: the command line that follows the name, without the options of every command.
+
+    Returns:
+        The values of its own arguments, defaults included, and the texts of its settings.
+
+    Raises:
+        InputError: for an option or argument that the command does not take, one that is missing, an option without its
+            value, and a value of another type.
+    """
+    try:
+        return _Reader(command, declared).read(argv)
+    except InputError as error:
+        raise InputError(f"{error.said}; see satlab {command} --help", *error.place) from None
+
+
+class _Reader:
+    """Reads the command line of one command."""
+
+    def __init__(self, command: str, declared: Arguments) -> None:
+        self.command, self.declared = command, declared
+        self.options = {argument.name: argument for argument in declared.own if argument.option}
+        self.settings = declared.settings.names() if declared.settings is not None else frozenset()
+
+    def read(self, argv: Sequence[str]) -> Given:
+        options, places = self._sorted(argv)
+        given = Given(
+            command=self.command, settings={name: options.pop(name) for name in self.settings & options.keys()}
+        )
+        texts: dict[str, Any] = options | self._in_places(places)
+        missing = [each.written for each in self.declared.own if each.required and each.name not in texts]
+        if missing:
+            raise InputError(f"{', '.join(missing)} missing, expected a value; give it")
+        for argument in self.declared.own:
+            found = argument.name in texts
+            setattr(given, argument.name, _value(argument, texts[argument.name]) if found else argument.default)
+        check_numbers(self.command, {name: value for name, value in vars(given).items() if not isinstance(value, bool)})
+        return given
+
+    def _sorted(self, argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """(the text of each option, of a flag empty; the other arguments in their order)."""
+        options: dict[str, str] = {}
+        places: list[str] = []
+        left = iter(argv)
+        for argument in left:
+            if argument == "--":
+                places += left
+            elif not argument.startswith("-") or argument == "-":
+                places.append(argument)
+            else:
+                name, text = self._option(argument, left)
+                options[name] = text
+        return options, places
+
+    def _option(self, argument: str, left: Iterator[str]) -> tuple[str, str]:
+        """An option's name and text, which is the next argument where it is not a part of this one."""
+        name, equals, text = argument.partition("=")
+        known = underscored(name).removeprefix("--") if name.startswith("--") else ""
+        if known not in self.options and known not in self.settings:
+            raise unknown("option", hyphened(name), [hyphened(f"--{option}") for option in self._all_options()])
+        if known in self.options and self.options[known].flag:
+            if equals:
+                raise InputError(f"{hyphened(name)} is '{text}', expected no value; write {hyphened(name)} alone")
+            return known, ""
+        if not equals:
+            text = next(left, "--")
+            if text.startswith("--"):
+                raise InputError(f"{hyphened(name)} has no value, expected one; give it")
+        return known, text
+
+    def _all_options(self) -> list[str]:
+        return [*self.options, *sorted(self.settings)]
+
+    def _in_places(self, places: list[str]) -> dict[str, Any]:
+        """name -> text, or texts, of the arguments that are told by their place."""
+        found: dict[str, Any] = {}
+        left = list(places)
+        for argument in (each for each in self.declared.own if not each.option):
+            if left:
+                found[argument.name] = left if argument.many else left[0]
+                left = [] if argument.many else left[1:]
+        if left:
+            raise unknown("argument", left[0], [hyphened(f"--{option}") for option in self._all_options()])
+        return found
+
+
+def _value(argument: Argument, text: str | list[str]) -> Any:
+    if argument.flag:
+        return True
+    if isinstance(text, list):
+        return text
+    return read_text(argument.name, text, argument.kind)

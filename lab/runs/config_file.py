@@ -1,0 +1,105 @@
+"""What the config.yaml of a run holds, and whether it is that of the run that is asked for."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ...errors import InputError
+from ...system.disk import write_atomic
+from ...system.yaml_files import read_yaml
+from ...train import TrainConfig, checkpoints
+from ...train.checkpoint import read_state
+from ..file_names import CONFIG
+
+PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
+"""What to do about a config.yaml that is damaged."""
+
+DEVICE, TORCH = "device", "torch"
+"""Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
+
+OPTIMIZER_SETTINGS = "optimizer_settings"
+"""The setting of training that config.yaml leaves out where it is empty."""
+
+WIDENED = "widened"
+"""The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
+
+
+def occupied(folder: Path) -> bool:
+    """Whether there is anything but what an interrupted `create_run` leaves."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(not path.name.startswith((".", "language.")) for path in folder.iterdir())
+
+
+def check_same(folder: Path, wanted: dict[str, Any]) -> None:
+    """Checks that a directory holds the run that is asked for.
+
+    Args:
+        folder: the directory, which holds something.
+        wanted: what config.yaml of the run would hold.
+
+    Raises:
+        InputError: where it holds another run, or something else.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
+    there = read_yaml(folder / CONFIG, PUT_BACK)
+    if WIDENED in there:
+        raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
+    for key in ("max_length", "language_fingerprint", "model"):
+        if there.get(key) != wanted[key]:
+            what = "language" if key == "language_fingerprint" else key
+            again = " with other rules" if what == "language" and there.get(what) == wanted[what] else ""
+            shown = f"{what}: {there.get(what)} there, {wanted[what]} given{again}"
+            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+    here, read = wanted.get("corpus", {}), there.get("corpus", {})
+    if here.get("sha256") != read.get("sha256"):
+        shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
+        raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
+    before = {OPTIMIZER_SETTINGS: {}} | as_now(there.get("train", {}))
+    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
+        if key != "sharding" and before.get(key) != value:
+            shown = f"{key}: {before.get(key)} there, {value} given"
+            raise InputError(f"{folder} holds another run ({shown}); choose another --out")
+
+
+def as_written(config: TrainConfig) -> dict[str, Any]:
+    """The settings as config.yaml has them: those of the optimiser only where there are any, as in older files."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    if not settings[OPTIMIZER_SETTINGS]:
+        del settings[OPTIMIZER_SETTINGS]
+    return settings
+
+
+def as_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of config.yaml as they are read now: the most held-out sentences are at least the first ones."""
+    settings = dict(settings)
+    least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
+    if isinstance(least, int) and isinstance(most, int) and most < least:
+        return settings | {"most_evaluation_sentences": least}
+    return settings
+
+
+def settle_device(folder: Path, kind: str) -> None:
+    """Writes into config.yaml on which kind of device a run begins, since the same seed draws other numbers on another.
+
+    Args:
+        folder: of the run. Runs of earlier versions do not say on what they began; they go on anywhere.
+        kind: of device, cpu or cuda.
+
+    Raises:
+        InputError: where the run began on another kind, and something is left to train.
+    """
+    content, found = read_yaml(folder / CONFIG, PUT_BACK), checkpoints(folder, kept_only=False)
+    if not found and content.get(DEVICE) != kind:
+        begun = content | {DEVICE: kind, TORCH: str(torch.__version__)}
+        write_atomic(folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
+    elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
+        raise InputError(
+            f"{folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other "
+            f"numbers; give --device {content[DEVICE]}, or train again with another --out"
+        )

@@ -1,0 +1,83 @@
+"""How far a study is: cells that have ended, those still to come, and the time that they take."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...errors import DivergedError, InputError
+from ..runs.run import Run
+from .config import StudyConfig
+from .jobs import Cell, planned_measurements, train_cell
+from .time_left import TimeLeft
+
+Report = Callable[[str, int, int, float | None], None]
+"""What is told (a message, cells done, cells in all, seconds left to the end of the study; None where nobody knows)."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell that has ended.
+
+    Args:
+        cell: which.
+        then: the cells that it gave rise to: the measurements of a run that is trained.
+        seconds: how long it took.
+        error: why it failed; None where it did not.
+    """
+
+    cell: Cell
+    then: list[Cell]
+    seconds: float = 0.0
+    error: InputError | DivergedError | None = None
+
+    @property
+    def title(self) -> str:
+        """The cell, and its error where it failed."""
+        return self.cell[0] if self.error is None else f"{self.cell[0]}: {self.error}"
+
+
+class Progress:
+    """Follows a study and reports how far it is.
+
+    How many checkpoints a run will have is known once it has ended; until then, those it is to keep count.
+
+    Args:
+        study: its settings.
+        runs: its runs.
+        todo: the cells to begin with: trainings and baselines.
+        report: what is told.
+    """
+
+    def __init__(self, study: StudyConfig, runs: list[Run], todo: list[Cell], report: Report) -> None:
+        self.report, self.time = report, TimeLeft(study.num_workers)
+        self.in_training = {run.folder: run for run in runs}
+        self.planned = {run.folder: planned_measurements(run, study) for run in runs}
+        self.begun = Counter(cell[1] for cell in todo if cell[1] is not train_cell)
+        self.done, self.total = 0, len(todo) + sum(planned.total() for planned in self.planned.values())
+
+    def ended(self, ended: Ended) -> None:
+        """A cell has ended."""
+        _, function, arguments = ended.cell
+        self.done += 1
+        if function is train_cell:
+            run = self.in_training.pop(arguments[0])
+            self.total += len(ended.then) - self.planned.pop(run.folder).total()
+            self.begun.update(cell[1] for cell in ended.then)
+        else:
+            self.begun[function] -= 1
+            self.time.count(function, ended.seconds)
+        logger.debug("%s took %.1f s", ended.cell[0], ended.seconds)
+        self._tell(ended.title if ended.error is None else f"failed: {ended.title}")
+
+    def news(self) -> None:
+        """Tells the newest KL of each run that is still training."""
+        rows = [(run, run.metrics[-1]) for run in self.in_training.values() if run.metrics]
+        news = [f"{run.model} {row['step']}: KL {row['kl']:.4f}" for run, row in rows if row["step"] < run.config.steps]
+        self._tell(", ".join(news))
+
+    def _tell(self, message: str) -> None:
+        cells = sum(self.planned.values(), +self.begun)
+        self.report(message, self.done, self.total, self.time.left(cells, self.in_training.values()))
