@@ -128,7 +128,7 @@ def _small(model: MaskedLM) -> int:
 @theorems.register("bartlett")
 @dataclass(frozen=True)
 class Bartlett(Theorem):
-    """Noise of the gradient = Gauss-Newton matrix = Hessian, where the model is the truth (p* := f), along vectors.
+    """Noise of the gradient = Gauss-Newton matrix = Hessian, where the model is the truth: p* := f.
 
     Each side is v^T A v, averaged over normal random vectors v [P]: an estimate of the matrix's trace. All sides have the
     same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the Hessian

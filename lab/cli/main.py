@@ -154,7 +154,7 @@ def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
     return first, rest
 
 
-def _show_help(name: str | None) -> None:
+def _show_help(name: str | None) -> NoReturn:
     """Prints the help of a command, or that of all.
 
     Raises:

@@ -1,27 +1,31 @@
 """Check a theorem on a run's checkpoints: both sides of each of its equations and inequalities."""
 
-from jsonargparse import ArgumentParser, Namespace
-
-from ....registry import settings_of
-from ....theory import theorems
-from ...measurements.theorem import measure_theorem, theorem_of
-from ..arguments import add_run, opened_run
-from ..output import print_rows
+from ..arguments import Arguments, Given, add_run, opened_run
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab theorem`."""
-    add_run(parser)
-    known = [
-        f"{name} ({', '.join(s.name for s in settings_of(entry)) or 'no settings'})" for name, entry in theorems.items()
-    ]
-    said = f"NAME or NAME:setting=value,...: {'; '.join(known)}"
-    parser.add_argument("--name", type=str, required=True, help=said)
-    parser.add_argument("--seed", type=int, default=0, help="what sentences and random vectors derive from")
+    add_run(arguments)
+    arguments.add_argument("--name", required=True, help=_name_help)
+    arguments.add_argument("--seed", type=int, default=0, help="what sentences and random vectors derive from")
 
 
-def run(given: Namespace) -> None:
-    """Prints a row for each link and checkpoint."""
+def _name_help() -> str:
+    """How a theorem is named, and which there are."""
+    from ....registry import settings_of
+    from ....theory import theorems
+
+    settings = {name: ", ".join(setting.name for setting in settings_of(entry)) for name, entry in theorems.items()}
+    known = "; ".join(f"{name} ({names or 'no settings'})" for name, names in settings.items())
+    return f"NAME or NAME:setting=value,...: {known}"
+
+
+def run(given: Given) -> None:
+    """Prints a row for each link and checkpoint, those that were measured before included."""
+    from ...measurements.theorem import measure_theorem, theorem_of
+    from ..output import print_rows, say_next_of_rows
+
     theorem_of(given.name)
     run = opened_run(given)
     print_rows(run, measure_theorem(run, given.name, given.seed, given.step), given.step)
+    say_next_of_rows(run)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ...runs.run import Run
 
 MODEL_HELP = (
-    "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; settings "
-    "follow a colon, as in bert-2x128:heads=4"
+    "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; "
+    "settings follow a colon, as in bert-2x128:heads=4"
 )
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
 
