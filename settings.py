@@ -8,16 +8,18 @@
         method: str = "sampled-gradient"
 
 has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry that
-`method` names from those of the fields that it has; the others are left alone.
+`method` names from those of the fields that it has; the others are left alone. Where `method` is a list of names,
+`chosen(config, name)` makes one of them.
 """
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import docstring_parser
 
@@ -27,7 +29,7 @@ from .registry import Registry, settings_of
 T = TypeVar("T")
 
 REGISTRY = "__settings_registry__"
-"""The attribute of a configuration that names its registry and the field by which an entry is chosen."""
+"""The attribute of a configuration that holds its registry, the field by which an entry is chosen, and all settings."""
 
 DOCUMENTED = "__settings_doc__"
 """The attribute that holds a configuration's docstring, which was put together and so stands in no source."""
@@ -60,15 +62,17 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
 
     Args:
         registry: whose entries' settings are added; fields that the class has stay as they are.
-        choice: the field that names an entry.
+        choice: the field that names an entry, or holds a list of names; its help is completed by all names.
     """
 
     def extend(kind: type[T]) -> type[T]:
         own = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-        added = [setting for setting in union(registry) if setting.name not in own]
+        settings = union(registry)
+        added = [setting for setting in settings if setting.name not in own]
         new = [(s.name, s.type, field(default_factory=_returning(s.default))) for s in added]
-        text = _documented(kind, added)
-        namespace = {"__doc__": text, DOCUMENTED: text, REGISTRY: (registry, choice), "__module__": kind.__module__}
+        text = _documented(kind, added, choice, registry)
+        chooses = (registry, choice, settings)
+        namespace = {"__doc__": text, DOCUMENTED: text, REGISTRY: chooses, "__module__": kind.__module__}
         made = make_dataclass(kind.__name__, new, bases=(kind,), frozen=True, namespace=namespace)
         made.__qualname__ = kind.__qualname__
         return made
@@ -76,25 +80,42 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
     return extend
 
 
-def chosen(config: Any) -> Any:
+def chosen(config: Any, name: str | None = None) -> Any:
     """The entry that the configuration chooses, made from its settings.
+
+    Args:
+        config: of a class that `with_settings_of` made.
+        name: the entry's name, where the configuration chooses several.
+
+    Returns:
+        The entry. A setting that is None takes the entry's own default where the entries' defaults differ.
 
     Raises:
         InputError: for a name that nobody has registered, and for what the entry itself refuses.
     """
-    registry, choice = getattr(type(config), REGISTRY)
-    return _made(registry[getattr(config, choice)], config)
+    registry, choice, settings = getattr(type(config), REGISTRY)
+    name = getattr(config, choice) if name is None else name
+    entry = registry[name]
+    own_default = {setting.name for setting in settings if setting.default is None}
+    given = {s.name: getattr(config, s.name) for s in settings_of(entry) if hasattr(config, s.name)}
+    given = {name: value for name, value in given.items() if value is not None or name not in own_default}
+    for setting, value in given.items():
+        if value is None and not _takes_none(get_type_hints(entry)[setting]):
+            raise InputError(f"{setting} is null with {choice} {name}, expected a value; give it, or leave it out")
+    return entry(**given)
 
 
 def check_unused(config: Any) -> None:
-    """Looks at the settings that the chosen entry does not have: a value that no entry would take is refused too.
+    """Looks at the settings that no chosen entry has: a value that no entry would take is refused too.
 
     Raises:
         InputError: what the first entry that has the setting says of its value.
     """
-    registry, choice = getattr(type(config), REGISTRY)
-    used = {setting.name for setting in settings_of(registry[getattr(config, choice)])}
-    for setting in union(registry):
+    registry, choice, settings = getattr(type(config), REGISTRY)
+    names = getattr(config, choice)
+    names = [names] if isinstance(names, str) else names
+    used = {setting.name for name in names for setting in settings_of(registry[name])}
+    for setting in settings:
         if setting.name in used or getattr(config, setting.name) in (None, setting.default):
             continue
         refusals = [_refusal(registry[name], {setting.name: getattr(config, setting.name)}) for name in setting.entries]
@@ -110,11 +131,8 @@ def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
     return None
 
 
-def _made(entry: type, config: Any) -> Any:
-    given = {
-        setting.name: getattr(config, setting.name) for setting in settings_of(entry) if hasattr(config, setting.name)
-    }
-    return entry(**{name: value for name, value in given.items() if value is not None})
+def _takes_none(kind: Any) -> bool:
+    return type(None) in get_args(kind)
 
 
 def union(registry: Registry[Any]) -> list[Setting]:
@@ -130,13 +148,15 @@ def union(registry: Registry[Any]) -> list[Setting]:
         for setting in settings_of(entry):
             before = found.get(setting.name)
             kind, default = types[setting.name], _default(setting)
-            if before is not None and before.type not in (kind, kind | None):
+            if before is not None and before.type | None != kind | None:
                 raise InputError(
                     f"{registry.kind} '{name}': setting {setting.name} is {kind}, of {', '.join(before.entries)} it is "
                     f"{before.type}; give it the same type, or another name"
                 )
-            if before is not None and before.default != default:
-                kind, default = kind | None, None
+            if before is not None:
+                kind = kind if before.type == kind else kind | None
+                if before.default != default:
+                    kind, default = kind | None, None
             told.setdefault(setting.name, {}).setdefault(said.get(setting.name, ""), []).append(name)
             entries = (*(before.entries if before else ()), name)
             found[setting.name] = Setting(setting.name, kind, default, _told(told[setting.name]), entries)
@@ -178,12 +198,17 @@ def _returning(value: Any) -> Callable[[], Any]:
     return lambda: list(value) if isinstance(value, list) else value
 
 
-def _documented(kind: type, added: list[Setting]) -> str:
-    """The class's docstring with the added settings among its Args."""
+def _documented(kind: type, added: list[Setting], choice: str, names: Iterable[str]) -> str:
+    """The class's docstring with the added settings among its Args, and with the names that may be chosen."""
     text = textwrap.dedent("    " + docstring(kind).strip())
     if "Args:" not in text:
         text += "\n\nArgs:"
-    lines = [
-        textwrap.fill(f"{s.name}: {s.said}", WIDTH, initial_indent="    ", subsequent_indent="        ") for s in added
-    ]
-    return "\n".join([text, *lines, ""])
+    told = re.search(rf"^    {choice}: .*(?:\n {{8}}.*)*", text, re.MULTILINE)
+    if told is not None:
+        said = " ".join(told[0].split()).removesuffix(".")
+        text = text.replace(told[0], _argument(f"{said}: {', '.join(names)}."))
+    return "\n".join([text, *(_argument(f"{s.name}: {s.said}") for s in added), ""])
+
+
+def _argument(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)

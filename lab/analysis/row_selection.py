@@ -10,6 +10,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from ...probes import is_model_probe
 from ..measurements.flatness_config import estimates_gauss_newton, settings_used
 from ..measurements.measure import BASELINES
 
@@ -18,8 +19,8 @@ Setting = tuple[str, str]
 """Method, and settings as JSON: what its values depend on."""
 
 SAMPLES = ("train_sentences", "test_sentences", "seeds", "seed")
-TRAINING = ("lr", "epochs")
-"""Settings that only probes trained by AdamW have."""
+NOT_LINEAR = ("lr", "epochs", "method")
+"""Settings of other probes than linear: of those trained by AdamW, and of all that name themselves."""
 
 
 def panel_name(task: str, method: str) -> str:
@@ -47,7 +48,7 @@ def one_setting(rows: list[Row]) -> list[Row]:
     """The rows to show, each checkpoint's once; a baseline once for each probe it stands beside, named under `beside`.
 
     Rows without a value are left out, and probes of one layer or position. Baselines are those taken with the probe's own
-    settings; beside fine-tuning, which has no look-up table, those by linear on as many sentences.
+    settings; beside a probe of the model itself, which has no look-up table, those by linear on as many sentences.
     """
     keys = ("run", "step", "what", "method", "task", "block", "beside")
     return list({tuple(row.get(key) for key in keys): row for _, row in _shown(rows)}.values())
@@ -115,7 +116,7 @@ def _data(setting: Setting) -> tuple[float, float, float]:
 
 def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None:
     """The settings of the baselines beside a probe; None where none were taken with its own."""
-    if method != "fine-tune":
+    if not is_model_probe(method):
         return chosen[method]
     wanted = json.loads(chosen[method])
     known = [setting_of(row)[1] for row in lines]
@@ -123,7 +124,7 @@ def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None
         settings
         for settings in known
         if _samples(json.loads(settings)) == _samples(wanted)
-        and not any(key in json.loads(settings) for key in TRAINING)
+        and not any(key in json.loads(settings) for key in NOT_LINEAR)
     ]
     if chosen.get("linear") in fitting:
         return chosen["linear"]

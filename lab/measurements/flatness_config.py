@@ -20,7 +20,7 @@ class FlatnessConfig:
     """The trace of the Hessian, or another measure of flatness.
 
     Args:
-        method: which measure; see `satlab flatness --help` for those there are.
+        method: the measure.
         contexts: sampled sentences with one hidden word.
         seed: what the contexts and draws derive from.
     """

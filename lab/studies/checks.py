@@ -13,7 +13,7 @@ from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
 from ..analysis.results import STUDY_FILE
 from ..file_names import same_file
-from ..measurements.probe_readings import probe_readings
+from ..measurements.feature_choices import feature_choices
 from ..runs.run import CONFIG, PUT_BACK
 from .config import StudyConfig, load_study
 
@@ -64,7 +64,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
             check_larger(model, study.enlarge_to)
             check_size(study.enlarge_to, language.vocab_size, language.max_length)
         try:
-            probe_readings(model, language.max_length, study.probe)
+            feature_choices(model, language.max_length, study.probe)
         except InputError as error:
             raise InputError(f"study, probe of model {name}: {error}") from None
 

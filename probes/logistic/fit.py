@@ -7,14 +7,16 @@ Features of a network are nearly collinear, and plain L-BFGS needs thousands of 
 L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from ...errors import InputError
+from ..method import FittedProbe
 from .lbfgs import Function, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6
@@ -24,7 +26,7 @@ MAX_ITERATIONS = 2000
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(FittedProbe):
     """A fitted classifier of standardised features: weight [k, d], bias [k], mean and scale [d], and its penalty."""
 
     weight: Tensor
@@ -39,9 +41,14 @@ class Logistic:
         standardised = (features.double() - self.mean.to(device)) / self.scale.to(device)
         return torch.addmm(self.bias.to(device), standardised, self.weight.T.to(device))
 
+    @override
     def predict(self, features: Tensor) -> Tensor:
-        """The most probable class [n] of features [n, d]."""
         return self.scores(features).argmax(1)
+
+    @property
+    @override
+    def chosen(self) -> Mapping[str, float]:
+        return {"l2": self.l2}
 
 
 def fit_logistic(

@@ -8,9 +8,9 @@ import os
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from ...measurements.feature_choices import features_need_disk
 from ...measurements.probe import check_probe, measure_baselines, measure_probe
 from ...measurements.probe_config import ProbeConfig
-from ...measurements.probe_readings import features_need_disk
 from ...runs.run import RESULTS
 from ..arguments import add_run, add_settings, opened_run, settings_of
 from ..output import print_row, warn_of_unsaturated
