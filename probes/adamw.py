@@ -30,11 +30,14 @@ class LinearClassifier(FittedProbe):
 @probe_methods.register("linear-adamw")
 @dataclass(frozen=True)
 class AdamW(FeatureProbe):
-    """A linear layer trained by AdamW on features that are not standardised; minimises the mean of -log softmax(W h + b)[y].
+    """A linear layer trained by AdamW on features that are not standardised.
 
-    lr and epochs are as published. The paper leaves the rest open; here the rate is constant and betas (0.9, 0.999), eps
-    1e-8 and weight decay 0.01 are torch's defaults. Weights and biases start uniform in +- d^(-1/2). Features in bf16 are
-    multiplied in bf16, while weights and moments stay in float32; float64 features keep everything in float64.
+        min_(W, b)  mean_i -log softmax(W h_i + b)[y_i]
+
+    lr and epochs are as published. The paper leaves the rest open: here the rate is constant, and betas (0.9, 0.999),
+    eps 1e-8 and weight decay 0.01 are torch's defaults. Weights and biases start uniform in +- d^(-1/2). Features in
+    bf16 are multiplied in bf16, while weights and moments stay in float32; with float64 features everything is in
+    float64.
 
     Args:
         lr: learning rate of AdamW, constant; 1e-3 as published, unless given.
@@ -74,7 +77,7 @@ class AdamW(FeatureProbe):
         for _ in range(self.epochs):
             order = torch.randperm(len(labels), generator=generator)
             batches = features.batches(order, self.batch_size)
-            for x, rows in zip(batches, order.split(self.batch_size), strict=True):
+            for x, rows in zip(batches, torch.split(order, self.batch_size), strict=True):
                 _differentiate(x.to(labels.device), labels[rows.to(labels.device)], weight, bias)
                 optimizer.step()
         if not bool(weight.isfinite().all()):

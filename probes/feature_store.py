@@ -25,7 +25,7 @@ MAPPED = 2**26
 
 @dataclass(frozen=True)
 class FeatureStorage:
-    """Where features are kept: in memory up to a size, beyond it in a nameless file that vanishes after its last reader.
+    """Where features are kept: in memory up to a size, beyond it in a nameless file that ends with its last reader.
 
     Args:
         folder: directory of the file; the system's directory for temporary files unless given.
@@ -118,10 +118,10 @@ class Features:
             size: rows per batch.
 
         Yields:
-            The rows order[0 : size], order[size : 2 size], ..., each [size, d]; the last batch may be shorter. From a file,
-            each batch overwrites the one before it.
+            The rows order[0 : size], order[size : 2 size], ..., each [size, d]; the last batch may be shorter. Batches
+            from a file share their memory: each overwrites the one before it.
         """
-        parts = order.split(size)
+        parts = torch.split(order, size)
         if self.memory is not None:
             for part in parts:
                 yield self.memory[part.to(self.memory.device)]
@@ -153,7 +153,7 @@ class Features:
             self._release(all_rows[rows])
 
     def _mapped(self) -> Tensor:
-        """Returns the file as a tensor [n, d]; the system loads pages when they are read and drops them when memory is short."""
+        """Returns the file as a tensor [n, d]; the system loads its pages on demand and drops them as needed."""
         if self.map is None:
             self.map = mmap.mmap(self.file.fileno(), 0)
         return torch.frombuffer(self.map, dtype=self.dtype).view(self.count, self.width)
@@ -166,7 +166,7 @@ class Features:
                 os.posix_fadvise(self.file.fileno(), row * row_bytes, row_bytes, os.POSIX_FADV_WILLNEED)
 
     def _release(self, part: Tensor) -> None:
-        """Counts the bytes read and, from time to time, releases all pages to the system's cache to keep the process small."""
+        """Counts the bytes read and, every MAPPED bytes, releases all pages to keep the process small."""
         self.seen += part.numel() * part.element_size()
         if self.map is not None and self.seen > MAPPED and hasattr(mmap, "MADV_DONTNEED"):
             self.map.madvise(mmap.MADV_DONTNEED)

@@ -31,9 +31,9 @@ CHUNK = 256
 class FineTuning(ModelProbe):
     """Training of all weights and a linear head by AdamW.
 
-    lr, epochs and the linear warm-up are as published. The rest follows Devlin et al. 2019 or torch: after warm-up the rate
-    falls linearly to 0; betas (0.9, 0.999), eps 1e-8, weight decay 0.01; dropout as in pre-training. The weights of the head
-    start uniform in +- d^(-1/2).
+    lr, epochs and the linear warm-up are as published. The rest follows Devlin et al. 2019 or torch: after the warm-up
+    the rate falls linearly to 0; betas (0.9, 0.999), eps 1e-8, weight decay 0.01; dropout as in pre-training. The
+    weights of the head start uniform in +- d^(-1/2).
 
     Args:
         lr: peak learning rate of AdamW; 1e-4 as published, unless given.
@@ -92,9 +92,9 @@ class FineTuning(ModelProbe):
 class SentenceClassifier(nn.Module):
     """A copy of a language model, and a linear head on its feature at [CLS], which precedes the words.
 
-    A masked model has not met [CLS] in pre-training. Its embedding is new; so is its position, the one that no word ever
-    has, and words keep theirs. A causal model has always read [CLS], but has read no word by then; its head is on the
-    feature of the last word.
+    A masked model has not met [CLS] in pre-training. Its embedding is new; so is its position, the one that no word
+    ever has, and words keep theirs. A causal model has always read [CLS], but has read no word by then; its head is on
+    the feature of the last word.
 
     Args:
         model: is copied.
@@ -197,13 +197,14 @@ def tuned(
         # Dropout draws from torch's global random state, which is restored at the end.
         torch.manual_seed(derive_seed(seed, "probe", repeat, TUNING, 1))
         for epoch in range(how.epochs):
-            for rows in torch.randperm(len(labels), generator=generator).to(device).split(how.batch_size):
+            order = torch.randperm(len(labels), generator=generator).to(device)
+            for rows in torch.split(order, how.batch_size):
                 step += 1
                 for group in optimizer.param_groups:
                     group["lr"] = how.rate(step, steps)
                 loss = F.cross_entropy(classifier(sentences.tokens[rows], sentences.lengths[rows]), labels[rows])
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
             on_epoch(epoch + 1)
     if not bool(loss.isfinite()):
@@ -214,6 +215,6 @@ def tuned(
 @torch.no_grad()
 def _accuracy(classifier: SentenceClassifier, sentences: Sentences, labels: Tensor) -> float:
     classifier.eval()
-    parts = zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True)
+    parts = zip(torch.split(sentences.tokens, CHUNK), torch.split(sentences.lengths, CHUNK), strict=True)
     predicted = torch.cat([classifier(tokens, lengths).argmax(1) for tokens, lengths in parts])
     return (predicted == labels).double().mean().item()

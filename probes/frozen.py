@@ -90,7 +90,8 @@ def frozen_probes(
 
     Raises:
         InputError: for a layer or position that does not exist, a projection that is not narrower than a network's
-            features, features that do not fit on the disk, and a look-up table at inputs that the language cannot produce.
+            features, features that do not fit on the disk, and a look-up table at inputs that the language cannot
+            produce.
     """
     check_choices(model, choices)
     if next(model.parameters(), None) is not None:

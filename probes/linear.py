@@ -20,7 +20,7 @@ def linear_probe(
     seed: int = 0,
     method: FeatureProbe | None = None,
     choice: FeatureChoice = FeatureChoice(),  # noqa: B008 - a frozen dataclass
-    extraction: Extraction = Extraction(),
+    extraction: Extraction = Extraction(),  # noqa: B008 - a frozen dataclass
     on_fit: Progress = lambda done, total: None,
 ) -> ProbeAccuracy:
     """Measures the test accuracy of multinomial logistic regression on the concatenated, standardised features.

@@ -6,7 +6,7 @@ A probe is one file: a frozen dataclass whose fields are its settings, registere
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -36,21 +36,23 @@ class FittedProbe(ABC):
         return {}
 
 
-class ProbeMethod(ABC):
+@dataclass(frozen=True)
+class ProbeMethod:
     """A probe: a way to measure how much of a task a model knows.
 
-    Subclass `FeatureProbe` or `ModelProbe`. Subclasses are frozen dataclasses; their fields are their settings, which they
-    check on construction.
+    Subclass `FeatureProbe` or `ModelProbe`. A subclass is a frozen dataclass; its fields are its settings, which it
+    checks on construction.
     """
 
     def row_settings(self) -> dict[str, Any]:
-        """Returns what names a row of this probe: every setting on which the accuracy depends, and the probe's name.
+        """Returns what names a row of this probe: its name, and every setting on which the accuracy depends.
 
-        The name is included because the rows of the baselines have the same settings, and `method` there is the baseline.
+        The rows of its baselines carry the same settings. There the name tells whose baselines they are, since their
+        `method` is the baseline.
         """
-        return {"method": probe_methods.name_of(self)} | asdict(self)  # type: ignore[call-overload]
+        return {"method": probe_methods.name_of(self)} | asdict(self)
 
-    def check(self, train_sentences: int) -> None:  # noqa: B027 - most probes work with any number of sentences
+    def check(self, train_sentences: int) -> None:
         """Checks the number of training sentences before anything is measured; accepts every number unless overridden.
 
         Raises:
@@ -58,10 +60,10 @@ class ProbeMethod(ABC):
         """
 
 
-class FeatureProbe(ProbeMethod):
+class FeatureProbe(ProbeMethod, ABC):
     """A probe that fits a classifier to frozen features.
 
-    All feature probes of a checkpoint share one extraction, and `--layer`, `--position`, `--projection` and `--precision`
+    All feature probes of a checkpoint share one extraction. `--layer`, `--position`, `--projection` and `--precision`
     apply to each of them.
     """
 
@@ -81,7 +83,7 @@ class FeatureProbe(ProbeMethod):
         """
 
 
-class ModelProbe(ProbeMethod):
+class ModelProbe(ProbeMethod, ABC):
     """A probe that takes the model itself, for instance to train some of its weights."""
 
     @abstractmethod

@@ -25,7 +25,7 @@ PATIENCE = 2
 """The search ends after this many weaker penalties in a row without a lower loss."""
 
 DIRECT_WIDTH = 256
-"""The most features for which a fit uses the whole metric, d x d numbers; wider features and all in a file are streamed."""
+"""The most features for which a fit uses the whole d x d metric; wider ones, and all in a file, are streamed."""
 
 
 @probe_methods.register("linear")
@@ -35,10 +35,10 @@ class Optimum(FeatureProbe):
 
         min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-    With l2 None, a fit to the first 80 % of the sentences is made for each penalty 1, 0.1, ..., 1e-6, from a warm start,
-    until two in a row do not lower the cross-entropy on the other 20 %; the best penalty is then used for all sentences.
-    Cross-entropy varies far less than accuracy from one held-out set to another. A penalty that is too weak for the solver
-    ends the search.
+    With l2 None, the first 80 % of the sentences are fitted with each penalty 1, 0.1, ..., 1e-6, from a warm start,
+    until two in a row do not lower the cross-entropy on the other 20 %. The best penalty is then used for all
+    sentences. The criterion is cross-entropy because it varies far less than accuracy from one held-out set to another.
+    A penalty that is too weak for the solver ends the search.
 
     Args:
         l2: strength of the penalty l2 / 2 ||W||^2 beside the mean loss; null chooses it by validation.

@@ -1,7 +1,7 @@
-"""Downstream accuracy as rows of results: every probe of every checkpoint and the baselines beside it, each measured once.
+"""Downstream accuracy as rows of results: every probe of every checkpoint and its baselines, each measured once.
 
-Whatever is missing of a checkpoint is measured together: its features are computed once for all feature probes, and so are
-those of the look-up table. measure.py describes the rows.
+Whatever is missing of a checkpoint is measured together: its features are computed once for all feature probes, and so
+are those of the look-up table. measure.py describes the rows.
 """
 
 import json
@@ -49,8 +49,8 @@ def check_probe(
         cache: directory for features that memory has no room for.
 
     Raises:
-        InputError: for a task, layer, position, checkpoint or directory that does not exist, a projection that is too wide,
-            and a damaged checkpoint.
+        InputError: for a task, layer, position, checkpoint or directory that does not exist, a projection that is too
+            wide, and a damaged checkpoint.
     """
     find_task(run.language, task_name)
     config.extraction(cache)
@@ -186,13 +186,14 @@ def measure_baselines(
     cache: str | None = None,
     on_part: Progress = lambda done, of: None,
 ) -> Iterator[Row]:
-    """Measures what stands beside every probe of a task: majority class, a probe of the look-up table, the Bayes optimum.
+    """Measures the baselines of every probe of a task: majority class, a probe of the look-up table, Bayes optimum.
 
     The rows belong to the language, whose fingerprint they carry, and have no step. The look-up table is probed as the
-    models are, at the same positions; beside a probe of the model itself it is probed by `linear`, because it has no weights.
+    models are, at the same positions; beside a probe of the model itself it is probed by `linear`, because it has no
+    weights.
 
-    A task with inputs of its own has no look-up table. It yields a row of value null instead, which is not kept and says
-    why under the key `skipped`.
+    A task with inputs of its own has no look-up table. It yields a row of value null instead, which is not kept and
+    says why under the key `skipped`.
 
     Args:
         language: the language of the task.

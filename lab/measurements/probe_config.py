@@ -23,7 +23,7 @@ TABLE_PROBE = "linear"
 @with_settings_of(probe_methods, "method")
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Probes of frozen features, and fine-tuning. As published (Liu et al. 2022): 0.1M sentences, 5 seeds, linear-adamw.
+    """Probes of frozen features, and fine-tuning. Published (Liu et al. 2022): linear-adamw, 1e5 sentences, 5 seeds.
 
     Args:
         train_sentences: labelled sentences that the probe is fitted to.
@@ -32,7 +32,8 @@ class ProbeConfig:
         seed: seed of the repeats.
         method: the probe, or a list of several.
         layer: number of a layer to read instead of the final features (0 is the embedding), or all for each by itself.
-        position: position of the one word to read (from 1) instead of all words side by side, or all for each by itself.
+        position: position of the one word to read (from 1) instead of all words side by side, or all for each by
+            itself.
         projection: width of a random Gaussian projection of the features (512 as published); none unless given.
         precision: precision in which probes keep and multiply features, float32 or bf16.
     """

@@ -127,7 +127,7 @@ def test_the_given_model_and_the_random_state_stay_as_they_are(name):
 
 
 def test_what_no_linear_probe_reads_is_learned(record):
-    """Whether the first two words differ in parity, by a model that knows nothing yet; the sentences are those of the probes."""
+    """An untrained model learns whether the first two words differ in parity, on the sentences of the probes."""
     recorder = record(demo_hmm())
     task = Labelled(2, lambda s: (s.tokens[:, 0] + s.tokens[:, 1]) % 2)
     model = build_model("bert-1x32", recorder.language)
