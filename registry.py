@@ -121,10 +121,7 @@ PYTHON_ONLY = {"python_only": True}
 
 
 def settings_of(entry: type) -> tuple[Field[Any], ...]:
-    """The settings of an entry: the fields of its dataclass that are given on construction; none for other classes.
-
-    Fields with the metadata `PYTHON_ONLY` are left out.
-    """
+    """The settings of an entry: its dataclass's fields that are given on construction, without those `PYTHON_ONLY`."""
     if not is_dataclass(entry):
         return ()
     return tuple(field for field in fields(entry) if field.init and "python_only" not in field.metadata)

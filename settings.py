@@ -1,4 +1,4 @@
-"""The settings of a registry's entries as fields of one configuration: flags, YAML keys, help and checks follow from them.
+"""The settings of a registry's entries as fields of one configuration; flags, YAML keys, help and checks follow.
 
     @with_settings_of(flatness_measures, "method")
     @dataclass(frozen=True)
@@ -7,9 +7,9 @@
 
         method: str = "sampled-gradient"
 
-has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry that
-`method` names from those of the fields that it has; the others are left alone. Where `method` is a list of names,
-`chosen(config, name)` makes one of them.
+has, beside `method`, a field for each setting of any entry of the registry. `chosen(config)` makes the entry that `method`
+names from the fields that it has, and ignores the others. Where `method` is a list of names, `chosen(config, name)` makes
+one of them.
 """
 
 import ast

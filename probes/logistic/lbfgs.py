@@ -65,8 +65,8 @@ class History:
         for i in self.slots:
             beta = factor * along[HISTORY + i] + self.products[HISTORY + i] @ share
             share[i] += alphas[i] - beta / self.products[i, HISTORY + i]
-        along_history: Tensor = torch.from_numpy(share).to(gradient) @ self.vectors
-        return -(factor * gradient + along_history)
+        direction: Tensor = -(factor * gradient + torch.from_numpy(share).to(gradient) @ self.vectors)
+        return direction
 
 
 def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:

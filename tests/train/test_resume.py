@@ -98,7 +98,7 @@ def stop_after(monkeypatch, operations):
 
 
 def stopped_at_every_file_operation(folder, name, config, monkeypatch):
-    """(run, rows) of runs that were interrupted at the first, second, ... file operation and then resumed to the end."""
+    """(run, rows) of runs that were interrupted at the first, second, ... file operation, then resumed to the end."""
     operations, stopped = 0, True
     while stopped:
         run = folder / str(operations)
