@@ -139,9 +139,15 @@ def load_plugins() -> None:
             )
 
 
+PYTHON_ONLY = {"python_only": True}
+"""The metadata of a dataclass's field that no flag and no YAML key sets: `field(default=200, metadata=PYTHON_ONLY)`."""
+
+
 def settings_of(entry: type) -> tuple[Field[Any], ...]:
-    """The settings of an entry: the fields of its dataclass that are given on construction; none for other classes."""
-    return tuple(field for field in fields(entry) if field.init) if is_dataclass(entry) else ()
+    """The settings of an entry: its dataclass's fields that are given on construction, without those `PYTHON_ONLY`."""
+    if not is_dataclass(entry):
+        return ()
+    return tuple(field for field in fields(entry) if field.init and "python_only" not in field.metadata)
 
 
 def default_of(field: Field[Any]) -> Any:

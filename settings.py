@@ -1,4 +1,4 @@
-"""The settings of a registry's entries as fields of one configuration, from which flags, YAML keys and help follow.
+"""The settings of a registry's entries as fields of one configuration; flags, YAML keys, help and checks follow.
 
     @with_settings_of(flatness_measures, "method")
     @dataclass(frozen=True)
@@ -7,17 +7,18 @@
 
         method: str = "sampled-gradient"
 
-has, beside `method`, a field for each setting that some entry of the registry has. `chosen(config)` makes the entry
-that `method` names from those of the fields that it has; the others are left alone.
+has, beside `method`, a field for each setting of any entry of the registry. `chosen(config)` makes the entry that
+`method` names from the fields that it has. Where `method` is a list of names, `chosen(config, name)` makes one of them.
 """
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import docstring_parser
 
@@ -27,7 +28,7 @@ from .registry import Registry, settings_of
 T = TypeVar("T")
 
 REGISTRY = "__settings_registry__"
-"""The attribute of a configuration that names its registry and the field by which an entry is chosen."""
+"""The attribute of a configuration that holds its registry, the field by which an entry is chosen, and all settings."""
 
 DOCUMENTED = "__settings_doc__"
 """The attribute that holds a configuration's docstring, which was put together and so stands in no source."""
@@ -56,11 +57,11 @@ class Setting:
 
 
 def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]], type[T]]:
-    """A decorator that adds a field to a frozen dataclass for each setting of a registry's entries.
+    """A decorator of a frozen dataclass: the class with a field for each setting of the registry's entries.
 
     Args:
         registry: whose entries' settings are added; fields that the class has stay as they are.
-        choice: the field that names an entry.
+        choice: the field that names an entry, or holds a list of names; its help is completed by all names.
 
     Returns:
         The decorator.
@@ -68,10 +69,12 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
 
     def extend(kind: type[T]) -> type[T]:
         own = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-        added = [setting for setting in union(registry) if setting.name not in own]
+        settings = union(registry)
+        added = [setting for setting in settings if setting.name not in own]
         new = [(s.name, s.type, field(default_factory=_returning(s.default))) for s in added]
-        text = _documented(kind, added)
-        namespace = {"__doc__": text, DOCUMENTED: text, REGISTRY: (registry, choice), "__module__": kind.__module__}
+        text = _documented(kind, added, choice, registry)
+        chooses = (registry, choice, settings)
+        namespace = {"__doc__": text, DOCUMENTED: text, REGISTRY: chooses, "__module__": kind.__module__}
         made = make_dataclass(kind.__name__, new, bases=(kind,), frozen=True, namespace=namespace)
         made.__qualname__ = kind.__qualname__
         return made
@@ -79,41 +82,60 @@ def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]]
     return extend
 
 
-def chosen(config: Any) -> Any:
-    """The entry that a configuration chooses.
+def chosen(config: Any, name: str | None = None) -> Any:
+    """The entry that the configuration chooses, made from its settings.
 
     Args:
-        config: an object of a class that `with_settings_of` extended.
+        config: of a class that `with_settings_of` made.
+        name: the entry's name, where the configuration chooses several.
 
     Returns:
-        The entry, made from those of the configuration's fields that it has.
+        The entry. A setting that is None takes the entry's own default where the entries' defaults differ.
 
     Raises:
         InputError: for a name that nobody has registered, and for what the entry itself refuses.
     """
-    registry, choice = getattr(type(config), REGISTRY)
-    return _made(registry[getattr(config, choice)], config)
+    registry, choice, settings = getattr(type(config), REGISTRY)
+    name = getattr(config, choice) if name is None else name
+    entry = registry[name]
+    own_default = {setting.name for setting in settings if setting.default is None}
+    given = {s.name: getattr(config, s.name) for s in settings_of(entry) if hasattr(config, s.name)}
+    given = {name: value for name, value in given.items() if value is not None or name not in own_default}
+    for setting, value in given.items():
+        if value is None and not _takes_none(get_type_hints(entry)[setting]):
+            raise InputError(f"{setting} is null with {choice} {name}, expected a value; give it, or leave it out")
+    return entry(**given)
 
 
 def check_unused(config: Any) -> None:
-    """Refuses a setting that is given and that the chosen entry does not have.
+    """Refuses a setting that is given and that no chosen entry has.
 
     Raises:
         InputError: what the entries that have it say of the value, where all refuse it; else whose setting it is.
     """
-    registry, choice = getattr(type(config), REGISTRY)
-    name = getattr(config, choice)
-    used = {setting.name for setting in settings_of(registry[name])}
-    for setting in union(registry):
+    registry, choice, settings = getattr(type(config), REGISTRY)
+    names = getattr(config, choice)
+    names = [names] if isinstance(names, str) else names
+    used = {setting.name for name in names for setting in settings_of(registry[name])}
+    for setting in settings:
         given = getattr(config, setting.name)
-        if setting.name not in used and given not in (None, setting.default):
-            refusals = [_refusal(registry[other], {setting.name: given}) for other in setting.entries]
-            if refusals[0] is not None and all(refusals):
-                raise refusals[0]
-            raise InputError(
-                f"{setting.name} is {given} with {choice} {name}, which has no such setting "
-                f"({', '.join(setting.entries)} has); leave it out, or choose another {choice}"
-            )
+        if setting.name in used or given in (None, setting.default):
+            continue
+        refusals = [_refusal(registry[name], {setting.name: given}) for name in setting.entries]
+        if refusals[0] is not None and all(refusals):
+            raise refusals[0]
+        raise InputError(
+            f"{setting.name} is {given} with {choice} {', '.join(names)}, which has no such setting "
+            f"({', '.join(setting.entries)} has); leave it out, or choose another {choice}"
+        )
+
+
+def with_choice(config: T, name: str) -> T:
+    """The configuration with another entry, and without the settings that this one does not have."""
+    registry, choice, settings = getattr(type(config), REGISTRY)
+    used = {setting.name for setting in settings_of(registry[name])}
+    left = {setting.name: setting.default for setting in settings if setting.name not in used}
+    return replace(config, **{choice: name}, **left)  # type: ignore[type-var]  # T is a dataclass
 
 
 def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
@@ -124,29 +146,18 @@ def _refusal(entry: type, given: Mapping[str, Any]) -> InputError | None:
     return None
 
 
-def with_choice(config: T, name: str) -> T:
-    """The configuration with another entry, and without the settings that this one does not have."""
-    registry, choice = getattr(type(config), REGISTRY)
-    used = {setting.name for setting in settings_of(registry[name])}
-    left = {setting.name: setting.default for setting in union(registry) if setting.name not in used}
-    return replace(config, **{choice: name}, **left)  # type: ignore[type-var]
-
-
-def _made(entry: type, config: Any) -> Any:
-    given = {
-        setting.name: getattr(config, setting.name) for setting in settings_of(entry) if hasattr(config, setting.name)
-    }
-    return entry(**{name: value for name, value in given.items() if value is not None})
+def _takes_none(kind: Any) -> bool:
+    return type(None) in get_args(kind)
 
 
 def union(registry: Registry[Any]) -> list[Setting]:
-    """The settings of all entries, each name once.
+    """The settings of all entries, each name once, in the order of the entries' names.
 
     Args:
-        registry: whose entries.
+        registry: of the entries.
 
     Returns:
-        The settings, in the order of the entries' names.
+        The settings.
 
     Raises:
         InputError: where two entries give a setting of the same name different types.
@@ -158,13 +169,15 @@ def union(registry: Registry[Any]) -> list[Setting]:
         for setting in settings_of(entry):
             before = found.get(setting.name)
             kind, default = types[setting.name], _default(setting)
-            if before is not None and before.type not in (kind, kind | None):
+            if before is not None and before.type | None != kind | None:
                 raise InputError(
                     f"{registry.kind} '{name}': setting {setting.name} is {kind}, of {', '.join(before.entries)} it is "
                     f"{before.type}; give it the same type, or another name"
                 )
-            if before is not None and before.default != default:
-                kind, default = kind | None, None
+            if before is not None:
+                kind = kind if before.type == kind else kind | None
+                if before.default != default:
+                    kind, default = kind | None, None
             told.setdefault(setting.name, {}).setdefault(said.get(setting.name, ""), []).append(name)
             entries = (*(before.entries if before else ()), name)
             found[setting.name] = Setting(setting.name, kind, default, _told(told[setting.name]), entries)
@@ -206,12 +219,17 @@ def _returning(value: Any) -> Callable[[], Any]:
     return lambda: list(value) if isinstance(value, list) else value
 
 
-def _documented(kind: type, added: list[Setting]) -> str:
-    """The class's docstring with the added settings among its Args."""
+def _documented(kind: type, added: list[Setting], choice: str, names: Iterable[str]) -> str:
+    """The class's docstring with the added settings among its Args, and with the names that may be chosen."""
     text = textwrap.dedent("    " + docstring(kind).strip())
     if "Args:" not in text:
         text += "\n\nArgs:"
-    lines = [
-        textwrap.fill(f"{s.name}: {s.said}", WIDTH, initial_indent="    ", subsequent_indent="        ") for s in added
-    ]
-    return "\n".join([text, *lines, ""])
+    told = re.search(rf"^    {choice}: .*(?:\n {{8}}.*)*", text, re.MULTILINE)
+    if told is not None:
+        said = " ".join(told[0].split()).removesuffix(".")
+        text = text.replace(told[0], _argument(f"{said}: {', '.join(names)}."))
+    return "\n".join([text, *(_argument(f"{s.name}: {s.said}") for s in added), ""])
+
+
+def _argument(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from satlab.generators import Language, load_language
 from satlab.models import MaskedLM, build_model
-from satlab.probes import AdamW, Extraction, Optimum, Reading, Storage
+from satlab.probes import AdamW, Extraction, FeatureChoice, FeatureStorage, Optimum
 from satlab.probes.feature_store import Features
 from satlab.probes.features import concatenated_features, extract
 from satlab.probes.logistic.fit import GRADIENT_TOLERANCE, fit_logistic
@@ -142,7 +142,7 @@ def streamed_row(given: argparse.Namespace) -> dict[str, Any]:
     model = Neighbours(language, 768) if quick else build_model(given.model, language)
     row: dict[str, Any] = {"model": given.model, "n": given.sentences, "classes": len(task.classes)}
     row |= {"precision": given.precision, "epochs": given.epochs, "batch_size": AdamW().batch_size}
-    extraction = Extraction(precision=given.precision, storage=Storage(given.cache))
+    extraction = Extraction(precision=given.precision, storage=FeatureStorage(given.cache))
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()
@@ -153,7 +153,9 @@ def streamed_row(given: argparse.Namespace) -> dict[str, Any]:
         return found
 
     def take(part: slice) -> Features:
-        return extract(model, sentences[part], [Reading()], extraction.storage, extraction.precision)[Reading()]
+        return extract(model, sentences[part], [FeatureChoice()], extraction.storage, extraction.precision)[
+            FeatureChoice()
+        ]
 
     train = timed("extraction", lambda: take(slice(given.sentences)))
     test = take(slice(given.sentences, total))

@@ -1,25 +1,42 @@
-"""What frozen features know about a downstream task, and what a model learns of it."""
+"""How much of a downstream task frozen features know, and how much of it a model learns."""
 
 from .adamw import AdamW
-from .feature_store import Storage
-from .features import Reading, concatenated_features
+from .feature_store import FeatureStorage
+from .features import FeatureChoice, concatenated_features
 from .fine_tune import FineTuning, fine_tune
-from .linear import Extraction, ProbeAccuracy, linear_probe, linear_probes
+from .frozen import Extraction, ProbeAccuracy, frozen_probes
+from .linear import linear_probe
+from .method import (
+    FeatureProbe,
+    FittedProbe,
+    ModelProbe,
+    ProbeMethod,
+    is_model_probe,
+    probe_methods,
+    probe_names,
+)
 from .optimum import Optimum
 from .samples import Samples, majority_class
 
 __all__ = [
     "AdamW",
     "Extraction",
+    "FeatureChoice",
+    "FeatureProbe",
+    "FeatureStorage",
     "FineTuning",
+    "FittedProbe",
+    "ModelProbe",
     "Optimum",
     "ProbeAccuracy",
-    "Reading",
+    "ProbeMethod",
     "Samples",
-    "Storage",
     "concatenated_features",
     "fine_tune",
+    "frozen_probes",
+    "is_model_probe",
     "linear_probe",
-    "linear_probes",
     "majority_class",
+    "probe_methods",
+    "probe_names",
 ]

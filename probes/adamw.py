@@ -1,36 +1,53 @@
 """The linear probe as published: a linear layer trained by AdamW on the features as they are (Liu et al. 2022, A.4)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from ..errors import InputError
 from ..randomness import random_stream
 from .feature_store import Features
+from .method import FeatureProbe, FittedProbe, probe_methods
 from .projection import HEAD
 
 
 @dataclass(frozen=True)
-class Head:
-    """A linear classifier: weight [k, d], bias [k]."""
+class LinearClassifier(FittedProbe):
+    """argmax_c (W h + b)_c: weight W [k, d], bias b [k]."""
 
     weight: Tensor
     bias: Tensor
 
+    @override
     def predict(self, features: Tensor) -> Tensor:
-        """The most probable class [n] of features [n, d]."""
         return (features.to(self.weight) @ self.weight.T + self.bias).argmax(1)
 
 
+@probe_methods.register("linear-adamw")
 @dataclass(frozen=True)
-class AdamW:
-    """lr 1e-3 and 100 epochs as published; the rest the paper leaves open, and here it is what torch does unless told.
+class AdamW(FeatureProbe):
+    """A linear layer trained by AdamW on features that are not standardised.
 
-    Constant rate, betas 0.9 and 0.999, eps 1e-8, weight decay 0.01, weights and bias uniform in +- d^(-1/2) to begin with.
-    Features are not standardised. batch_size 256 is a choice of ours. Features in bf16 are multiplied in bf16, weights
-    and their averages stay in float32; float64 features are worked with in float64.
+        min_(W, b)  mean_i -log softmax(W h_i + b)[y_i]
+
+    lr and epochs are as published. The paper leaves the rest open: here the rate is constant, and betas (0.9, 0.999),
+    eps 1e-8 and weight decay 0.01 are torch's defaults. Weights and biases start uniform in +- d^(-1/2). Features in
+    bf16 are multiplied in bf16, while weights and moments stay in float32; with float64 features everything is in
+    float64.
+
+    Args:
+        lr: learning rate of AdamW, constant; 1e-3 as published, unless given.
+        epochs: passes over the training sentences; 100 as published, unless given.
+        batch_size: sentences per step of AdamW.
+
+    Raises:
+        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+
+    Source: Liu et al. 2022, 2210.14199, section 3 and A.4.
     """
 
     lr: float = 1e-3
@@ -40,11 +57,16 @@ class AdamW:
     def __post_init__(self) -> None:
         check_training(self.lr, self.epochs, self.batch_size)
 
-    def fit(self, features: Features, labels: Tensor, num_classes: int, seed: int = 0, repeat: int = 0) -> Head:
-        """The head for features [n, d] and labels [n]; what is drawn, weights and order, is a function of (seed, repeat).
+    @override
+    def row_settings(self) -> dict[str, Any]:
+        # Rows measured before there were other packages' probes do not name theirs.
+        return asdict(self)
 
-        Every epoch goes through all rows once, in a new order. Raises InputError where the weights do not stay finite.
-        """
+    @override
+    def fit(
+        self, features: Features, labels: Tensor, num_classes: int, seed: int = 0, repeat: int = 0
+    ) -> LinearClassifier:
+        # Initial weights and the order of the rows, new in each epoch, are drawn from the stream of (seed, repeat).
         generator = random_stream(seed, "probe", repeat, HEAD)
         bound, dtype = features.width**-0.5, torch.promote_types(features.dtype, torch.float32)
         table = torch.rand(num_classes, features.width + 1, generator=generator, dtype=torch.float64)
@@ -55,18 +77,18 @@ class AdamW:
         for _ in range(self.epochs):
             order = torch.randperm(len(labels), generator=generator)
             batches = features.batches(order, self.batch_size)
-            for x, rows in zip(batches, order.split(self.batch_size), strict=True):
+            for x, rows in zip(batches, torch.split(order, self.batch_size), strict=True):
                 _differentiate(x.to(labels.device), labels[rows.to(labels.device)], weight, bias)
                 optimizer.step()
         if not bool(weight.isfinite().all()):
             raise InputError(f"lr is {self.lr:g}: the probe's weights became infinite; give a smaller lr")
-        return Head(weight.detach(), bias.detach())
+        return LinearClassifier(weight.detach(), bias.detach())
 
 
 @torch.no_grad()
 def _differentiate(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Sets the gradients [k, d] and [k] of mean -log softmax(W x + b)[y] over a batch, in the place of those before."""
-    # This order of the product is the faster one for few classes and many features.
+    """Overwrites the gradients [k, d] and [k] by those of mean -log softmax(W x + b)[y] over a batch x [m, d]."""
+    # With few classes and many features, this order of the product is the faster one.
     wrong = ((weight.to(x.dtype) @ x.T).T.to(weight.dtype) + bias).softmax(1)
     wrong[torch.arange(len(labels), device=labels.device), labels] -= 1
     wrong /= len(labels)
@@ -79,7 +101,11 @@ def _differentiate(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> N
 
 
 def check_training(lr: float, epochs: int, batch_size: int) -> None:
-    """Raises InputError for a rate that is not positive, and for no epochs or examples a step."""
+    """Checks the settings of AdamW.
+
+    Raises:
+        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+    """
     if not 0 < lr < math.inf:
         raise InputError(f"lr is {lr}, expected a positive number; correct it")
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):

@@ -1,4 +1,4 @@
-"""Features of many sentences, taken once and read often: in memory, or in a file where they are too many."""
+"""Features of many sentences, extracted once and read often: in memory, or in a file where they are too many."""
 
 import mmap
 import os
@@ -14,20 +14,25 @@ from torch import Tensor
 from ..errors import InputError
 
 IN_MEMORY = 2 * 2**30
-"""Bytes of features up to which they stay in memory, unless told otherwise."""
+"""Bytes: features up to this size stay in memory, unless the storage says otherwise."""
 
 PASS_BYTES = 32 * 2**20
-"""About what a part of a pass in order holds."""
+"""Bytes: the approximate size of one part in a pass over all rows."""
 
 MAPPED = 2**26
-"""Bytes that are read of a file after which the process lets go of its pages; they stay in the system's cache."""
+"""Bytes read from a file after which the process releases its pages; they stay in the system's cache."""
 
 
 @dataclass(frozen=True)
-class Storage:
-    """Where features are kept: in memory up to so many bytes, beyond that in a nameless file of the directory.
+class FeatureStorage:
+    """Where features are kept: in memory up to a size, beyond it in a nameless file that ends with its last reader.
 
-    folder: the system's directory for temporary files unless given. Such a file is gone when nobody reads it any more.
+    Args:
+        folder: directory of the file; the system's directory for temporary files unless given.
+        in_memory: the largest size that stays in memory, bytes.
+
+    Raises:
+        InputError: for a directory that does not exist.
     """
 
     folder: str | None = None
@@ -39,10 +44,21 @@ class Storage:
 
     @property
     def place(self) -> Path:
+        """The directory of the file."""
         return Path(self.folder or tempfile.gettempdir())
 
-    def check(self, size: int) -> bool:
-        """Whether features of so many bytes need a file. Raises InputError where the directory has no room for it."""
+    def needs_file(self, size: int) -> bool:
+        """Decides whether features go to a file.
+
+        Args:
+            size: of the features, bytes.
+
+        Returns:
+            Whether memory is not to hold them.
+
+        Raises:
+            InputError: where the directory has no room for the file.
+        """
         if size <= self.in_memory:
             return False
         free = shutil.disk_usage(self.place).free
@@ -55,10 +71,14 @@ class Storage:
 
 
 class Features:
-    """Rows [n, d] that are appended once, in their order, and then read in any order, again and again."""
+    """Rows [n, d] that are appended once, in order, and then read in any order, as often as needed.
 
-    def __init__(self, rows: int, storage: Storage | None = None) -> None:
-        """rows n: how many will come. Without a storage they stay in memory."""
+    Args:
+        rows: the number n of rows that will be appended.
+        storage: the directory of the file that holds them; in memory unless given.
+    """
+
+    def __init__(self, rows: int, storage: FeatureStorage | None = None) -> None:
         self.count, self.width, self.dtype = rows, 0, torch.float32
         self.storage, self.filled = storage, 0
         self.memory: Tensor | None = None
@@ -66,7 +86,11 @@ class Features:
         self.seen = 0
 
     def append(self, part: Tensor) -> None:
-        """The next rows [m, d]. Raises OSError, naming the directory, where the disk is full."""
+        """Appends the next rows [m, d].
+
+        Raises:
+            OSError: naming the directory, where the disk is full.
+        """
         if not self.filled:
             self._begin(part)
         if self.memory is not None:
@@ -87,11 +111,17 @@ class Features:
             self.file = tempfile.TemporaryFile(dir=self.storage.place, buffering=0)  # noqa: SIM115
 
     def batches(self, order: Tensor, size: int) -> Iterator[Tensor]:
-        """The rows order[0 : size], order[size : 2 size] ..., each [m, d]; the last may be shorter.
+        """Reads rows in a given order.
 
-        Of a file, a batch is overwritten when the next one is asked for.
+        Args:
+            order: row numbers [m].
+            size: rows per batch.
+
+        Yields:
+            The rows order[0 : size], order[size : 2 size], ..., each [size, d]; the last batch may be shorter. Batches
+            from a file share their memory: each overwrites the one before it.
         """
-        parts = order.split(size)
+        parts = torch.split(order, size)
         if self.memory is not None:
             for part in parts:
                 yield self.memory[part.to(self.memory.device)]
@@ -105,7 +135,15 @@ class Features:
             yield batch
 
     def in_order(self, stop: int | None = None, start: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """The rows from start to stop in parts of about 32 MB, each with the slice it is of. They are not to be changed."""
+        """Reads the rows `start` to `stop` in order; callers must not change them.
+
+        Args:
+            stop: one after the last row; all rows unless given.
+            start: the first row.
+
+        Yields:
+            The slice and the rows [m, d] of each part of about 32 MB.
+        """
         stop = self.count if stop is None else stop
         size = max(1, PASS_BYTES // (self.width * self.dtype.itemsize))
         all_rows = self._mapped() if self.memory is None else self.memory
@@ -115,20 +153,20 @@ class Features:
             self._release(all_rows[rows])
 
     def _mapped(self) -> Tensor:
-        """The file as a tensor [n, d]: its pages come when they are read and go when memory is short."""
+        """Returns the file as a tensor [n, d]; the system loads its pages on demand and drops them as needed."""
         if self.map is None:
             self.map = mmap.mmap(self.file.fileno(), 0)
         return torch.frombuffer(self.map, dtype=self.dtype).view(self.count, self.width)
 
     def _announce(self, rows: Tensor) -> None:
-        """Asks the system to read these rows of the file ahead, while something else is done."""
+        """Asks the system to read these rows of the file ahead, in the background."""
         if hasattr(os, "posix_fadvise"):
             row_bytes = self.width * self.dtype.itemsize
             for row in rows.tolist():
                 os.posix_fadvise(self.file.fileno(), row * row_bytes, row_bytes, os.POSIX_FADV_WILLNEED)
 
     def _release(self, part: Tensor) -> None:
-        """Gives the pages that were read back to the system's cache, from time to time, so that the process stays small."""
+        """Counts the bytes read and, every MAPPED bytes, releases all pages to keep the process small."""
         self.seen += part.numel() * part.element_size()
         if self.map is not None and self.seen > MAPPED and hasattr(mmap, "MADV_DONTNEED"):
             self.map.madvise(mmap.MADV_DONTNEED)
@@ -136,7 +174,7 @@ class Features:
 
 
 def _bytes_of(rows: Tensor) -> memoryview:
-    """The memory of a contiguous tensor on the CPU."""
+    """Returns the memory of a contiguous tensor on the CPU."""
     return rows.view(torch.uint8).numpy().data.cast("B")
 
 

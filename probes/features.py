@@ -1,4 +1,4 @@
-"""Frozen features of whole sentences, and the part of them that a probe reads."""
+"""Frozen features of whole sentences, and the choice of those that a probe reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,92 +11,127 @@ from ..generators import Sentences
 from ..models import MaskedLM
 from ..models.features import sentence_features, sentence_layers
 from ..models.ops.fast_linear import FastProducts
-from .feature_store import Features, Storage
+from .feature_store import Features, FeatureStorage
 
 CHUNK = 1024
+"""Sentences that the model reads at once."""
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
-"""What features are kept in: as the model gives them, or rounded to 8 bits of mantissa."""
+"""Precision -> dtype of kept features; None keeps the model's, bfloat16 has a significand of 8 bits."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a probe reads: the final features at all positions, or one layer's, or those at one position.
+class FeatureChoice:
+    """Which features a probe reads: by default the final features at all positions, side by side.
 
-    layer: 0 the embedding, l what layer l leaves. position: 1 the first word; beyond the sentence's end it reads zeros.
+    Args:
+        layer: reads one layer instead of the final features: 0 is the embedding, l the output of layer l.
+        position: reads one word instead of all, counted from 1; beyond the end of a sentence it reads zeros.
     """
 
     layer: int | None = None
     position: int | None = None
 
     def width(self, size: int, length: int) -> int:
-        """How many features it gives of a model of so many each word and so many words."""
+        """Returns the number of features d that this choice gives.
+
+        Args:
+            size: features per word.
+            length: the longest sentence, in words.
+
+        Returns:
+            size * length, or size where one position is read.
+        """
         return size * (length if self.position is None else 1)
 
     def of(self, whole: Sequence[Tensor], length: int) -> Tensor:
-        """[n, d] of the concatenated features: the final ones, then those of the layers, each [n, length * width]."""
+        """Selects the features.
+
+        Args:
+            whole: the final features, then those of layer 0, 1, ..., each [n, length * size].
+            length: the number T of words.
+
+        Returns:
+            [n, d].
+        """
         found = whole[0 if self.layer is None else self.layer + 1]
         if self.position is None:
             return found
         if self.position > length:
             return torch.zeros_like(found[:, : found.shape[1] // length])
-        return found.unflatten(1, (length, -1))[:, self.position - 1]
+        return found.view(len(found), length, found.shape[1] // length)[:, self.position - 1]
 
 
 @torch.no_grad()
 def concatenated_features(model: MaskedLM, sentences: Sentences) -> Tensor:
-    """[h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
+    """Returns [h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
     model.eval()
     with FastProducts():
         return torch.cat([sentence_features(model, part) for part in sentences.split(CHUNK)])
 
 
-def check_readings(model: MaskedLM, readings: Sequence[Reading]) -> None:
-    """Raises InputError for a layer or a position that the model does not have."""
-    if any(reading.layer is not None for reading in readings):
+def check_choices(model: MaskedLM, choices: Sequence[FeatureChoice]) -> None:
+    """Checks that a model has the layers and positions that are to be read.
+
+    Raises:
+        InputError: for a layer or position that does not exist.
+    """
+    if any(choice.layer is not None for choice in choices):
         layers = len(model.layer_features(torch.zeros(1, 2, dtype=torch.long, device=_device(model)))) - 1
-        for reading in readings:
-            if reading.layer is not None and not 0 <= reading.layer <= layers:
+        for choice in choices:
+            if choice.layer is not None and not 0 <= choice.layer <= layers:
                 raise InputError(
-                    f"layer is {reading.layer}, expected 0 (the embedding) to {layers}, the layers of {model.name}; correct it"
+                    f"layer is {choice.layer}, expected 0 (the embedding) to {layers}, the layers of {model.name}; "
+                    "correct it"
                 )
-    for reading in readings:
-        if reading.position is not None and not 1 <= reading.position <= model.max_length:
-            raise InputError(f"position is {reading.position}, expected 1 to {model.max_length}; correct it")
+    for choice in choices:
+        if choice.position is not None and not 1 <= choice.position <= model.max_length:
+            raise InputError(f"position is {choice.position}, expected 1 to {model.max_length}; correct it")
 
 
 @torch.no_grad()
 def extract(
     model: MaskedLM,
     sentences: Sentences,
-    readings: Sequence[Reading],
-    storage: Storage,
+    choices: Sequence[FeatureChoice],
+    storage: FeatureStorage,
     precision: str = "float32",
     project: Callable[[Tensor], Tensor] | None = None,
-) -> dict[Reading, Features]:
-    """The features [n, d] that each reading asks for, all from one pass of the model over the sentences.
+) -> dict[FeatureChoice, Features]:
+    """Extracts the features for all choices in one pass of the model over the sentences.
 
-    project: what is kept instead of the features [n, d], for example a `GaussianProjection` of them.
-    Raises InputError where the disk has no room for them.
+    Args:
+        model: it reads the sentences in evaluation mode.
+        sentences: n sentences.
+        choices: which features are kept.
+        storage: where they are kept.
+        precision: one of PRECISIONS.
+        project: maps features [m, d] to what is kept instead, for example a `GaussianProjection`.
+
+    Returns:
+        choice -> features [n, d].
+
+    Raises:
+        InputError: where the disk has no room for the features.
     """
     model.eval()
-    found: dict[Reading, Features] = {}
+    found: dict[FeatureChoice, Features] = {}
     dtype = PRECISIONS[precision]
-    final, layered = (any((reading.layer is None) is wanted for reading in readings) for wanted in (True, False))
+    final, layered = (any((choice.layer is None) is wanted for choice in choices) for wanted in (True, False))
     for part in sentences.split(CHUNK):
         with FastProducts():
             whole = [sentence_features(model, part)] if final else [part.tokens]
             whole += sentence_layers(model, part) if layered else []
-        rows = {reading: reading.of(whole, part.tokens.shape[1]) for reading in readings}
+        rows = {choice: choice.of(whole, part.tokens.shape[1]) for choice in choices}
         if project is not None:
-            rows = {reading: project(values) for reading, values in rows.items()}
-        rows = {reading: values.to(dtype or values.dtype) for reading, values in rows.items()}
+            rows = {choice: project(values) for choice, values in rows.items()}
+        rows = {choice: values.to(dtype or values.dtype) for choice, values in rows.items()}
         if not found:
             size = sum(values.shape[1] * values.element_size() for values in rows.values()) * len(sentences)
-            kept = storage if storage.check(size) else None
-            found = {reading: Features(len(sentences), kept) for reading in readings}
-        for reading, values in rows.items():
-            found[reading].append(values)
+            kept = storage if storage.needs_file(size) else None
+            found = {choice: Features(len(sentences), kept) for choice in choices}
+        for choice, values in rows.items():
+            found[choice].append(values)
     return found
 
 

@@ -1,12 +1,14 @@
 """Fine-tuning: a linear head on one feature, trained together with all weights of the model (Liu et al. 2022, A.4)."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from ..errors import InputError
 from ..estimate import Estimate
@@ -14,43 +16,90 @@ from ..generators import Language, Sentences, Task
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
 from ..randomness import derive_seed, random_stream
+from ..registry import PYTHON_ONLY
 from .adamw import check_training
+from .method import ModelProbe, Progress, probe_methods
 from .projection import TUNING
 from .samples import Samples
 
 CHUNK = 256
-"""Test sentences that are read at once."""
+"""Test sentences that the model reads at once."""
 
 
+@probe_methods.register("fine-tune")
 @dataclass(frozen=True)
-class FineTuning:
-    """AdamW, lr 1e-4, 200 steps of linear warm-up and 10 epochs as published; the rest follows Devlin et al. 2019 or torch.
+class FineTuning(ModelProbe):
+    """Training of all weights and a linear head by AdamW.
 
-    After warm-up the rate falls linearly to 0. Betas 0.9 and 0.999, eps 1e-8, weight decay 0.01, dropout as in
-    pre-training, head weights uniform in +- d^(-1/2) to begin with. batch_size 256 is a choice of ours.
+    lr, epochs and the linear warm-up are as published. The rest follows Devlin et al. 2019 or torch: after the warm-up
+    the rate falls linearly to 0; betas (0.9, 0.999), eps 1e-8, weight decay 0.01; dropout as in pre-training. The
+    weights of the head start uniform in +- d^(-1/2).
+
+    Args:
+        lr: peak learning rate of AdamW; 1e-4 as published, unless given.
+        epochs: passes over the training sentences; 10 as published, unless given.
+        batch_size: sentences per step of AdamW.
+        warmup_steps: steps over which the learning rate rises from 0.
+
+    Raises:
+        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+
+    Source: Liu et al. 2022, 2210.14199, A.4.
     """
 
     lr: float = 1e-4
     epochs: int = 10
     batch_size: int = 256
-    warmup_steps: int = 200
+    warmup_steps: int = field(default=200, metadata=PYTHON_ONLY)
 
     def __post_init__(self) -> None:
         check_training(self.lr, self.epochs, self.batch_size)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of step 1 .. steps."""
+        """Returns the learning rate of a step, 1 <= step <= steps."""
         if step <= self.warmup_steps:
             return self.lr * step / self.warmup_steps
         return self.lr * (steps + 1 - step) / (steps + 1 - self.warmup_steps)
 
+    @override
+    def row_settings(self) -> dict[str, Any]:
+        # Rows measured before there were other packages' probes do not name theirs.
+        return asdict(self)
 
-class Classifier(nn.Module):
-    """A copy of a language model and a linear head on its feature at [CLS], which is put before the words.
+    @override
+    def accuracies(
+        self,
+        model: MaskedLM,
+        language: Language,
+        task: Task,
+        samples: Samples,
+        progress: Progress = lambda done, total: None,
+    ) -> Sequence[float]:
+        if next(model.parameters(), None) is None:
+            raise InputError(f"model '{model.name}' has no weights to fine-tune, expected a bert, gpt or lstm model")
+        found = []
+        for repeat, (train, test) in enumerate(samples.draw(language, task)):
 
-    Masked models have not seen [CLS] in pre-training: its embedding is new, and so is its position, the one that no word
-    ever has, while words keep theirs. A causal model has always read it, but it has read no word there; its head is on
+            def after(epoch: int, before: int = repeat * self.epochs) -> None:
+                progress(before + epoch, samples.seeds * self.epochs)
+
+            labels, classes = task.labels(train), len(task.classes)
+            classifier = tuned(model, train, labels, classes, self, samples.seed, repeat, after)
+            found.append(_accuracy(classifier, test, task.labels(test)))
+        return found
+
+
+class SentenceClassifier(nn.Module):
+    """A copy of a language model, and a linear head on its feature at [CLS], which precedes the words.
+
+    A masked model has not met [CLS] in pre-training. Its embedding is new; so is its position, the one that no word
+    ever has, and words keep theirs. A causal model has always read [CLS], but has read no word by then; its head is on
     the feature of the last word.
+
+    Args:
+        model: is copied.
+        num_classes: the number k of classes.
+        generator: draws the head.
     """
 
     def __init__(self, model: MaskedLM, num_classes: int, generator: torch.Generator) -> None:
@@ -67,7 +116,7 @@ class Classifier(nn.Module):
         self.weight, self.bias = nn.Parameter(table[:, :-1].clone()), nn.Parameter(table[:, -1].clone())
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [n, classes]."""
+        """Returns logits [n, k] of tokens [n, T] and lengths [n]."""
         places = lengths if self.model.causal else torch.zeros_like(lengths)
         read = F.pad(tokens, (1, 0), value=self.model.cls_id)
         with FastProducts():
@@ -84,26 +133,31 @@ def fine_tune(
     seeds: int = 3,
     seed: int = 0,
     how: FineTuning | None = None,
-    on_epoch: Callable[[int, int], object] = lambda done, of: None,
+    on_epoch: Progress = lambda done, total: None,
 ) -> Estimate:
-    """Test accuracy after fine-tuning on the sentences of the linear probes; the given model stays as it is.
+    """Measures the test accuracy after fine-tuning, on the same sentences as the linear probes.
 
-    Each of `seeds` repeats has its own sentences, head and order; value and stderr are over the repeats, n = seeds.
-    on_epoch(done, of) is called after each epoch of a repeat.
-    Raises InputError for a model without weights, where a number is not positive, and where the weights do not stay finite.
+    The given model stays as it is. Each repeat has its own sentences, head and order.
+
+    Args:
+        model: a copy of it is trained.
+        language: the language of the task.
+        task: gives the labels.
+        train_sentences: sentences to train on, in each repeat.
+        test_sentences: sentences on which the accuracy is measured, in each repeat.
+        seeds: the number of repeats.
+        seed: seed of the repeats.
+        how: the settings; as published unless given.
+        on_epoch: called with (epochs done, all epochs) after each epoch of a repeat.
+
+    Returns:
+        Mean and standard error over the repeats; n is their number.
+
+    Raises:
+        InputError: for a model without weights, a number that is not positive, and weights that do not stay finite.
     """
-    samples, how = Samples(train_sentences, test_sentences, seeds, seed), how or FineTuning()
-    if next(model.parameters(), None) is None:
-        raise InputError(f"model '{model.name}' has no weights to fine-tune, expected a bert, gpt or lstm model")
-    accuracies = []
-    for repeat, (train, test) in enumerate(samples.draw(language, task)):
-
-        def after(epoch: int, before: int = repeat * how.epochs, of: int = seeds * how.epochs) -> None:
-            on_epoch(before + epoch, of)
-
-        classifier = tuned(model, train, task.labels(train), len(task.classes), how, seed, repeat, after)
-        accuracies.append(_accuracy(classifier, test, task.labels(test)))
-    return Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
+    samples = Samples(train_sentences, test_sentences, seeds, seed)
+    return (how or FineTuning()).accuracy(model, language, task, samples, on_epoch)
 
 
 def tuned(
@@ -115,24 +169,42 @@ def tuned(
     seed: int = 0,
     repeat: int = 0,
     on_epoch: Callable[[int], object] = lambda done: None,
-) -> Classifier:
-    """A classifier trained on labelled sentences; what is drawn is a function of (seed, repeat)."""
+) -> SentenceClassifier:
+    """Trains a classifier on labelled sentences.
+
+    Args:
+        model: a copy of it is trained.
+        sentences: n sentences.
+        labels: [n], each in 0 .. num_classes - 1.
+        num_classes: the number of classes.
+        how: the settings.
+        seed: all randomness is a function of (seed, repeat).
+        repeat: the number of the repeat.
+        on_epoch: called with the number of epochs done after each epoch.
+
+    Returns:
+        The trained classifier.
+
+    Raises:
+        InputError: where the loss does not stay finite.
+    """
     generator = random_stream(seed, "probe", repeat, TUNING)
-    classifier = Classifier(model, num_classes, generator).train()
+    classifier = SentenceClassifier(model, num_classes, generator).train()
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=how.lr)
     device = labels.device
     step, steps = 0, how.epochs * -(-len(labels) // how.batch_size)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        # Dropout draws from torch's global state, which is given back as it was.
+        # Dropout draws from torch's global random state, which is restored at the end.
         torch.manual_seed(derive_seed(seed, "probe", repeat, TUNING, 1))
         for epoch in range(how.epochs):
-            for rows in torch.randperm(len(labels), generator=generator).to(device).split(how.batch_size):
+            order = torch.randperm(len(labels), generator=generator).to(device)
+            for rows in torch.split(order, how.batch_size):
                 step += 1
                 for group in optimizer.param_groups:
                     group["lr"] = how.rate(step, steps)
                 loss = F.cross_entropy(classifier(sentences.tokens[rows], sentences.lengths[rows]), labels[rows])
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
             on_epoch(epoch + 1)
     if not bool(loss.isfinite()):
@@ -141,8 +213,8 @@ def tuned(
 
 
 @torch.no_grad()
-def _accuracy(classifier: Classifier, sentences: Sentences, labels: Tensor) -> float:
+def _accuracy(classifier: SentenceClassifier, sentences: Sentences, labels: Tensor) -> float:
     classifier.eval()
-    parts = zip(sentences.tokens.split(CHUNK), sentences.lengths.split(CHUNK), strict=True)
+    parts = zip(torch.split(sentences.tokens, CHUNK), torch.split(sentences.lengths, CHUNK), strict=True)
     predicted = torch.cat([classifier(tokens, lengths).argmax(1) for tokens, lengths in parts])
     return (predicted == labels).double().mean().item()

@@ -1,50 +1,12 @@
-"""The linear probe: how well one linear layer reads a task's label off frozen features."""
+"""The linear probe: how well one linear layer reads a task's label from frozen features."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import torch
-
-from ..errors import InputError
-from ..estimate import Estimate
-from ..generators import Language, Sentences, Task
+from ..generators import Language, Task
 from ..models import MaskedLM
-from .adamw import AdamW
-from .feature_store import Features, Storage
-from .features import PRECISIONS, Reading, check_readings, extract
-from .logistic.fit import Logistic
-from .optimum import Optimum, correct
-from .projection import GaussianProjection, check_projection
+from .features import FeatureChoice
+from .frozen import Extraction, ProbeAccuracy, frozen_probes
+from .method import FeatureProbe, Progress
+from .optimum import Optimum
 from .samples import Samples
-
-Probe = tuple[str, Reading]
-"""A method's name, and what is read."""
-
-
-@dataclass(frozen=True)
-class ProbeAccuracy(Estimate):
-    """l2: the penalty of each repeat's optimum, none for other methods."""
-
-    l2: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """How features become numbers on disk.
-
-    projection: the width that a Gaussian projection leaves, none unless given. precision: float32 keeps what the model
-    gives, bf16 halves it. storage: where they are kept.
-    """
-
-    projection: int | None = None
-    precision: str = "float32"
-    storage: Storage = field(default_factory=Storage)
-
-    def __post_init__(self) -> None:
-        if self.projection is not None and self.projection < 1:
-            raise InputError(f"projection is {self.projection}, expected at least 1; give a larger number")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision is '{self.precision}', expected one of {', '.join(PRECISIONS)}; correct it")
 
 
 def linear_probe(
@@ -56,66 +18,45 @@ def linear_probe(
     seeds: int = 3,
     l2: float | None = 1e-4,
     seed: int = 0,
-    method: Optimum | AdamW | None = None,
-    reading: Reading = Reading(),  # noqa: B008
-    extraction: Extraction = Extraction(),
-    on_fit: Callable[[int, int], object] = lambda done, of: None,
+    method: FeatureProbe | None = None,
+    choice: FeatureChoice = FeatureChoice(),  # noqa: B008 - a frozen dataclass
+    extraction: Extraction = Extraction(),  # noqa: B008 - a frozen dataclass
+    on_fit: Progress = lambda done, total: None,
 ) -> ProbeAccuracy:
-    """Test accuracy of multinomial logistic regression on concatenated, standardised features, at its convex optimum.
+    """Measures the test accuracy of multinomial logistic regression on the concatenated, standardised features.
 
-        min_W  mean_i -log softmax(W h(x_i) + b)[label_i] + l2 / 2 ||W||^2
+        min_(W, b)  mean_i -log softmax(W h(x_i) + b)[label_i] + l2 / 2 ||W||^2,  at its convex optimum
 
-    l2 None: chosen by validation, see `Optimum`. method: Optimum(l2) unless given; AdamW() is the layer as Liu et al.
-    2022 train it (section 3, A.4). Each of `seeds` repeats draws its own training and test sentences, `task.inputs`, the
-    same ones for every model and method; value and stderr are over the repeats, n = seeds. on_fit(done, of) is called
-    after each fit.
+    Each repeat draws its own training and test sentences from `task.inputs`, the same for every model and method.
 
-    Raises InputError where a number is not positive, for a layer or position that is not there, for a projection that
-    is not narrower than a network's features, where features do not fit on the disk, and for the look-up table at
-    inputs the language cannot produce.
+    Args:
+        model: its features are read.
+        language: the language of the task.
+        task: gives the labels.
+        train_sentences: sentences to which the probe is fitted, in each repeat.
+        test_sentences: sentences on which its accuracy is measured, in each repeat.
+        seeds: the number of repeats.
+        l2: the penalty; None chooses it by validation, see `Optimum`.
+        seed: seed of the repeats.
+        method: replaces Optimum(l2), for instance by AdamW(), the layer as Liu et al. 2022 train it (section 3, A.4).
+        choice: the features to read; all unless given.
+        extraction: how features are kept.
+        on_fit: called with (fits done, all fits) after each fit.
+
+    Returns:
+        Mean and standard error over the repeats; n is their number.
+
+    Raises:
+        InputError: for a number that is not positive, and as `frozen_probes`.
     """
-    samples = Samples(train_sentences, test_sentences, seeds, seed)
-    found = linear_probes(model, language, task, {"": method or Optimum(l2)}, [reading], samples, extraction, on_fit)
-    return found["", reading]
-
-
-def linear_probes(
-    model: MaskedLM,
-    language: Language,
-    task: Task,
-    methods: Mapping[str, Optimum | AdamW],
-    readings: Sequence[Reading] = (Reading(),),
-    samples: Samples = Samples(),  # noqa: B008
-    extraction: Extraction = Extraction(),
-    on_fit: Callable[[int, int], object] = lambda done, of: None,
-) -> dict[Probe, ProbeAccuracy]:
-    """`linear_probe` for several methods and readings, whose features are all taken in one pass of the model."""
-    check_readings(model, readings)
-    if next(model.parameters(), None) is not None:
-        for reading in readings:
-            check_projection(extraction.projection, reading.width(model.feature_size, model.max_length), model.name)
-    probes = [(name, reading) for reading in readings for name in methods]
-    accuracies: dict[Probe, list[float]] = {probe: [] for probe in probes}
-    penalties: dict[Probe, list[float]] = {probe: [] for probe in probes}
-    for repeat, (train, test) in enumerate(samples.draw(language, task)):
-        project = None
-        if extraction.projection is not None:
-            project = GaussianProjection(extraction.projection, samples.seed, repeat)
-
-        def take(sentences: Sentences, project: GaussianProjection | None = project) -> dict[Reading, Features]:
-            return extract(model, sentences, readings, extraction.storage, extraction.precision, project)
-
-        seen, unseen = take(train), take(test)
-        labels, asked = task.labels(train), task.labels(test)
-        for number, (name, reading) in enumerate(probes, start=1):
-            fitted = methods[name].fit(seen[reading], labels, len(task.classes), samples.seed, repeat)
-            accuracies[name, reading].append(correct(fitted, unseen[reading], asked))
-            if isinstance(fitted, Logistic):
-                penalties[name, reading].append(fitted.l2)
-            on_fit(repeat * len(probes) + number, samples.seeds * len(probes))
-    return {probe: _over_repeats(accuracies[probe], penalties[probe]) for probe in probes}
-
-
-def _over_repeats(accuracies: list[float], penalties: list[float]) -> ProbeAccuracy:
-    mean = Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
-    return ProbeAccuracy(mean.value, mean.stderr, mean.n, tuple(penalties))
+    found = frozen_probes(
+        model,
+        language,
+        task,
+        {"": method or Optimum(l2)},
+        choices=[choice],
+        samples=Samples(train_sentences, test_sentences, seeds, seed),
+        extraction=extraction,
+        on_fit=on_fit,
+    )
+    return found["", choice]

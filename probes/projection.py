@@ -8,9 +8,16 @@ from ..randomness import random_stream
 
 
 class GaussianProjection:
-    """x [n, d] -> x P [n, e], entries of P independent N(0, 1/e), so that E ||x P||^2 = ||x||^2.
+    """x [n, d] -> x P [n, e] with independent entries P_ij ~ N(0, 1/e), so that E ||x P||^2 = ||x||^2.
 
-    Liu et al. 2022, A.4, with e = 512 (the variance is not given there). P is a function of (seed, repeat, d) alone.
+    P is a function of (seed, repeat, d) alone.
+
+    Args:
+        size: the width e.
+        seed: of the measurement.
+        repeat: the number of the repeat.
+
+    Source: Liu et al. 2022, 2210.14199, A.4, with e = 512; the paper does not give the variance.
     """
 
     def __init__(self, size: int, seed: int, repeat: int = 0) -> None:
@@ -18,6 +25,7 @@ class GaussianProjection:
         self.matrices: dict[int, Tensor] = {}
 
     def __call__(self, features: Tensor) -> Tensor:
+        """Returns x P [n, e] of features x [n, d]."""
         width = features.shape[1]
         if width not in self.matrices:
             generator = random_stream(self.seed, "probe", self.repeat, PROJECTION, width)
@@ -27,7 +35,16 @@ class GaussianProjection:
 
 
 def check_projection(size: int | None, width: int, name: str) -> None:
-    """Raises InputError unless a projection to `size`, if any, is narrower than the features of the model `name`."""
+    """Checks that a projection is narrower than the features.
+
+    Args:
+        size: width of the projection, if there is one.
+        width: number of the features.
+        name: of the model.
+
+    Raises:
+        InputError: where it is not.
+    """
     if size is not None and size >= width:
         raise InputError(
             f"projection is {size}, expected less than the {width} features that a probe of {name} reads; "
@@ -36,4 +53,4 @@ def check_projection(size: int | None, width: int, name: str) -> None:
 
 
 PROJECTION, HEAD, TUNING = 1, 2, 3
-"""What the streams (seed, "probe", repeat, .) draw, beside the sentences of (seed, "probe", repeat)."""
+"""Names of the random streams (seed, "probe", repeat, name); (seed, "probe", repeat) itself draws the sentences."""

@@ -1,4 +1,4 @@
-"""The labelled sentences of a probe: each repeat has training and test sentences of its own, the same for every model."""
+"""The labelled sentences of a probe: each repeat has its own training and test sentences, the same for every model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,17 @@ from ..randomness import random_stream
 
 @dataclass(frozen=True)
 class Samples:
-    """`seeds` repeats of so many training and test sentences, a function of (seed, repeat) alone."""
+    """Repeats of training and test sentences; those of a repeat are a function of (seed, repeat) alone.
+
+    Args:
+        train_sentences: training sentences of each repeat.
+        test_sentences: test sentences of each repeat.
+        seeds: the number of repeats.
+        seed: seed of the repeats.
+
+    Raises:
+        InputError: for a number below 1.
+    """
 
     train_sentences: int = 8000
     test_sentences: int = 8000
@@ -26,7 +36,11 @@ class Samples:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")
 
     def draw(self, language: Language, task: Task) -> Iterator[tuple[Sentences, Sentences]]:
-        """(training, test) sentences of each repeat: `task.inputs`."""
+        """Draws sentences from `task.inputs`.
+
+        Yields:
+            The (training, test) sentences of each repeat.
+        """
         for repeat in range(self.seeds):
             generator = random_stream(self.seed, "probe", repeat, device=language.device)
             sentences = task.inputs(language, self.train_sentences + self.test_sentences, generator)
@@ -41,7 +55,19 @@ def majority_class(
     seeds: int = 3,
     seed: int = 0,
 ) -> Estimate:
-    """Test accuracy of always answering the training set's most frequent label, over the same repeats."""
+    """Measures the test accuracy of always answering the most frequent label of the training sentences.
+
+    Args:
+        language: the language of the task.
+        task: gives the labels.
+        train_sentences: training sentences of each repeat.
+        test_sentences: test sentences of each repeat.
+        seeds: the number of repeats.
+        seed: seed of the repeats.
+
+    Returns:
+        Mean and standard error over the repeats; n is their number.
+    """
     samples = Samples(train_sentences, test_sentences, seeds, seed)
     accuracies = [
         (task.labels(test) == task.labels(train).mode().values).double().mean().item()

@@ -130,8 +130,8 @@ def _small(model: MaskedLM) -> int:
 class Bartlett(Theorem):
     """Noise of the gradient = Gauss-Newton matrix = Hessian, where the model is the truth: p* := f.
 
-    Each side is v^T A v, averaged over normal random vectors v [P]: an estimate of the matrix's trace. All sides have the
-    same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the Hessian
+    Each side is v^T A v, averaged over normal random vectors v [P]: an estimate of the matrix's trace. All sides have
+    the same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the Hessian
     exceeds the Gauss-Newton matrix by the residual term E_c sum_v (f_v - p*_v) grad^2 z_v.
 
     Args:

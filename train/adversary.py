@@ -1,19 +1,22 @@
-"""The adversarial algorithm: the same pre-training loss, a worse downstream task (Liu et al. 2022, A.4).
+"""The adversarial algorithm: the same pre-training loss, but a worse downstream task (Liu et al. 2022, A.4).
 
-Each step draws two disjoint labelled samples D1 and D2. The head is fitted to D1 in closed form, by ridge regression of one-hot labels,
+Each step draws two disjoint labelled samples D1 and D2 of n sentences. A linear head is fitted to D1 in closed form, by
+ridge regression of one-hot labels,
 
-    W(theta) = argmin_W  1/n ||H_1 W - Y_1||^2 + r s ||W||^2,      H = the features of whole sentences, s = the mean of ||h||^2,
+    W(theta) = argmin_W  1/n ||H_1 W - Y_1||^2 + r s ||W||^2,
 
-and training ascends its loss on D2 while it descends the loss of pre-training:
+where H are the features of whole sentences and s is the mean of ||h||^2. Training then ascends the loss of the head on
+D2 while it descends the pre-training loss:
 
-    min_theta  L_pretrain(theta) - strength * 1/n ||clip(H_2 W(theta)) - Y_2||^2,      clip: predictions cut to [0, 1].
+    min_theta  L_pretrain(theta) - strength * 1/n ||clip(H_2 W(theta)) - Y_2||^2,
 
-Features and labels are centred by the means of D1. There are far more features than sentences, so W is not formed: with K_ij =
-H_i H_j^T, the predictions are H_2 W = K_21 (K_11 + r s n)^-1 Y_1.
+where clip restricts predictions to [0, 1]. Features and labels are centred by the means of D1. There are far more
+features than sentences, so W is never formed: with K_ij = H_i H_j^T, the predictions are H_2 W = K_21 (K_11 + r s n)^-1
+Y_1.
 
-Without the cut the loss has no bound, and ascent finds the cheapest way up: a few sentences with features of enormous size,
-which ruin the loss of pre-training and hide nothing from a probe. A strong ridge has a like effect: what such a head does
-not read, a probe does.
+Without the clip the loss is unbounded, and ascent takes the cheapest way up: a few sentences with enormous features,
+which ruin the pre-training loss and hide nothing from a probe. A strong ridge is of little use for a like reason: a
+probe reads what such a head ignores.
 """
 
 from collections.abc import Callable
@@ -32,16 +35,27 @@ from .config import TrainConfig
 from .microbatch import sentences_in_parts
 
 FIRST_STRENGTH = 1e-2
+"""The automatic strength at which the adversary begins."""
+
 GROWTH, RETREAT = 1.25, 0.5
-"""What an automatic strength is multiplied by at a row where KL leaves room, and at one that is not saturated."""
+"""Factors of the automatic strength: at a row where KL leaves room, and at a row that is not saturated."""
 
 ROOM = 0.7
-"""Share of the threshold below which the upper bound of KL leaves room for a stronger adversary; above, strength stays."""
+"""Share of the threshold below which the upper bound of KL leaves room for a stronger adversary."""
 
 
 class Adversary:
-    """strength: the weight of the downstream loss. Unless config fixes it, it is 0 until the upper bound of KL is well
-    below the threshold, grows while it is, stays where it is near, and is halved where the model is not saturated.
+    """The adversary of a run.
+
+    Its `strength` is the weight of the downstream loss. Unless the configuration fixes it, it is 0 until the upper
+    bound of KL is well below the threshold. It then grows as long as this holds, stays where the bound is near the
+    threshold, and is halved where the model is not saturated.
+
+    Args:
+        model: the model in training.
+        language: the language of the task.
+        task: the task that training makes worse.
+        config: strength, sentences, ridge and seed.
     """
 
     def __init__(self, model: MaskedLM, language: Language, task: Task, config: TrainConfig) -> None:
@@ -49,42 +63,49 @@ class Adversary:
         self.strength = config.adversary_strength or 0.0
 
     def draw(self, step: int) -> tuple[Sentences, Tensor]:
-        """D1 and after it D2: the sentences of this step, and their one-hot labels [2n, k]. It depends on (seed, step) alone."""
+        """Returns D1 followed by D2, a function of (seed, step): 2n sentences and their one-hot labels [2n, k]."""
         generator = random_stream(self.config.seed, "adversary", step, device=self.language.device)
         sentences = self.task.inputs(self.language, self.config.adversary_sentences, generator)
         labels = F.one_hot(self.task.labels(sentences), len(self.task.classes)).to(self.language.device)
         return sentences, labels
 
     def loss(self, step: int) -> Tensor:
-        """The loss on D2 of the head fitted to D1, with its graph; it depends on (seed, step) and the weights alone."""
+        """Returns the loss on D2 of the head fitted to D1, with its graph; it depends on (seed, step) and weights."""
         return self.loss_on(*self.draw(step))
 
     def loss_on(self, sentences: Sentences, labels: Tensor) -> Tensor:
-        """The same on sentences that were drawn before."""
+        """Returns the loss on sentences and labels that `draw` returned, with its graph."""
         return head_loss(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
 
     def ascend(
         self, sentences: Sentences, labels: Tensor, number: int, within: Callable[[int], AbstractContextManager[None]]
     ) -> None:
-        """Adds the gradient of -strength * loss to the weights', with the graph of one of so many parts at a time.
+        """Adds the gradient of -strength * loss to that of the weights, holding the graph of one part at a time.
 
-        d loss / d theta = sum_i (d loss / d h_i) (d h_i / d theta), h_i the features of part i, which are made twice: what
-        the model draws in within(i) has to be the same both times. Whatever within raises is passed on.
+            d loss / d theta = sum_i (d loss / d h_i) (d h_i / d theta),    h_i the features of part i
+
+        The features are computed twice.
+
+        Args:
+            sentences: D1 followed by D2.
+            labels: their one-hot labels [2n, k].
+            number: the number of parts.
+            within: a context for part i, in which dropout must be the same both times; its exceptions are passed on.
         """
         parts, features = sentences_in_parts(sentences, number), []
         for i, part in enumerate(parts):
             with within(i), torch.no_grad():
                 features.append(sentence_features(self.model, part))
         joined = torch.cat(features).requires_grad_()
-        (-self.strength * head_loss(joined, labels, self.config.adversary_ridge)).backward()
+        torch.autograd.backward(-self.strength * head_loss(joined, labels, self.config.adversary_ridge))
         assert joined.grad is not None
-        for i, gradient in enumerate(joined.grad.split([len(part) for part in parts])):
+        for i, gradient in enumerate(torch.split(joined.grad, [len(part) for part in parts])):
             with within(i):
                 found = sentence_features(self.model, parts[i])
-            found.backward(gradient)
+            torch.autograd.backward(found, gradient)
 
     def adjust(self, kl_upper95: float) -> None:
-        """The strength after a row with this upper bound of KL (nats), where it is not fixed."""
+        """Adapts the strength, unless it is fixed, to a row with this upper bound of KL, in nats."""
         if self.config.adversary_strength is not None:
             return
         if kl_upper95 < ROOM * self.config.threshold:
@@ -93,20 +114,31 @@ class Adversary:
             self.strength *= RETREAT
 
     def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps."""
         return {"strength": self.strength}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` returned."""
         self.strength = float(state["strength"])
 
 
 def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
-    """1/n ||clip(H_2 W) - Y_2||^2 for features [2n, d] and one-hot labels [2n, k]; the first half is D1. Float64 throughout."""
+    """Computes 1/n ||clip(H_2 W) - Y_2||^2 in float64.
+
+    Args:
+        features: [2n, d]; the first half is D1.
+        labels: one-hot, [2n, k].
+        ridge: the relative penalty r.
+
+    Returns:
+        A scalar with its graph.
+    """
     features, labels = features.double(), labels.double()
     half = len(features) // 2
     features, frequencies = features - features[:half].mean(0), labels[:half].mean(0)
     gram = features @ features[:half].T
     fitted, other = gram[:half], gram[half:]
     shift = ridge * fitted.diagonal().sum().clamp(min=1e-30)
-    dual = torch.linalg.solve(fitted + shift * torch.eye(half).to(gram), labels[:half] - frequencies)
+    dual: Tensor = torch.linalg.solve(fitted + shift * torch.eye(half).to(gram), labels[:half] - frequencies)
     predicted = (frequencies + other @ dual).clamp(0, 1)
     return (predicted - labels[half:]).square().sum(1).mean()

@@ -1,7 +1,7 @@
-"""Checkpoints: a directory each, complete or absent, with nothing in it that loading would run.
+"""Checkpoints: one directory each, complete or absent; loading one never runs code.
 
 RUN/checkpoints/step-00016000/   model.json, model.safetensors, optimizer.safetensors, state.json
-                                SHA256SUMS, so that a byte that changes on the disk is noticed
+                                SHA256SUMS, which reveals every byte that changes on the disk
 """
 
 import errno
@@ -28,18 +28,24 @@ OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)
 
 SPARE = 2
-"""Checkpoints that an unfinished run has to go on from: should the newest be damaged, the one before serves."""
+"""Checkpoints kept for resuming an unfinished run: if the newest is damaged, the one before it serves."""
 
 
 def folder_of(run: Path, step: int) -> Path:
+    """Returns the directory of a checkpoint."""
     return run / "checkpoints" / f"step-{step:08d}"
 
 
 def checkpoints(run: Path, kept_only: bool = True) -> list[tuple[int, Path]]:
-    """(step, directory) of the complete checkpoints of a run, in order.
+    """Lists the complete checkpoints of a run.
 
-    kept_only leaves out the ones that only serve to go on after an interruption. With them, the last one is what training
-    goes on from: damaged ones after it are left out.
+    Args:
+        run: the directory of the run.
+        kept_only: leave out checkpoints that only serve to resume. With them, the last one listed is the one from which
+            training resumes: damaged ones after it are left out.
+
+    Returns:
+        (step, directory) of each, in order.
     """
     found = _listed(run)
     if kept_only:
@@ -50,7 +56,7 @@ def checkpoints(run: Path, kept_only: bool = True) -> list[tuple[int, Path]]:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """The state.json of a checkpoint, None where it is missing or damaged."""
+    """Returns the state.json of a checkpoint; None where it is missing or damaged."""
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
@@ -60,9 +66,13 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def damage(folder: Path) -> str | None:
-    """The first file of a checkpoint that is not as it was written, and how; None where all are.
+    """Compares the files of a checkpoint with their digests; without SHA256SUMS the checkpoint counts as damaged.
 
-    Without its digests nobody knows whether they are: SHA256SUMS missing is damage too.
+    Args:
+        folder: the checkpoint.
+
+    Returns:
+        The first file that is not as it was written, and what is wrong with it; None where all files are whole.
     """
     missing = [f"{name}: missing" for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
@@ -71,10 +81,18 @@ def damage(folder: Path) -> str | None:
 
 
 def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Writes the checkpoint of state["step"], then removes those before it that nothing needs any more.
+    """Writes the checkpoint of state["step"], then removes earlier ones that are no longer needed.
 
-    The directory appears under its name only when every byte is on the disk. Where writing fails, as on a full disk, the
-    OSError names the file, and nothing is left behind.
+    The directory appears under its name only once every byte is on the disk.
+
+    Args:
+        run: the directory of the run.
+        model: the model.
+        optimizer: its state is written too.
+        state: the content of state.json.
+
+    Raises:
+        OSError: naming the file, where writing fails, for instance on a full disk; nothing is left behind.
     """
     target = folder_of(run, state["step"])
     partial = target.with_name(f".{target.name}.partial")
@@ -95,7 +113,7 @@ def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: di
 def _write(
     partial: Path, target: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """All files of a checkpoint, flushed; an error names the one that was to become target's."""
+    """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
     moments = optimizer.state_dict()["state"]
     tensors = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
     with naming_file(target / WEIGHTS):
@@ -113,7 +131,7 @@ def _write(
 
 @contextmanager
 def naming_file(file: Path) -> Iterator[None]:
-    """An error of writing, safetensors' own included, is an OSError with the file's name."""
+    """Turns errors of writing, safetensors' own included, into an OSError that names the file."""
     try:
         yield
     except OSError as error:
@@ -126,10 +144,21 @@ def naming_file(file: Path) -> Iterator[None]:
 
 
 def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Puts model and optimizer back to the last whole checkpoint of the run; its state, or None where there is none.
+    """Restores model and optimiser from the last undamaged checkpoint of a run.
 
-    Damaged checkpoints after it are removed, with a warning each: training comes to the same bits again.
-    Raises InputError where it is the checkpoint of another model, OSError where the run cannot be written to.
+    Damaged checkpoints after it are removed, with one warning each: training reaches the same bits again.
+
+    Args:
+        run: the directory of the run.
+        model: takes the weights.
+        optimizer: takes its state.
+
+    Returns:
+        The content of state.json; None where there is no checkpoint.
+
+    Raises:
+        InputError: for a checkpoint of another model.
+        OSError: where the run cannot be written to.
     """
     found = checkpoints(run, kept_only=False)
     folder = found[-1][1] if found else None
@@ -144,7 +173,7 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
         model.load_state_dict(load_tensors(folder / WEIGHTS))
         tensors = load_tensors(folder / OPTIMIZER)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{folder}: damaged checkpoint ({error}); remove it to go on from the one before") from None
+        raise InputError(f"{folder}: damaged checkpoint ({error}); remove it to resume from the one before") from None
     moments: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         index, name = key.split(".")
@@ -154,14 +183,14 @@ def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dic
 
 
 def _listed(run: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(directory, state) of the checkpoints whose state can be read, in order; the other files are not looked at."""
+    """Returns (directory, state) of the checkpoints with a readable state, in order; other files are not examined."""
     folders = sorted((run / "checkpoints").glob("step-*"))
     found = [(folder, state) for folder in folders if (state := read_state(folder)) is not None]
     return [(folder, state) for folder, state in found if folder == folder_of(run, state["step"])]
 
 
 def _discard_damaged(run: Path, last: int) -> None:
-    """Removes the checkpoints after step `last`, which are all damaged."""
+    """Removes the checkpoints after step `last`, all of which are damaged."""
     for folder in sorted((run / "checkpoints").glob("step-*")):
         if folder.name > folder_of(run, last).name:
             again = f"training goes on from step {last}" if last else "training begins again at step 0"
@@ -170,7 +199,7 @@ def _discard_damaged(run: Path, last: int) -> None:
 
 
 def _tidy(run: Path) -> None:
-    """Removes what an interrupted write or removal left, and the checkpoints not to be kept that nothing needs any more."""
+    """Removes the remains of interrupted writes and removals, and checkpoints that only served to resume."""
     for leftover in (run / "checkpoints").glob(".step-*"):
         shutil.rmtree(leftover)
     found = _listed(run)
@@ -181,7 +210,7 @@ def _tidy(run: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Under another name first: a checkpoint is whole or absent, also while it goes."""
+    """Renames a checkpoint before its removal, so that it is complete or absent at every moment."""
     leaving = folder.with_name(f".{folder.name}.leaving")
     shutil.rmtree(leaving, ignore_errors=True)
     os.replace(folder, leaving)

@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""The settings of training."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -20,17 +20,17 @@ CHOICES: dict[str, Collection[str]] = {
 }
 
 MOST_STEPS = 99_999_999
-"""What the eight digits in the name of a checkpoint hold."""
+"""The largest number that the eight digits in the name of a checkpoint hold."""
 
 MOST_ROWS = 1_000_000
-"""Rows of metrics at evaluation_steps; more are not looked at, and take longer than what they measure."""
+"""The most rows of metrics; nobody reads more, and measuring them takes longer than training."""
 
 MOST_THREADS = 1024
-"""More CPU threads than any machine gives to one process; a system may refuse to start as many."""
+"""The most CPU threads; no machine gives more to one process, and a system may refuse to start as many."""
 
 
 def shown_number(number: int) -> str:
-    """The number, or how many digits it has where these are many."""
+    """Returns the number as text; of a very long one, only how many digits it has."""
     return str(number) if abs(number) < 10**20 else f"a number of {len(str(abs(number)))} digits"
 
 
@@ -39,39 +39,40 @@ class TrainConfig:
     """Training to saturation.
 
     Args:
-        steps: step limit; the schedule ends here.
-        batch_size: sentences a step, of all processes together.
+        steps: step limit, at which the schedule ends.
+        batch_size: sentences per step, over all processes together.
         optimizer: adamw, sgd or muon (matrices inside the network by Muon, the rest by AdamW).
         lr: peak learning rate.
-        schedule: what follows the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
-        warmup: share of the steps over which the learning rate rises from zero.
+        schedule: learning rate after the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
+        warmup: share of the steps during which the learning rate rises from zero.
         betas: AdamW's decay rates of the two moments.
         eps: AdamW's epsilon.
         momentum: SGD's momentum.
-        weight_decay: decoupled (AdamW) or L2 (SGD) decay of weight matrices and embeddings (biases and norms have none).
-        dropout: probability that a unit is left out in training.
-        masking: what is predicted: one (hidden word a sentence), bernoulli:p (all words hidden, each with probability p)
-            or next (the following word, of gpt alone); one unless given, of gpt next.
-        targets: what is learned: the sampled words, or the exact conditional at their places (no label noise).
-        adversary_task: a downstream task that training makes worse, at equal loss; none unless given.
-        adversary_strength: weight of the adversary's loss; unless given, it grows as far as the model stays saturated.
-        adversary_sentences: labelled sentences a step, half to fit the head on, half to spoil.
+        weight_decay: decay of weight matrices and embeddings, decoupled (AdamW) or L2 (SGD); biases and norms have
+            none.
+        dropout: probability with which training drops a unit.
+        masking: what the model predicts: one (one hidden word per sentence), bernoulli:p (every word is hidden with
+            probability p) or next (the following word; gpt only); unless given, next for gpt and one otherwise.
+        targets: what the model learns: sampled words, or their exact conditional probabilities (no label noise).
+        adversary_task: downstream task that training makes worse at equal loss; none unless given.
+        adversary_strength: weight of the adversary's loss; unless given, it grows as long as the model stays saturated.
+        adversary_sentences: labelled sentences per step; the head is fitted to one half, and the other half is spoilt.
         adversary_ridge: ridge penalty of the adversary's head.
-        threshold: KL(truth || model) in nats; the model counts as saturated once the upper 95 % bound is below it, and the
+        threshold: largest KL(truth || model) of a saturated model, nats; the upper 95 % bound must be below it, and the
             standard error at most a tenth of it.
-        stop_at_saturation: stop once the model is saturated, and not only at the step limit.
+        stop_at_saturation: stop as soon as the model is saturated; otherwise at the step limit.
         checkpoints: steps whose model is kept, beside the last; doubling from 250 unless given.
-        evaluate_every: steps to the first row of metrics, and between two rows at least.
-        evaluate_growth: least ratio of the steps of two rows, so that a long run is looked at at geometric intervals.
-        resume_every: steps between the checkpoints that only serve to go on after an interruption.
-        evaluation_sentences: held-out sentences that KL is measured on.
-        most_evaluation_sentences: how many they may become, near saturation, for an error of a tenth of the threshold.
-        precision: of the network's arithmetic in training: float32, or bf16 with weights and sums in float32.
-        compile: compile the network (torch.compile; on a GPU, where one word a sentence is hidden, with CUDA graphs).
-        threads: CPU threads; more than one pays off from a width of about 256 on, and is part of what makes bits equal.
-        sharding: what each of several processes holds: ddp, all of the model, or fsdp, a part of it and of its moments.
-        seed: what all random streams of the run derive from.
-        optimizer_settings: settings of the optimiser that are none of these; of muon matrix_lr, muon_momentum and ns_steps.
+        evaluate_every: steps before the first row of metrics, and the fewest between two rows.
+        evaluate_growth: smallest ratio of the steps of two rows; the rows of a long run are geometrically spaced.
+        resume_every: steps between checkpoints that only serve to resume.
+        evaluation_sentences: held-out sentences on which KL is measured.
+        most_evaluation_sentences: the most of them, reached near saturation for an error of a tenth of the threshold.
+        precision: arithmetic of the network in training: float32, or bf16 with weights and sums in float32.
+        compile: compile the network with torch.compile; with CUDA graphs on a GPU under masking one.
+        threads: CPU threads; several pay off from a width of about 256; other bits result from another number.
+        sharding: what each of several processes holds: ddp, the whole model, or fsdp, a part of it and of its moments.
+        seed: seed of all random streams of the run.
+        optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps.
     """
 
     steps: int = 16_000
@@ -138,7 +139,7 @@ class TrainConfig:
             raise InputError(f"betas are {list(self.betas)}, expected numbers from 0 to below 1; correct them")
         if not 1 <= self.evaluate_growth < math.inf:
             raise InputError(f"evaluate_growth is {self.evaluate_growth}, expected a ratio of at least 1; correct it")
-        # null is what leaving them out is.
+        # null means the same as leaving them out.
         object.__setattr__(self, "checkpoints", list(self.checkpoints or []))
         if any(step < 1 for step in self.asked_checkpoints):
             raise InputError(f"checkpoints are {self.checkpoints}, expected steps from 1 on; correct them")
@@ -146,22 +147,22 @@ class TrainConfig:
         self._check_pairs()
 
     def _check_rows(self) -> None:
-        """Refuses held-out sentences that may become fewer than they are, and more rows of metrics than anyone reads."""
+        """Refuses a maximum of held-out sentences below their number, and more rows of metrics than anyone reads."""
         if self.most_evaluation_sentences < self.evaluation_sentences:
             raise InputError(
-                f"most_evaluation_sentences is {self.most_evaluation_sentences}, expected at least evaluation_sentences, "
-                f"{self.evaluation_sentences}; give more"
+                f"most_evaluation_sentences is {self.most_evaluation_sentences}, expected at least "
+                f"evaluation_sentences, {self.evaluation_sentences}; give more"
             )
         if self.steps // self.evaluate_every > MOST_ROWS and any(
             True for _ in islice(self._evaluation_steps(), MOST_ROWS, None)
         ):
             raise InputError(
-                f"evaluate_every is {self.evaluate_every} and evaluate_growth {self.evaluate_growth} for {self.steps} steps, "
-                f"expected at most {MOST_ROWS} rows of metrics; give a larger one of the two"
+                f"evaluate_every is {self.evaluate_every} and evaluate_growth {self.evaluate_growth} for {self.steps} "
+                f"steps, expected at most {MOST_ROWS} rows of metrics; give a larger one of the two"
             )
 
     def _check_pairs(self) -> None:
-        """Refuses settings that only mean something beside others."""
+        """Refuses combinations of settings that do not go together."""
         optimizer = self.optimizer_entry
         if self.momentum > 0 and not hasattr(optimizer, "momentum"):
             raise InputError(f"momentum is {self.momentum}, but that is sgd's; set optimizer to sgd, or leave it out")
@@ -191,12 +192,12 @@ class TrainConfig:
 
     @property
     def objective(self) -> Objective:
-        """What is learned."""
+        """The objective that `targets` names."""
         return objectives[self.targets]()
 
     @property
     def kept_steps(self) -> list[int]:
-        """The steps whose checkpoint is kept: those asked for (up to the limit), and the last."""
+        """The steps whose checkpoint is kept: those asked for, up to the limit, and the last."""
         asked = self.asked_checkpoints
         if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
@@ -204,7 +205,7 @@ class TrainConfig:
 
     @property
     def asked_checkpoints(self) -> list[int]:
-        """The steps given as checkpoints, none where they were left out."""
+        """The steps given as checkpoints; empty where they were left out."""
         return self.checkpoints or []
 
     @property
@@ -214,7 +215,7 @@ class TrainConfig:
 
     @property
     def evaluation_steps(self) -> list[int]:
-        """The steps at which KL is measured, beside those with a checkpoint: evaluate_every apart, later geometrically."""
+        """The steps of the rows beside those with a checkpoint: evaluate_every apart, later geometrically spaced."""
         return list(self._evaluation_steps())
 
     def _evaluation_steps(self) -> Iterator[int]:
@@ -226,7 +227,7 @@ class TrainConfig:
             step = max(step + self.evaluate_every, math.ceil(step * self.evaluate_growth))
 
     def learning_rate(self, step: int) -> float:
-        """The rate of step 1, 2, ..., steps."""
+        """Returns the learning rate of a step, 1 <= step <= steps."""
         warm = round(self.warmup * self.steps)
         if step <= warm:
             return self.lr * step / warm

@@ -1,4 +1,4 @@
-"""What is minimised, and what is measured: cross-entropy on sampled words or on their truth, KL against the exact truth."""
+"""The loss of training, cross-entropy on sampled words or on the truth, and its measure, KL against the exact truth."""
 
 from collections.abc import Callable
 
@@ -7,48 +7,70 @@ from torch import Tensor, nn
 
 from ..errors import StoppedError
 from ..estimate import Estimate
-from ..generators.batches import Batch, EvaluationSet
+from ..generators.batches import EvaluationSet
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
 from .objectives import Objective, Sampled
 
 EVALUATION_CHUNK = 1024
-"""Predictions that one forward pass of an evaluation makes, about."""
+"""The approximate number of predictions in one forward pass of an evaluation."""
 
 
 class MaskedLoss(nn.Module):
-    """The loss as a module, so that it can be compiled or spread over processes as one.
+    """Model and objective in one module, which can be compiled or distributed as a whole.
 
-    forward(batch, truth, count): the objective's sum over the predictions of a batch, by count; nats. truth [m, V]: the
-    exact conditional at the same places, where the objective needs it.
+    Args:
+        model: makes the predictions.
+        objective: their loss; cross-entropy on sampled words unless given.
     """
 
     def __init__(self, model: MaskedLM, objective: Objective | None = None) -> None:
         super().__init__()
         self.model, self.objective = model, objective or Sampled()
 
-    def forward(self, batch: Batch, truth: Tensor | None, count: int) -> Tensor:
+    def forward(self, batch: Batch, truth: Tensor | None, count: float) -> Tensor:
+        """Computes the loss of a batch.
+
+        Args:
+            batch: with m predictions.
+            truth: the exact conditional of each prediction, [m, V], where the objective needs it.
+            count: divides the sum of the losses.
+
+        Returns:
+            The sum of the losses over the predictions, divided by count; a scalar with its graph, nats.
+        """
         logits = self.model.logits_at(batch.inputs, batch.rows, batch.positions)
         return self.objective.loss(logits, batch.targets, truth) / count
 
 
 def masked_loss(model: MaskedLM, batch: Batch) -> Tensor:
-    """-mean_i log f(target_i | the visible words), nats, a scalar with its graph; 0 where the batch hides nothing."""
+    """Returns -mean_i log f(target_i | the visible words), a scalar with its graph, nats; 0 where nothing is hidden."""
     loss: Tensor = MaskedLoss(model)(batch, None, max(1, len(batch.targets)))
     return loss
 
 
 def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
-    """E KL(p* || f) in nats over the held-out set, p* the exact conditional of the same hidden positions."""
+    """Returns E KL(p* || f) over the held-out set, nats; p* is the exact conditional at the same hidden positions."""
     return evaluation.batch.mean(divergences(model, evaluation))
 
 
 @torch.no_grad()
 def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], bool] = lambda: False) -> Tensor:
-    """KL(p* || f) [m] at each prediction of the set, nats.
+    """Computes KL at each prediction of a held-out set, in float64.
 
-    KL = sum_v p*(v) (log p*(v) - log f(v)), float64; words of probability zero contribute nothing.
-    Raises StoppedError as soon as stops() is true, which is asked before each forward pass.
+        KL(p* || f) = sum_v p*(v) (log p*(v) - log f(v)),    words with p*(v) = 0 contribute nothing
+
+    Args:
+        model: gives f.
+        evaluation: m predictions with their exact truth p*.
+        stops: called before each forward pass.
+
+    Returns:
+        [m], nats.
+
+    Raises:
+        StoppedError: as soon as stops() is true.
     """
     model.eval()
     out = torch.zeros(len(evaluation), dtype=torch.float64, device=evaluation.truth.device)
@@ -58,7 +80,7 @@ def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], 
     for begin in range(0, n, chunk):
         if stops():
             raise StoppedError("stopped while KL was measured", "measure again")
-        # A sentence is read once, however many of its words are asked for.
+        # A sentence is read once, however many of its words are predicted.
         some, which = batch.select(slice(begin, begin + chunk))
         with FastProducts():
             log_f = model.logits_at(some.inputs, some.rows, some.positions).double().log_softmax(1)

@@ -6,14 +6,19 @@ from torch import Tensor
 from ..errors import DivergedError
 
 REMEDY = "checkpoints before it stay; train again in another directory, with a lower lr or a longer warm-up"
-"""What to do about a training that diverged."""
+"""What to do after training has diverged."""
 
 LOOK_EVERY = 50
-"""Steps after which a GPU is asked for its losses; a CPU is asked after each."""
+"""Steps between two reads of the losses from a GPU; on a CPU they are read after every step."""
 
 
 class Meter:
-    """The losses and words since the last row, summed on the device, so that a GPU need not be waited for."""
+    """Sums of the losses and words since the last row, kept on the device so that nothing waits for a GPU.
+
+    Args:
+        device: of the model.
+        loss_sum: the sum with which to begin, from a checkpoint.
+    """
 
     def __init__(self, device: torch.device, loss_sum: float) -> None:
         self.loss = torch.tensor(loss_sum, dtype=torch.float64, device=device)
@@ -22,15 +27,21 @@ class Meter:
         self.look_every = LOOK_EVERY if device.type == "cuda" else 1
 
     def add(self, step: int, loss: Tensor, words: Tensor) -> None:
+        """Adds the loss and the number of words of a step, and notes the first step whose loss is not finite."""
         self.loss += loss
         self.words += words
         self.diverged += step * ((self.diverged == 0) & ~loss.isfinite())
 
     def check(self) -> None:
-        """Raises DivergedError, naming the step, where a loss since the last look was not finite."""
+        """Checks the losses added so far.
+
+        Raises:
+            DivergedError: naming the first step whose loss was not finite.
+        """
         if step := int(self.diverged):
             raise DivergedError(f"training diverged at step {step}: the loss is {float(self.loss)}; {REMEDY}")
 
     def reset(self) -> None:
+        """Sets both sums to 0."""
         self.loss.zero_()
         self.words.zero_()

@@ -1,10 +1,10 @@
-"""The row of metrics.jsonl: one type, from which its columns, its JSON and the check of a file derive."""
+"""The row of metrics.jsonl: one type defines its columns, its JSON and the check of a file."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REQUIRED = {"required": True}
-"""A field's metadata: a row without it is refused. Rows of earlier versions may lack the other fields."""
+"""Metadata of a field without which a row is refused. Rows of earlier versions may lack the other fields."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,18 @@ class MetricsRow:
         kl_upper95: upper end of its one-sided 95 % interval.
         floor: entropy of the truth over the same sentences.
         floor_stderr: its standard error.
-        n: held-out sentences that KL was measured on.
+        n: held-out sentences on which KL was measured.
         lr: learning rate of the step.
         saturated: whether the model counts as saturated.
-        saturated_step: first step of the unbroken stretch of saturated rows that this one ends; None where it is none.
-        since_saturation: step - saturated_step; None where the row is not saturated.
+        saturated_step: first step of the unbroken stretch of saturated rows up to this one; None if it is not
+            saturated.
+        since_saturation: step - saturated_step; None if the row is not saturated.
         adversary_strength: weight of the adversary's loss; 0 without an adversary.
-        tokens_per_second: words read since the row before, in this session; None where it has trained nothing yet, as in
-            a row that an earlier session was stopped before.
-        seconds: of training since the row before, over all sessions, but for what a killed one lost. Measurements and the
-            rows' checkpoints are left out; checkpoints between rows and the first step's preparations are not.
+        tokens_per_second: words read per second since the row before, in this session; None if this session has trained
+            nothing yet, because an earlier one stopped between the step and its row.
+        seconds: training time since the row before, over all sessions, without what a killed one lost. It leaves out
+            measurements and checkpoints at rows, and includes checkpoints between rows and the preparation of the first
+            step.
     """
 
     step: int = field(metadata=REQUIRED)
@@ -48,5 +50,5 @@ class MetricsRow:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The row as metrics.jsonl holds it: name -> value, in the order of the fields."""
+        """Returns the row as metrics.jsonl holds it: name -> value, in the order of the fields."""
         return asdict(self)

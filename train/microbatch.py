@@ -1,32 +1,32 @@
-"""A batch in parts that a CPU works off in seconds, so that a step can be abandoned before it changes anything."""
+"""Batches in parts of some seconds of CPU time, so that a step can be abandoned before it changes anything."""
 
 import math
 
 from torch import Tensor
 
 from ..generators import Sentences
-from ..generators.batches import Batch
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 
 MOST_WORK = 1e12
-"""Floating-point operations of a batch that is worked off at once, about: some seconds of a CPU."""
+"""The approximate number of floating-point operations up to which a batch stays whole: some seconds of a CPU."""
 
 SHARE = 4
-"""Parts that so many operations are, where a batch has more: a CPU may have other work too."""
+"""Parts per MOST_WORK operations of a larger batch; smaller parts, because the CPU may be busy with other work."""
 
 WORK_A_WORD = 6
-"""Operations that a parameter outside the embeddings costs a word, forward and backward."""
+"""Operations per word and parameter outside the embeddings, forward and backward."""
 
 
 def number_of_parts(model: MaskedLM, words: int) -> int:
-    """1 up to MOST_WORK, beyond it ceil(SHARE w / MOST_WORK): w = 6 P words, P parameters outside the embeddings."""
+    """Returns 1 if w <= MOST_WORK, else ceil(SHARE w / MOST_WORK); w = 6 P words, P parameters outside embeddings."""
     inside = sum(p.numel() for name, p in model.named_parameters() if not _is_embedding(model, name))
     work = WORK_A_WORD * inside * words
     return 1 if work <= MOST_WORK else math.ceil(SHARE * work / MOST_WORK)
 
 
 def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:
-    """The batch's sentences, in order, in at most so many parts of equal size, but for the last; with their truth."""
+    """Splits a batch and its truth, in order, into at most `number` parts of equal size; the last may be smaller."""
     if number == 1:
         return [(batch, truth)]
     parts = []
@@ -37,7 +37,7 @@ def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batc
 
 
 def sentences_in_parts(sentences: Sentences, number: int) -> list[Sentences]:
-    """The sentences, in order, in at most so many parts of equal size, but for the last."""
+    """Splits sentences, in order, into at most `number` parts of equal size; the last may be smaller."""
     return [sentences[begin:end] for begin, end in _bounds(len(sentences), number)]
 
 

@@ -1,4 +1,4 @@
-"""What is learned: the sampled words, or their exact truth."""
+"""Objectives: the model learns sampled words, or their exact conditional probabilities."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -6,35 +6,41 @@ from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from ..registry import Registry
 
 
 class Objective(ABC):
-    """A loss of the predictions of a batch."""
+    """A loss of the predictions of a batch. An entry is a frozen dataclass."""
 
     needs_truth: ClassVar[bool] = False
-    """Whether it needs the exact conditional at the places of a batch."""
+    """Whether the loss needs the exact conditional of each prediction."""
 
     @abstractmethod
     def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
-        """The sum of the loss over all predictions, nats.
+        """Computes the sum of the losses of m predictions.
 
         Args:
             logits: of the model, [m, classes].
-            words: what stands there, [m].
-            truth: the exact conditional there, [m, classes] float64; None where the objective does not need it.
+            words: the words that were hidden, [m].
+            truth: the exact conditionals, [m, classes] float64; None where the objective does not need them.
+
+        Returns:
+            A scalar with its graph, nats.
         """
 
 
 objectives: Registry[Objective] = Registry("targets", __name__)
+"""name -> objective."""
 
 
 @objectives.register("sampled")
 @dataclass(frozen=True)
 class Sampled(Objective):
-    """Cross-entropy of the words that were drawn: -sum_i log f(word_i | the visible words)."""
+    """Cross-entropy of the sampled words: -sum_i log f(word_i | the visible words)."""
 
+    @override
     def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
         return F.cross_entropy(logits, words, reduction="sum")
 
@@ -42,10 +48,11 @@ class Sampled(Objective):
 @objectives.register("exact")
 @dataclass(frozen=True)
 class Exact(Objective):
-    """Cross-entropy of the truth: -sum_i sum_v p*(v) log f(v), the same mean without label noise."""
+    """Cross-entropy of the truth: -sum_i sum_v p*(v) log f(v); the same mean, without label noise."""
 
     needs_truth: ClassVar[bool] = True
 
+    @override
     def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
         assert truth is not None
         return F.cross_entropy(logits, truth.to(logits.dtype), reduction="sum")

@@ -1,4 +1,4 @@
-"""When a model counts as saturated: it has the optimal pre-training loss, as far as a held-out set can tell."""
+"""When a model counts as saturated: its pre-training loss is optimal, as far as a held-out set can tell."""
 
 import math
 from collections.abc import Callable
@@ -15,47 +15,63 @@ from .config import TrainConfig
 from .losses import divergences
 
 ERROR_SHARE = 0.1
-"""Standard error that a measurement may have near saturation, as a share of the threshold."""
+"""The largest standard error of a measurement near saturation, as a share of the threshold."""
 
 
 @dataclass(frozen=True)
 class SaturationRule:
-    """Saturated once the upper end of the one-sided 95 % interval of KL(truth || model) is below threshold (nats), and the
-    standard error, without which that says little, at most a tenth of it.
+    """The rule by which a model counts as saturated.
+
+    The upper end of the one-sided 95 % interval of KL(truth || model) must be below the threshold, and the standard
+    error, without which the bound means little, must be at most a tenth of the threshold.
+
+    Args:
+        threshold: nats.
     """
 
     threshold: float
 
     def holds(self, kl: Estimate) -> bool:
+        """Whether a model with this KL counts as saturated."""
         return self._below(kl) and not self.undecided(kl)
 
     def too_few(self, kl: Estimate) -> bool:
-        """Whether it is the error alone that keeps the model from counting as saturated."""
+        """Whether only the standard error prevents the model from counting as saturated."""
         return self._below(kl) and self.undecided(kl)
 
     def _below(self, kl: Estimate) -> bool:
         return math.isfinite(kl.upper95) and kl.upper95 < self.threshold
 
     def undecided(self, kl: Estimate) -> bool:
-        """Whether the model may be saturated, yet the error is more than a tenth of the threshold."""
+        """Whether the model may be saturated but the standard error exceeds a tenth of the threshold."""
         lower = kl.value - (kl.upper95 - kl.value)
         return math.isfinite(kl.upper95) and lower < self.threshold and kl.stderr > ERROR_SHARE * self.threshold
 
 
 @dataclass(frozen=True)
 class Measured:
-    """KL(truth || model) and the floor over the same held-out sentences, nats."""
+    """A measurement on held-out sentences.
+
+    Args:
+        kl: KL(truth || model), nats.
+        floor: the entropy of the truth over the same sentences, nats.
+    """
 
     kl: Estimate
     floor: Estimate
 
 
 class HeldOut:
-    """The held-out sentences of a run: a first set, and further ones, each as large as all before, as far as they are needed.
+    """The held-out sentences of a run: a first set and, as needed, further sets, each as large as all before it.
 
-    What is measured depends on the model and the seed alone, not on what was measured before.
+    A measurement depends on the model and the seed alone, not on earlier measurements.
 
-    Raises InputError where config leaves the masking open.
+    Args:
+        language: gives sentences and their truth.
+        config: masking, numbers of sentences, threshold and seed.
+
+    Raises:
+        InputError: where the configuration leaves the masking open.
     """
 
     def __init__(self, language: Language, config: TrainConfig) -> None:
@@ -68,9 +84,17 @@ class HeldOut:
         self.parts = [self._draw(0)]
 
     def measure(self, model: MaskedLM, stops: Callable[[], bool] = lambda: False) -> Measured:
-        """Over the first set; where that leaves open whether the model is saturated, over more of them.
+        """Measures KL on the first set, and on further sets as long as it is undecided whether the model is saturated.
 
-        Raises StoppedError as soon as stops() is true.
+        Args:
+            model: is measured.
+            stops: called between forward passes.
+
+        Returns:
+            KL and floor over all sets used.
+
+        Raises:
+            StoppedError: as soon as stops() is true.
         """
         used = 1
         found = [divergences(model, self.parts[0], stops)]

@@ -1,28 +1,36 @@
-"""How the learning rate goes on after the warm-up."""
+"""Schedules of the learning rate after the warm-up."""
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ..registry import Registry
 
 
 class Schedule(ABC):
-    """The share of the peak rate that is left after the warm-up."""
+    """The learning rate after the warm-up, as a share of its peak. An entry is a frozen dataclass."""
 
     @abstractmethod
     def share(self, left: float) -> float:
-        """The share of the peak rate where `left` of the steps after the warm-up are still to be taken, 1 to 0."""
+        """Returns the share of the peak rate.
+
+        Args:
+            left: share of the steps after the warm-up that remain, from 1 down to 0.
+        """
 
 
 schedules: Registry[Schedule] = Registry("schedule", __name__)
+"""name -> schedule."""
 
 
 @schedules.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The peak rate until the end."""
+    """The peak rate, to the end."""
 
+    @override
     def share(self, left: float) -> float:
         return 1.0
 
@@ -30,8 +38,9 @@ class Constant(Schedule):
 @schedules.register("linear")
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """A straight line to zero at the step limit."""
+    """A linear decay to zero at the step limit."""
 
+    @override
     def share(self, left: float) -> float:
         return left
 
@@ -39,7 +48,8 @@ class Linear(Schedule):
 @schedules.register("cosine")
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine to zero at the step limit: (1 - cos(pi left)) / 2."""
+    """A cosine decay to zero at the step limit: (1 - cos(pi left)) / 2."""
 
+    @override
     def share(self, left: float) -> float:
         return 0.5 * (1 - math.cos(math.pi * left))

@@ -1,7 +1,7 @@
-"""A training run in progress: what it does between two rows of metrics, and what it notes for the next session.
+"""A training run in progress: its steps, its rows of metrics, and what it records for the next session.
 
-Everything that happens at step k depends on (seed, k) and the weights alone, so a run that was killed and goes on from its
-last checkpoint ends with the same bits as one that never stopped.
+Everything at step k is a function of (seed, k) and the weights. So a run that was killed and resumes from its last
+checkpoint ends with the same bits as one that never stopped.
 """
 
 import math
@@ -28,7 +28,18 @@ from .step import Stepper
 
 @dataclass
 class Progress:
-    """What a run knows beside weights and optimiser; state.json holds it."""
+    """The state of a run beside weights and optimiser, as state.json holds it.
+
+    Args:
+        step: steps taken.
+        finished: whether training has ended by itself.
+        since: the step of the last row.
+        loss_sum: sum of the losses since the last row, nats.
+        saturated_step: first step of the present stretch of saturated rows; None where the last row is not saturated.
+        seconds: training time since the last row.
+        row_due: whether the step is done but its row is not, because a stop came before or during the measurement of
+            KL.
+    """
 
     step: int = 0
     finished: bool = False
@@ -36,18 +47,28 @@ class Progress:
     loss_sum: float = 0.0
     saturated_step: int | None = None
     seconds: float = 0.0
-    """What training has taken since the row before."""
     row_due: bool = False
-    """Whether the step is done and its row is not: a stop came before, or while KL was measured."""
 
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> "Progress":
+        """Returns the progress that a state.json holds; that of a new run where there is none."""
         state = state or {}
         return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
 
 class Session:
-    """A run in progress."""
+    """A run in progress, begun or resumed from its last checkpoint.
+
+    Args:
+        model: is trained in place.
+        stream: gives the batch of each step.
+        held_out: measures KL.
+        config: the settings, with a masking.
+        run: directory of the checkpoints.
+        adversary: takes part in the steps; None without one.
+        world: the processes that train together.
+        stops: asked within a step whether to stop.
+    """
 
     def __init__(
         self,
@@ -81,11 +102,18 @@ class Session:
 
     @property
     def rolls(self) -> bool:
-        """Whether this step gets a checkpoint to go on from."""
+        """Whether this step gets a checkpoint that serves to resume."""
         return self.now.step % self.config.resume_every == 0
 
     def step(self, on_step: Callable[[int, float], None]) -> bool:
-        """Takes the next step; whether it was not abandoned."""
+        """Takes the next step.
+
+        Args:
+            on_step: called with (step, loss) whenever the losses are read.
+
+        Returns:
+            False where the step was abandoned because of a stop.
+        """
         step = self.now.step + 1
         try:
             loss, words = self.take(step)
@@ -100,9 +128,13 @@ class Session:
         return True
 
     def save_between_rows(self, seconds: float) -> None:
-        """A checkpoint of this step to go on from, unless it has one, where its losses and weights are finite.
+        """Saves a checkpoint that serves to resume, unless this step has one.
 
-        seconds: what training has taken in this session since the row before.
+        Args:
+            seconds: training time in this session since the last row.
+
+        Raises:
+            DivergedError: where a loss or weight is not finite; nothing is saved.
         """
         if self.now.step == self.saved_step:
             return
@@ -111,15 +143,27 @@ class Session:
         self.save(keep=False, seconds=self.now.seconds + seconds)
 
     def check_weights(self) -> None:
-        """Raises DivergedError where the step that was just done has spoilt the weights: they are not to be kept."""
+        """Checks the weights before they are saved.
+
+        Raises:
+            DivergedError: where a weight is not finite in any process.
+        """
         weights = [p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters()]
         if self.world.any(not all(bool(weight.isfinite().all()) for weight in weights)):
             raise DivergedError(f"training diverged at step {self.now.step}: a weight is not a number; {REMEDY}")
 
     def measure(self, seconds: float, stops: Callable[[], bool]) -> MetricsRow | None:
-        """The row of this step, after the seconds since the row before; None where it is to stop before KL is measured.
+        """Measures KL at this step, and records whether the model is saturated and since when.
 
-        Notes since when the model has been saturated.
+        Args:
+            seconds: training time in this session since the last row.
+            stops: asked between forward passes.
+
+        Returns:
+            The row of this step; None where a stop came before KL was measured.
+
+        Raises:
+            DivergedError: where KL is not finite.
         """
         now = self.now
         try:
@@ -135,7 +179,7 @@ class Session:
         return self.row(measured, saturated, seconds)
 
     def row(self, measured: Measured, saturated: bool, seconds: float) -> MetricsRow:
-        """The row of this step, with what was measured at it."""
+        """Makes the row of this step from its measurement."""
         now, words = self.now, float(self.meter.words)
         return MetricsRow(
             step=now.step,
@@ -156,19 +200,26 @@ class Session:
         )
 
     def say_where_too_few(self, kl: Estimate) -> None:
-        """Warns, once, where all held-out sentences there may be do not tell whether the model is saturated."""
+        """Warns once where even the most held-out sentences do not decide whether the model is saturated."""
         if self.said or not self.world.first or not self.held_out.rule.too_few(kl):
             return
         self.said = True
         warnings.warn(
-            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be told from the threshold, {self.config.threshold:g}, with {kl.n} "
-            "held-out sentences, so the model does not count as saturated; train again with more "
+            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be told from the threshold, {self.config.threshold:g}, "
+            f"with {kl.n} held-out sentences, so the model does not count as saturated; train again with more "
             "most_evaluation_sentences or a larger threshold",
             stacklevel=2,
         )
 
     def close_row(self, row: MetricsRow) -> bool:
-        """What comes once a row is recorded: the adversary's answer, and the checkpoint; whether there was one."""
+        """Adapts the adversary and saves a checkpoint where one is due, once a row has been recorded.
+
+        Args:
+            row: the row.
+
+        Returns:
+            Whether a checkpoint was saved.
+        """
         if self.adversary is not None:
             self.adversary.adjust(row.kl_upper95)
         self.now.since, self.now.seconds, self.now.row_due = self.now.step, 0.0, False
@@ -179,11 +230,17 @@ class Session:
         return kept or self.rolls
 
     def save(self, keep: bool, **more: Any) -> None:
+        """Saves a checkpoint of this step.
+
+        Args:
+            keep: whether it is kept; otherwise it serves to resume.
+            **more: further keys of state.json.
+        """
         self.now.loss_sum, self.saved_step = float(self.meter.loss), self.now.step
         adversary = {} if self.adversary is None else {"adversary": self.adversary.state()}
         parts = (self.model, self.optimizer)
         trained = whole(*parts, self.config, self.world) if self.sharded else parts
         if trained is not None and self.world.first:
             checkpoint.save(self.run, *trained, {"keep": keep} | vars(self.now) | more | adversary)
-        # Who has nothing to write must not end before it is written.
+        # A process that writes nothing must not end before the first one has written.
         self.world.barrier()

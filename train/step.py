@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..errors import StoppedError
 from ..generators import Sentences
-from ..generators.batches import Batch, Stream
+from ..generators.batches import Stream
+from ..generators.sentences import Batch
 from ..models import MaskedLM
 from ..models.ops.fast_linear import FastProducts
 from ..models.ops.lstm_bf16 import needs_plain_lstm, plain_lstm
@@ -22,16 +23,27 @@ from .microbatch import number_of_parts, parts_of
 from .parallel.world import World
 
 Made = tuple[Batch, Tensor | None]
+"""A batch, and its truth where the objective needs it."""
 
 LOOK_AGAIN = 0.2
-"""Seconds after which who waits for a batch asks again whether to stop."""
+"""Seconds between two questions whether to stop, while a batch is awaited."""
 
 
 class Stepper:
-    """Does step k: what happens depends on (seed, k), the weights and the optimiser's state alone.
+    """Takes step k, a function of (seed, k), the weights and the optimiser's state alone.
 
-    One process on a CPU works off a large batch in parts, one after the other: the same gradient up to rounding. Before each it asks stops(); once that is true the step is abandoned with StoppedError, and
-    weights and the optimiser's state are those of step k - 1.
+    A single process on a CPU splits a large batch into parts, which give the same gradient up to rounding. It calls
+    stops() before each part; once that is true it abandons the step with StoppedError, and weights and the optimiser's
+    state stay those of step k - 1.
+
+    Args:
+        model: is trained in place.
+        optimizer: updates the weights.
+        stream: gives the batch of each step.
+        config: the settings.
+        adversary: takes part in the steps; None without one.
+        world: the processes that train together.
+        stops: asked between parts whether to stop.
     """
 
     def __init__(
@@ -51,7 +63,7 @@ class Stepper:
         self.alone = self.on_cpu and world.size == 1
         self.stops: Callable[[], bool] = stops if self.alone else lambda: False
         self.eager_cpu = self.on_cpu and not config.compile
-        # Elsewhere fixed shapes are worth more than the padding's work.
+        # On a GPU and in compiled code, fixed shapes save more than padding costs.
         model.packs = self.eager_cpu
         self.plain_lstm = needs_plain_lstm(model, config.precision, self.device.type)
         self.maker, self.ended = ThreadPoolExecutor(1), Event()
@@ -63,44 +75,50 @@ class Stepper:
         self.loss = world.wrap(loss)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """(the loss of the step, the number of words it read), both on the device."""
+        """Takes a step.
+
+        Args:
+            step: its number, from 1.
+
+        Returns:
+            The loss and the number of words read, both on the device.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate(step) * group.get("lr_ratio", 1.0)
         batch, truth = self._data(step)
         words = (batch.inputs != self.model.pad_id).sum()
-        # Gradients are averaged over the processes, and each holds a part of the sum.
+        # DDP averages the gradients over the processes, while each process holds a part of the sum.
         count = max(1, len(batch.targets)) / self.world.size
         drawn = self.adversary.draw(step) if self.adversary is not None and self.adversary.strength > 0 else None
         number, pieces = self._parts(words), 1 if drawn is None else self._parts(drawn[0].lengths.sum())
         self.model.train()
         if number == pieces == 1:
-            loss = self._at_once(step, *self.world.share(batch, truth), count, drawn)
+            loss = self._at_once(step, self.world.share(batch, truth), count, drawn)
         else:
             loss = self._in_parts(step, parts_of(batch, truth, number), count, drawn, pieces)
         self.optimizer.step()
         return self.world.mean(loss), words
 
     def end(self) -> None:
-        """No further batch is wanted: who makes the next one gives up."""
+        """Abandons the batch that is being made for the next step."""
         self.ended.set()
 
-    def _at_once(
-        self, step: int, batch: Batch, truth: Tensor | None, count: float, drawn: tuple[Sentences, Tensor] | None
-    ) -> Tensor:
-        """The loss; all gradients are those of this step then."""
+    def _at_once(self, step: int, made: Made, count: float, drawn: tuple[Sentences, Tensor] | None) -> Tensor:
+        """Returns the loss of a whole batch, and sets the gradients of this step."""
+        batch, truth = made
         with self._randomness(step), self._arithmetic():
             loss: Tensor = self.loss(batch, truth, count)
             goal = loss
             if self.adversary is not None and drawn is not None:
                 goal = loss - self.adversary.strength * self.adversary.loss_on(*drawn)
         self.optimizer.zero_grad(set_to_none=True)
-        goal.backward()
+        torch.autograd.backward(goal)
         return loss.detach()
 
     def _in_parts(
         self, step: int, parts: list[Made], count: float, drawn: tuple[Sentences, Tensor] | None, pieces: int
     ) -> Tensor:
-        """The same, summed over parts that draw numbers of their own for dropout."""
+        """Does the same part by part; each part draws its own dropout."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
 
@@ -114,7 +132,7 @@ class Stepper:
         for number, (part, truth) in enumerate(parts):
             with within(number):
                 loss = self.loss(part, truth, count)
-            loss.backward()
+            torch.autograd.backward(loss)
             total = total + loss.detach()
         if self.adversary is not None and drawn is not None:
             self.adversary.ascend(*drawn, pieces, lambda piece: within(len(parts) + piece))
@@ -124,7 +142,7 @@ class Stepper:
         return number_of_parts(self.model, int(words)) if self.alone else 1
 
     def _data(self, step: int) -> Made:
-        """The batch of a step, and its truth where that is learned. A CPU makes the next one while it works on this."""
+        """Returns the batch of a step and its truth; on a CPU a thread makes the next batch meanwhile."""
         made = self._waited_for(self.ahead.pop(step)) if step in self.ahead else self._make(step, self.stops)
         if self.on_cpu and step < self.config.steps:
             self.ahead = {step + 1: self.maker.submit(self._make, step + 1, self.ended.is_set)}
@@ -145,7 +163,7 @@ class Stepper:
 
     @contextmanager
     def _randomness(self, step: int, part: int = 0) -> Iterator[None]:
-        """Dropout draws from torch's global state, which is given back as it was. Several parts are of one process."""
+        """Seeds torch's global random state, from which dropout draws, and restores it afterwards."""
         devices = [self.device.index or 0] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices, enabled=self.config.dropout > 0):
             if self.config.dropout > 0:
@@ -157,7 +175,7 @@ class Stepper:
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """How numbers are multiplied: in the run's precision, and by what is fastest there."""
+        """Sets the precision of the run, and the fastest products for it."""
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"),
             FastProducts() if self.eager_cpu else nullcontext(),
@@ -167,7 +185,7 @@ class Stepper:
 
 
 def compilation(device: str, masking: str) -> str:
-    """torch.compile's mode: CUDA graphs where no shape depends on what is drawn, as with one hidden word a sentence."""
+    """Returns the mode of torch.compile: CUDA graphs where no shape is random, as with one hidden word per sentence."""
     if device == "cpu":
         return "max-autotune-no-cudagraphs"
     return "reduce-overhead" if masking == "one" else "default"

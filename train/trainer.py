@@ -1,7 +1,7 @@
-"""The entry of training: from a model, a language and a configuration to rows of metrics.
+"""The entry point of training: from a model, a language and a configuration to rows of metrics.
 
-Masking and batch size are stated once, in the configuration; the trainer makes the stream of batches, the held-out set, the
-adversary and the objective from it.
+The configuration states masking and batch size once; from it the trainer makes the stream of batches, the held-out set,
+the adversary and the objective.
 """
 
 import time
@@ -35,24 +35,24 @@ class Trainer:
         for row in Trainer(model, language, TrainConfig(steps=2000), run="out").rows():
             print(row.step, row.kl)
 
-    A run that was interrupted goes on from its last checkpoint; who consumes the rows records them before the next
-    checkpoint is written. `stream`, `held_out` and `adversary` are what the configuration says.
+    An interrupted run resumes from its last checkpoint. The caller must record each row before it asks for the next
+    one, because the checkpoint of a step is written in between.
 
     Args:
-        model: what is trained, with dropout as in config.
-        language: the language whose words it reads, of the model's size.
-        config: how it is trained.
+        model: is trained in place; its dropout must be that of the configuration.
+        language: the language of the model's words.
+        config: the settings.
         run: directory of the checkpoints.
-        corpus: sentences of the language to train on, pass after pass; fresh ones without end unless given.
-        clock: seconds, from any origin.
-        on_step: called with (step, loss) after every step on a CPU, after some on a GPU.
-        should_stop: asked between steps, parts of a step and parts of a measurement.
+        corpus: sentences of the language to train on, pass after pass; an endless supply of fresh ones unless given.
+        clock: gives seconds since any origin.
+        on_step: called with (step, loss) after every step on a CPU, after some steps on a GPU.
+        should_stop: called between steps, between parts of a step and between parts of a measurement.
         world: the processes that train together; this one alone unless given.
 
     Raises:
-        InputError: the model has nothing to train, is of another size than the language, does not predict under the masking,
-            or has another dropout than config; the adversary's task is unknown; the corpus is unfinished or not of this
-            language.
+        InputError: for a model without weights, of another size than the language, unfit for the masking or with
+            another dropout than the configuration; for an unknown adversary task; and for a corpus that is unfinished
+            or of another language.
     """
 
     def __init__(
@@ -76,23 +76,28 @@ class Trainer:
             device = next(model.parameters()).device
             language = language if language.device == device else language.to(device)
         self.language, masking = language, str(config.masking)
-        batches = (language, config.batch_size, config.seed, masking)
-        self.stream = Stream(*batches) if corpus is None else CorpusStream(corpus, *batches)
+        size, seed = config.batch_size, config.seed
+        self.stream = (
+            Stream(language, size, seed, masking)
+            if corpus is None
+            else CorpusStream(corpus, language, size, seed, masking)
+        )
         self.held_out = HeldOut(language, config)
         self.adversary: Adversary | None = None
         if config.adversary_task is not None:
             self.adversary = Adversary(model, language, find_task(language, config.adversary_task), config)
 
     def rows(self) -> Iterator[MetricsRow]:
-        """A row at config.evaluation_steps and at each checkpoint that is kept.
+        """Trains to the end of the run.
 
-        The checkpoint of a step is written after its row has been consumed.
+        Yields:
+            A row at each of config.evaluation_steps and at each checkpoint that is kept. The checkpoint of a step is
+            written after its row has been consumed.
 
         Raises:
-            DivergedError: with the step, where the loss is not finite; the checkpoints before it stay.
-            StoppedError: with the step, once should_stop() is true, also in the middle of a measurement, which is then made
-                when the run goes on, and between the parts of a step, which is then taken again. A checkpoint of the last
-                step that was taken is written first.
+            DivergedError: naming the step, where loss, KL or weights are not finite; earlier checkpoints stay.
+            StoppedError: naming the step, once should_stop() is true, after a checkpoint of the last complete step. A
+                measurement or step that was interrupted is repeated when the run resumes.
         """
         session = Session(
             self.model,
@@ -110,7 +115,7 @@ class Trainer:
             session.take.end()
 
     def is_saturated(self, model: MaskedLM) -> bool:
-        """Whether a model, for instance one of the run's checkpoints, counts as saturated on the held-out set."""
+        """Whether a model, such as one of the run's checkpoints, counts as saturated on the held-out set."""
         return self.held_out.rule.holds(self.held_out.measure(model).kl)
 
     def _rows(self, session: Session) -> Iterator[MetricsRow]:
@@ -139,9 +144,17 @@ class Trainer:
 
 
 def resolved(config: TrainConfig, model: MaskedLM) -> TrainConfig:
-    """The configuration with the masking that the model is trained under: config.masking, or the model's own.
+    """Completes a configuration by the masking of the model, and checks that the two go together.
 
-    Raises InputError where the model and the configuration do not go together.
+    Args:
+        config: its masking may be None.
+        model: a causal model is trained under `next`, another one under `one`, unless the configuration says otherwise.
+
+    Returns:
+        The configuration with its masking.
+
+    Raises:
+        InputError: for a model without weights, unfit for masking or sharding, or with another dropout.
     """
     if next(model.parameters(), None) is None:
         raise InputError(f"model '{model.name}' has nothing to train, expected one with weights; choose another")
@@ -152,14 +165,14 @@ def resolved(config: TrainConfig, model: MaskedLM) -> TrainConfig:
     has_dropout = any(isinstance(module, nn.Dropout) for module in model.modules())
     if has_dropout and dropout_of(model) != config.dropout:
         raise InputError(
-            f"model '{model.name}' has dropout {dropout_of(model):g} and the configuration {config.dropout:g}, expected the "
-            f"same; build the model with dropout={config.dropout:g}"
+            f"model '{model.name}' has dropout {dropout_of(model):g} and the configuration {config.dropout:g}, "
+            f"expected the same; build the model with dropout={config.dropout:g}"
         )
     return replace(config, masking=masking)
 
 
 def _check_size(model: MaskedLM, language: Language) -> None:
-    """Raises InputError for a language with other words than the model's, or longer sentences."""
+    """Raises InputError where the language has other words than the model, or longer sentences."""
     if model.vocab_size != language.vocab_size or model.max_length < language.max_length:
         here = f"{language.vocab_size} words, sentences of up to {language.max_length}"
         there = f"{model.vocab_size} words, sentences of up to {model.max_length}"

@@ -7,9 +7,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...estimate import Estimate
+from ...probes import probe_names
 from ...train import TrainConfig
 from ..measurements.measure import BASELINES
-from ..measurements.probe_config import PROBES
 from ..runs.run import Run
 from .checkpoint_table import TRACES, is_saturated, kl_by_step, versions_of
 from .results import named, own_name
@@ -95,7 +95,7 @@ def _loss(row: Row) -> Row:
 
 def panels_of(wide: list[Row], tasks: list[str]) -> list[str]:
     """The panels of these tasks that have an accuracy, task by task."""
-    named = [panel_name(task, method) for task in tasks for method in PROBES]
+    named = [panel_name(task, method) for task in tasks for method in probe_names()]
     return [panel for panel in named if any(f"accuracy {panel}" in row for row in wide)]
 
 

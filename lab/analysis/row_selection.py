@@ -11,6 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from ...probes import is_model_probe
 from ..measurements.flatness_config import estimates_gauss_newton, settings_used
 from ..measurements.measure import BASELINES
 
@@ -19,8 +20,8 @@ Setting = tuple[str, str]
 """Method, and settings as JSON: what its values depend on."""
 
 SAMPLES = ("train_sentences", "test_sentences", "seeds", "seed")
-TRAINING = ("lr", "epochs")
-"""Settings that only probes trained by AdamW have."""
+NOT_LINEAR = ("lr", "epochs", "method")
+"""Settings of other probes than linear: of those trained by AdamW, and of all that name themselves."""
 
 
 def panel_name(task: str, method: str) -> str:
@@ -48,8 +49,8 @@ def described(method: str, settings: str) -> str:
 def one_setting(rows: list[Row]) -> list[Row]:
     """The rows to show: of each kind of measurement those of one method and setting.
 
-    Baselines are those taken with the probe's own settings. Beside fine-tuning, which has no look-up table, they are
-    those of the linear probe on as many sentences.
+    Baselines are those taken with the probe's own settings. Beside a probe of the model itself, which has no look-up
+    table, they are those of the linear probe on as many sentences.
 
     Args:
         rows: all rows.
@@ -124,7 +125,7 @@ def _data(setting: Setting) -> tuple[float, float, float]:
 
 def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None:
     """The settings of the baselines beside a probe; None where none were taken with its own."""
-    if method != "fine-tune":
+    if not is_model_probe(method):
         return chosen[method]
     wanted = json.loads(chosen[method])
     known = [setting_of(row)[1] for row in lines]
@@ -132,7 +133,7 @@ def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None
         settings
         for settings in known
         if _samples(json.loads(settings)) == _samples(wanted)
-        and not any(key in json.loads(settings) for key in TRAINING)
+        and not any(key in json.loads(settings) for key in NOT_LINEAR)
     ]
     if chosen.get("linear") in fitting:
         return chosen["linear"]

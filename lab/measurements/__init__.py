@@ -1,1 +1,1 @@
-"""What is measured on the checkpoints of a run: KL, probes, flatness. Each is taken once."""
+"""Measurements on the checkpoints of a run: KL, probes and flatness, each made once."""

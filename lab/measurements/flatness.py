@@ -1,4 +1,4 @@
-"""Flatness of a run's checkpoints, by any registered measure."""
+"""The flatness of a run's checkpoints, by any registered measure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +17,17 @@ from .measure import Row, key_of, measured, size_of, values_of
 def measure_flatness(
     run: Run, config: FlatnessConfig, step: int | None = None, enlarge_to: str | None = None
 ) -> Iterator[Row]:
-    """Tr(H), or what else the method measures, for each checkpoint: rows for the total and each block of parameters.
+    """Measures Tr(H), or another quantity, of each checkpoint.
 
-    With enlarge_to it is that of the same function inside this larger model (see models/widen.py), called
-    hessian_trace_enlarged; the row's model and parameters remain the small one's.
+    Args:
+        run: the run that is measured; its results file keeps the rows.
+        config: the measure and its settings.
+        step: one checkpoint alone; all unless given.
+        enlarge_to: measures the same function inside this larger model instead (see models/widen.py), as quantity
+            hessian_trace_enlarged; model and parameters in the row remain those of the small one.
+
+    Yields:
+        A row for the total, and one for each block of parameters.
     """
     measure = config.measure
     enlarge_to = None if enlarge_to is None else canonical_name(enlarge_to)

@@ -1,4 +1,4 @@
-"""What a measurement of flatness is told."""
+"""The settings of a flatness measurement."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ...registry import settings_of
 from ...settings import check_unused, chosen, with_settings_of
 
 ALWAYS = ("method", "contexts", "seed", "enlarge_to")
-"""Settings that name every row of flatness."""
+"""Settings that name every row of flatness, whatever the measure."""
 
 
 @with_settings_of(flatness_measures, "method")
@@ -20,9 +20,9 @@ class FlatnessConfig:
     """The trace of the Hessian, or another measure of flatness.
 
     Args:
-        method: which measure; see `satlab flatness --help` for those there are.
-        contexts: sampled sentences with one hidden word.
-        seed: what the contexts and draws derive from.
+        method: the measure.
+        contexts: sampled sentences, each with one hidden word.
+        seed: seed of the contexts and of all draws.
     """
 
     method: str = "sampled-gradient"
@@ -42,13 +42,14 @@ class FlatnessConfig:
         return made
 
     def settings(self, **more: Any) -> str:
-        """What names a row: all that its value depends on, and nothing else, as JSON."""
+        """Returns what names a row, as JSON: everything on which its value depends, and nothing else."""
         named = {"method": self.method, "contexts": self.contexts, "seed": self.seed}
+        # Entries are dataclasses, which the type of a measure does not say.
         return json.dumps(named | asdict(self.measure) | more, sort_keys=True)  # type: ignore[call-overload]
 
 
 def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a method's value depends on; all of them for what is no flatness method, or none that is known."""
+    """Returns the settings on which a measure depends; all of them where the name is no known flatness measure."""
     if method not in flatness_measures:
         return dict(settings)
     names = {*ALWAYS, *(setting.name for setting in settings_of(flatness_measures[method]))}
@@ -56,5 +57,5 @@ def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def estimates_gauss_newton(method: str) -> bool:
-    """Whether a method is an estimator of the Gauss-Newton trace, the Hessian's where the model equals the truth."""
+    """Whether a measure estimates the Gauss-Newton trace, which is the Hessian's where the model equals the truth."""
     return method in flatness_measures and flatness_measures[method].gauss_newton

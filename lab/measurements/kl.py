@@ -20,8 +20,8 @@ class EvaluateConfig:
     """KL(truth || model) on held-out sentences.
 
     Args:
-        sentences: held-out sentences with one hidden word.
-        seed: what they derive from.
+        sentences: held-out sentences, each with one hidden word.
+        seed: seed of the held-out sentences.
     """
 
     sentences: int = 20_000
@@ -33,8 +33,8 @@ class EvaluateConfig:
 
 
 def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Iterator[Row]:
-    """KL(truth || model) and the floor of the same held-out contexts, nats, for each checkpoint."""
-    # Not the sentences on which training decided when to stop.
+    """Yields a row for each checkpoint: KL(truth || model) and the floor of the same held-out contexts, nats."""
+    # These are not the sentences on which training decided when to stop.
     held_out = cache(
         lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking or "one", "measurement")
     )

@@ -1,7 +1,8 @@
 """Measurements on a run's checkpoints: one row each, taken once, on the device that the run's language is on.
 
 A row: model, parameters (their number), seed, step (null for what belongs to the language), what, method, task, block,
-settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured before with the same settings is not measured again.
+settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured before with the same settings is not
+measured again.
 """
 
 import math
@@ -20,17 +21,27 @@ from .result_cache import known_rows, of_key
 Row = dict[str, Any]
 
 BASELINES = ("majority", "lookup", "bayes")
-"""Probe methods that belong to the language and its task, not to a model."""
+"""Methods whose accuracy belongs to the language and its task, not to a model."""
 
 ENLARGED = "hessian_trace_enlarged"
-"""What a trace inside a larger model is called."""
+"""The quantity that is the trace inside a larger model."""
 
 
 def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Row]:
-    """The rows of the file under this key; where there are none they are taken and added to it, all at once.
+    """Returns the rows of a measurement; makes it and appends its rows, all at once, where the file has none.
 
-    Where another process has added them meanwhile, its rows are the ones. Raises OSError, before anything is taken, where
-    the file cannot be written.
+    Where another process has appended rows meanwhile, those are returned.
+
+    Args:
+        file: the results file.
+        key: what names the measurement.
+        take: makes the measurement.
+
+    Returns:
+        The rows as the file holds them.
+
+    Raises:
+        OSError: before anything is measured, where the file cannot be written.
     """
     if known := known_rows(file, key):
         return known
@@ -43,18 +54,18 @@ def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Ro
 
 
 def key_of(run: Run, step: int, what: str, method: str, settings: str) -> Row:
-    """What names a measurement of a checkpoint: rows that agree in all of it are the same measurement."""
+    """Returns what names a measurement of a checkpoint; rows that agree in all of it are the same measurement."""
     of_run = {"model": run.model, "seed": run.config.seed, "step": step}
     return of_run | {"what": what, "method": method, "settings": settings}
 
 
 def values_of(estimate: Estimate) -> Row:
-    """value, stderr and n of a row."""
-    # A single draw has no standard error; JSON has no nan.
+    """Returns the columns value, stderr and n of a row."""
+    # A single draw has no standard error, and JSON has no nan.
     stderr = None if math.isnan(estimate.stderr) else estimate.stderr
     return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
 def size_of(model: MaskedLM) -> Row:
-    """The number of parameters, tied ones once."""
+    """Returns the column parameters of a row: their number, tied ones counted once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}

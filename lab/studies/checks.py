@@ -13,7 +13,7 @@ from ...models.widen import check_larger
 from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
 from ..file_names import CONFIG, STUDY_FILE, same_file
-from ..measurements.probe_readings import probe_readings
+from ..measurements.feature_choices import feature_choices
 from ..measurements.theorem import theorem_of
 from ..reading import STUDY
 from ..runs.config_file import PUT_BACK
@@ -82,7 +82,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
             check_larger(model, study.enlarge_to)
             check_size(study.enlarge_to, language.vocab_size, language.max_length)
         with placed(STUDY, f"probe of model {name}"):
-            probe_readings(model, language.max_length, study.probe)
+            feature_choices(model, language.max_length, study.probe)
 
 
 def check_same_language(study: StudyConfig, language: Language, out: Path) -> None:

@@ -1,31 +1,42 @@
-"""Multinomial logistic regression at its convex optimum, for features that are many and strongly correlated.
+"""Multinomial logistic regression at its convex optimum, for many strongly correlated features.
 
-    min_W  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
+    min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-Features of a network are nearly collinear, and plain L-BFGS needs thousands of iterations on them. Boehning's bound
-(1992), Hessian <= (1/2) (I - 11^T/k) (x) H^T H / n + l2, gives the metric in which the problem is round: with
-L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen.
+The features of a network are nearly collinear, so that plain L-BFGS needs thousands of iterations. Boehning's bound
+(1992), Hessian <= (1/2) (I - 11^T/k) (x) H^T H / n + l2 I, gives a metric in which the problem is well conditioned:
+with L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from ...errors import InputError
+from ..method import FittedProbe
 from .lbfgs import Function, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6
-"""Greatest entry of the gradient (in the round metric) at which the optimum counts as reached."""
+"""Largest entry of the gradient with respect to V at which the optimum counts as reached."""
 
 MAX_ITERATIONS = 2000
+"""Iterations of L-BFGS after which a fit gives up."""
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """A fitted classifier of standardised features: weight [k, d], bias [k], mean and scale [d], and its penalty."""
+class Logistic(FittedProbe):
+    """A fitted classifier of standardised features, argmax_c (W (h - mean) / scale + b)_c.
+
+    Args:
+        weight: W [k, d].
+        bias: b [k].
+        mean: of the training features, [d].
+        scale: their standard deviation, [d]; infinite for constant features.
+        l2: the penalty of the fit.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -34,24 +45,40 @@ class Logistic:
     l2: float
 
     def scores(self, features: Tensor) -> Tensor:
-        """The logits [n, k] of features [n, d], float64, on the features' device; the classifier may be on another."""
+        """Returns logits [n, k] in float64 on the device of the features [n, d]; the classifier may be on another."""
         device = features.device
         standardised = (features.double() - self.mean.to(device)) / self.scale.to(device)
         return torch.addmm(self.bias.to(device), standardised, self.weight.T.to(device))
 
+    @override
     def predict(self, features: Tensor) -> Tensor:
-        """The most probable class [n] of features [n, d]."""
         return self.scores(features).argmax(1)
+
+    @property
+    @override
+    def chosen(self) -> Mapping[str, float]:
+        return {"l2": self.l2}
 
 
 def fit_logistic(
     features: Tensor, labels: Tensor, num_classes: int, l2: float, start: Logistic | None = None
 ) -> Logistic:
-    """The optimum for features [n, d] and labels [n] in 0 .. num_classes - 1, in float64; the bias is not penalised.
+    """Finds the optimum in float64; the bias is not penalised.
 
-    Features are standardised to mean 0 and deviation 1 first (constant ones are left at 0). start: a solution nearby,
-    such as that of another l2.
-    Raises InputError where it is not reached in 2,000 iterations, or where l2 is too weak for collinear features.
+    Features are first standardised to mean 0 and deviation 1; constant ones become 0.
+
+    Args:
+        features: [n, d].
+        labels: [n], each in 0 .. num_classes - 1.
+        num_classes: the number k of classes.
+        l2: the penalty.
+        start: a nearby solution, such as that of another penalty.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        InputError: where 2,000 iterations do not reach the optimum, and where l2 is too weak for collinear features.
     """
     features = features.double()
     mean, deviation = features.mean(0), features.std(0, correction=0)
@@ -89,9 +116,20 @@ def minimise(
     l2: float,
     tolerance: float | None = None,
 ) -> Tensor:
-    """Where the gradient vanishes, by L-BFGS; stages: (value, gradient) at a point, rougher arithmetic before finer.
+    """Finds the point where the gradient vanishes, by L-BFGS in several stages of arithmetic.
 
-    A stage goes on where rounding kept the one before from getting further. Raises InputError where none gets there.
+    Args:
+        stages: functions that return (value, gradient) at a point, coarser arithmetic first; each stage continues where
+            rounding stopped the one before.
+        begin: the point to start from.
+        l2: the penalty, for the message.
+        tolerance: the largest entry of the gradient at the optimum; GRADIENT_TOLERANCE unless given.
+
+    Returns:
+        The point.
+
+    Raises:
+        InputError: where no stage reaches the tolerance.
     """
     tolerance = GRADIENT_TOLERANCE if tolerance is None else tolerance
     point, iterations = begin.clone(), 0

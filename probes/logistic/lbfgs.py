@@ -1,4 +1,4 @@
-"""L-BFGS for smooth convex functions, whose line search trusts slopes where rounding has spoilt the values."""
+"""L-BFGS for smooth convex functions; its line search trusts slopes where rounding has spoilt the values."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,26 @@ Function = Callable[[Tensor], tuple[float, Tensor]]
 """point -> (value, gradient of the point's shape)."""
 
 HISTORY = 20
-"""Steps that are remembered."""
+"""The number of past steps that are kept."""
 
 DECREASE, CURVATURE = 1e-4, 0.9
-"""Of Wolfe's conditions: value <= value_0 + 1e-4 t slope_0, and slope >= 0.9 slope_0."""
+"""The constants of Wolfe's conditions: value <= value_0 + 1e-4 t slope_0, and slope >= 0.9 slope_0."""
 
 ROUNDING = 1e-6
-"""Relative increase of the value that counts as rounding where the slopes say that a step is good."""
+"""The relative increase of the value that counts as rounding where the slopes accept a step."""
 
 MOST_TRIALS = 25
-"""Points a line search looks at."""
+"""The most points that a line search tries."""
 
 
 class History:
-    """The last steps s and changes of the gradient y, with all of their scalar products.
+    """The last steps s and changes of the gradient y, with all their scalar products.
 
-    The two-loop recursion then needs one product with all vectors and a few sums over scalars (Chen, Wang, Zhou 2014).
+    With these, the two-loop recursion needs one product with all vectors and a few sums over scalars (Chen, Wang and
+    Zhou 2014).
+
+    Args:
+        like: a point; gives the number of parameters N, dtype and device.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -34,7 +38,7 @@ class History:
         self.slots: list[int] = []
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """One more pair, in the place of the oldest where there are enough; one without positive curvature is left out."""
+        """Adds a pair s [N], y [N], in place of the oldest of HISTORY pairs; ignores one without positive curvature."""
         if not float(step @ change) > 0:
             return
         slot = len(self.slots) if len(self.slots) < HISTORY else self.slots.pop(0)
@@ -46,7 +50,7 @@ class History:
             self.products[place], self.products[:, place] = row, row
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Minus the inverse Hessian's approximation times the gradient [N]."""
+        """Returns the direction [N]: minus the approximate inverse Hessian times the gradient [N]."""
         if not self.slots:
             return -gradient
         along = (self.vectors @ gradient).cpu().numpy()
@@ -61,11 +65,22 @@ class History:
         for i in self.slots:
             beta = factor * along[HISTORY + i] + self.products[HISTORY + i] @ share
             share[i] += alphas[i] - beta / self.products[i, HISTORY + i]
-        return -(factor * gradient + torch.from_numpy(share).to(gradient) @ self.vectors)
+        direction: Tensor = -(factor * gradient + torch.from_numpy(share).to(gradient) @ self.vectors)
+        return direction
 
 
 def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
-    """(point, gradient there, iterations): ends where no entry of the gradient is above tolerance, or no step helps."""
+    """Minimises a function until no entry of the gradient exceeds the tolerance, or no step helps.
+
+    Args:
+        function: to minimise.
+        begin: the point to start from.
+        tolerance: of the gradient.
+        max_iterations: the most steps.
+
+    Returns:
+        The last point, the gradient there and the number of iterations.
+    """
     point, (value, gradient) = begin, function(begin)
     history, iterations = History(begin), 0
     while float(gradient.abs().max()) > tolerance and iterations < max_iterations:
@@ -74,7 +89,7 @@ def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: i
         if found is None:
             if not history.slots:
                 break
-            # What is remembered may be spoilt by rounding; steepest descent starts anew.
+            # Rounding may have spoilt the history: start again with steepest descent.
             history = History(begin)
             continue
         there, value, slope = found
@@ -86,8 +101,10 @@ def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: i
 def _line_search(
     function: Function, point: Tensor, value: float, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, float, Tensor] | None:
-    """(point, value, gradient) after a step that satisfies Wolfe's conditions, or Hager and Zhang's (2005) approximate
-    ones; none where there is no such step.
+    """Finds a step that satisfies Wolfe's conditions, or the approximate ones of Hager and Zhang (2005).
+
+    Returns:
+        Point, value and gradient after the step; None where there is no such step.
     """
     slope_0 = float((gradient * direction).sum())
     if not slope_0 < 0:
@@ -110,7 +127,7 @@ def _line_search(
 
 
 def _between(near: float, near_slope: float, far: float, far_slope: float) -> float:
-    """Where the slope would vanish if it were linear, kept away from both ends; the middle where that says nothing."""
+    """Returns the zero of the linearly interpolated slope, kept away from both ends; the middle where there is none."""
     width = far - near
     secant = near - near_slope * width / (far_slope - near_slope) if far_slope > near_slope else near + width / 2
     if not np.isfinite(secant):

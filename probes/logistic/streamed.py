@@ -1,13 +1,14 @@
-"""The same optimum as `fit_logistic`, for features so many that they are read from disk, part by part, in every iteration.
+"""The optimum of `fit_logistic` for features that every iteration reads from disk, part by part.
 
-    min_W  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
+    min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-Boehning's metric H^T H / (2 n) + l2 of d x d numbers is too large as well. Its strongest directions are enough: the randomised
-Nystroem approximation of rank r (Frangella, Tropp, Udell 2021), U diag(s) U^T, gives
+Boehning's metric H^T H / (2 n) + l2 I, of d x d numbers, is too large as well, but its strongest directions suffice.
+With the randomised Nystroem approximation U diag(s) U^T of rank r (Frangella, Tropp and Udell 2021), L-BFGS works on V,
+where
 
-    M = U diag(s + l2) U^T + (s_r + l2) (I - U U^T),    V = W M^(1/2),
+    M = U diag(s + l2) U^T + (s_r + l2) (I - U U^T),    V = W M^(1/2).
 
-and L-BFGS works on V. The metric changes the number of iterations, not the optimum.
+The metric changes the number of iterations, not the optimum.
 """
 
 from collections.abc import Iterator
@@ -22,26 +23,37 @@ from ..feature_store import Features
 from .fit import Logistic, minimise
 
 RANK = 128
-"""Directions of the metric that are found; all of them where features are fewer."""
+"""The rank r of the approximate metric; d where there are fewer features."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """M of width d: directions [d, r], strengths s_i + l2 [r] along them, rest across them."""
+    """The metric M of d features.
+
+    Args:
+        directions: U [d, r].
+        strengths: s_i + l2 along them, [r].
+        rest: s_r + l2, across them.
+    """
 
     directions: Tensor
     strengths: Tensor
     rest: float
 
     def power(self, rows: Tensor, exponent: float) -> Tensor:
-        """rows [k, d] times M^exponent."""
+        """Returns rows [k, d] times M^exponent."""
         along = rows @ self.directions
         change = self.strengths**exponent - self.rest**exponent
         return torch.addmm(rows * self.rest**exponent, along * change, self.directions.T)
 
 
 class Standardised:
-    """Features [n, d], the first `rows` of them, standardised as they are read."""
+    """The first rows of features [n, d], standardised as they are read.
+
+    Args:
+        features: all rows.
+        rows: how many of them.
+    """
 
     def __init__(self, features: Features, rows: int) -> None:
         self.features, self.rows = features, rows
@@ -56,6 +68,7 @@ class Standardised:
         self.dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
 
     def parts(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """Yields the slice and the standardised rows [m, d] of each part."""
         mean, factor = self.mean.to(dtype), (1 / self.scale).to(dtype)
         for rows, part in self.features.in_order(self.rows):
             read = part.to(dtype)
@@ -72,10 +85,26 @@ def fit_streamed(
     data: "tuple[Standardised, Metric] | None" = None,
     tolerance: float | None = None,
 ) -> Logistic:
-    """The optimum for the first `rows` (all unless given) of the features [n, d] and labels [n].
+    """Finds the optimum of streamed features.
 
-    Products are in float32, the sums over parts of about 32 MB in float64; where float32 does not get as far as the
-    tolerance, the last iterations are in float64, as all are where the features are. data: what `prepare` gives, which one may keep for several l2. Raises InputError where the optimum is not reached.
+    Products are in float32, and sums over parts of about 32 MB in float64. Where float32 does not reach the tolerance,
+    the last iterations are in float64; for float64 features all are.
+
+    Args:
+        features: [n, d].
+        labels: [n], each in 0 .. num_classes - 1.
+        num_classes: the number k of classes.
+        l2: the penalty.
+        start: a nearby solution, such as that of another penalty.
+        rows: fit the first rows alone; all unless given.
+        data: what `prepare` returned for these rows; it serves every penalty.
+        tolerance: of the gradient; GRADIENT_TOLERANCE unless given.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        InputError: where the optimum is not reached.
     """
     x, shared = data or prepare(features, len(labels) if rows is None else rows)
     labels = labels[: x.rows].cpu()
@@ -83,7 +112,7 @@ def fit_streamed(
     d = features.width
 
     def split(table: Tensor) -> tuple[Tensor, Tensor]:
-        # The bias is scaled as the metric has it: Boehning's bound of a feature that is 1 everywhere is 1/2.
+        # The bias is scaled like the rest: Boehning's bound for a feature that is 1 everywhere is 1/2.
         return metric.power(table[:, :d], -0.5), table[:, d] * 2**0.5
 
     def value_and_gradient(table: Tensor, dtype: torch.dtype) -> tuple[float, Tensor]:
@@ -103,7 +132,7 @@ def fit_streamed(
 
 
 def prepare(features: Features, rows: int) -> tuple[Standardised, Metric]:
-    """What does not depend on l2: mean and deviation, and the metric of l2 = 0."""
+    """Computes what does not depend on l2: mean and deviation, and the metric for l2 = 0."""
     x = Standardised(features, rows)
     return x, _nystroem(x, min(RANK, features.width))
 
@@ -111,7 +140,7 @@ def prepare(features: Features, rows: int) -> tuple[Standardised, Metric]:
 def _loss(
     x: Standardised, labels: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> tuple[float, Tensor, Tensor]:
-    """mean -log softmax(W h + b)[y] and its gradients [k, d] and [k]; products in the dtype."""
+    """Returns mean -log softmax(W h + b)[y] and its gradients [k, d] and [k]; products are in the given dtype."""
     value, of_weight, of_bias = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
     plain = weight.to(dtype)
     for rows, part in x.parts(dtype):
@@ -126,7 +155,7 @@ def _loss(
 
 
 def _nystroem(x: Standardised, rank: int) -> Metric:
-    """The strongest directions of A = H^T H / (2 n), from one pass: A Omega for a random orthonormal Omega [d, r]."""
+    """Finds the strongest directions of A = H^T H / (2 n) in one pass: A Omega, Omega [d, r] random orthonormal."""
     d = x.features.width
     generator = random_stream(0, "probe", rank, d)
     trial = torch.linalg.qr(torch.randn(d, rank, generator=generator, dtype=torch.float64)).Q
@@ -142,5 +171,5 @@ def _nystroem(x: Standardised, rank: int) -> Metric:
     root = torch.linalg.solve_triangular(factor.T, sketch, upper=True, left=False)
     directions, singular, _ = torch.linalg.svd(root, full_matrices=False)
     strengths = (singular.square() - shift).clamp(min=0)
-    # Features that are all constant have no directions; the rest is then whatever l2 is.
+    # Constant features have strength 0 in all directions; the metric is then l2 I.
     return Metric(directions, strengths, float(strengths[-1]) if rank < d else 0.0)

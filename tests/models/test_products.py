@@ -15,8 +15,8 @@ from satlab.generators.batches import Stream, evaluation_set
 from satlab.models import build_model
 from satlab.models.ops import fast_linear as products
 from satlab.models.ops.fast_linear import GRAIN, FastProducts, _Product, linear, unused_avx512
-from satlab.probes.feature_store import Storage
-from satlab.probes.features import Reading, concatenated_features, extract
+from satlab.probes.feature_store import FeatureStorage
+from satlab.probes.features import FeatureChoice, concatenated_features, extract
 from satlab.train import TrainConfig, checkpoints, kl_to_truth, masked_loss
 from satlab.train.parallel.world import World
 from satlab.train.step import Stepper
@@ -206,7 +206,7 @@ def test_measuring_takes_it(what, taken):
     if what == "kl":
         kl_to_truth(model, evaluation_set(language, GRAIN, 1))
     elif what == "features":
-        extract(model, sentences, [Reading()], Storage())
+        extract(model, sentences, [FeatureChoice()], FeatureStorage())
     else:
         concatenated_features(model, sentences)
     assert taken

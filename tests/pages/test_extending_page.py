@@ -1,6 +1,5 @@
 """The examples of docs/extending.md, as a plug-in that others have installed: what the page says of them holds."""
 
-import csv
 import importlib
 import json
 import os
@@ -40,11 +39,12 @@ def examples(installed):
     from satlab.flatness import flatness_measures
     from satlab.generators import task_kinds
     from satlab.models.networks.base import networks
+    from satlab.probes import probe_methods
     from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
-    registries = (networks, flatness_measures, optimizers, schedules, objectives, task_kinds)
+    registries = (networks, flatness_measures, probe_methods, optimizers, schedules, objectives, task_kinds)
     before = [(len(registry), dict(registry.entries))[1] for registry in registries]
     sys.path.insert(0, str(installed))
     try:
@@ -139,61 +139,118 @@ def test_a_corpus_is_the_same_with_and_without_the_plug_in(examples, tmp_path):
     assert list(manifest["classes"]) == [f"state-{k}" for k in range(1, 9)]
 
 
+def test_the_nearest_mean_is_that_of_the_formula(examples):
+    from satlab.probes.feature_store import Features
+
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(30, 4, generator=source, dtype=torch.float64)
+    labels = torch.arange(30) % 3
+    features = Features(30)
+    features.append(x)
+    fitted = examples.NearestMean(shrink=0.25).fit(features, labels, 4)
+    means = torch.stack([0.75 * x[labels == c].mean(0) + 0.25 * x.mean(0) for c in range(3)])
+    assert torch.allclose(fitted.means, means, atol=1e-12)
+    nearest = ((x[:, None] - means) ** 2).sum(2).argmin(1)
+    assert torch.equal(fitted.predict(x), nearest)
+    with pytest.raises(InputError, match="shrink is 1"):
+        examples.NearestMean(shrink=1)
+
+
+def test_bias_tuning_learns_and_leaves_the_model_as_it_is(examples):
+    from satlab.models import build_model
+    from satlab.probes import Samples
+
+    language = load_language("demo-pcfg")
+    model, task, told = build_model("bert-1x16", language), language.tasks["A"], []
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    samples = Samples(200, 100, 2)
+    settings = {"method": "bias-tune", "lr": 0.03, "epochs": 30}
+    probe = examples.BiasTuning(lr=0.03, epochs=30)
+    assert probe.row_settings() == settings
+    found = probe.accuracies(model, language, task, samples, lambda *part: told.append(part))
+    labels = [task.labels(test) for _, test in samples.draw(language, task)]
+    assert all(
+        abs(value * len(seen) - round(value * len(seen))) < 1e-9 for value, seen in zip(found, labels, strict=True)
+    )
+    assert told == [(i, 60) for i in range(1, 61)]
+    assert found == probe.accuracies(model, language, task, samples)
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+
+
 @pytest.fixture
 def satlab(installed, tmp_path):
-    """Runs a command where the plug-in is installed; the rows that it prints, or its text."""
+    """satlab(...): the command in a process that finds the plug-in; the rows that it prints, or its errors."""
     paths = [str(installed), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
-    def run(*arguments):
+    def call(*arguments, status=0):
         command = [sys.executable, "-m", "satlab", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        if status:
+            return done.stderr
+        lines = done.stdout.splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")] or done.stdout
 
-    return run
+    return call
 
 
-def rows_of(printed):
-    return [json.loads(line) for line in printed.splitlines()]
+SIZES = {"steps": 4, "batch-size": 8, "evaluation-sentences": 50, "most-evaluation-sentences": 50}
+FEW = {"train_sentences": 60, "test_sentences": 50, "seeds": 2, "epochs": 3}
+
+
+def options(settings):
+    return [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
 
 
 @pytest.mark.slow
 def test_the_command_line_knows_them(satlab):
-    sizes = ["--steps", "4", "--batch-size", "8", "--evaluation-sentences", "50", "--most-evaluation-sentences", "50"]
     ways = ["--optimizer", "sign", "--schedule", "square-root", "--targets", "smoothed"]
-    satlab("train", "demo-hmm", "--out", "run", "--model", "convolution-2x8:kernel=5", *sizes, *ways)
-    rows = rows_of(satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20"))
+    satlab("train", "demo-hmm", "--out", "run", "--model", "convolution-2x8:kernel=5", *options(SIZES), *ways)
+    rows = satlab("flatness", "run", "--method", "scaled-loss", "--rho", "0.02", "--contexts", "20")
     assert {(row["what"], row["unit"], row["block"]) for row in rows} == {("scaled_loss", "nats", "total")}
     assert {json.loads(row["settings"])["rho"] for row in rows} == {0.02}
     assert {row["model"] for row in rows} == {"convolution-2x8:kernel=5"}
-    trace, *blocks = rows_of(satlab("flatness", "run", "--contexts", "20"))
+    trace, *blocks = satlab("flatness", "run", "--contexts", "20")
     assert trace["value"] == pytest.approx(sum(row["value"] for row in blocks))
     assert " word " in satlab("show", "demo-pcfg", "--samples", "10", "--sentences", "10")
     samples = ["--train-sentences", "40", "--test-sentences", "40", "--seeds", "1"]
-    rows = rows_of(satlab("probe", "run", "--task", "word:position=3", *samples))
+    rows = satlab("probe", "run", "--task", "word:position=3", *samples)
     assert {row["task"] for row in rows} == {"word:position=3"}
-    again = rows_of(satlab("probe", "run", "--task", "word: position = 3", *samples))
-    assert again == rows
-
-
-STUDY = """
-language: demo-hmm
-models: {"convolution-2x8:kernel=5": {}}
-tasks: [state-1, "word: position=3"]
-train: {steps: 4, batch_size: 8, evaluation_sentences: 50, most_evaluation_sentences: 50, checkpoints: [2, 4]}
-evaluate: {sentences: 50}
-probe: {train_sentences: 40, test_sentences: 40, seeds: 1}
-flatness: {contexts: 20}
-workers: 1
-"""
+    assert satlab("probe", "run", "--task", "word: position = 3", *samples) == rows
 
 
 @pytest.mark.slow
-def test_a_study_shows_the_task(satlab, tmp_path):
-    (tmp_path / "study.yaml").write_text(STUDY)
-    satlab("study", "study.yaml", "--out", "out")
-    results = list(csv.DictReader((tmp_path / "out/results.csv").open()))
-    probed = {(row["task"], row["step"]) for row in results if row["what"] == "probe" and row["step"]}
-    assert probed == {(task, step) for task in ("state-1", "word:position=3") for step in ("2", "4")}
-    assert any("position" in path.name for path in (tmp_path / "out/figures").iterdir())
+def test_probes_run_from_the_command_line(satlab):
+    satlab("train", "demo-pcfg", "--out", "run", "--model", "bert-1x8", *options(SIZES))
+    given = ["probe", "run", "--task", "A", *options(FEW), "--method", "[linear,nearest-mean,bias-tune]"]
+    rows = satlab(*given, "--shrink", "0.1")
+    last = {row["method"]: row for row in rows if row["step"] == 4}
+    assert list(last) == ["linear", "nearest-mean", "bias-tune"]
+    own = {name: set(json.loads(row["settings"])) - set(FEW) - {"seed"} for name, row in last.items()}
+    assert own == {"linear": {"l2"}, "nearest-mean": {"method", "shrink"}, "bias-tune": {"method", "lr"}}
+    assert json.loads(last["nearest-mean"]["settings"])["shrink"] == 0.1
+    # The table is probed by each feature probe, and once by linear for itself and for bias-tune.
+    tables = [json.loads(row["settings"]).get("method") for row in rows if row["method"] == "lookup"]
+    assert tables == [None, "nearest-mean"]
+    assert satlab(*given, "--shrink", "0.1") == rows
+    assert "shrink is 1.5, expected at least 0 and below 1" in satlab(*given, "--shrink", "1.5", status=2)
+    assert "layer with method bias-tune, which reads no frozen features" in satlab(*given, "--layer", "1", status=2)
+
+
+@pytest.mark.slow
+def test_they_run_in_a_study_and_its_report(satlab, tmp_path):
+    probe = FEW | {"method": ["nearest-mean", "bias-tune"], "shrink": 0.1}
+    train = {name.replace("-", "_"): value for name, value in SIZES.items()}
+    models = {"bert-1x8": {}, "convolution-2x8:kernel=5": {}}
+    study = {"language": "demo-pcfg", "models": models, "tasks": ["A", "word: position=3"], "train": train}
+    study |= {"evaluate": {"sentences": 50}, "flatness": {"contexts": 20}, "probe": probe, "workers": 1}
+    (tmp_path / "mine.yaml").write_text(json.dumps(study), encoding="utf-8")
+    satlab("study", "mine.yaml", "--out", "out")
+    satlab("report", "out")
+    rows = [json.loads(line) for path in tmp_path.glob("out/runs/*/results.jsonl") for line in path.open()]
+    probed = {(row["task"], row["method"]) for row in rows if row["what"] == "probe"}
+    assert probed == {(task, method) for task in ("A", "word:position=3") for method in ("nearest-mean", "bias-tune")}
+    report = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    for panel in ("A nearest-mean", "A bias-tune", "word:position=3 bias-tune"):
+        assert panel in report, panel

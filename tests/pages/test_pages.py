@@ -138,9 +138,9 @@ def test_every_registered_name_is_on_its_page():
     from satlab.flatness import flatness_measures
     from satlab.generators.families.base import families
     from satlab.lab.figures.paper import FORMS
-    from satlab.lab.measurements.probe_config import PROBES
+    from satlab.probes import probe_methods
 
-    where = {"flatness": flatness_measures, "languages": families, "studies": FORMS, "probes": PROBES}
+    where = {"flatness": flatness_measures, "languages": families, "studies": FORMS, "probes": probe_methods}
     for page, names in where.items():
         text = text_of(ROOT / f"docs/{page}.md")
         assert [name for name in names if f"`{name}`" not in text] == [], page

@@ -10,12 +10,12 @@ from satlab.errors import InputError
 from satlab.probes import (
     AdamW,
     Extraction,
-    Reading,
+    FeatureChoice,
+    FeatureStorage,
     Samples,
-    Storage,
     concatenated_features,
+    frozen_probes,
     linear_probe,
-    linear_probes,
 )
 from satlab.probes.feature_store import Features
 from satlab.probes.features import extract
@@ -63,7 +63,7 @@ def test_the_head_is_that_of_torchs_own_training(on_disk, seed, repeat):
     x, labels = problem()
     how = AdamW(lr=3e-3, epochs=6, batch_size=16)
     expected, start = by_torch(x, labels, 4, how, seed, repeat)
-    head = how.fit(stored(x, Storage(None, 0) if on_disk else None), labels, 4, seed, repeat)
+    head = how.fit(stored(x, FeatureStorage(None, 0) if on_disk else None), labels, 4, seed, repeat)
     assert gap(head.weight, expected.weight) < 1e-10
     assert gap(head.bias, expected.bias) < 1e-10
     assert gap(start, expected.weight) > 1e-2
@@ -91,8 +91,8 @@ def test_what_is_linear_is_learned_and_the_optimum_reads_the_same_sentences(reco
     learned = linear_probe(model, recorder, FIRST_WORD, **settings, method=how)
     assert learned.value > 0.99
     assert (learned.n, learned.l2) == (2, ())
-    both = linear_probes(model, recorder, FIRST_WORD, {"a": how}, samples=Samples(**settings))
-    assert both["a", Reading()] == learned
+    both = frozen_probes(model, recorder, FIRST_WORD, {"a": how}, samples=Samples(**settings))
+    assert both["a", FeatureChoice()] == learned
     linear_probe(model, recorder, FIRST_WORD, **settings)
     drawn = [sentences.tokens for sentences in recorder.drawn]
     assert all(torch.equal(drawn[i], drawn[i % 2]) for i in range(6))
@@ -144,7 +144,7 @@ def test_projected_features_are_extracted_and_probed(monkeypatch):
     model = shaken("bert-1x16", language)
     sentences = language.sample(40, generator(0))
     project = GaussianProjection(10, 0)
-    found = extract(model, sentences, [Reading()], Storage(), "float32", project)[Reading()]
+    found = extract(model, sentences, [FeatureChoice()], FeatureStorage(), "float32", project)[FeatureChoice()]
     assert gap(found.memory, concatenated_features(model, sentences) @ project.matrices[128]) < 1e-12
     wide = linear_probe(model, language, FIRST_WORD, 600, 300, 2, extraction=Extraction(projection=100))
     narrow = linear_probe(model, language, FIRST_WORD, 600, 300, 2, extraction=Extraction(projection=2))

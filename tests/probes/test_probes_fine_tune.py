@@ -12,7 +12,7 @@ from satlab.errors import InputError
 from satlab.generators import Sentences
 from satlab.models import build_model
 from satlab.probes import FineTuning, fine_tune, linear_probe
-from satlab.probes.fine_tune import Classifier, tuned
+from satlab.probes.fine_tune import SentenceClassifier, tuned
 
 NAMES = ("bert-2x16", "bert-post-1x16", "lstm-1x16", "lstm-residual-2x8", "gpt-1x16")
 
@@ -32,7 +32,7 @@ def classified(classifier, tokens, lengths):
 def test_the_head_is_on_cls_or_on_the_last_word(name):
     language = grammar_language()
     tokens, lengths = padded_sentences(language)
-    classifier = Classifier(shaken(name, language), 3, generator(0))
+    classifier = SentenceClassifier(shaken(name, language), 3, generator(0))
     assert gap(classifier(tokens, lengths), classified(classifier, tokens, lengths)) < 1e-12
     assert classifier(tokens, lengths).shape == (len(tokens), 3)
 
@@ -42,7 +42,7 @@ def test_words_keep_the_positions_they_were_trained_at(name):
     """Without what [CLS] adds, word t reads as it does in the model itself; [CLS] has the row that no word reads."""
     language = grammar_language()
     model = shaken(name, language)
-    copied = Classifier(model, 3, generator(0)).model
+    copied = SentenceClassifier(model, 3, generator(0)).model
     own, given = copied.position, model.position
     assert own.shape == (language.max_length + 1, 16)
     if model.causal:
@@ -64,7 +64,11 @@ def test_the_longest_sentences_have_room_for_cls(name):
     language = demo_hmm()
     sentences = language.sample(5, generator(0))
     assert sentences.tokens.shape[1] == language.max_length
-    assert Classifier(shaken(name, language), 2, generator(0))(sentences.tokens, sentences.lengths).isfinite().all()
+    assert (
+        SentenceClassifier(shaken(name, language), 2, generator(0))(sentences.tokens, sentences.lengths)
+        .isfinite()
+        .all()
+    )
 
 
 def test_training_is_that_of_torchs_own_loop():
@@ -75,7 +79,7 @@ def test_training_is_that_of_torchs_own_loop():
     how = FineTuning(lr=1e-3, epochs=3, batch_size=5, warmup_steps=4)
     found = tuned(model, Sentences(tokens, lengths), labels, 3, how, seed=2, repeat=1)
     source = source_of(2, 1)
-    other = Classifier(model, 3, source)
+    other = SentenceClassifier(model, 3, source)
     optimizer = torch.optim.AdamW(other.parameters(), lr=1.0, foreach=False)
     rates = [1e-3 * share for share in (0.25, 0.5, 0.75, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6)]
     for _ in range(3):
@@ -123,7 +127,7 @@ def test_the_given_model_and_the_random_state_stay_as_they_are(name):
 
 
 def test_what_no_linear_probe_reads_is_learned(record):
-    """Whether the first two words differ in parity, by a model that knows nothing yet; the sentences are those of the probes."""
+    """An untrained model learns whether the first two words differ in parity, on the sentences of the probes."""
     recorder = record(demo_hmm())
     task = Labelled(2, lambda s: (s.tokens[:, 0] + s.tokens[:, 1]) % 2)
     model = build_model("bert-1x32", recorder.language)

@@ -13,13 +13,13 @@ from satlab.generators import Sentences
 from satlab.models import build_model
 from satlab.probes import (
     Extraction,
+    FeatureChoice,
+    FeatureStorage,
     Optimum,
-    Reading,
     Samples,
-    Storage,
     concatenated_features,
+    frozen_probes,
     linear_probe,
-    linear_probes,
 )
 from satlab.probes import features as features_module
 from satlab.probes.features import extract
@@ -79,7 +79,7 @@ def test_a_model_without_layers_says_so(model):
     language = demo_hmm()
     table = OneHot(language) if model == "one-hot" else build_model("lookup", language)
     with pytest.raises(InputError, match=f"model '{model}' has no layers"):
-        linear_probe(table, language, FIRST_WORD, 20, 20, 1, reading=Reading(layer=0))
+        linear_probe(table, language, FIRST_WORD, 20, 20, 1, choice=FeatureChoice(layer=0))
 
 
 # ---- extraction
@@ -92,19 +92,19 @@ def test_each_reading_is_a_part_of_the_whole(name, in_memory, monkeypatch):
     language = grammar_language()
     model, (tokens, lengths) = shaken(name, language), padded_sentences(language)
     sentences = Sentences(tokens, lengths)
-    readings = [Reading(layer, position) for layer in (None, 0, 2) for position in (None, 1, 3)]
-    found = extract(model, sentences, readings, Storage(None, in_memory))
+    choices = [FeatureChoice(layer, position) for layer in (None, 0, 2) for position in (None, 1, 3)]
+    found = extract(model, sentences, choices, FeatureStorage(None, in_memory))
     assert {features.memory is None for features in found.values()} == {in_memory == 0}
     whole, words = concatenated_features(model, sentences), inside(lengths, tokens.shape[1])
     layers = [words_alone(model, layer, tokens) for layer in model.layer_features(model.whole(tokens))]
-    for reading, features in found.items():
+    for choice, features in found.items():
         rows = torch.cat([part.clone() for _, part in features.in_order()])
         expected = whole.unflatten(1, (tokens.shape[1], -1))
-        if reading.layer is not None:
-            expected = layers[reading.layer].masked_fill(~words[..., None], 0.0).detach()
-        expected = expected.flatten(1) if reading.position is None else expected[:, reading.position - 1]
+        if choice.layer is not None:
+            expected = layers[choice.layer].masked_fill(~words[..., None], 0.0).detach()
+        expected = expected.flatten(1) if choice.position is None else expected[:, choice.position - 1]
         assert gap(rows, expected) < 1e-12
-    third = torch.cat([part.clone() for _, part in found[Reading(None, 3)].in_order()])
+    third = torch.cat([part.clone() for _, part in found[FeatureChoice(None, 3)].in_order()])
     assert (third[lengths < 3] == 0).all()
 
 
@@ -112,14 +112,17 @@ def test_a_position_beyond_every_sentence_reads_zeros():
     language = grammar_language()
     model = shaken("bert-1x16", language)
     sentences = Sentences(torch.tensor([[0, 1], [1, 0]]), torch.tensor([2, 2]))
-    found = extract(model, sentences, [Reading(position=5)], Storage())[Reading(position=5)]
+    found = extract(model, sentences, [FeatureChoice(position=5)], FeatureStorage())[FeatureChoice(position=5)]
     assert torch.equal(found.memory, torch.zeros(2, 16, dtype=torch.float64))
 
 
 def test_bf16_rounds_the_features_and_halves_them():
     language = demo_hmm()
     model, sentences = shaken("bert-1x16", language, dtype=torch.float32), demo_hmm().sample(30, generator(0))
-    plain, half = (extract(model, sentences, [Reading()], Storage(), p)[Reading()].memory for p in ("float32", "bf16"))
+    plain, half = (
+        extract(model, sentences, [FeatureChoice()], FeatureStorage(), p)[FeatureChoice()].memory
+        for p in ("float32", "bf16")
+    )
     assert half.dtype == torch.bfloat16
     assert torch.equal(half, plain.bfloat16())
 
@@ -131,22 +134,22 @@ def test_the_embedding_knows_its_own_word_and_no_other():
     language = demo_hmm()
     model = shaken("bert-2x16", language)
     third = Labelled(10, lambda s: s.tokens[:, 2])
-    readings = [Reading(0, 3), Reading(0, 4), Reading(0), Reading()]
-    found = linear_probes(model, language, third, {"o": Optimum()}, readings, Samples(800, 400, 2))
-    assert found["o", readings[0]].value == 1.0
-    assert found["o", readings[1]].value < 0.7
-    assert found["o", readings[2]].value == 1.0
+    choices = [FeatureChoice(0, 3), FeatureChoice(0, 4), FeatureChoice(0), FeatureChoice()]
+    found = frozen_probes(model, language, third, {"o": Optimum()}, choices, Samples(800, 400, 2))
+    assert found["o", choices[0]].value == 1.0
+    assert found["o", choices[1]].value < 0.7
+    assert found["o", choices[2]].value == 1.0
 
 
 def test_a_probe_among_others_is_the_probe_alone():
     language = demo_hmm()
     model, state = shaken("bert-2x16", language), demo_hmm().tasks["state-3"]
-    readings, samples = [Reading(), Reading(1), Reading(2, 3)], Samples(200, 150, 2, 7)
-    many = linear_probes(model, language, state, {"a": Optimum(1e-2), "b": Optimum(None)}, readings, samples)
+    choices, samples = [FeatureChoice(), FeatureChoice(1), FeatureChoice(2, 3)], Samples(200, 150, 2, 7)
+    many = frozen_probes(model, language, state, {"a": Optimum(1e-2), "b": Optimum(None)}, choices, samples)
     assert len(many) == 6
-    for reading in readings:
-        assert linear_probe(model, language, state, 200, 150, 2, 1e-2, 7, reading=reading) == many["a", reading]
-        assert many["b", reading].l2 == linear_probe(model, language, state, 200, 150, 2, None, 7, reading=reading).l2
+    for choice in choices:
+        assert linear_probe(model, language, state, 200, 150, 2, 1e-2, 7, choice=choice) == many["a", choice]
+        assert many["b", choice].l2 == linear_probe(model, language, state, 200, 150, 2, None, 7, choice=choice).l2
     assert len({accuracy.value for accuracy in many.values()}) > 2
 
 
@@ -156,22 +159,22 @@ def test_from_disk_the_accuracy_is_that_from_memory(method):
     model, state = shaken("bert-1x16", language), demo_hmm().tasks["state-3"]
     memory, disk = (
         linear_probe(model, language, state, 300, 200, 2, method=method, extraction=Extraction(storage=storage))
-        for storage in (Storage(), Storage(None, 0))
+        for storage in (FeatureStorage(), FeatureStorage(None, 0))
     )
     assert disk.value == pytest.approx(memory.value, abs=0.01)
     assert disk.l2 == memory.l2
 
 
 @pytest.mark.parametrize(
-    ("reading", "message"),
+    ("choice", "message"),
     [
-        (Reading(layer=3), r"layer is 3, expected 0 \(the embedding\) to 2, the layers of bert-2x16"),
-        (Reading(layer=-1), "layer is -1"),
-        (Reading(position=0), "position is 0, expected 1 to 8"),
-        (Reading(position=9), "position is 9"),
+        (FeatureChoice(layer=3), r"layer is 3, expected 0 \(the embedding\) to 2, the layers of bert-2x16"),
+        (FeatureChoice(layer=-1), "layer is -1"),
+        (FeatureChoice(position=0), "position is 0, expected 1 to 8"),
+        (FeatureChoice(position=9), "position is 9"),
     ],
 )
-def test_what_is_not_there_is_refused(reading, message):
+def test_what_is_not_there_is_refused(choice, message):
     language = demo_hmm()
     with pytest.raises(InputError, match=message):
-        linear_probe(shaken("bert-2x16", language), language, FIRST_WORD, 20, 20, 1, reading=reading)
+        linear_probe(shaken("bert-2x16", language), language, FIRST_WORD, 20, 20, 1, choice=choice)

@@ -9,7 +9,7 @@ from support.words import generator
 from satlab.errors import InputError
 from satlab.probes import Optimum, optimum
 from satlab.probes import feature_store as store
-from satlab.probes.feature_store import Features, Storage
+from satlab.probes.feature_store import Features, FeatureStorage
 from satlab.probes.logistic import fit as logistic
 from satlab.probes.logistic import streamed as logistic_streamed
 from satlab.probes.logistic.fit import fit_logistic
@@ -17,7 +17,7 @@ from satlab.probes.logistic.streamed import Metric, fit_streamed, prepare
 
 
 def stored(x, in_memory=0):
-    features = Features(len(x), Storage(None, 0) if not in_memory else None)
+    features = Features(len(x), FeatureStorage(None, 0) if not in_memory else None)
     for part in x.split(13):
         features.append(part)
     return features

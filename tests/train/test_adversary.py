@@ -1,4 +1,4 @@
-"""The adversarial algorithm (Liu et al. 2022, A.4): the head in closed form, its gradient, and what a step does with it."""
+"""The adversarial algorithm (Liu et al. 2022, A.4): the head in closed form, its gradient, and a step with it."""
 
 import math
 
@@ -19,7 +19,7 @@ RIDGE = 1e-3
 
 
 def sample(half, width, classes, seed=0):
-    """(features [2 half, width] far from centred, one-hot labels) with labels that the features tell something about."""
+    """(features [2 half, width] far from centred, one-hot labels) with labels that depend on the features."""
     features = 3.0 + torch.randn(2 * half, width, generator=generator(seed), dtype=torch.float64)
     noise = torch.randn(2 * half, classes, generator=generator(seed + 1), dtype=torch.float64)
     return features, F.one_hot((2 * features[:, :classes] + noise).argmax(1), classes)

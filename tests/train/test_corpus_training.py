@@ -1,4 +1,4 @@
-"""Training on a corpus: every sentence once a pass, batches that depend on (seed, step) alone, runs that go on bit for bit."""
+"""Training on a corpus: every sentence once a pass, batches a function of (seed, step), runs resumed bit for bit."""
 
 import json
 import shlex

@@ -70,7 +70,7 @@ def test_a_checkpoint_of_sgd_holds_the_velocities_and_nothing_else(momentum, cou
 
 
 def compatible(language, inputs):
-    """[(sentence, its probability given what is visible)] for one masked sentence [T], over all words at hidden places."""
+    """[(sentence, its probability given the visible words)] of a masked sentence [T], for all hidden words."""
     hidden = (inputs == language.mask_id).nonzero()[:, 0]
     sentences = inputs.repeat(language.vocab_size ** len(hidden), 1)
     sentences[:, hidden] = torch.tensor(list(product(range(language.vocab_size), repeat=len(hidden))))
@@ -197,7 +197,7 @@ def test_a_compiled_step_is_the_same_step(name, targets, masking):
     plain, weights = steps_of(short(**changes), name, 4)
     compiled, others = steps_of(short(compile=True, **changes), name, 4)
     assert compiled == pytest.approx(plain, abs=1e-5)
-    # One step of AdamW moves a weight by lr where a gradient's sign is in doubt: of few weights, and those are not compared.
+    # One step of AdamW moves a weight by lr even where rounding decides the gradient's sign; these few are left out.
     moved = torch.cat([(p - q).abs().flatten() for p, q in zip(weights, others, strict=True)])
     assert float(moved.quantile(0.99)) < 1e-6
     assert float(moved.max()) < 0.5 * short().lr

@@ -32,7 +32,7 @@ def stepper(name, language, config, **more):
 
 
 def step_with(most, monkeypatch, *arguments):
-    """(loss, gradients, words, numbers of sentences in a forward pass of the loss) of a step in parts of so much work."""
+    """(loss, gradients, words, sentences in each forward pass of the loss) of a step in parts of so much work."""
     monkeypatch.setattr(parts, "MOST_WORK", most)
     take, sizes = stepper(*arguments), []
     take.loss.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0].inputs)))
@@ -60,7 +60,7 @@ def test_the_gradients_of_the_parts_are_that_of_the_whole(name, changes, monkeyp
 
 
 def test_parts_that_draw_for_dropout_do_not_draw_the_same(monkeypatch):
-    """Learning from one sentence, repeated: without dropout all parts have the same loss, with it none has another's."""
+    """All sentences are the same one: without dropout all parts have the same loss, with it no two have."""
     found = {}
     for dropout in (0.0, 0.3):
         monkeypatch.setattr(parts, "MOST_WORK", 1.0)
@@ -114,7 +114,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stop_in_the_middle_of_a_step_loses_nothing(way, tmp_path, monkeypatch):
-    """At any time it is asked for: the step before has its checkpoint, a kept one stays kept, and the bits are the same."""
+    """Whenever it comes, the step before has its checkpoint, a kept one stays kept, and the bits are the same."""
     monkeypatch.setattr(parts, "MOST_WORK", 8e5)
     config = short(steps=6, checkpoints=[2], resume_every=3, evaluate_every=2, **WAYS[way])
     whole, middle = session(tmp_path / "whole", "bert-1x16", config), 0

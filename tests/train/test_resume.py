@@ -98,7 +98,7 @@ def stop_after(monkeypatch, operations):
 
 
 def stopped_at_every_file_operation(folder, name, config, monkeypatch):
-    """(run, rows) of runs that were interrupted at the first, second, ... file operation and then went on to their end."""
+    """(run, rows) of runs that were interrupted at the first, second, ... file operation, then resumed to the end."""
     operations, stopped = 0, True
     while stopped:
         run = folder / str(operations)
@@ -256,7 +256,7 @@ def stopped(folder, name, config, rows, step):
 def test_a_stopped_run_has_a_checkpoint_of_that_step_and_ends_with_the_same_bits(way, tmp_path):
     config = short(**WAYS[way])
     whole, rows = session(tmp_path / "whole", "bert-2x16", config), []
-    # Between rows, at a row (6, 21), at a checkpoint to go on from (5) and one that is kept (16), twice, and at the end.
+    # Between rows, at a row (6, 21), at a checkpoint that serves to resume (5), at one kept (16), twice, at the end.
     for step in (1, 2, 5, 6, 11, 16, 17, 21, 23):
         rows = stopped(tmp_path / "parts", "bert-2x16", config, rows, step)
     rows = session(tmp_path / "parts", "bert-2x16", config, rows)

@@ -90,7 +90,10 @@ def test_rows_say_what_happened(name, tmp_path):
 
 @pytest.mark.parametrize("stopped_at", [None, *range(8, 35)])
 def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
-    """A step that is done takes a second, a measurement 100, recording a row 10,000. A stop comes between rows, before one, or while it is measured."""
+    """A complete step takes a second, a measurement 100, recording a row 10,000.
+
+    A stop comes between rows, before one, or during its measurement.
+    """
     now, rows, config = [0.0], [], short()
 
     def trained(should_stop):

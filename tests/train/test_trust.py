@@ -226,7 +226,8 @@ def test_a_clock_that_jumps_is_no_matter(whole, tmp_path, monkeypatch, capsys):
 def test_a_second_process_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(disk, "PATIENCE", 0.3)
     assert run_stopped_at(5, tmp_path / "r", monkeypatch) == 128 + signal.SIGTERM
-    code = "import sys, pathlib, time\nfrom satlab.system.disk import only_writer\nwith only_writer(pathlib.Path(sys.argv[1])):\n"
+    code = "import sys, pathlib, time\nfrom satlab.system.disk import only_writer\n"
+    code += "with only_writer(pathlib.Path(sys.argv[1])):\n"
     code += "    print('here', flush=True)\n    time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "r")], stdout=subprocess.PIPE)
     try:

@@ -1,4 +1,4 @@
-"""The optimisers, a file each: a module that is put into this folder registers what it defines."""
+"""The optimisers, one file each: every module in this folder is imported and registers what it defines."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""What an optimiser is, and how the settings of a training run become its own."""
+"""What an optimiser is, and how it takes its settings from those of training."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,50 +13,64 @@ from ...registry import Registry, settings_of
 
 
 class Optimizer(ABC):
-    """A way to change the weights along their gradients. An entry is a frozen dataclass whose fields are its settings.
+    """A rule that updates the weights from their gradients; a frozen dataclass whose fields are its settings.
 
-    A field takes the value of the training setting of the same name; where training has none, that of optimizer_settings.
+    A field takes the value of the training setting of the same name; where there is none, that in `optimizer_settings`.
     """
 
     shardable: ClassVar[bool] = True
-    """Whether it works on parts of a parameter, so that fsdp may spread them over processes."""
+    """Whether it works on parts of a parameter, so that fsdp may distribute them over processes."""
 
     @abstractmethod
     def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
-        """The optimiser for the model's parameters.
+        """Builds the optimiser of a model.
 
-        Its state holds tensors alone, and a group may hold `lr_ratio`: its learning rate over that of the schedule.
+        Its state must hold tensors alone. A group may hold `lr_ratio`, the ratio of its learning rate to the
+        schedule's.
 
         Args:
-            model: its parameters are what is optimised.
-            sharded: whether they are parts, one a process.
+            model: its parameters are optimised.
+            sharded: whether each process holds a part of every parameter.
+
+        Returns:
+            The optimiser.
         """
 
     @abstractmethod
     def state_size(self, total: int, embeddings: int) -> int:
-        """Numbers that its state holds at the least for a model of so many parameters, `embeddings` of them in embeddings."""
+        """Returns the least number of elements in its state.
+
+        Args:
+            total: parameters of the model.
+            embeddings: those of them in embeddings.
+        """
 
 
 optimizers: Registry[Optimizer] = Registry("optimizer", __package__ or "")
+"""name -> optimiser."""
 
 
 def decayed_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: matrices, which decay, and vectors (biases, norms), which do not."""
+    """Returns two groups of parameters: matrices, which decay, and vectors (biases and norms), which do not."""
     parameters = list(parameters)
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == wide] for wide in (True, False))
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) -> Optimizer:
-    """The optimiser of this name.
+    """Makes an optimiser from the settings of training.
 
     Args:
         name: of an entry.
-        settings: all settings of training; those that have the name of a field are taken.
-        more: optimizer_settings: the fields that training has no setting for.
+        settings: all settings of training; the entry takes those that have the name of one of its fields.
+        more: `optimizer_settings`: values of the fields for which training has no setting.
+
+    Returns:
+        The entry with its settings.
 
     Raises:
-        InputError: an unknown name, a setting in `more` that the optimiser lacks or that training has, or a wrong value.
+        InputError: for an unknown name, a key in `more` that the optimiser lacks or that is a setting of training, and
+            a wrong value.
     """
     entry = optimizers[name]
     fields = {field.name: field for field in settings_of(entry)}
@@ -65,7 +79,9 @@ def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) 
         if key in fields and key not in own:
             raise InputError(f"optimizer_settings holds '{key}', which is a setting of training; give {key} itself")
         if key not in own and not own:
-            raise InputError(f"optimizer_settings holds '{key}', but optimizer '{name}' has no such; leave them out")
+            raise InputError(
+                f"optimizer_settings holds '{key}', but optimizer '{name}' has no settings of its own; leave it out"
+            )
         if key not in own:
             raise InputError(f"optimizer_settings of '{name}': {unknown('key', key, own)}")
     values = {key: settings[key] for key in fields if key in settings}
@@ -73,7 +89,7 @@ def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) 
 
 
 def _typed(name: str, value: Any, declared: Any) -> Any:
-    """The value of a setting as the type that is declared for it. Raises InputError where it is none such."""
+    """Converts the value of a setting to its declared type; raises InputError where it has another."""
     kinds = get_args(declared) or (declared,)
     if isinstance(value, bool) and bool not in kinds:
         raise wrong(name, value, _in_words(kinds))
@@ -93,10 +109,10 @@ def _in_words(kinds: Iterable[Any]) -> str:
 
 
 def wrong(name: str, value: Any, expected: str) -> InputError:
-    """What is raised for a setting in optimizer_settings with a value that it cannot have."""
+    """Returns the error for a value that a setting in optimizer_settings cannot have."""
     return InputError(f"optimizer_settings: {name} is '{value}', expected {expected}; correct it")
 
 
 def is_positive(value: float) -> bool:
-    """Whether a number is above zero and finite."""
+    """Whether a number is positive and finite."""
     return 0 < value < math.inf

@@ -1,4 +1,4 @@
-"""Muon for the matrices inside the network, AdamW for all else."""
+"""Muon for the matrices inside the network, AdamW for all other parameters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,24 +6,26 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from ...errors import InputError
 from ...models import MaskedLM
 from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
 
 MOST_ITERATIONS = 99
-"""Newton-Schulz iterations that torch takes a step, at most."""
+"""The most Newton-Schulz iterations that torch does in one step."""
 
 
 @optimizers.register("muon")
 @dataclass(frozen=True)
 class Muon(Optimizer):
-    """Muon: a matrix moves along the orthogonal factor of its momentum; embeddings, positions, norms, biases by AdamW.
+    """Muon moves a matrix along the orthogonal factor of its momentum.
 
         B <- momentum B + (1 - momentum) g;  W <- W - lr (decay W + 0.2 sqrt(max(rows, columns)) O),
 
-    O the orthogonal factor U V^T of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations in bfloat16. Its scale is
-    that of AdamW's steps, so that one learning rate serves both.
+    where O = U V^T is the orthogonal factor of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations in bfloat16.
+    Its scale is that of AdamW's steps, so that one learning rate serves both. AdamW trains embeddings, positions, norms
+    and biases.
 
     Args:
         lr: peak learning rate.
@@ -31,11 +33,11 @@ class Muon(Optimizer):
         eps: AdamW's epsilon.
         weight_decay: decay of matrices and embeddings.
         matrix_lr: peak learning rate of the matrices inside the network; lr unless given.
-        muon_momentum: what is kept of B.
+        muon_momentum: share of B that is kept.
         ns_steps: Newton-Schulz iterations.
 
     Raises:
-        InputError: a setting out of range, or a torch without Muon.
+        InputError: for a setting out of range, and a torch without Muon.
 
     Source: Jordan et al. 2024; Liu et al. 2025, 2502.16982, for the scale.
     """
@@ -60,6 +62,7 @@ class Muon(Optimizer):
         if not 1 <= self.ns_steps <= MOST_ITERATIONS:
             raise wrong("ns_steps", self.ns_steps, f"1 to {MOST_ITERATIONS}")
 
+    @override
     def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
         parameters = dict(model.named_parameters())
         block_of = getattr(model, "parameter_block", MaskedLM.parameter_block)
@@ -79,12 +82,17 @@ class Muon(Optimizer):
         matrices.param_groups[0]["lr_ratio"] = 1.0 if self.matrix_lr is None else self.matrix_lr / self.lr
         return Composite([matrices, rest])
 
+    @override
     def state_size(self, total: int, embeddings: int) -> int:
         return total + embeddings
 
 
 class Composite(torch.optim.Optimizer):
-    """Several optimisers as one, each of its own groups: one state, with one number a parameter, as any optimiser has it."""
+    """Several optimisers as one: each updates its own groups, and all share one state.
+
+    Args:
+        parts: the optimisers.
+    """
 
     def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
         self.parts = parts
@@ -92,7 +100,7 @@ class Composite(torch.optim.Optimizer):
         super().__init__([group for part in parts for group in part.param_groups], {})
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step of each. Loading a state puts new groups in place of the old: the parts look at those of now."""
+        """Takes one step of each part, on the current state and groups: loading a state replaces both."""
         begin = 0
         for part, size in zip(self.parts, self.sizes, strict=True):
             part.state, part.param_groups = self.state, self.param_groups[begin : begin + size]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from .base import Optimizer, decayed_groups, optimizers
 
@@ -15,7 +16,7 @@ class SGD(Optimizer):
 
     Args:
         lr: peak learning rate.
-        momentum: what is kept of v; 0 for plain descent.
+        momentum: share of v that is kept; 0 for plain descent.
         weight_decay: L2 decay of matrices and embeddings.
 
     Source: Liu et al. 2022, 2210.14199, B.2, without momentum.
@@ -25,10 +26,12 @@ class SGD(Optimizer):
     momentum: float
     weight_decay: float
 
+    @override
     def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
         groups = decayed_groups(model.parameters(), self.weight_decay)
-        # There is no fused SGD of parts.
+        # torch has no fused SGD for sharded parameters.
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=not sharded)
 
+    @override
     def state_size(self, total: int, embeddings: int) -> int:
         return total if self.momentum > 0 else 0

@@ -1,1 +1,1 @@
-"""Several processes that train one model: each with all of it (DDP), or with a part of it (FSDP)."""
+"""Several processes train one model: each holds all of it (DDP) or a part of it (FSDP)."""

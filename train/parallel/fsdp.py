@@ -1,7 +1,7 @@
-"""Weights, gradients and the optimiser's state in parts, one a process, for models that one GPU does not hold (FSDP2).
+"""Weights, gradients and optimiser state in parts, one per process, for models too large for one GPU (FSDP2).
 
-Each block of a transformer is put together when it is its turn, and given up again after it (Zhao et al. 2023). Checkpoints
-are whole: files do not tell how many processes trained.
+Each block of a transformer is gathered before it is used and released afterwards (Zhao et al. 2023). Checkpoints are
+whole: files do not depend on the number of processes.
 """
 
 from typing import Any
@@ -19,7 +19,11 @@ Optimizer = torch.optim.Optimizer
 
 
 def blocks_of(model: MaskedLM) -> list[nn.Module]:
-    """The blocks that a model is a stack of. Raises InputError for one that is none."""
+    """Returns the blocks of a model.
+
+    Raises:
+        InputError: for a model that is not a stack of transformer blocks.
+    """
     blocks = getattr(model, "blocks", None)
     if not isinstance(blocks, nn.ModuleList):
         raise InputError(
@@ -30,7 +34,7 @@ def blocks_of(model: MaskedLM) -> list[nn.Module]:
 
 
 def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World, device: torch.device) -> Optimizer:
-    """Spreads the model over the processes, in place; the optimiser for it, with the state of the one given."""
+    """Distributes the model over the processes, in place; returns its optimiser, with the state of the given one."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -54,7 +58,7 @@ def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: Wor
 def whole(
     model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World
 ) -> tuple[MaskedLM, Optimizer] | None:
-    """The model and its optimiser put together, on the CPU: for the first process, while the others give their parts."""
+    """Gathers model and optimiser on the CPU of the first process; None in the others, which send their parts."""
     weights = {name: _gathered(value, world) for name, value in model.state_dict().items()}
     state: dict[int, dict[str, Any]] = {}
     for i, entry in optimizer.state_dict()["state"].items():
@@ -69,6 +73,6 @@ def whole(
 
 
 def _gathered(value: Tensor, world: World) -> Tensor:
-    """All of a tensor, on the CPU; nothing but in the first process."""
+    """Returns the whole tensor on the CPU of the first process; an empty one in the others."""
     full = value.full_tensor() if hasattr(value, "full_tensor") else value
     return full.cpu() if world.first else full.new_empty(0)

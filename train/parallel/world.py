@@ -1,7 +1,7 @@
-"""The processes that train one model together, and what each of them does of a step.
+"""The processes that train one model together, and the share of each in a step.
 
-torchrun starts them, on one machine or several, and says in the environment who each is: RANK of WORLD_SIZE, and
-LOCAL_RANK on its machine. Numbers and flags on the CPU travel by gloo, gradients on GPUs by NCCL.
+torchrun starts them, on one or several machines, and identifies each by the environment variables RANK, WORLD_SIZE and
+LOCAL_RANK (its rank on its machine). Numbers and flags on the CPU travel by gloo, gradients on GPUs by NCCL.
 """
 
 import hashlib
@@ -17,24 +17,30 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ...errors import InputError, WorkerError
-from ...generators.batches import Batch
+from ...generators.sentences import Batch
 from ...models import MaskedLM
 
 LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
-"""What a collective says where another process is gone."""
+"""Matches the errors of a collective operation when another process is gone."""
 
 PATIENCE = 10
-"""Seconds to wait for the process that knows whether another has said why it ends."""
+"""Seconds to wait for the store that knows whether another process has already reported its error."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`. Every process makes the whole batch of a step and works on its own share of the sentences.
+    """Process `rank` of `size`. Every process makes the whole batch of a step, and works on its share of the sentences.
 
-    So what is trained on is the same whatever the size, and losses and gradients are equal up to rounding. Without dropout
-    that is: each process leaves out units of its own.
+    So the training data do not depend on the size, and losses and gradients are equal up to rounding. This holds
+    without dropout, which each process draws for itself.
+
+    Args:
+        rank: number of this process, from 0.
+        size: number of processes.
+        local_rank: number of this process on its machine, from 0.
     """
 
     rank: int = 0
@@ -43,7 +49,14 @@ class World:
 
     @classmethod
     def from_environment(cls) -> "World":
-        """What torchrun says; a world of one where it does not. Raises InputError where that makes no sense."""
+        """Reads the environment variables of torchrun; a world of one process without them.
+
+        Returns:
+            The world.
+
+        Raises:
+            InputError: for variables that contradict each other.
+        """
         given = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
         if given["RANK"] is None or given["WORLD_SIZE"] is None:
             return cls()
@@ -58,11 +71,21 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """The device of this process: cuda is, with several processes, a GPU for each. Raises InputError without one."""
+        """Returns the device of this process; of several processes, each takes its own GPU.
+
+        Args:
+            name: cpu or cuda.
+
+        Returns:
+            The device, such as cuda:1.
+
+        Raises:
+            InputError: where there is no such device, or not one for each process.
+        """
         if name == "cpu":
             return name
         if not (name.startswith("cuda") and torch.cuda.is_available()):
@@ -81,24 +104,24 @@ class World:
         return f"cuda:{self.local_rank}"
 
     def share(self, batch: Batch, truth: Tensor | None) -> tuple[Batch, Tensor | None]:
-        """The sentences rank, rank + size, ... of a batch, with what is to be predicted there."""
+        """Returns the sentences rank, rank + size, ... of a batch, with their predictions and truth."""
         if self.size == 1:
             return batch, truth
         part, which = batch.select(slice(self.rank, None, self.size))
         return part, None if truth is None else truth[which]
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with gradients that are means over the processes; one that is sharded has such by itself."""
+        """Wraps a module so that its gradients are means over the processes; those of a sharded module already are."""
         if self.size == 1 or any(hasattr(part, "unshard") for part in module.modules()):
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
 
     def together(self, model: MaskedLM) -> MaskedLM:
-        """The model without gradients, each call of logits_at shared by the processes: all get the same bits."""
+        """Returns the model, without gradients; the processes share each call of logits_at and get the same bits."""
         return model if self.size == 1 else _Together(model, self)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a number over the processes."""
+        """Returns the mean of a number over the processes."""
         if self.size == 1:
             return value
         value = value.clone()
@@ -114,11 +137,11 @@ class World:
         return bool(flags)
 
     def barrier(self) -> None:
-        """Waits until all processes are here."""
+        """Waits until all processes have arrived."""
         self.any(False)
 
     def broadcast(self, value: Any) -> Any:
-        """What the first process says: anything that JSON can hold."""
+        """Returns the value of the first process, which may be anything that JSON can hold."""
         if self.size == 1:
             return value
         content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
@@ -129,7 +152,7 @@ class World:
         return json.loads(content.numpy().tobytes())
 
     def broadcast_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Gives all processes the weights and the optimiser's state of the first."""
+        """Copies the weights and the optimiser's state of the first process to all others."""
         if self.size == 1:
             return
         for weight in model.state_dict().values():
@@ -149,7 +172,15 @@ class World:
             optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
 
     def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
-        """Raises InputError unless all processes have the same settings and make the same batch."""
+        """Compares the processes.
+
+        Args:
+            config: the settings.
+            inputs: the tokens of a batch.
+
+        Raises:
+            InputError: where settings or batches differ.
+        """
         seen = [dict(config), hashlib.sha256(inputs.cpu().numpy().tobytes()).hexdigest()]
         if self.any(json.loads(json.dumps(seen)) != self.broadcast(seen)):
             raise InputError(
@@ -159,31 +190,34 @@ class World:
 
 
 def without_tf32(device: str) -> None:
-    """Has cuDNN, and with it LSTMs, multiply float32 as such on a GPU, as torch's other products do; nothing on a CPU."""
+    """Makes cuDNN, and so LSTMs, multiply in full float32 on a GPU, as other products do; no effect on a CPU."""
     if torch.device(device).type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
 
 
 class _Together(MaskedLM):
-    """A model whose logits_at is worked out by all processes, each a share of the predictions."""
+    """A model whose predictions the processes share."""
 
     def __init__(self, model: MaskedLM, world: World) -> None:
         super().__init__()
         self.model, self.world = model, world
 
+    @override
     def features(self, tokens: Tensor) -> Tensor:
         return self.model.features(tokens)
 
+    @override
     def logits(self, features: Tensor) -> Tensor:
         return self.model.logits(features)
 
+    @override
     @torch.no_grad()
     def logits_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """What the shares have in common is a sum with zeros, so exact; who has no share works on the first prediction."""
+        # A sum with zeros joins the shares exactly. A process without a share computes the first prediction.
         mine = torch.arange(self.world.rank, len(rows), self.world.size, device=rows.device)
         idle = len(mine) == 0
         mine = mine.new_zeros(1) if idle else mine
-        read, inverse = rows[mine].unique(return_inverse=True)
+        read, inverse = torch.unique(rows[mine], return_inverse=True)
         found = self.model.logits_at(tokens[read], inverse, positions[mine])
         logits = found.new_zeros(len(rows), found.shape[1])
         if not idle:
@@ -194,9 +228,15 @@ class _Together(MaskedLM):
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """The world that torchrun started this process in, for as long as the block lasts; all leave it together.
+    """Joins the world in which torchrun started this process, for the duration of a block; all leave it together.
 
-    Raises WorkerError where another process is lost, InputError where the processes do not find one another.
+    Yields:
+        The world.
+
+    Raises:
+        InputError: where the processes do not find one another.
+        WorkerError: where another process is lost.
+        RuntimeError: as the block raises it.
     """
     world = World.from_environment()
     if world.size == 1:
@@ -215,17 +255,20 @@ def joined() -> Iterator[World]:
         if isinstance(error, dist.DistError) or (type(error) is RuntimeError and LOST.search(str(error))):
             raise WorkerError("another process of this training is gone; run the same command again to go on") from None
         raise
-    # Where the block raises, others may wait for this process in vain: it must end, without taking leave.
+    # Not after an exception: other processes may be waiting for this one in vain, so it must end at once.
     dist.destroy_process_group()
 
 
 def has_the_word() -> bool:
-    """Whether this process is to say why it ends: of several, the first to ask."""
+    """Whether this process reports its error; of several processes, the first to ask does."""
     if os.environ.get("RANK") is None or os.environ.get("WORLD_SIZE", "1") == "1":
         return True
     try:
-        at = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
-        store = dist.TCPStore(*at, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=PATIENCE))
-        return store.add("last words " + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), 1) == 1
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # torch documents TCPStore, but leaves it out of the names that the module exports.
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=PATIENCE)
+        )
+        return bool(store.add("last words " + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), 1) == 1)
     except (KeyError, ValueError, RuntimeError):
         return os.environ.get("RANK") == "0"

@@ -18,16 +18,16 @@ def add_arguments(arguments: Arguments) -> None:
     add_run(arguments)
     arguments.add_argument("--task", required=True, help=TASK_HELP)
     arguments.add_argument("--cache", type=str | None, help=CACHE_HELP)
-    arguments.add_settings("lab.measurements.probe_config", "ProbeConfig")
+    arguments.add_settings("lab.measurements.probe_config", "ProbeConfig", entries="probes")
 
 
 def run(given: Given) -> None:
     """Prints the rows of the baselines, then those of the checkpoints."""
     import torch
 
+    from ...measurements.feature_choices import features_need_disk
     from ...measurements.probe import check_probe, measure_baselines, measure_probe
     from ...measurements.probe_config import ProbeConfig
-    from ...measurements.probe_readings import features_need_disk
     from ...runs.run import RESULTS
     from ..output import print_row, say_next_of_rows, warn_of_unsaturated
     from ..progress import parts_on, progress_bar

@@ -84,7 +84,7 @@ def test_what_cannot_be_written_is_said_before_the_work(trained, command, small_
     for module, name in (
         (kl, "load_model"),
         (flatness, "load_model"),
-        (probe_rows, "linear_probes"),
+        (probe_rows, "frozen_probes"),
         (probe_rows, "majority_class"),
     ):
         monkeypatch.setattr(module, name, refuse)

@@ -168,7 +168,7 @@ def test_training_that_diverges_keeps_its_checkpoints(satlab, tmp_path):
 WORKERS = {
     kl: ("load_model", "kl_to_truth", "evaluation_set"),
     flatness: ("load_model", "Problem"),
-    probe_rows: ("load_model", "build_model", "linear_probes", "fine_tune", "majority_class"),
+    probe_rows: ("load_model", "build_model", "frozen_probes", "majority_class"),
 }
 """Who does the work of measuring."""
 

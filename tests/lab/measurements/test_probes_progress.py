@@ -17,7 +17,7 @@ from satlab.lab.measurements.probe import measure_baselines, measure_probe
 from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.lab.runs.run import load_run
 from satlab.models import build_model
-from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, linear, linear_probes
+from satlab.probes import AdamW, Extraction, FineTuning, Samples, fine_tune, frozen, frozen_probes
 from satlab.probes.features import extract
 
 ALL = {"method": ["linear", "linear-adamw", "fine-tune"], "epochs": 2}
@@ -32,12 +32,12 @@ def test_a_method_that_is_done_is_kept_when_the_next_one_is_killed(run, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(probe_rows, "fine_tune", killed)
+        patch.setattr(FineTuning, "accuracies", killed)
         with pytest.raises(KeyboardInterrupt):
             list(measure_probe(run, "A", ProbeConfig(**FEW, **ALL), 4))
     assert rows_there(run) == [("linear", 4), ("linear-adamw", 4)]
     kept = load_run(run.folder).results
-    monkeypatch.setattr(probe_rows, "linear_probes", killed)
+    monkeypatch.setattr(probe_rows, "frozen_probes", killed)
     rows = list(measure_probe(run, "A", ProbeConfig(**FEW, **ALL), 4))
     assert rows[:2] == kept
     assert rows[2]["method"] == "fine-tune"
@@ -56,7 +56,7 @@ def test_features_are_computed_once_for_all_linear_probes(run, tmp_path, monkeyp
         read.append(len(sentences))
         return extract(model, sentences, *how)
 
-    monkeypatch.setattr(linear, "extract", counted)
+    monkeypatch.setattr(frozen, "extract", counted)
     rows = list(measure_probe(run, "A", config, 4))
     assert (len(rows), read) == (2 * run.language.max_length, 2 * [FEW["train_sentences"], FEW["test_sentences"]])
     read.clear()
@@ -91,7 +91,7 @@ def test_the_library_calls_back_after_each_fit_and_each_epoch():
     language = load_language("demo-pcfg")
     model, task = build_model("bert-1x8", language), language.tasks["A"]
     told = []
-    linear_probes(
+    frozen_probes(
         model,
         language,
         task,
@@ -109,13 +109,13 @@ def test_a_projection_is_narrower_than_a_networks_features():
     language = load_language("demo-pcfg")
     task, samples, methods = language.tasks["A"], Samples(20, 20, 2), {"a": AdamW(epochs=1)}
     model, width = build_model("bert-1x8", language), 8 * language.max_length
-    linear_probes(model, language, task, methods, samples=samples, extraction=Extraction(width - 1))
+    frozen_probes(model, language, task, methods, samples=samples, extraction=Extraction(width - 1))
     with pytest.raises(InputError, match=f"projection is {width}, expected less than the {width} features"):
-        linear_probes(model, language, task, methods, samples=samples, extraction=Extraction(width))
+        frozen_probes(model, language, task, methods, samples=samples, extraction=Extraction(width))
     # The look-up table is probed as the models are, which may have more features than it.
     table = build_model("lookup", language)
     many = table.feature_size * language.max_length + 1
-    linear_probes(table, language, task, methods, samples=samples, extraction=Extraction(many))
+    frozen_probes(table, language, task, methods, samples=samples, extraction=Extraction(many))
 
 
 def test_one_checkpoint_moves_its_bar(run, monkeypatch, capsys):

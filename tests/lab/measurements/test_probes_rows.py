@@ -17,7 +17,7 @@ from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.lab.reading import from_mapping
 from satlab.lab.runs.run import load_run
 from satlab.models import load_model
-from satlab.probes import AdamW, FineTuning, Optimum, Reading, fine_tune, linear_probe
+from satlab.probes import AdamW, FeatureChoice, FineTuning, Optimum, fine_tune, linear_probe
 
 OLD = '{"l2": 0.0001, "seed": 0, "seeds": 2, "test_sentences": 50, "train_sentences": 60}'
 """What a row of the optimum says of its settings, and said before there were other methods."""
@@ -61,7 +61,7 @@ def test_every_layer_and_position_has_a_row(run):
         (1, j) for j in range(1, 9)
     ]
     model, task = load_model(run.checkpoints[-1][1]), run.language.tasks["A"]
-    expected = linear_probe(model, run.language, task, **FEW, reading=Reading(1, 2))
+    expected = linear_probe(model, run.language, task, **FEW, choice=FeatureChoice(1, 2))
     assert rows[1]["value"] == expected.value
     assert rows[1] == rows[4]
     assert json.loads(rows[1]["settings"]) == json.loads(OLD) | {"layer": 1, "position": 2}
@@ -137,11 +137,11 @@ def test_tables_have_columns_for_layer_and_position_and_figures_leave_them_out(r
 
 
 def test_how_a_method_is_trained():
-    assert ProbeConfig().how("linear") == Optimum(1e-4)
-    assert ProbeConfig(l2=None).how("linear") == Optimum(None)
-    assert ProbeConfig().how("linear-adamw") == AdamW(1e-3, 100, 256)
-    assert ProbeConfig(method="fine-tune").how("fine-tune") == FineTuning(1e-4, 10, 256)
-    assert ProbeConfig(lr=0.5, epochs=3, batch_size=9).how("fine-tune") == FineTuning(0.5, 3, 9)
+    assert ProbeConfig().probe("linear") == Optimum(1e-4)
+    assert ProbeConfig(l2=None).probe("linear") == Optimum(None)
+    assert ProbeConfig().probe("linear-adamw") == AdamW(1e-3, 100, 256)
+    assert ProbeConfig(method="fine-tune").probe("fine-tune") == FineTuning(1e-4, 10, 256)
+    assert ProbeConfig(lr=0.5, epochs=3, batch_size=9).probe("fine-tune") == FineTuning(0.5, 3, 9)
 
 
 @pytest.mark.parametrize("given", ["linear-adamw", ["linear", "linear-adamw"]])
