@@ -20,7 +20,7 @@ from satlab.flatness import hessian_trace
 from satlab.generators import Language
 from satlab.generators.batches import Batch, Stream
 from satlab.lab.runs.run import load_run
-from satlab.models import MaskedLM, load_model
+from satlab.models import LanguageModel, load_model
 from satlab.randomness import random_stream
 
 Terms = Iterator[tuple[int, float, float]]
@@ -32,7 +32,7 @@ def resident_megabytes() -> float:
     return float(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1e3
 
 
-def library(model: MaskedLM, language: Language, seed: int, method: str) -> Terms:
+def library(model: LanguageModel, language: Language, seed: int, method: str) -> Terms:
     step = 0
     while True:
         step += 1
@@ -41,7 +41,7 @@ def library(model: MaskedLM, language: Language, seed: int, method: str) -> Term
         yield found.n, found.value, found.stderr**2 * found.n
 
 
-def one_gradient_at_a_time(model: MaskedLM, language: Language, seed: int, draws: int = 50) -> Terms:
+def one_gradient_at_a_time(model: LanguageModel, language: Language, seed: int, draws: int = 50) -> Terms:
     """|| grad log f(v) ||^2 of 50 words v ~ f a context, by autograd (Liu et al. 2022, B.1)."""
     stream, generator, step = Stream(language, 1, seed), random_stream(seed, "flatness"), 0
     parameters = list(model.parameters())
@@ -56,7 +56,7 @@ def one_gradient_at_a_time(model: MaskedLM, language: Language, seed: int, draws
         yield 1, total / draws, float("nan")
 
 
-def gaussian(model: MaskedLM, language: Language, seed: int, size: int) -> Terms:
+def gaussian(model: LanguageModel, language: Language, seed: int, size: int) -> Terms:
     """v . (H v) for v ~ N(0, 1), H the Hessian of the loss of a batch, as automatic differentiation gives it."""
     stream, generator, step = Stream(language, size, seed), random_stream(seed, "flatness"), 0
     parameters = list(model.parameters())
@@ -74,7 +74,7 @@ def gaussian(model: MaskedLM, language: Language, seed: int, size: int) -> Terms
 class Network(nn.Module):
     """The logits at one position a sentence; the position is the last column of what it is given."""
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         super().__init__()
         self.model = model
 
@@ -83,7 +83,7 @@ class Network(nn.Module):
         return out
 
 
-def curvlinops(model: MaskedLM, language: Language, seed: int, case: str) -> Terms:
+def curvlinops(model: LanguageModel, language: Language, seed: int, case: str) -> Terms:
     """A fresh batch, an operator of it, and its trace as the library estimates it: one independent term a batch."""
     import curvlinops as library
 
@@ -103,7 +103,7 @@ def curvlinops(model: MaskedLM, language: Language, seed: int, case: str) -> Ter
             yield 1, float(estimate(matrix, int(products or 1))), float("nan")
 
 
-def terms_of(case: str, model: MaskedLM, language: Language, seed: int) -> Terms:
+def terms_of(case: str, model: LanguageModel, language: Language, seed: int) -> Terms:
     if case.startswith("curvlinops"):
         return curvlinops(model, language, seed, case)
     if case.startswith("Gaussian"):

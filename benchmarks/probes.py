@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from satlab.generators import Language, load_language
-from satlab.models import MaskedLM, build_model
+from satlab.models import LanguageModel, build_model
 from satlab.probes import AdamW, Extraction, FeatureChoice, FeatureStorage, Optimum
 from satlab.probes.feature_store import Features
 from satlab.probes.features import concatenated_features, extract
@@ -113,7 +113,7 @@ def optimum_rows(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-class Neighbours(MaskedLM):
+class Neighbours(LanguageModel):
     """Features of a word and its neighbours, tanh of sums of random vectors: as wide as a network's, at no cost."""
 
     def __init__(self, language: Language, width: int) -> None:

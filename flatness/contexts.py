@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 
 ACTIVATIONS = 2**18
@@ -32,7 +32,7 @@ class Contexts:
         return len(self.positions)
 
 
-def groups(model: MaskedLM, batch: Batch, most: int | None = None) -> Iterator[Contexts]:
+def groups(model: LanguageModel, batch: Batch, most: int | None = None) -> Iterator[Contexts]:
     """All contexts of a batch, each once, grouped by length.
 
     Args:
@@ -52,13 +52,13 @@ def groups(model: MaskedLM, batch: Batch, most: int | None = None) -> Iterator[C
             yield Contexts(part, batch.inputs[batch.rows[part], :length], batch.positions[part])
 
 
-def positions_at_a_time(model: MaskedLM) -> int:
+def positions_at_a_time(model: LanguageModel) -> int:
     """The number of positions that one pass reads."""
     return ACTIVATIONS // model.feature_size or 1
 
 
 @torch.no_grad()
-def probabilities(model: MaskedLM, batch: Batch) -> Tensor:
+def probabilities(model: LanguageModel, batch: Batch) -> Tensor:
     """f(. | x_-t) at all contexts, [m, C] float64, where C is the number of classes."""
     parts = torch.split(torch.arange(len(batch.rows), device=batch.rows.device), 1024)
     with FastProducts():

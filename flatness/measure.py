@@ -15,7 +15,7 @@ from typing_extensions import override
 from ..errors import InputError, at_least
 from ..estimate import Estimate
 from ..generators import Language, Sentences
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..randomness import random_stream
 from ..registry import Registry
 from .problem import TARGETS, check_targets, check_trainable, contexts_of, truth_of
@@ -73,7 +73,7 @@ class Problem:
         """A fresh generator. Its first draws are the hidden positions, so all measures see the same contexts."""
         return random_stream(self.seed, "flatness", device=self.sentences.tokens.device)
 
-    def given(self, model: MaskedLM, truth_for: str | None) -> Given:
+    def given(self, model: LanguageModel, truth_for: str | None) -> Given:
         """The contexts and, where a measure needs it, their truth.
 
         Args:
@@ -106,7 +106,7 @@ class FlatnessMeasure(ABC):
     """Whether the quantity is the Gauss-Newton trace, which figures prefer where there are several."""
 
     @abstractmethod
-    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+    def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
         """The measure of the model on the problem, the total first."""
 
     def check(self, contexts: int) -> None:  # noqa: B027 - most measures work with any number of contexts
@@ -123,17 +123,17 @@ class TraceMeasure(FlatnessMeasure):
     what = "hessian_trace"
 
     @abstractmethod
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """Independent terms whose mean is the trace."""
 
-    def trace(self, model: MaskedLM, problem: Problem) -> TraceEstimate:
+    def trace(self, model: LanguageModel, problem: Problem) -> TraceEstimate:
         """The trace, in total and by kind of parameter. Raises InputError as `Problem.given` does."""
         exact = self.needs.truth or getattr(self, "targets", "sampled") == "exact"
         given = problem.given(model, flatness_measures.name_of(self) if exact else None)
         return self.terms(model, given).estimate
 
     @override
-    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+    def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
         """The total, then the blocks by name."""
         yield from in_blocks(self.trace(model, problem))
 

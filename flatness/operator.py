@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 from .ghost_norms.lstm import PlainLstm
 
@@ -34,7 +34,7 @@ TOGETHER = 2**21
 class Space:
     """The trainable parameters as one vector [P], in which tied weights occur once."""
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.parameters = [parameter for _, parameter in named]
         self.blocks = [model.parameter_block(name) for name, _ in named]
@@ -97,7 +97,7 @@ def twice_differentiable(several: bool = False) -> Iterator[None]:
         yield
 
 
-def passes(model: MaskedLM, batch: Batch, truth: Tensor | None) -> Iterator[tuple[Batch, Tensor | None]]:
+def passes(model: LanguageModel, batch: Batch, truth: Tensor | None) -> Iterator[tuple[Batch, Tensor | None]]:
     """The batch in the parts that one pass can read.
 
     Args:
@@ -133,7 +133,9 @@ def surplus(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
     return ((logits.softmax(1) - aim.to(logits.dtype)).detach() * logits).sum()
 
 
-def product(model: MaskedLM, space: Space, kind: Kind, batch: Batch, truth: Tensor | None, vector: Tensor) -> Tensor:
+def product(
+    model: LanguageModel, space: Space, kind: Kind, batch: Batch, truth: Tensor | None, vector: Tensor
+) -> Tensor:
     """The product of a matrix with one vector or with each of several.
 
     Args:
@@ -218,7 +220,7 @@ class Curvature:
         at_a_time: number of positions that one pass reads.
     """
 
-    def __init__(self, model: MaskedLM, kind: Kind, batch: Batch, truth: Tensor | None, at_a_time: int) -> None:
+    def __init__(self, model: LanguageModel, kind: Kind, batch: Batch, truth: Tensor | None, at_a_time: int) -> None:
         model.eval()
         self.model, self.kind, self.space = model, kind, Space(model)
         self.count = len(batch.rows)

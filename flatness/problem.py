@@ -7,7 +7,7 @@ from ..errors import InputError, unknown
 from ..generators import Language, Sentences
 from ..generators.batches import exact_truth, make_batch
 from ..generators.sentences import Batch
-from ..models import MaskedLM, check_masking
+from ..models import LanguageModel, check_masking
 
 TARGETS = ("sampled", "exact")
 
@@ -18,7 +18,7 @@ def check_targets(targets: str) -> None:
         raise unknown("targets", targets, TARGETS)
 
 
-def check_trainable(model: MaskedLM, sentences: Sentences, masking: str) -> None:
+def check_trainable(model: LanguageModel, sentences: Sentences, masking: str) -> None:
     """Raises InputError for a model and sentences for which no measure is defined."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
@@ -27,7 +27,7 @@ def check_trainable(model: MaskedLM, sentences: Sentences, masking: str) -> None
     check_masking(model, masking)
 
 
-def contexts_of(model: MaskedLM, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
+def contexts_of(model: LanguageModel, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
     """The hidden words of the sentences as contexts. Raises InputError where no word is hidden."""
     batch = make_batch(sentences, masking, model.vocab_size, generator)
     if not len(batch.rows):

@@ -5,7 +5,7 @@ The loss is the mean over contexts (x, t), in nats. The parameters are all train
 
 from ..errors import unknown
 from ..generators import Language, Sentences
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..registry import settings_of
 from .measure import Problem, TraceMeasure, flatness_measures
 from .trace_terms import TraceEstimate
@@ -17,7 +17,7 @@ def trace_methods() -> list[str]:
 
 
 def hessian_trace(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     method: str = "sampled-gradient",
     draws: int = 1,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..estimate import Estimate
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Terms:
         return TraceEstimate(total.value, total.stderr, total.n, blocks)
 
 
-def by_block(model: MaskedLM, values: dict[str, Tensor]) -> dict[str, Tensor]:
+def by_block(model: LanguageModel, values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Sums by kind of parameter from values by parameter."""
     blocks: dict[str, Tensor] = {}
     for name, value in values.items():

@@ -6,9 +6,9 @@ from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .build import build_model, load_model, save_model
-    from .interface import MaskedLM
+    from .interface import LanguageModel
     from .masking import check_masking, default_masking
 
-__all__ = ["MaskedLM", "build_model", "check_masking", "default_masking", "load_model", "save_model"]
+__all__ = ["LanguageModel", "build_model", "check_masking", "default_masking", "load_model", "save_model"]
 
 __getattr__ = lazily(__name__, __file__)

@@ -13,7 +13,7 @@ from ..generators import Language
 from ..randomness import random_stream
 from ..system.disk import damaged_file
 from ..system.memory import check_memory
-from .interface import MaskedLM
+from .interface import LanguageModel
 from .names import name_of, network_of
 from .networks.base import Network, SizedNetwork
 
@@ -26,7 +26,7 @@ BYTES = 4
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
-def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> MaskedLM:
+def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> LanguageModel:
     """An untrained model for a language, with weights drawn from the seed's stream "init".
 
     Args:
@@ -51,7 +51,7 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
     return model
 
 
-def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> MaskedLM:
+def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> LanguageModel:
     """A model with the weights that torch gives it.
 
     Args:
@@ -110,7 +110,7 @@ def dropout_of(model: nn.Module) -> float:
     return next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
 
 
-def save_model(model: MaskedLM, folder: Path) -> None:
+def save_model(model: LanguageModel, folder: Path) -> None:
     """Writes model.json (how to build the model) and model.safetensors (its weights) into the folder."""
     description = {
         "name": model.name,
@@ -131,7 +131,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return dict(safetensors.torch.load_file(path))
 
 
-def load_model(folder: str | Path) -> MaskedLM:
+def load_model(folder: str | Path) -> LanguageModel:
     """The model of a checkpoint, or of a run's last checkpoint.
 
     Args:
@@ -159,7 +159,7 @@ def load_model(folder: str | Path) -> MaskedLM:
         raise InputError(f"{folder}: damaged checkpoint ({error}); {remedy}") from None
 
 
-def _loaded(folder: Path) -> MaskedLM:
+def _loaded(folder: Path) -> LanguageModel:
     """The model of a checkpoint. Any error means that a file is damaged, but for TooLargeError."""
     if damaged := damaged_file(folder, (DESCRIPTION, WEIGHTS)):
         raise ValueError(damaged)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from ..generators import Sentences
-from .interface import MaskedLM
+from .interface import LanguageModel
 
 
-def sentence_features(model: MaskedLM, sentences: Sentences) -> Tensor:
+def sentence_features(model: LanguageModel, sentences: Sentences) -> Tensor:
     """[h_1(x), ..., h_T(x)]: the features of all tokens side by side, with nothing hidden.
 
     For a causal model h_t are the features after the t-th token has been read (Liu et al. 2022, section 3 and A.4).
@@ -22,7 +22,7 @@ def sentence_features(model: MaskedLM, sentences: Sentences) -> Tensor:
     return _side_by_side(model.features(model.whole(sentences.tokens)), sentences)
 
 
-def sentence_layers(model: MaskedLM, sentences: Sentences) -> list[Tensor]:
+def sentence_layers(model: LanguageModel, sentences: Sentences) -> list[Tensor]:
     """`sentence_features` of the embedding and each layer, [n, T * its width]; InputError where there is no layer."""
     return [_side_by_side(layer, sentences) for layer in model.layer_features(model.whole(sentences.tokens))]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..generators.vocabulary import SPECIAL_TOKENS
 from .build import dropout_of, make_model
-from .interface import MaskedLM
+from .interface import LanguageModel
 from .names import name_of
 from .networks.bert import POST_LN_EPS, Bert, BertPostNetwork
 
@@ -48,7 +48,7 @@ IN_A_BLOCK = {
 """Modules with a weight and a bias, by satlab's names and Hugging Face's. Embeddings and output differ in shape."""
 
 
-def to_hugging_face(model: MaskedLM) -> "BertForMaskedLM":
+def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
     """The network as Hugging Face's: the same logits of the V words up to rounding, special tokens with probability 0.
 
     Its hidden_dropout_prob is the model's dropout, its attention_probs_dropout_prob is 0. A width-aware model's

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..generators.vocabulary import CLS, MASK, PAD, SPECIAL_TOKENS
 
 
-class MaskedLM(nn.Module, ABC):
+class LanguageModel(nn.Module, ABC):
     """A language model: features of all positions and a linear head.
 
     Subclasses set `name`, the canonical name of the model; `vocab_size`, the number V of words; `max_length`, the

@@ -2,7 +2,7 @@
 
 from ..errors import InputError
 from ..generators.masking import NEXT, read_masking
-from .interface import MaskedLM
+from .interface import LanguageModel
 from .names import network_of
 
 
@@ -11,7 +11,7 @@ def default_masking(name: str) -> str:
     return NEXT if network_of(name).causal else "one"
 
 
-def check_masking(model: MaskedLM, masking: str) -> None:
+def check_masking(model: LanguageModel, masking: str) -> None:
     """Checks that the model predicts under the masking.
 
     Args:

@@ -38,7 +38,7 @@ from torch import Tensor
 from ..errors import InputError, unknown
 from ..randomness import random_stream
 from .build import dropout_of, make_model
-from .interface import MaskedLM
+from .interface import LanguageModel
 from .ladder import nearest
 from .names import name_of, network_of, parse_name
 from .networks.base import SizedNetwork, networks
@@ -49,7 +49,7 @@ ADDED = ("zero", "initial")
 OUTGOING = ("attention.out.weight", "down.weight", "join.weight")
 
 
-def widen(model: MaskedLM, name: str, added: str = "zero", seed: int = 0) -> MaskedLM:
+def widen(model: LanguageModel, name: str, added: str = "zero", seed: int = 0) -> LanguageModel:
     """The same function as a larger model: without dropout, its logits are the same up to rounding.
 
     Its features are those of the model, repeated r times and divided by r.
@@ -185,7 +185,7 @@ def _repeat(x: Tensor, dim: int, d: int, r: int) -> Tensor:
     return groups.reshape(*shape[:dim], -1, *shape[dim + 1 :])
 
 
-def _repeated(model: MaskedLM, path: str, parameter: Tensor, r: int) -> Tensor:
+def _repeated(model: LanguageModel, path: str, parameter: Tensor, r: int) -> Tensor:
     """The parameter of the wide model: features repeated r times, weights that read them divided by r."""
     d = model.feature_size
     if model.parameter_block(path) in ("embedding", "position"):
@@ -196,7 +196,7 @@ def _repeated(model: MaskedLM, path: str, parameter: Tensor, r: int) -> Tensor:
     return _repeat(rows, 1, d, r) / r if rows.dim() == 2 else rows
 
 
-def _fit_heads(model: MaskedLM, wide: MaskedLM) -> None:
+def _fit_heads(model: LanguageModel, wide: LanguageModel) -> None:
     """Fills queries and keys of the wide model where a single narrower head grows into its heads."""
     d, r = model.feature_size, wide.feature_size // model.feature_size
     for path, small in model.named_modules():
@@ -215,7 +215,7 @@ def _fit_heads(model: MaskedLM, wide: MaskedLM) -> None:
             after.bias.copy_((keep * before.bias[place % d]).repeat(large.heads))
 
 
-def _last(model: MaskedLM) -> tuple[str, str]:
+def _last(model: LanguageModel) -> tuple[str, str]:
     """The names of weight and bias of the affine map whose output meets the tied embedding."""
     names = {name for name, _ in model.named_parameters()}
     last = next(part for part in ("transform.norm", "norm", "join") if f"{part}.weight" in names)

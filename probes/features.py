@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..generators import Sentences
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.features import sentence_features, sentence_layers
 from ..models.ops.fast_linear import FastProducts
 from .feature_store import Features, FeatureStorage
@@ -63,14 +63,14 @@ class FeatureChoice:
 
 
 @torch.no_grad()
-def concatenated_features(model: MaskedLM, sentences: Sentences) -> Tensor:
+def concatenated_features(model: LanguageModel, sentences: Sentences) -> Tensor:
     """Returns [h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
     model.eval()
     with FastProducts():
         return torch.cat([sentence_features(model, part) for part in sentences.split(CHUNK)])
 
 
-def check_choices(model: MaskedLM, choices: Sequence[FeatureChoice]) -> None:
+def check_choices(model: LanguageModel, choices: Sequence[FeatureChoice]) -> None:
     """Checks that a model has the layers and positions that are to be read.
 
     Raises:
@@ -91,7 +91,7 @@ def check_choices(model: MaskedLM, choices: Sequence[FeatureChoice]) -> None:
 
 @torch.no_grad()
 def extract(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     choices: Sequence[FeatureChoice],
     storage: FeatureStorage,
@@ -135,5 +135,5 @@ def extract(
     return found
 
 
-def _device(model: MaskedLM) -> torch.device | None:
+def _device(model: LanguageModel) -> torch.device | None:
     return next((parameter.device for parameter in model.parameters()), None)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 from ..randomness import derive_seed, random_stream
 from ..registry import PYTHON_ONLY
@@ -69,7 +69,7 @@ class FineTuning(ModelProbe):
     @override
     def accuracies(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         language: Language,
         task: Task,
         samples: Samples,
@@ -102,7 +102,7 @@ class SentenceClassifier(nn.Module):
         generator: draws the head.
     """
 
-    def __init__(self, model: MaskedLM, num_classes: int, generator: torch.Generator) -> None:
+    def __init__(self, model: LanguageModel, num_classes: int, generator: torch.Generator) -> None:
         super().__init__()
         self.model = copy.deepcopy(model)
         position = getattr(self.model, "position", None)
@@ -125,7 +125,7 @@ class SentenceClassifier(nn.Module):
 
 
 def fine_tune(
-    model: MaskedLM,
+    model: LanguageModel,
     language: Language,
     task: Task,
     train_sentences: int = 8000,
@@ -161,7 +161,7 @@ def fine_tune(
 
 
 def tuned(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     labels: Tensor,
     num_classes: int,

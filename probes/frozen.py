@@ -8,7 +8,7 @@ import torch
 from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
-from ..models import MaskedLM
+from ..models import LanguageModel
 from .feature_store import Features, FeatureStorage
 from .features import PRECISIONS, FeatureChoice, check_choices, extract
 from .method import FeatureProbe, FittedProbe, Progress
@@ -64,7 +64,7 @@ class Extraction:
 
 
 def frozen_probes(
-    model: MaskedLM,
+    model: LanguageModel,
     language: Language,
     task: Task,
     methods: Mapping[str, FeatureProbe],
@@ -111,7 +111,7 @@ def frozen_probes(
 
 
 def _extractor(
-    model: MaskedLM, choices: Sequence[FeatureChoice], extraction: Extraction, seed: int, repeat: int
+    model: LanguageModel, choices: Sequence[FeatureChoice], extraction: Extraction, seed: int, repeat: int
 ) -> Callable[[Sentences], dict[FeatureChoice, Features]]:
     """Returns what extracts the features of sentences, with the projection of this repeat."""
     project = None if extraction.projection is None else GaussianProjection(extraction.projection, seed, repeat)

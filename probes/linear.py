@@ -1,7 +1,7 @@
 """The linear probe: how well one linear layer reads a task's label from frozen features."""
 
 from ..generators import Language, Task
-from ..models import MaskedLM
+from ..models import LanguageModel
 from .features import FeatureChoice
 from .frozen import Extraction, ProbeAccuracy, frozen_probes
 from .method import FeatureProbe, Progress
@@ -10,7 +10,7 @@ from .samples import Samples
 
 
 def linear_probe(
-    model: MaskedLM,
+    model: LanguageModel,
     language: Language,
     task: Task,
     train_sentences: int = 8000,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..estimate import Estimate
 from ..generators import Language, Task
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..registry import Registry
 from .feature_store import Features
 from .samples import Samples
@@ -89,7 +89,7 @@ class ModelProbe(ProbeMethod, ABC):
     @abstractmethod
     def accuracies(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         language: Language,
         task: Task,
         samples: Samples,
@@ -110,7 +110,7 @@ class ModelProbe(ProbeMethod, ABC):
 
     def accuracy(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         language: Language,
         task: Task,
         samples: Samples,

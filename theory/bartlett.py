@@ -25,7 +25,7 @@ from ..flatness.contexts import probabilities
 from ..flatness.operator import Curvature, Kind, Space, twice_differentiable
 from ..flatness.problem import check_trainable, contexts_of, truth_of
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..randomness import random_stream
 from .theorem import Link, Subject, Theorem, theorems
 
@@ -39,7 +39,7 @@ LARGEST = 4096
 """Parameters of a model whose matrices are formed."""
 
 
-def word_gradients(model: MaskedLM, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+def word_gradients(model: LanguageModel, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
     """The gradient of every word's log-probability, context by context.
 
     Each is formed, by one backward pass that is vectorised over the words; tied weights count once.
@@ -72,7 +72,7 @@ def word_gradients(model: MaskedLM, batch: Batch) -> Iterator[tuple[Tensor, Tens
         yield log_f.detach().exp(), space.join(parts)
 
 
-def gradient_covariance(model: MaskedLM, batch: Batch, truth: Tensor | None = None) -> Tensor:
+def gradient_covariance(model: LanguageModel, batch: Batch, truth: Tensor | None = None) -> Tensor:
     """Sigma [P, P], the second moment of the gradient over the contexts of a batch.
 
     Args:
@@ -94,7 +94,7 @@ def gradient_covariance(model: MaskedLM, batch: Batch, truth: Tensor | None = No
     return sigma / len(batch.rows)
 
 
-def curvature_matrix(model: MaskedLM, batch: Batch, kind: Kind, truth: Tensor | None = None) -> Tensor:
+def curvature_matrix(model: LanguageModel, batch: Batch, kind: Kind, truth: Tensor | None = None) -> Tensor:
     """The Hessian, the Gauss-Newton matrix or their difference [P, P] over the contexts of a batch, by its products.
 
     Args:
@@ -115,7 +115,7 @@ def curvature_matrix(model: MaskedLM, batch: Batch, kind: Kind, truth: Tensor | 
     return torch.cat([matrix(some) for some in basis.split(matrix.space.together)]).double()
 
 
-def _small(model: MaskedLM) -> int:
+def _small(model: LanguageModel) -> int:
     size = len(Space(model))
     if size > LARGEST:
         raise InputError(
@@ -131,8 +131,8 @@ class Bartlett(Theorem):
     """Noise of the gradient = Gauss-Newton matrix = Hessian, where the model is the truth: p* := f.
 
     Each side is v^T A v, averaged over normal random vectors v [P]: an estimate of the matrix's trace. All sides have
-    the same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the Hessian
-    exceeds the Gauss-Newton matrix by the residual term E_c sum_v (f_v - p*_v) grad^2 z_v.
+    the same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the
+    Hessian exceeds the Gauss-Newton matrix by the residual term E_c sum_v (f_v - p*_v) grad^2 z_v.
 
     Args:
         contexts: sampled sentences.

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from ..estimate import Estimate
 from ..generators import Language
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..registry import Registry
 
 
@@ -27,7 +27,7 @@ class Subject:
         seed: what sentences and random vectors derive from.
     """
 
-    model: MaskedLM
+    model: LanguageModel
     language: Language
     masking: str = "one"
     seed: int = 0

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..generators import Language, Sentences, Task
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.features import sentence_features
 from ..randomness import random_stream
 from .config import TrainConfig
@@ -58,7 +58,7 @@ class Adversary:
         config: strength, sentences, ridge and seed.
     """
 
-    def __init__(self, model: MaskedLM, language: Language, task: Task, config: TrainConfig) -> None:
+    def __init__(self, model: LanguageModel, language: Language, task: Task, config: TrainConfig) -> None:
         self.model, self.language, self.task, self.config = model, language, task, config
         self.strength = config.adversary_strength or 0.0
 

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import InputError
-from ..models import MaskedLM, save_model
+from ..models import LanguageModel, save_model
 from ..models.build import DESCRIPTION, WEIGHTS, load_tensors
 from ..system.disk import SUMS, check_writable, damaged_file, flush, write_sums
 
@@ -80,7 +80,7 @@ def damage(folder: Path) -> str | None:
     return damaged_file(folder, FILES) or (f"{STATE}: damaged" if read_state(folder) is None else None)
 
 
-def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Writes the checkpoint of state["step"], then removes earlier ones that are no longer needed.
 
     The directory appears under its name only once every byte is on the disk.
@@ -111,7 +111,7 @@ def save(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: di
 
 
 def _write(
-    partial: Path, target: Path, model: MaskedLM, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    partial: Path, target: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
     """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
     moments = optimizer.state_dict()["state"]
@@ -143,7 +143,7 @@ def naming_file(file: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(file)) from None
 
 
-def restore(run: Path, model: MaskedLM, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def restore(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Restores model and optimiser from the last undamaged checkpoint of a run.
 
     Damaged checkpoints after it are removed, with one warning each: training reaches the same bits again.

@@ -9,7 +9,7 @@ from ..errors import StoppedError
 from ..estimate import Estimate
 from ..generators.batches import EvaluationSet
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 from .objectives import Objective, Sampled
 
@@ -25,7 +25,7 @@ class MaskedLoss(nn.Module):
         objective: their loss; cross-entropy on sampled words unless given.
     """
 
-    def __init__(self, model: MaskedLM, objective: Objective | None = None) -> None:
+    def __init__(self, model: LanguageModel, objective: Objective | None = None) -> None:
         super().__init__()
         self.model, self.objective = model, objective or Sampled()
 
@@ -44,19 +44,19 @@ class MaskedLoss(nn.Module):
         return self.objective.loss(logits, batch.targets, truth) / count
 
 
-def masked_loss(model: MaskedLM, batch: Batch) -> Tensor:
+def masked_loss(model: LanguageModel, batch: Batch) -> Tensor:
     """Returns -mean_i log f(target_i | the visible words), a scalar with its graph, nats; 0 where nothing is hidden."""
     loss: Tensor = MaskedLoss(model)(batch, None, max(1, len(batch.targets)))
     return loss
 
 
-def kl_to_truth(model: MaskedLM, evaluation: EvaluationSet) -> Estimate:
+def kl_to_truth(model: LanguageModel, evaluation: EvaluationSet) -> Estimate:
     """Returns E KL(p* || f) over the held-out set, nats; p* is the exact conditional at the same hidden positions."""
     return evaluation.batch.mean(divergences(model, evaluation))
 
 
 @torch.no_grad()
-def divergences(model: MaskedLM, evaluation: EvaluationSet, stops: Callable[[], bool] = lambda: False) -> Tensor:
+def divergences(model: LanguageModel, evaluation: EvaluationSet, stops: Callable[[], bool] = lambda: False) -> Tensor:
     """Computes KL at each prediction of a held-out set, in float64.
 
         KL(p* || f) = sum_v p*(v) (log p*(v) - log f(v)),    words with p*(v) = 0 contribute nothing

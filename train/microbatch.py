@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..generators import Sentences
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 
 MOST_WORK = 1e12
 """The approximate number of floating-point operations up to which a batch stays whole: some seconds of a CPU."""
@@ -18,7 +18,7 @@ WORK_A_WORD = 6
 """Operations per word and parameter outside the embeddings, forward and backward."""
 
 
-def number_of_parts(model: MaskedLM, words: int) -> int:
+def number_of_parts(model: LanguageModel, words: int) -> int:
     """Returns 1 if w <= MOST_WORK, else ceil(SHARE w / MOST_WORK); w = 6 P words, P parameters outside embeddings."""
     inside = sum(p.numel() for name, p in model.named_parameters() if not _is_embedding(model, name))
     work = WORK_A_WORD * inside * words
@@ -41,7 +41,7 @@ def sentences_in_parts(sentences: Sentences, number: int) -> list[Sentences]:
     return [sentences[begin:end] for begin, end in _bounds(len(sentences), number)]
 
 
-def _is_embedding(model: MaskedLM, name: str) -> bool:
+def _is_embedding(model: LanguageModel, name: str) -> bool:
     return model.parameter_block(name) in ("embedding", "position")
 
 

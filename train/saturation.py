@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language
 from ..generators.batches import EvaluationSet, evaluation_set
-from ..models import MaskedLM
+from ..models import LanguageModel
 from .config import TrainConfig
 from .losses import divergences
 
@@ -83,7 +83,7 @@ class HeldOut:
         self.rule = SaturationRule(config.threshold)
         self.parts = [self._draw(0)]
 
-    def measure(self, model: MaskedLM, stops: Callable[[], bool] = lambda: False) -> Measured:
+    def measure(self, model: LanguageModel, stops: Callable[[], bool] = lambda: False) -> Measured:
         """Measures KL on the first set, and on further sets as long as it is undecided whether the model is saturated.
 
         Args:

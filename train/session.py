@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import DivergedError, StoppedError
 from ..estimate import Estimate
 from ..generators.batches import Stream
-from ..models import MaskedLM
+from ..models import LanguageModel
 from . import checkpoint
 from .adversary import Adversary
 from .config import TrainConfig
@@ -72,7 +72,7 @@ class Session:
 
     def __init__(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         stream: Stream,
         held_out: HeldOut,
         config: TrainConfig,

@@ -12,7 +12,7 @@ from ..errors import StoppedError
 from ..generators import Sentences
 from ..generators.batches import Stream
 from ..generators.sentences import Batch
-from ..models import MaskedLM
+from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 from ..models.ops.lstm_bf16 import needs_plain_lstm, plain_lstm
 from ..randomness import derive_seed
@@ -48,7 +48,7 @@ class Stepper:
 
     def __init__(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         optimizer: torch.optim.Optimizer,
         stream: Stream,
         config: TrainConfig,

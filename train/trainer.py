@@ -18,7 +18,7 @@ from ..generators.corpus.manifest import Corpus
 from ..generators.corpus.stream import CorpusStream
 from ..generators.masking import NEXT
 from ..generators.tasks import find_task
-from ..models import MaskedLM, check_masking
+from ..models import LanguageModel, check_masking
 from ..models.build import dropout_of
 from .adversary import Adversary
 from .config import TrainConfig
@@ -57,7 +57,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: MaskedLM,
+        model: LanguageModel,
         language: Language,
         config: TrainConfig,
         run: str | Path,
@@ -114,7 +114,7 @@ class Trainer:
         finally:
             session.take.end()
 
-    def is_saturated(self, model: MaskedLM) -> bool:
+    def is_saturated(self, model: LanguageModel) -> bool:
         """Whether a model, such as one of the run's checkpoints, counts as saturated on the held-out set."""
         return self.held_out.rule.holds(self.held_out.measure(model).kl)
 
@@ -143,7 +143,7 @@ class Trainer:
         return self.world.any(self.should_stop())
 
 
-def resolved(config: TrainConfig, model: MaskedLM) -> TrainConfig:
+def resolved(config: TrainConfig, model: LanguageModel) -> TrainConfig:
     """Completes a configuration by the masking of the model, and checks that the two go together.
 
     Args:
@@ -171,7 +171,7 @@ def resolved(config: TrainConfig, model: MaskedLM) -> TrainConfig:
     return replace(config, masking=masking)
 
 
-def _check_size(model: MaskedLM, language: Language) -> None:
+def _check_size(model: LanguageModel, language: Language) -> None:
     """Raises InputError where the language has other words than the model, or longer sentences."""
     if model.vocab_size != language.vocab_size or model.max_length < language.max_length:
         here = f"{language.vocab_size} words, sentences of up to {language.max_length}"

@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ...generators.sentences import Batch
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..contexts import Contexts, groups, probabilities
 from ..ghost_norms import fallback as gradients
 from ..ghost_norms.recorder import Recorded, can_record
@@ -29,7 +29,7 @@ MATRICES = 2**25
 """Numbers in the d x d matrices, one for each context, that are held at a time: 256 MB for each kind."""
 
 
-def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
+def context_traces(model: LanguageModel, batch: Batch) -> dict[str, Tensor]:
     """Tr J^T F J of each context by kind of parameter: name -> [m] float64."""
     model.eval()
     if not can_record(model):
@@ -44,7 +44,7 @@ def context_traces(model: MaskedLM, batch: Batch) -> dict[str, Tensor]:
     return by_block(model, out)
 
 
-def _traces(model: MaskedLM, contexts: Contexts) -> dict[str, Tensor]:
+def _traces(model: LanguageModel, contexts: Contexts) -> dict[str, Tensor]:
     recorded = Recorded(model, contexts)
     head = Head(model, recorded)
     f, W = head.f.double(), head.weight.double()
@@ -71,6 +71,6 @@ class GaussNewton(TraceMeasure):
     gauss_newton = True
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term for each context."""
         return Terms.of_contexts(given.batch, context_traces(model, given.batch))

@@ -11,7 +11,7 @@ import torch
 from typing_extensions import override
 
 from ...errors import InputError
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..measure import TraceMeasure, at_least, check_dealt, check_targets, flatness_measures
 from ..operator import Kind, Space, product
 from ..trace_terms import Given, Terms
@@ -25,7 +25,7 @@ def shares(given: Given, probes: int) -> torch.Tensor:
     return torch.arange(n) * probes // n
 
 
-def probe_terms(model: MaskedLM, given: Given, kind: Kind, probes: int) -> Terms:
+def probe_terms(model: LanguageModel, given: Given, kind: Kind, probes: int) -> Terms:
     """One term v . (A v) for each probe, with A the sum over its contexts, and the number of these."""
     model.eval()
     space, share = Space(model), shares(given, probes)
@@ -65,7 +65,7 @@ class GaussNewtonHutchinson(TraceMeasure):
         check_dealt("gauss-newton-hutchinson", self.probes, contexts)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "gauss-newton", self.probes)
 
@@ -92,6 +92,6 @@ class Hutchinson(TraceMeasure):
         check_dealt("hutchinson", self.probes, contexts)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "hessian", self.probes)

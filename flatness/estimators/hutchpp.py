@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ...estimate import Estimate
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..contexts import positions_at_a_time
 from ..measure import TraceMeasure, at_least, check_targets, flatness_measures
 from ..operator import Curvature
@@ -57,7 +57,7 @@ class CrossedTerms(Terms):
         return Estimate(part.value, math.hypot(part.stderr, Estimate.from_samples(noise).stderr), self.contexts)
 
 
-def _terms(model: MaskedLM, given: Given, probes: int) -> Terms:
+def _terms(model: LanguageModel, given: Given, probes: int) -> Terms:
     n, length = given.batch.inputs.shape
     third = probes // 3
     if third < 2:
@@ -107,6 +107,6 @@ class HutchPlusPlus(TraceMeasure):
             raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """Terms of the parts of the contexts, all with the same random vectors."""
         return _terms(model, given, self.probes)

@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ...generators import Language, Sentences
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.networks.lstm import Lstm
 from ...models.networks.lstm_residual import Layer
 from ...models.networks.transformer import Block
@@ -50,7 +50,7 @@ class Rescaled(TraceEstimate):
     logit_change: float
 
 
-def rescaled(model: MaskedLM, alpha: float) -> MaskedLM:
+def rescaled(model: LanguageModel, alpha: float) -> LanguageModel:
     """A copy with the same logits up to rounding and other weights; see the module.
 
     Args:
@@ -104,7 +104,7 @@ def _scale(parameters: Iterable[Tensor], factor: float) -> None:
 
 
 def trace_under_rescaling(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     alphas: tuple[float, ...] = (0.5, 1.0, 2.0),
     method: str = "random-factor",
@@ -152,7 +152,7 @@ def trace_under_rescaling(
 
 
 @torch.no_grad()
-def logit_change(model: MaskedLM, other: MaskedLM, sentences: Sentences, seed: int, masking: str) -> float:
+def logit_change(model: LanguageModel, other: LanguageModel, sentences: Sentences, seed: int, masking: str) -> float:
     """max |z - z'| over the contexts of the first hundred sentences."""
     model.eval()
     some = sentences[:100]
@@ -181,7 +181,7 @@ class Invariance(FlatnessMeasure):
         check_positive("scales", self.scales)
 
     @override
-    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+    def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
         """The trace at each scale. Rows hold the scale and the largest change of a logit, by rounding alone."""
         where = (problem.seed, problem.masking)
         for found in trace_under_rescaling(

@@ -22,7 +22,7 @@ from typing_extensions import override
 from ...errors import InputError
 from ...estimate import Estimate
 from ...generators import Language, Sentences
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..contexts import positions_at_a_time
 from ..measure import (
     FlatnessMeasure,
@@ -58,7 +58,7 @@ class Eigenvalue(TraceEstimate):
 
 
 def top_eigenvalues(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     count: int = 5,
     matrix: Kind = "hessian",
@@ -167,7 +167,7 @@ class _Lanczos(FlatnessMeasure):
         at_least("iterations", self.iterations, 1)
 
     @override
-    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+    def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
         """The eigenvalues, the largest first. Rows hold the rank and the bound of the error."""
         found = top_eigenvalues(
             model,

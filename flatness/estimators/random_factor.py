@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ...errors import InputError
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.interface import TiedHead
 from ..contexts import groups, probabilities
 from ..ghost_norms import fallback as gradients
@@ -31,7 +31,7 @@ FEWEST = 50
 """The fewest sentences with which the control variate is used."""
 
 
-def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Tensor]:
+def context_terms(model: LanguageModel, given: Given, draws: int) -> tuple[Values, Tensor]:
     """|| J^T l ||^2 by kind of parameter, name -> [m], the mean over draws; the control variate minus its mean [m]."""
     model.eval()
     m = len(given.batch.rows)
@@ -56,7 +56,7 @@ def context_terms(model: MaskedLM, given: Given, draws: int) -> tuple[Values, Te
     return out, control
 
 
-def plain_terms(model: MaskedLM, given: Given, draws: int) -> Values:
+def plain_terms(model: LanguageModel, given: Given, draws: int) -> Values:
     """|| J^T l ||^2 by kind of parameter from whole gradients, with the head: name -> [m], the mean over draws."""
     f = probabilities(model, given.batch)
     shares = [gradients.pulled(model, given.batch, _combination(f, given.generator)) for _ in range(draws)]
@@ -70,7 +70,7 @@ def _combination(f: Tensor, generator: torch.Generator) -> Tensor:
     return some - f * some.sum(1, keepdim=True)
 
 
-def factor_terms(model: MaskedLM, given: Given, draws: int) -> Terms:
+def factor_terms(model: LanguageModel, given: Given, draws: int) -> Terms:
     """One term for each context, after the control variate. Raises InputError for a network without a tied output."""
     model.eval()
     if not isinstance(getattr(model, "words", None), TiedHead):
@@ -112,6 +112,6 @@ class RandomFactor(TraceMeasure):
         at_least("draws", self.draws, 1)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term for each context, the mean over its draws."""
         return factor_terms(model, given, self.draws)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..measure import Needs, TraceMeasure, at_least, check_dealt, flatness_measures
 from ..trace_terms import Given, Terms
 from .hutchinson import probe_terms, shares
@@ -40,7 +40,7 @@ class Residual(TraceMeasure):
         check_dealt("residual", self.probes, contexts)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term a probe."""
         return probe_terms(model, given, "residual", self.probes)
 
@@ -69,7 +69,7 @@ class ByParts(TraceMeasure):
         check_dealt("by-parts", self.probes, contexts)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term for each share of the contexts; both parts of it are over that share."""
         residual = probe_terms(model, given, "residual", self.probes)
         whole = factor_terms(model, given, self.draws).gathered(shares(given, self.probes), self.probes)

@@ -15,7 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ...generators.sentences import Batch
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ..contexts import groups, probabilities
 from ..ghost_norms import fallback as gradients
 from ..ghost_norms.recorder import Recorded, can_record
@@ -24,7 +24,7 @@ from ..measure import TraceMeasure, at_least, flatness_measures
 from ..trace_terms import Given, Terms, by_block
 
 
-def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> dict[str, Tensor]:
+def block_traces(model: LanguageModel, batch: Batch, draws: int, generator: torch.Generator) -> dict[str, Tensor]:
     """The mean over draws of || grad log f(v) ||^2 in each context, by kind of parameter: name -> [m] float64."""
     model.eval()
     words = draw_words(model, batch, draws, generator)
@@ -32,12 +32,12 @@ def block_traces(model: MaskedLM, batch: Batch, draws: int, generator: torch.Gen
     return by_block(model, {name: values.mean(1) for name, values in squares(model, batch, words).items()})
 
 
-def draw_words(model: MaskedLM, batch: Batch, draws: int, generator: torch.Generator) -> Tensor:
+def draw_words(model: LanguageModel, batch: Batch, draws: int, generator: torch.Generator) -> Tensor:
     """Words v ~ f(. | x_-t), [m, draws]."""
     return torch.multinomial(probabilities(model, batch), draws, replacement=True, generator=generator)
 
 
-def recorded_squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+def recorded_squares(model: LanguageModel, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """|| grad log f(words[i, k] | context i) ||^2 for words [m, K], by parameter: name -> [m, K] float64."""
     out: dict[str, Tensor] = {}
     for contexts in groups(model, batch):
@@ -71,6 +71,6 @@ class SampledGradient(TraceMeasure):
         at_least("draws", self.draws, 1)
 
     @override
-    def terms(self, model: MaskedLM, given: Given) -> Terms:
+    def terms(self, model: LanguageModel, given: Given) -> Terms:
         """One term for each context, the mean over its draws."""
         return Terms.of_contexts(given.batch, block_traces(model, given.batch, self.draws, given.generator))

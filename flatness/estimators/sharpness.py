@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...estimate import Estimate
 from ...generators import Language, Sentences
 from ...generators.sentences import Batch
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.ops.fast_linear import FastProducts
 from ..contexts import positions_at_a_time
 from ..measure import (
@@ -50,7 +50,7 @@ class Rise(Estimate):
 
 
 def sharpness(
-    model: MaskedLM,
+    model: LanguageModel,
     sentences: Sentences,
     radii: tuple[float, ...] = (0.05, 0.5),
     seed: int = 0,
@@ -95,7 +95,7 @@ def sharpness(
     return found
 
 
-def _random(model: MaskedLM, given: Given, radii: tuple[float, ...], probes: int) -> list[Rise]:
+def _random(model: LanguageModel, given: Given, radii: tuple[float, ...], probes: int) -> list[Rise]:
     space, share = Space(model), shares(given, probes)
     moved = _Moved(model)
     rises: list[list[Tensor]] = [[] for _ in radii]
@@ -114,7 +114,7 @@ def _random(model: MaskedLM, given: Given, radii: tuple[float, ...], probes: int
     return [Rise(e.value, e.stderr, e.n, "random", radius) for e, radius in zip(estimates, radii, strict=True)]
 
 
-def _sam(model: MaskedLM, given: Given, radii: tuple[float, ...]) -> list[Rise]:
+def _sam(model: LanguageModel, given: Given, radii: tuple[float, ...]) -> list[Rise]:
     n = len(given.batch.inputs)
     fitted, its_truth = _part(given, 0, n // 2)
     part, truth = _part(given, n // 2, n)
@@ -139,7 +139,7 @@ def _part(given: Given, begin: int, end: int) -> tuple[Batch, Tensor | None]:
 class _Moved:
     """A copy of the model with weights that can be moved."""
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self.model = copy.deepcopy(model)
         self.space = Space(self.model)
         self.origin = self.space.join([parameter.detach() for parameter in self.space.parameters])
@@ -203,7 +203,7 @@ class Sharpness(FlatnessMeasure):
         check_dealt("sharpness", self.probes, contexts)
 
     @override
-    def measure(self, model: MaskedLM, problem: Problem) -> Iterator[Measurement]:
+    def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
         """The rise in each direction at each radius, in nats."""
         found = sharpness(
             model,

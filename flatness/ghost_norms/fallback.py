@@ -9,13 +9,13 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...generators.sentences import Batch
-from ...models import MaskedLM
+from ...models import LanguageModel
 
 GRADIENT_BUDGET = 2**26
 """The most numbers in the gradients that are held at a time (256 MiB in float32)."""
 
 
-def squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+def squares(model: LanguageModel, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """|| grad log f(words[i, k] | context i) ||^2 for words [m, K], by parameter: name -> [m, K] float64."""
     # Fused attention cannot be vectorised over gradients, the plain formula can. cuDNN has no gradient of a recurrent
     # layer in evaluation mode.
@@ -24,7 +24,7 @@ def squares(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _unpacked(model: MaskedLM) -> Iterator[None]:
+def _unpacked(model: LanguageModel) -> Iterator[None]:
     """Keeps the padding within the block: packing depends on the data, which torch.func cannot follow."""
     before, model.packs = model.packs, False
     try:
@@ -36,7 +36,7 @@ def _unpacked(model: MaskedLM) -> Iterator[None]:
 class _LogProbability(nn.Module):
     """log f(word | sentence with the position hidden) for one sentence [T], as a module that torch.func can call."""
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         super().__init__()
         self.model = model
 
@@ -46,7 +46,7 @@ class _LogProbability(nn.Module):
         return logits.log_softmax(1)[0].gather(0, word[None])[0]
 
 
-def vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+def vectorised(model: LanguageModel, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """`squares` by torch.func, with as many whole gradients at a time as the budget allows."""
     module = _LogProbability(model)
     parameters = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
@@ -62,7 +62,7 @@ def vectorised(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor
     return {name.removeprefix("model."): values for name, values in out.items()}
 
 
-def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor]:
+def one_by_one(model: LanguageModel, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """`squares` by autograd, one gradient at a time."""
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     names, parameters = zip(*trainable, strict=True)
@@ -76,7 +76,7 @@ def one_by_one(model: MaskedLM, batch: Batch, words: Tensor) -> dict[str, Tensor
     return out
 
 
-def pulled(model: MaskedLM, batch: Batch, covectors: Tensor) -> dict[str, Tensor]:
+def pulled(model: LanguageModel, batch: Batch, covectors: Tensor) -> dict[str, Tensor]:
     """|| J^T l ||^2 by parameter, name -> [m] float64, with J the Jacobian of the logits and l = covectors [m, C]."""
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     names, parameters = zip(*trainable, strict=True)

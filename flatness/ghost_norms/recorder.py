@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.interface import TiedHead
 from ...models.ops.fast_linear import linear
 from ..contexts import Contexts
@@ -29,7 +29,7 @@ class UnknownUseError(RuntimeError):
 class Recorder(TorchFunctionMode):
     """Records operations on the model's parameters over m contexts as `uses` while it is entered."""
 
-    def __init__(self, model: MaskedLM, contexts: int) -> None:
+    def __init__(self, model: LanguageModel, contexts: int) -> None:
         super().__init__()
         self.contexts, self.uses = contexts, list[Use]()
         self.names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -147,7 +147,7 @@ HANDLERS: dict[Any, Callable[..., Any]] = {
 class Recorded:
     """The features [m, d] of contexts of one length, with the graph to all uses of parameters before the head."""
 
-    def __init__(self, model: MaskedLM, contexts: Contexts) -> None:
+    def __init__(self, model: LanguageModel, contexts: Contexts) -> None:
         rows = torch.arange(len(contexts), device=contexts.inputs.device)
         with torch.enable_grad(), Recorder(model, len(contexts)) as recorder:
             self.graph = model.features_at(contexts.inputs, rows, contexts.positions)
@@ -179,7 +179,7 @@ TRIED_SENTENCES, TRIED_WORDS = 2, 3
 """The size of a trial pass: small, and two different numbers, so that no axis is taken for another."""
 
 
-def can_record(model: MaskedLM) -> bool:
+def can_record(model: LanguageModel) -> bool:
     """Whether a Recorder knows all uses of parameters in the model, which a pass over a few words shows.
 
     For other models there is `fallback`.

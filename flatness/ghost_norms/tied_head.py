@@ -9,7 +9,7 @@ from reading, with g_t the gradient at the embedding of position t. The squared 
 import torch
 from torch import Tensor
 
-from ...models import MaskedLM
+from ...models import LanguageModel
 from .recorder import EMBEDDING, OUTPUT_BIAS, Recorded
 
 
@@ -21,7 +21,7 @@ class Head:
         recorded: its pass over the contexts.
     """
 
-    def __init__(self, model: MaskedLM, recorded: Recorded) -> None:
+    def __init__(self, model: LanguageModel, recorded: Recorded) -> None:
         parameters = dict(model.named_parameters())
         embedding, bias = parameters[EMBEDDING], parameters[OUTPUT_BIAS]
         self.classes = model.num_classes

@@ -13,7 +13,7 @@ from typing import Any
 
 from ... import __version__
 from ...estimate import Estimate
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...system.disk import append_missing, check_appendable
 from ..runs.run import Run
 from .result_cache import known_rows, of_key
@@ -66,6 +66,6 @@ def values_of(estimate: Estimate) -> Row:
     return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
-def size_of(model: MaskedLM) -> Row:
+def size_of(model: LanguageModel) -> Row:
     """Returns the column parameters of a row: their number, tied ones counted once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}

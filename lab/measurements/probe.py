@@ -16,7 +16,7 @@ from ... import __version__
 from ...estimate import Estimate
 from ...generators import Language
 from ...generators.tasks import Task, find_task
-from ...models import MaskedLM, build_model, load_model
+from ...models import LanguageModel, build_model, load_model
 from ...probes import FeatureChoice, FeatureProbe, ModelProbe, frozen_probes, is_model_probe, majority_class
 from ...randomness import random_stream
 from ...system.disk import append_missing, check_appendable
@@ -151,7 +151,7 @@ class _Work:
     config: ProbeConfig
     cache: str | None
 
-    def accuracies(self, model: MaskedLM, group: list[Probe], on_part: Progress) -> dict[Probe, Row]:
+    def accuracies(self, model: LanguageModel, group: list[Probe], on_part: Progress) -> dict[Probe, Row]:
         """Returns the values of the probes of a group that `_sharing` made."""
         more = size_of(model) | {"unit": "accuracy"}
         probes = {method: self.config.probe(method) for method, _ in group}

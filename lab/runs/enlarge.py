@@ -9,7 +9,7 @@ import yaml
 
 from ...errors import InputError
 from ...generators.batches import make_batch
-from ...models import MaskedLM, default_masking, load_model, save_model
+from ...models import LanguageModel, default_masking, load_model, save_model
 from ...models.widen import check_larger, widen
 from ...randomness import random_stream
 from ...system.new_folder import new_folder
@@ -56,7 +56,7 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
     return source | {"to": wide.name, "out": str(out)} | sizes | {"logit_difference": difference, "n": sentences}
 
 
-def _write(run: Run, wide: MaskedLM, step: int, source: dict[str, Any], folder: Path) -> None:
+def _write(run: Run, wide: LanguageModel, step: int, source: dict[str, Any], folder: Path) -> None:
     """The files of a run with one checkpoint; its row of metrics is the smaller model's, the same function's."""
     content = read_yaml(run.folder / CONFIG) | {"model": wide.name, WIDENED: source}
     (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -71,7 +71,7 @@ def _write(run: Run, wide: MaskedLM, step: int, source: dict[str, Any], folder: 
 
 
 @torch.no_grad()
-def logit_difference(run: Run, one: MaskedLM, other: MaskedLM, sentences: int) -> float:
+def logit_difference(run: Run, one: LanguageModel, other: LanguageModel, sentences: int) -> float:
     """max over sampled sentences, hidden as in training, positions and words of |logit - logit'|; nan where one is."""
     generator = random_stream(run.config.seed, "measurement")
     sampled = run.language.sample(sentences, generator, latents=False)
@@ -84,5 +84,5 @@ def logit_difference(run: Run, one: MaskedLM, other: MaskedLM, sentences: int) -
     return float(torch.stack(parts).max())
 
 
-def _number(model: MaskedLM) -> int:
+def _number(model: LanguageModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.hugging_face import to_hugging_face
 from ...system.new_folder import new_folder
 from ...train.checkpoint import naming_file
 
 
-def export_model(model: MaskedLM, out: Path) -> None:
+def export_model(model: LanguageModel, out: Path) -> None:
     """Writes config.json and model.safetensors; the directory appears when both are complete.
 
     Args:

@@ -14,7 +14,7 @@ from torch import nn
 from ...errors import InputError, at_least
 from ...generators import Language
 from ...registry import Registry
-from ..interface import MaskedLM
+from ..interface import LanguageModel
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of the initial weights (Devlin et al. 2019)."""
@@ -54,7 +54,7 @@ class Network(ABC):
     """Whether a layer with output zero leaves the function unchanged, so that `widen` can add layers."""
 
     @abstractmethod
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         """The model, with whatever weights torch gives it.
 
         Args:
@@ -68,7 +68,7 @@ class Network(ABC):
     def count(self, vocab_size: int, max_length: int) -> Count:
         """The model's number of parameters, by formula: nothing is built."""
 
-    def build_for(self, name: str, language: Language, dropout: float) -> MaskedLM:
+    def build_for(self, name: str, language: Language, dropout: float) -> LanguageModel:
         """The model for a language. It differs from `build` only where the model needs the language itself."""
         return self.build(name, language.vocab_size, language.max_length, dropout)
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from ...generators.vocabulary import SPECIAL_TOKENS
-from ..interface import MaskedLM, TiedHead
+from ..interface import LanguageModel, TiedHead
 from ..ops.packing import Packing
 from .base import Count, networks
 from .transformer import Block, TransformerNetwork
@@ -38,7 +38,7 @@ class HeadTransform(nn.Module):
         return out
 
 
-class Bert(MaskedLM):
+class Bert(LanguageModel):
     """The encoder. The features of post-LN are the output of the head transform, so the logits are linear in them.
 
     Args:
@@ -128,7 +128,7 @@ class BertNetwork(TransformerNetwork):
     """The pre-LN BERT; its settings are those of every `TransformerNetwork`."""
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         return Bert(name, vocab_size, max_length, self, "pre", dropout)
 
     @override
@@ -147,7 +147,7 @@ class BertPostNetwork(TransformerNetwork):
     deepens = False
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         return Bert(name, vocab_size, max_length, self, "post", dropout)
 
     @override

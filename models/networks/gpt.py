@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ...generators.vocabulary import SPECIAL_TOKENS
-from ..interface import MaskedLM, TiedHead
+from ..interface import LanguageModel, TiedHead
 from .base import Count, networks
 from .transformer import Block, TransformerNetwork
 
 
-class Gpt(MaskedLM):
+class Gpt(LanguageModel):
     """The decoder. GELU is the exact one, and all weights start with one deviation, as BERT's do.
 
     Args:
@@ -88,7 +88,7 @@ class GptNetwork(TransformerNetwork):
     causal = True
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         return Gpt(name, vocab_size, max_length, self, dropout)
 
     @override

@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ...generators import Language
-from ..interface import MaskedLM
+from ..interface import LanguageModel
 from .base import Count, Network, networks
 
 
-class LookupTable(MaskedLM):
+class LookupTable(LanguageModel):
     """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position.
 
     The logits are their logarithms.
@@ -47,7 +47,7 @@ class LookupNetwork(Network):
     """The look-up table. It has no settings and no parameters."""
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         """Refuses: the table cannot be built from sizes alone.
 
         Raises:
@@ -56,7 +56,7 @@ class LookupNetwork(Network):
         raise InputError(f"model '{name}' is the language itself, expected a network such as bert-2x64; name one")
 
     @override
-    def build_for(self, name: str, language: Language, dropout: float) -> MaskedLM:
+    def build_for(self, name: str, language: Language, dropout: float) -> LanguageModel:
         return LookupTable(language)
 
     @override

@@ -8,11 +8,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from typing_extensions import override
 
 from ...generators.vocabulary import SPECIAL_TOKENS
-from ..interface import MaskedLM, TiedHead
+from ..interface import LanguageModel, TiedHead
 from .base import INITIAL_DEVIATION, Count, SizedNetwork, check_deviation, networks
 
 
-class Lstm(MaskedLM):
+class Lstm(LanguageModel):
     """Bidirectional LSTM layers with `width` units a direction, then a linear map to the tied output.
 
     The map takes the 2 * width states of a position to the width of the embedding, so that the head is that of the
@@ -105,7 +105,7 @@ class RecurrentNetwork(SizedNetwork):
 
     @override
     def deviation(self, parameter: str) -> float:
-        embedding = MaskedLM.parameter_block(parameter) == "embedding"
+        embedding = LanguageModel.parameter_block(parameter) == "embedding"
         return self.initial_deviation if embedding else INITIAL_DEVIATION
 
 
@@ -115,7 +115,7 @@ class LstmNetwork(RecurrentNetwork):
     """The plain bidirectional LSTM; its settings are those of every `RecurrentNetwork`."""
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         return Lstm(name, vocab_size, max_length, self.layers, self.width, dropout)
 
     @override

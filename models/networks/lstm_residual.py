@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from typing_extensions import override
 
 from ...generators.vocabulary import SPECIAL_TOKENS
-from ..interface import MaskedLM, TiedHead
+from ..interface import LanguageModel, TiedHead
 from .base import Count, networks
 from .lstm import RecurrentNetwork
 
@@ -41,7 +41,7 @@ class Layer(nn.Module):
         return out
 
 
-class ResidualLstm(MaskedLM):
+class ResidualLstm(LanguageModel):
     """Residual layers, a final LayerNorm, and the tied output.
 
     Args:
@@ -105,7 +105,7 @@ class ResidualLstmNetwork(RecurrentNetwork):
     deepens = True
 
     @override
-    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> MaskedLM:
+    def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
         return ResidualLstm(name, vocab_size, max_length, self.layers, self.width, dropout)
 
     @override

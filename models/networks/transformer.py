@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from ...errors import InputError, at_least, unknown
-from ..interface import MaskedLM
+from ..interface import LanguageModel
 from ..ops.packing import Packing
 from .base import INITIAL_DEVIATION, SizedNetwork, check_deviation, networks
 
@@ -98,7 +98,7 @@ class TransformerNetwork(SizedNetwork):
 
     @override
     def deviation(self, parameter: str) -> float:
-        hidden = MaskedLM.parameter_block(parameter) == "weight"
+        hidden = LanguageModel.parameter_block(parameter) == "weight"
         scale = math.sqrt(BASE_WIDTH / self.width) if hidden and self.init == "width-aware" else 1.0
         return self.initial_deviation * scale
 

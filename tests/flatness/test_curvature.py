@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from satlab.flatness import operator as curvature
 from satlab.flatness.operator import Curvature, Space, passes, product, summed_loss
 from satlab.generators.batches import Stream
-from satlab.models.interface import MaskedLM
+from satlab.models.interface import LanguageModel
 
 KINDS = ("hessian", "gauss-newton", "residual")
 
@@ -130,7 +130,7 @@ def test_an_lstm_reads_sentences_length_by_length():
     assert float(sum(found)) == pytest.approx(float(whole), rel=1e-12)
 
 
-class Table(MaskedLM):
+class Table(LanguageModel):
     """Logits linear in its one parameter."""
 
     def __init__(self, language):

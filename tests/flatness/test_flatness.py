@@ -16,7 +16,7 @@ from satlab.flatness.estimators import sampled_gradient
 from satlab.flatness.ghost_norms import fallback as gradients
 from satlab.generators.batches import Stream
 from satlab.models import build_model
-from satlab.models.interface import MaskedLM
+from satlab.models.interface import LanguageModel
 
 BLOCKS = ("embedding", "position", "weight", "bias", "norm")
 
@@ -189,7 +189,7 @@ def test_the_standard_error_is_the_deviation_over_repetitions():
     assert np.sqrt(np.mean([f.stderr**2 for f in found])) == pytest.approx(deviation, rel=0.15)
 
 
-class Long(MaskedLM):
+class Long(LanguageModel):
     """Logits w times the sentence's length: all contexts of a sentence have the same squared gradient."""
 
     def __init__(self, language):

@@ -9,7 +9,7 @@ from torch.func import functional_call, hessian, jacrev
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from satlab.generators.batches import Batch
-from satlab.models.interface import MaskedLM
+from satlab.models.interface import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def true_hessian(model, contexts):
     return {name: float(blocks[name][name].reshape(sizes[name], -1).trace()) for name in parameters}
 
 
-class Exact(MaskedLM):
+class Exact(LanguageModel):
     """A model that equals the truth, its logits A[context] @ B by a table A = log p and a shared matrix B = 1.
 
     B is shared by all contexts and multiplies A, so second derivatives of the logits do not vanish.

@@ -4,10 +4,10 @@ import torch
 
 from satlab.estimate import Estimate
 from satlab.generators import Task
-from satlab.models.interface import MaskedLM
+from satlab.models.interface import LanguageModel
 
 
-class OneHot(MaskedLM):
+class OneHot(LanguageModel):
     """Features that are the words themselves; what stands at padded positions is `padding`."""
 
     def __init__(self, language, padding=0.0):

@@ -12,7 +12,7 @@ from satlab.errors import InputError
 from satlab.estimate import Estimate
 from satlab.generators.batches import Batch, Stream, evaluation_set
 from satlab.models import build_model
-from satlab.models.interface import MaskedLM
+from satlab.models.interface import LanguageModel
 from satlab.train import TrainConfig, kl_to_truth, masked_loss
 from satlab.train import losses as objective
 from satlab.train.saturation import SaturationRule
@@ -108,7 +108,7 @@ def test_masked_loss_carries_the_gradient():
     assert (gradient - expected).abs().max() < 1e-14
 
 
-class Zero(MaskedLM):
+class Zero(LanguageModel):
     """A model that never predicts word 0."""
 
     def __init__(self):

@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import override
 
 from ...errors import InputError
-from ...models import MaskedLM
+from ...models import LanguageModel
 from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
 
 MOST_ITERATIONS = 99
@@ -65,7 +65,7 @@ class Muon(Optimizer):
     @override
     def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
         parameters = dict(model.named_parameters())
-        block_of = getattr(model, "parameter_block", MaskedLM.parameter_block)
+        block_of = getattr(model, "parameter_block", LanguageModel.parameter_block)
         inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
         others = decayed_groups((p for name, p in parameters.items() if name not in inside), self.weight_decay)
         rest = torch.optim.AdamW(others, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)

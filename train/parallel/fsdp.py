@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ...models import MaskedLM
+from ...models import LanguageModel
 from ...models.build import dropout_of, make_model
 from ..config import TrainConfig
 from .world import World
@@ -18,7 +18,7 @@ from .world import World
 Optimizer = torch.optim.Optimizer
 
 
-def blocks_of(model: MaskedLM) -> list[nn.Module]:
+def blocks_of(model: LanguageModel) -> list[nn.Module]:
     """Returns the blocks of a model.
 
     Raises:
@@ -33,7 +33,9 @@ def blocks_of(model: MaskedLM) -> list[nn.Module]:
     return list(blocks)
 
 
-def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World, device: torch.device) -> Optimizer:
+def shard(
+    model: LanguageModel, optimizer: Optimizer, config: TrainConfig, world: World, device: torch.device
+) -> Optimizer:
     """Distributes the model over the processes, in place; returns its optimiser, with the state of the given one."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
@@ -56,8 +58,8 @@ def shard(model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: Wor
 
 
 def whole(
-    model: MaskedLM, optimizer: Optimizer, config: TrainConfig, world: World
-) -> tuple[MaskedLM, Optimizer] | None:
+    model: LanguageModel, optimizer: Optimizer, config: TrainConfig, world: World
+) -> tuple[LanguageModel, Optimizer] | None:
     """Gathers model and optimiser on the CPU of the first process; None in the others, which send their parts."""
     weights = {name: _gathered(value, world) for name, value in model.state_dict().items()}
     state: dict[int, dict[str, Any]] = {}

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from ...errors import InputError, WorkerError
 from ...generators.sentences import Batch
-from ...models import MaskedLM
+from ...models import LanguageModel
 
 LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
 """Matches the errors of a collective operation when another process is gone."""
@@ -116,7 +116,7 @@ class World:
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
 
-    def together(self, model: MaskedLM) -> MaskedLM:
+    def together(self, model: LanguageModel) -> LanguageModel:
         """Returns the model, without gradients; the processes share each call of logits_at and get the same bits."""
         return model if self.size == 1 else _Together(model, self)
 
@@ -195,10 +195,10 @@ def without_tf32(device: str) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
-class _Together(MaskedLM):
+class _Together(LanguageModel):
     """A model whose predictions the processes share."""
 
-    def __init__(self, model: MaskedLM, world: World) -> None:
+    def __init__(self, model: LanguageModel, world: World) -> None:
         super().__init__()
         self.model, self.world = model, world
 
