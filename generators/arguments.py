@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, at_least, whole_number
 from .sentences import as_integers
 from .vocabulary import PAD
 
@@ -52,6 +52,24 @@ def checked_arguments(
             f"expected 0 to {vocab_size - 1}; mark hidden positions in `hidden`"
         )
     return tokens, lengths, hidden
+
+
+def check_draw(num_sentences: object, generator: object, least: int) -> None:
+    """Checks what sentences are drawn by.
+
+    Args:
+        num_sentences: how many sentences.
+        generator: of the random numbers.
+        least: the least number of sentences that makes sense.
+
+    Raises:
+        InputError: for a number that is not whole or below `least`, and for what is no torch.Generator.
+    """
+    at_least("num_sentences", whole_number("num_sentences", num_sentences), least)
+    if not isinstance(generator, torch.Generator):
+        raise InputError(
+            f"generator is {generator!r:.80}, expected a torch.Generator; take torch.Generator().manual_seed(SEED)"
+        )
 
 
 def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) -> None:

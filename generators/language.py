@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..estimate import Estimate
 from . import masking as masks
-from .arguments import check_possible_length, checked_arguments
+from .arguments import check_draw, check_possible_length, checked_arguments
 from .devices import on_device
 from .sentences import Sentences
 from .tasks import Task, listed_tasks
@@ -72,17 +72,8 @@ class Language(ABC):
     # ---- what a concrete language implements
 
     @abstractmethod
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
-        """Independent sentences.
-
-        Args:
-            num_sentences: how many.
-            generator: on the language's device.
-            latents: whether to keep the latent variables, which tasks need and training does not.
-
-        Returns:
-            Sentences on the language's device.
-        """
+    def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
+        """What `sample` returns, for arguments that it has checked."""
 
     @abstractmethod
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -134,10 +125,44 @@ class Language(ABC):
         """About how many float64 numbers an exact pass holds for one sentence of this length."""
 
     @abstractmethod
-    def save(self, path: str) -> str:
-        """Writes the language to `path` plus its suffix and returns that; `load_language` restores it bit for bit."""
+    def write(self, path: str) -> str:
+        """What `save` does, for a directory that is there."""
 
     # ---- what follows for all of them
+
+    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+        """Independent sentences.
+
+        Args:
+            num_sentences: how many.
+            generator: on the language's device.
+            latents: whether to keep the latent variables, which tasks need and training does not.
+
+        Returns:
+            Sentences on the language's device.
+
+        Raises:
+            InputError: for a number that is not whole or below 0, and for what is no generator.
+        """
+        check_draw(num_sentences, generator, least=0)
+        return self.draw(num_sentences, generator, latents)
+
+    def save(self, path: str | Path) -> str:
+        """Writes the language; `load_language` restores it bit for bit.
+
+        Args:
+            path: of the file, without its suffix.
+
+        Returns:
+            The path with its suffix.
+
+        Raises:
+            InputError: where the directory of the path is missing.
+        """
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
+        return self.write(str(path))
 
     def conditional(
         self,
@@ -211,8 +236,9 @@ class Language(ABC):
             The estimate in nats a prediction; n is the number of sentences.
 
         Raises:
-            InputError: for an unknown masking, and where the masking hid no word.
+            InputError: for an unknown masking, where the masking hid no word, and as `sample`, for no sentences too.
         """
+        check_draw(num_sentences, generator, least=1)
         sums, counts = [], []
         chunk = max(1, min(SAMPLE_CHUNK, MEMORY_BUDGET // (4 * self.max_length * self.vocab_size)))
         chunk = chunk if self.positions_share_passes or masking == masks.NEXT else 1

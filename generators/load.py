@@ -179,7 +179,9 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
             raise InputError(str(unknown("preset", name, preset_names())))
         base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())
         content = {**base, **content}
-    family = content.pop("family", None)
+    if "family" not in content:
+        raise InputError("has neither 'family', 'preset' nor 'file', expected one of these keys; add it")
+    family = content.pop("family")
     if not isinstance(family, str) or family not in families:
         raise InputError(str(unknown("family", family, families)))
     return language_of(family, content, max_length)

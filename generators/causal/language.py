@@ -151,7 +151,7 @@ class CausalLM(Language):
             marginals.append(torch.stack([p.reshape(*p.shape[:2], -1).sum(2) for p in by_position], 1))
         return torch.cat(marginals)
 
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+    def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
         """num_sentences independent sentences, drawn word by word; there are no latent variables."""
         shape, at_a_time = (num_sentences, self.max_length), self.reader.rows_at_a_time(self.max_length)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
@@ -160,7 +160,7 @@ class CausalLM(Language):
             tokens[begin : begin + at_a_time] = self.reader.draw(uniform[begin : begin + at_a_time])
         return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
 
-    def save(self, path: str) -> str:
+    def write(self, path: str) -> str:
         """Writes path.yaml: where the network is, its SHA-256, and the language's settings."""
         content = {"family": "causal", "model": self.model, **self._definition()}
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)

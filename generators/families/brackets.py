@@ -47,7 +47,7 @@ class BalancedBrackets(Language):
         self.length_log_prob[length] = 0.0
         self.task_positions = checked_positions(task_positions, length - 1)
 
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+    def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
         """num_sentences random permutations of T/2 brackets ( and T/2 brackets ); there are no latent variables."""
         keys = torch.rand(num_sentences, self.max_length, generator=generator, dtype=torch.float64, device=self.device)
         tokens = (keys.argsort(1) >= self.half).long()
@@ -99,7 +99,7 @@ class BalancedBrackets(Language):
 
     suffix = ".yaml"
 
-    def save(self, path: str) -> str:
+    def write(self, path: str) -> str:
         """Writes path.yaml: family, length, and task_positions where they were given."""
         positions = {} if self.task_positions is None else {"task_positions": list(self.task_positions)}
         with open(path + self.suffix, "w", encoding="utf-8") as file:

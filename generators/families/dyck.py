@@ -83,7 +83,7 @@ class Dyck(PCFG):
         self.task_positions = checked_positions(task_positions, max_length - 1)
         super().__init__(_grammar(kinds, continuation, max_depth, max_length), max_length, {}, lengths)
 
-    def save(self, path: str) -> str:
+    def write(self, path: str) -> str:
         """Writes path.yaml: the arguments of this class, from which the grammar follows bit for bit."""
         positions = None if self.task_positions is None else list(self.task_positions)
         keys = {

@@ -192,7 +192,7 @@ class HMM(LatentLanguage):
             out[rows, :length] = joint / joint.sum(-1, keepdim=True)
         return out
 
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+    def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
         """num_sentences sentences; latents["states"] [n, T] are the hidden states, counted from 0."""
         path, tokens = self.chain.draw(num_sentences, self.max_length, generator)
         lengths = torch.full((num_sentences,), self.max_length, device=self.device)
@@ -226,7 +226,7 @@ class HMM(LatentLanguage):
 
     suffix = ".npz"
 
-    def save(self, path: str) -> str:
+    def write(self, path: str) -> str:
         """Writes path.npz, without pickled objects.
 
         The arrays are initial, transition (the blocks), emission, length and words. Where they were given, there are

@@ -23,6 +23,8 @@ def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Te
     """
     if lengths is None:
         return log_mass - log_mass.logsumexp(0)
+    if not lengths:
+        raise InputError("lengths is empty, expected length: weight for at least one length; add it, or leave it out")
     weights = torch.zeros_like(log_mass)
     for length, weight in lengths.items():
         if not 1 <= length < len(log_mass) or log_mass[length] == -torch.inf:

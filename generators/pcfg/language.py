@@ -269,7 +269,7 @@ class PCFG(LatentLanguage):
     # ---- samples and tasks
 
     @override
-    def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
+    def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
         """num_sentences sentences, padded to max_length; see `Language`.
 
         Returns:
@@ -293,7 +293,7 @@ class PCFG(LatentLanguage):
     suffix = ".yaml"
 
     @override
-    def save(self, path: str) -> str:
+    def write(self, path: str) -> str:
         """Writes path.yaml: family, max_length, lengths, tasks, and the grammar in NLTK's notation."""
         spans = {name: {"words": span.words, "symbols": list(span.symbols)} for name, span in self.spans.items()}
         lengths = {} if self.lengths is None else {"lengths": self.lengths}

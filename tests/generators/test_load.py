@@ -100,7 +100,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ("nowhere.pcfg", "nowhere.pcfg: no such file"),
         ("nowhere.npz", "nowhere.npz: no such file"),
         ({"family": "hmn"}, "unknown family 'hmn': did you mean 'hmm'"),
-        ({}, "unknown family"),
+        ({}, "has neither 'family', 'preset' nor 'file'"),
         ({"preset": "demo-hm"}, "unknown preset 'demo-hm': did you mean 'demo-hmm'"),
         ({"preset": "demo-hmm", "stats": 3}, "unknown key of family random-hmm 'stats': did you mean 'states'"),
         ({"family": "pcfg", "gramar": SMALL}, "unknown key of family pcfg 'gramar': did you mean 'grammar'"),
@@ -157,3 +157,43 @@ def test_malformed_npz(tmp_path, content):
         path.write_bytes({"empty": b"", "text": b"initial: 1\n", "half": whole[: len(whole) // 2]}[content])
     with pytest.raises(InputError, match=r"chain\.npz: "):
         load_language(path)
+
+
+@pytest.mark.parametrize("name", ["demo-pcfg", "demo-hmm"])
+def test_a_language_is_saved_to_paths_of_either_kind_and_only_where_a_directory_is(name, tmp_path):
+    language = load_language(name)
+    for path in (tmp_path / "one", str(tmp_path / "other")):
+        assert load_language(language.save(path)).fingerprint() == language.fingerprint()
+    with pytest.raises(InputError, match="nowhere: no such directory, expected one to write x to; make it"):
+        language.save(tmp_path / "nowhere" / "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((-1, torch.Generator()), "num_sentences is -1, expected at least 0"),
+        ((2.5, torch.Generator()), "num_sentences is 2.5, expected a whole number"),
+        ((3, 0), "generator is 0, expected a torch.Generator; take torch.Generator"),
+    ],
+)
+@pytest.mark.parametrize("name", ["demo-pcfg", "demo-hmm"])
+def test_odd_numbers_of_sentences_and_generators_are_named(name, given, message):
+    with pytest.raises(InputError, match=message):
+        load_language(name).sample(*given)
+
+
+def test_a_mean_over_no_sentences_is_refused():
+    with pytest.raises(InputError, match="num_sentences is 0, expected at least 1"):
+        load_language("demo-hmm").loss_floor(0, torch.Generator())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "has neither 'family', 'preset' nor 'file'"),
+        ({"family": "pcfg", "grammar": "S -> 'a' [1.0]", "lengths": {}}, "lengths is empty, expected length: weight"),
+    ],
+)
+def test_what_is_left_empty_is_named(content, message):
+    with pytest.raises(InputError, match=message):
+        load_language(content)

@@ -214,7 +214,7 @@ class Coin(Language):
     words, max_length, tasks, suffix = ("head", "tail"), 2, {}, ".none"
     length_log_prob = torch.tensor([-math.inf, -math.inf, 0.0], dtype=torch.float64)
 
-    def sample(self, num_sentences, generator, latents=True):
+    def draw(self, num_sentences, generator, latents):
         inner = PCFG.from_string("S -> X X [1.0]\nX -> 'head' [0.5] | 'tail' [0.5]").sample(num_sentences, generator)
         return type(inner)(inner.tokens, inner.lengths)
 
@@ -227,7 +227,7 @@ class Coin(Language):
     def missing(self, *given, **named):
         raise NotImplementedError
 
-    conditional_at = next_word = floats_per_sentence = save = log_partition = posterior = log_normaliser = missing
+    conditional_at = next_word = floats_per_sentence = write = log_partition = posterior = log_normaliser = missing
 
 
 def test_a_language_of_another_kind_shows_what_all_share(satlab, monkeypatch):
