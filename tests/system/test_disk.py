@@ -20,7 +20,8 @@ folder, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 while not (folder / "go").exists():
     time.sleep(0.001)
 for k in range(30):
-    append_lines(folder / "rows.jsonl", [{"writer": number, "k": k, "i": i, "text": "x" * (97 * k % 400)} for i in range(3)])
+    append_lines(folder / "rows.jsonl", [{"writer": number, "k": k, "i": i, "text": "x" * (97 * k % 400)}
+                                        for i in range(3)])
 """
 
 
