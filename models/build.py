@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..errors import InputError, TooLargeError
 from ..generators import Language
 from ..randomness import random_stream
-from ..system.disk import damaged_file
 from ..system.memory import check_memory
+from ..system.sums import damaged_file
 from .interface import LanguageModel
 from .names import name_of, network_of
 from .networks.base import Network, SizedNetwork

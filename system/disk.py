@@ -17,9 +17,6 @@ try:
 except ImportError:  # pragma: no cover - not a POSIX system: the user then has to see to a single writer
     fcntl = None  # type: ignore[assignment]
 
-SUMS = "SHA256SUMS"
-"""The file of a folder that holds the digests of the other files."""
-
 LONGEST_NAME = 255
 """The most bytes of a file's name on every file system in use."""
 
@@ -223,51 +220,6 @@ def _rows(path: Path, content: bytes, wrong: Callable[[dict[str, Any]], str | No
             raise InputError(f"{path}, line {number}: {said}; correct the line or remove it")
         rows.append(row)
     return rows
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 digest of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_sums(folder: Path) -> None:
-    """Writes the digests of all files in the folder to SHA256SUMS, in the form that `sha256sum -c` reads."""
-    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
-    (folder / SUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in files))
-
-
-def sums_in(folder: Path) -> dict[str, str]:
-    """File name -> digest, as `write_sums` wrote them; empty where it did not."""
-    try:
-        lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
-def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
-    """What is wrong with the first damaged file of a folder whose digests `write_sums` wrote.
-
-    Args:
-        folder: the folder.
-        names: the files that are checked, in this order.
-
-    Returns:
-        The file and its damage in words; None where no file is damaged or there are no digests.
-    """
-    if not (folder / SUMS).exists():
-        return None
-    digests = sums_in(folder)
-    for name in names:
-        if name not in digests:
-            return f"{SUMS}: damaged, {name} is not in it"
-        try:
-            if sha256(folder / name) != digests[name]:
-                return f"{name}: damaged, its SHA-256 is not that of {SUMS}"
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return f"{name}: missing"
-    return None
 
 
 def check_writable(folder: Path) -> None:

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from ..errors import InputError
 from ..models import LanguageModel, save_model
 from ..models.build import DESCRIPTION, WEIGHTS, load_tensors
-from ..system.disk import SUMS, check_writable, damaged_file, flush, write_sums
+from ..system.disk import check_writable, flush
+from ..system.sums import SUMS, damaged_file, write_sums
 
 OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)

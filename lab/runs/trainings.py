@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ...models.build import WEIGHTS
-from ...system.disk import sums_in
+from ...system.sums import sums_in
 from .run import Run
 
 CLOCK = ("seconds", "tokens_per_second")
