@@ -1,4 +1,4 @@
-"""The statistics of hidden chains, against all their paths, closed forms and dense matrices."""
+"""The statistics and passes of hidden chains, against all their paths, closed forms, dense matrices and each other."""
 
 import math
 
@@ -9,7 +9,8 @@ from support.oracles import HmmOracle, dense
 from support.random_languages import random_hmm_arrays
 from support.tree_oracle import entropy
 
-from satlab.generators import HMM
+from satlab.generators import HMM, random_hmm
+from satlab.generators.hmm.backend import TensorChain
 from satlab.generators.hmm.statistics import chain_statistics, stationary
 from satlab.generators.kernels.counter_random import find
 from satlab.generators.kernels.search_table import SHARES, SearchTable, find_from
@@ -81,3 +82,20 @@ def test_a_search_that_begins_by_its_share_finds_what_bisection_finds(n):
         found = [find_from(sums, begins, share) for share in shares]
         assert found == [find(sums, share) for share in shares]
         assert (own[found] > 0).all()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_passes_over_tensors_give_what_the_compiled_ones_give(blocks, dtype):
+    language, other = (random_hmm(4, 6, 7, torch.Generator().manual_seed(3), blocks) for _ in range(2))
+    other.chain = TensorChain(other.initial, other.blocks, other.emission)
+    tokens = language.sample(20, torch.Generator().manual_seed(1)).tokens
+    hidden = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(2)) < 0.3
+    close = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 1e-5}
+    torch.testing.assert_close(
+        language.conditional(tokens, None, hidden, dtype), other.conditional(tokens, None, hidden, dtype), **close
+    )
+    torch.testing.assert_close(
+        language.conditional_at(tokens, None, hidden, dtype), other.conditional_at(tokens, None, hidden, dtype), **close
+    )
+    torch.testing.assert_close(language.posterior(tokens), other.posterior(tokens), rtol=0, atol=1e-12)
