@@ -102,7 +102,7 @@ def _made(kind: type[T], given: Mapping[str, Any]) -> T:
 def field_types(kind: type) -> dict[str, Any]:
     """name -> type of the fields that a dataclass is made from."""
     types = get_type_hints(kind)
-    return {each.name: types[each.name] for each in fields(kind) if each.init}  # type: ignore[arg-type]
+    return {each.name: types[each.name] for each in fields(kind) if each.init}
 
 
 def read_text(name: str, text: str, kind: Any) -> Any:

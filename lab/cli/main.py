@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ... import __version__
 from ...errors import InputError, unknown
@@ -154,7 +154,7 @@ def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
     return first, rest
 
 
-def _show_help(name: str | None) -> None:
+def _show_help(name: str | None) -> NoReturn:
     """Prints the help of a command, or that of all.
 
     Raises:
