@@ -24,16 +24,19 @@ def tracked() -> set[str]:
 
 
 def in_wheel(path: Path) -> set[str]:
+    """The files of the package in a wheel."""
     names = zipfile.ZipFile(path).namelist()
     return {name.removeprefix("satlab/") for name in names if ".dist-info/" not in name}
 
 
 def in_sdist(path: Path) -> set[str]:
+    """The files in an sdist."""
     with tarfile.open(path) as archive:
         return {member.name.partition("/")[2] for member in archive if member.isfile()}
 
 
 def main(folder: Path) -> int:
+    """Compares the wheel and the sdist in a folder with what git tracks; the exit status."""
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     wanted, found, source = tracked(), in_wheel(wheel), in_sdist(sdist)
     wrong = {

@@ -67,6 +67,11 @@ def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **
         logger.warning("%s", message)
 
 
+def warn(message: str) -> None:
+    """A warning on a line of its own, each time that it is given."""
+    logger.warning("%s", message)
+
+
 def say(message: str) -> None:
     """A line of news, unless nothing but errors is said."""
     logger.info("%s", message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError, at_least
 from ..reading import field_types, from_mapping, read_text
-from .settings_source import setting_names
+from .settings_source import has_plugins, setting_names
 
 if TYPE_CHECKING:
     from ..runs.run import Run
@@ -101,6 +101,12 @@ class Settings:
         """The names of the settings, read off the source where that is possible, since it takes no time."""
         found = setting_names(self.module, self.name, self.entries)
         return frozenset(field_types(self.load())) if found is None else found
+
+    def has(self, name: str) -> bool:
+        """Whether this is a setting; the class is imported where only packages of others may have it."""
+        if name in self.names():
+            return True
+        return self.entries is not None and has_plugins() and name in field_types(self.load())
 
 
 @dataclass

@@ -118,13 +118,11 @@ class _Reader:
     def __init__(self, command: str, declared: Arguments) -> None:
         self.command, self.declared = command, declared
         self.options = {argument.name: argument for argument in declared.own if argument.option}
-        self.settings = declared.settings.names() if declared.settings is not None else frozenset()
 
     def read(self, argv: Sequence[str]) -> Given:
         options, places = self._sorted(argv)
-        given = Given(
-            command=self.command, settings={name: options.pop(name) for name in self.settings & options.keys()}
-        )
+        settings = {name: options.pop(name) for name in options.keys() - self.options.keys()}
+        given = Given(command=self.command, settings=settings)
         texts: dict[str, Any] = options | self._in_places(places)
         missing = [each.written for each in self.declared.own if each.required and each.name not in texts]
         if missing:
@@ -154,7 +152,7 @@ class _Reader:
         """An option's name and text, which is the next argument where it is not a part of this one."""
         name, equals, text = argument.partition("=")
         known = underscored(name).removeprefix("--") if name.startswith("--") else ""
-        if known not in self.options and known not in self.settings:
+        if known not in self.options and not (self.declared.settings and self.declared.settings.has(known)):
             raise unknown("option", hyphened(name), [hyphened(f"--{option}") for option in self._all_options()])
         if known in self.options and self.options[known].flag:
             if equals:
@@ -167,7 +165,7 @@ class _Reader:
         return known, text
 
     def _all_options(self) -> list[str]:
-        return [*self.options, *sorted(self.settings)]
+        return [*self.options, *sorted(self.declared.settings.names() if self.declared.settings else ())]
 
     def _in_places(self, places: list[str]) -> dict[str, Any]:
         """name -> text, or texts, of the arguments that are told by their place."""

@@ -1,11 +1,10 @@
 """What commands print: rows as JSON lines on stdout, warnings and hints as lines on stderr."""
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..messages import say_next
+from ..messages import say_next, warn
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> 
             bar.update(len(seen) - bar.n)
 
 
-def warn(notices: Iterable[str]) -> None:
+def warn_of(notices: Iterable[str]) -> None:
     """A warning for each."""
     for notice in notices:
-        warnings.warn(" ".join(notice.split()), stacklevel=1)
+        warn(notice)
 
 
 def warn_of_unsaturated(run: "Run", step: int | None) -> None:
@@ -40,7 +39,7 @@ def warn_of_unsaturated(run: "Run", step: int | None) -> None:
     from ..analysis.notices import said_of_checkpoints
     from ..runs.checkpoints import chosen_checkpoints
 
-    warn(said_of_checkpoints(run, [at for at, _ in chosen_checkpoints(run, step)]))
+    warn_of(said_of_checkpoints(run, [at for at, _ in chosen_checkpoints(run, step)]))
 
 
 def say_next_of_rows(run: "Run") -> None:

@@ -16,20 +16,19 @@ def setting_names(module: str, name: str, entries: str | None) -> frozenset[str]
         entries: package below satlab whose registered classes add their fields to those of the class; None for none.
 
     Returns:
-        The names; None where the sources are not there, or where packages of others may add settings.
+        The names, those that packages of others add left aside; None where the sources are not there.
     """
     try:
         found = set(_fields(_classes(ROOT.joinpath(*module.split(".")).with_suffix(".py")), name))
         if entries is not None:
-            if _has_plugins():
-                return None
             found.update(_fields_of_entries(ROOT.joinpath(*entries.split("."))))
     except (OSError, SyntaxError, KeyError):
         return None
     return frozenset(found)
 
 
-def _has_plugins() -> bool:
+def has_plugins() -> bool:
+    """Whether packages of others may add settings."""
     from importlib.metadata import entry_points
 
     from ...registry import PLUGINS

@@ -17,12 +17,12 @@ def run(given: Given) -> None:
     from ...analysis.notices import notices_of
     from ...figures.draw import draw
     from ...messages import say_next
-    from ..output import print_row, warn
+    from ..output import print_row, warn_of
 
     folders = [Path(folder) for folder in given.directories]
     out = Path(given.out) if given.out else folders[0] / "figures"
     written = draw(folders, out)
-    warn(notices_of(*recorded(folders)))
+    warn_of(notices_of(*recorded(folders)))
     for path in written:
         print_row({"figure": str(path)})
     say_next(out, f"satlab report {' '.join(given.directories)}")

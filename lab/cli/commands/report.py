@@ -25,12 +25,12 @@ def run(given: Given) -> None:
     """
     from ...messages import say_next
     from ...report.write import write_report
-    from ..output import print_row, warn
+    from ..output import print_row, warn_of
 
     folders = [Path(folder) for folder in given.directories]
     out = Path(given.out) if given.out else folders[0] / REPORT
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise InputError(f"--out {out}: expected a file, its name ending in .html; correct it")
-    warn(write_report(folders, out)["notices"])
+    warn_of(write_report(folders, out)["notices"])
     print_row({"report": str(out)})
     say_next(out, "open it in a browser")

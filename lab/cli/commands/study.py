@@ -118,13 +118,13 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
     """
     from ...messages import fail, say_next
     from ...studies.conclusion import conclude
-    from ..output import print_row, warn
+    from ..output import print_row, warn_of
 
     written: list[Path] = []
     page = None
     try:
         written, page, notices = conclude(config, out)
-        warn(notices)
+        warn_of(notices)
     except InputError:
         if not failures:
             raise

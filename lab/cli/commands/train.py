@@ -68,6 +68,7 @@ def _conclude(out: str, run: "Run") -> None:
     Raises:
         InputError: where that row is gone.
     """
+    from ...messages import warn
     from ...runs.run import METRICS
     from ..output import print_row
 
@@ -81,7 +82,7 @@ def _conclude(out: str, run: "Run") -> None:
     reason = "saturated" if last["saturated"] and run.config.stop_at_saturation else "step limit"
     if not last["saturated"]:
         bound, threshold = f"{last['kl_upper95']:.4g}", f"{run.config.threshold:g}"
-        warnings.warn(f"not saturated: KL's upper bound {bound} is not below {threshold} nats", stacklevel=1)
+        warn(f"not saturated: KL's upper bound {bound} is not below {threshold} nats")
     # Rows of earlier versions do not have it.
     known = all(row.get("seconds") is not None for row in rows)
     seconds = {"seconds": sum(row["seconds"] for row in rows)} if known else {}

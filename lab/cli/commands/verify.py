@@ -3,7 +3,6 @@
 What is wrong is found by SHA-256, and repaired by making the shard again from the seed.
 """
 
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,7 @@ def run(given: Given) -> int:
     from ....generators.corpus.manifest import MANIFEST, open_corpus
     from ....generators.corpus.verify import examine
     from ...file_names import CONFIG, STUDY_FILE
+    from ...messages import warn
     from ..output import print_row
     from ..progress import progress_bar
 
@@ -62,10 +62,10 @@ def run(given: Given) -> int:
     again = "run its satlab generate command again"
     if not corpus.manifest["complete"]:
         known = f"{len(corpus.shards)} of {len(corpus)} shards are known"
-        warnings.warn(f"{given.corpus}: unfinished, {known}; {again} to go on", stacklevel=1)
+        warn(f"{given.corpus}: unfinished, {known}; {again} to go on")
     if "manifest_sha256" not in corpus.manifest:
         lacks = "an older satlab wrote it, without the manifest_sha256 by which its own fields are checked"
-        warnings.warn(f"{folder / MANIFEST}: {lacks}; {again} to add it", stacklevel=1)
+        warn(f"{folder / MANIFEST}: {lacks}; {again} to add it")
     return 0 if corpus.manifest["complete"] and len(findings) == last.get("repaired", 0) else 1
 
 
@@ -73,6 +73,7 @@ def _repair(corpus: "Corpus", numbers: list[int]) -> int:
     """How many of the shards are as they were, once they have been made again."""
     one_thread()
     from ....generators.corpus.verify import other_versions, repair
+    from ...messages import warn
     from ..progress import progress_bar
 
     repaired = 0
@@ -81,9 +82,8 @@ def _repair(corpus: "Corpus", numbers: list[int]) -> int:
             bar.update()
             repaired += same
             if not same:
-                warnings.warn(
+                warn(
                     f"{corpus.folder}: shard {number} came out otherwise than the manifest says and is left as it is "
-                    f"({other_versions(corpus)}); repair it where the corpus was made",
-                    stacklevel=1,
+                    f"({other_versions(corpus)}); repair it where the corpus was made"
                 )
     return repaired
