@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from typing_extensions import override
 
 from ...errors import InputError
@@ -35,6 +34,7 @@ from ..language import Language
 from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import PCFG
 from ..pcfg.reduced import MOST_WORDS
+from ..pcfg.rules import Nonterminal, ProbabilisticProduction
 from ..tasks import checked_positions
 from .base import Family, families
 from .lengths import length_weights

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from typing_extensions import override
 
 from ...errors import InputError
@@ -17,6 +16,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
+from ..pcfg.rules import Nonterminal, ProbabilisticProduction
 from ..pcfg.span import Span
 from .base import Family, families
 from .draws import covers, distinct, zipf_weights
@@ -66,7 +66,7 @@ def random_hierarchy(
         InputError: for numbers that do not fit together.
     """
     _check(classes, features, synonyms, tuple_size, depth, zipf_levels)
-    level_names = [[f"w{i}" for i in range(features)]]
+    level_names: list[list[Any]] = [[f"w{i}" for i in range(features)]]
     level_names += [[Nonterminal(f"F{level}_{i + 1}") for i in range(features)] for level in range(1, depth)]
     level_names.append([Nonterminal(f"C{i + 1}") for i in range(classes)])
     start = Nonterminal("S")

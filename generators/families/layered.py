@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
 from typing_extensions import override
 
@@ -14,6 +13,7 @@ from ...randomness import random_stream
 from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
+from ..pcfg.rules import Nonterminal, ProbabilisticProduction
 from ..pcfg.span import Span
 from .base import Family, families
 from .draws import covers, dirichlet, emissions

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from torch import Tensor
 from typing_extensions import override
 
@@ -15,6 +14,7 @@ from ..language import Language
 from ..pcfg.grammar import check
 from ..pcfg.language import PCFG
 from ..pcfg.reduced import DEFAULT_MAX_LENGTH
+from ..pcfg.rules import Nonterminal, ProbabilisticProduction
 from .base import Family, families
 from .draws import dirichlet, distinct, emissions
 from .lengths import length_weights

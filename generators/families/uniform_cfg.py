@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from typing_extensions import override
 
 from ...errors import InputError
@@ -21,6 +20,7 @@ from ..pcfg.grammar import Grammar, check
 from ..pcfg.language import PCFG
 from ..pcfg.nltk_rules import empty_word
 from ..pcfg.reduced import bounded, longest_sentence
+from ..pcfg.rules import Nonterminal, ProbabilisticProduction
 from ..pcfg.span import Span
 from .base import Family, families
 from .lengths import length_weights

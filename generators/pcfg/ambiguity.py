@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from ..sentences import Sentences
 from .branching import QuadraticSystem
 from .grammar import Grammar
 from .language import PCFG
+from .rules import Nonterminal, ProbabilisticProduction
 from .statistics import merged
 from .trees import tree_log_prob
 

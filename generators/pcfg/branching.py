@@ -15,7 +15,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from nltk.grammar import Nonterminal
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.csgraph import connected_components
@@ -23,6 +22,7 @@ from scipy.sparse.linalg import eigs, splu
 
 from ..kernels.binary_rules import Rules
 from .grammar import Grammar, binarise
+from .rules import Nonterminal
 
 Vector = NDArray[np.float64]
 

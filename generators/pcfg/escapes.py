@@ -10,9 +10,8 @@ ESCAPED   words as Python writes them; in names a backslash precedes a special c
 import re
 from enum import Enum
 
-from nltk.grammar import Nonterminal
-
 from ...errors import InputError
+from .rules import Nonterminal
 
 SPECIAL = r"""['"|\[\]#%\\]"""
 """The characters that a backslash precedes in a name; quotes, # and % need it only at the beginning."""

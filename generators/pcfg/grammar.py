@@ -5,9 +5,9 @@ import warnings
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -16,6 +16,7 @@ from ..kernels.binary_rules import Rules
 from ..latent.stochastic import ROUNDING, TOLERANCE, as_range, as_sum
 from .nltk_rules import empty_rule, empty_word
 from .notation import parse, text_of
+from .rules import Nonterminal, ProbabilisticProduction, of_nltk
 
 MOST_NAMED = 5
 """The most symbols that a warning names; it counts the others."""
@@ -53,15 +54,15 @@ def read_text(text: str) -> Grammar:
     return check(*parse(text))
 
 
-def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction], tolerance: float = TOLERANCE) -> Grammar:
+def check(start: Any, productions: Iterable[Any], tolerance: float = TOLERANCE) -> Grammar:
     """Makes a grammar of productions. Rules of probability zero are dropped; unreachable symbols stay.
 
     Where the probabilities of a symbol's rules sum to one only within the tolerance, they are renormalised, with one
     warning for all symbols.
 
     Args:
-        start: the start symbol.
-        productions: the rules.
+        start: the start symbol, ours or nltk's.
+        productions: the rules, ours or nltk's.
         tolerance: how far from one a sum may be.
 
     Returns:
@@ -70,8 +71,9 @@ def check(start: Nonterminal, productions: Iterable[ProbabilisticProduction], to
     Raises:
         InputError: for a sum that is further from one, an empty rule or name, or a symbol without rules.
     """
+    start = Nonterminal(start.symbol())
     by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
-    for production in productions:
+    for production in map(of_nltk, productions):
         _check_rule(production)
         by_symbol[production.lhs()].append(production)
     if start not in by_symbol:

@@ -27,6 +27,7 @@ from .distribution_of_lengths import length_log_prob
 from .grammar import Grammar, binarise, check, read_text
 from .notation import NLTK_TOLERANCE
 from .reduced import DEFAULT_MAX_LENGTH, bounded, longest_sentence
+from .rules import to_nltk
 from .sampler import DerivationSampler
 from .span import Span, published_spans
 
@@ -131,7 +132,8 @@ class PCFG(LatentLanguage):
         """The grammar as an nltk.PCFG, which knows no bound on the length."""
         import nltk
 
-        return nltk.PCFG(self.grammar.start, list(self.grammar.productions))
+        rules = [to_nltk(rule) for rule in self.grammar.productions]
+        return nltk.PCFG(nltk.Nonterminal(self.grammar.start.symbol()), rules)
 
     @override
     def to(self, device: torch.device | str) -> Self:

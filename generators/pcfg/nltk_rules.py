@@ -11,10 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nltk.grammar import Nonterminal, ProbabilisticProduction
-
 from ...errors import InputError
 from .escapes import SYMBOL, Spelling, name_of, quoted_word
+from .rules import Nonterminal, ProbabilisticProduction
 
 EXAMPLE = "NP -> Det N [0.7] | 'she' [0.3]"
 PLAIN_EXAMPLE = "0.7 NP -> Det N"

@@ -22,18 +22,17 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nltk.grammar import PCFG, Nonterminal, ProbabilisticProduction
-
 from ...errors import InputError
 from ..latent.stochastic import TOLERANCE
 from .escapes import QUOTED, Spelling, name_of, needs_escapes, written
 from .nltk_rules import COMMENT, COMMENT_LIKE, EXAMPLE, EXPECTED, LEFT, PLAIN_EXAMPLE, Line, at_line, read_rules
 from .plain_rules import PLAIN_RULE, read_plain_rules
+from .rules import Nonterminal, ProbabilisticProduction
 
 HEADING = re.compile(r"\s*Grammar with (\d+) productions?(?: \(start state = (.*)\))?\s*")
 """The line that nltk prints above a grammar's rules."""
 
-NLTK_TOLERANCE = 1.01 * PCFG.EPSILON
+NLTK_TOLERANCE = 1.01 * 0.01
 """How far from one nltk lets a sum of probabilities be, and 1% more for the six digits that it prints."""
 
 ESCAPES = "%escapes"

@@ -9,10 +9,9 @@ import re
 import warnings
 from collections.abc import Collection, Sequence
 
-from nltk.grammar import Nonterminal, ProbabilisticProduction
-
 from ...errors import InputError
 from .nltk_rules import COMMENT, NUMBER, PLAIN_EXAMPLE, TOKEN, Line, at_line, empty_rule, empty_word, number_of
+from .rules import Nonterminal, ProbabilisticProduction
 
 PLAIN_RULE = re.compile(r"\s*(?P<probability>[-+.\d]\S*)\s+(?P<parent>\S+)\s+--?>(?=\s|$)")
 

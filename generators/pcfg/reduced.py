@@ -19,11 +19,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from ...errors import InputError, whole_number
 from .branching import QuadraticSystem
 from .grammar import Grammar, binarise, some_of, yield_lengths
+from .rules import Nonterminal, ProbabilisticProduction
 
 DEFAULT_MAX_LENGTH = 32
 """The bound where a grammar has none of its own and none is given (Liu et al. 2022, A.1)."""

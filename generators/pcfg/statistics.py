@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVarTuple
 
 import numpy as np
-from nltk.grammar import Nonterminal
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import splu
 
 from ..kernels.binary_rules import Rules
 from .branching import BranchingStatistics, Vector, branching_statistics
 from .language import PCFG
+from .rules import Nonterminal
 
 Cost = Callable[[int, float], float]
 """The cost of a rule, from its parent and its probability."""

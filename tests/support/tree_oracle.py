@@ -4,8 +4,6 @@ import functools
 import itertools
 import math
 
-from nltk.grammar import Nonterminal
-
 from satlab.generators.pcfg.grammar import read_text
 from support.random_languages import all_pcfgs
 
@@ -29,7 +27,7 @@ class Trees:
         return self.known[symbol, width]
 
     def _of(self, symbol, width):
-        if not isinstance(symbol, Nonterminal):
+        if isinstance(symbol, str):
             return {symbol: 1.0} if width == 1 else {}
         out = {}
         for (lhs, rhs), p in self.rules.items():

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 import torch
-from nltk.grammar import Nonterminal
 from support.oracles import PcfgOracle
 from support.words import generator, word_tuples
 
@@ -133,7 +132,7 @@ def test_published_members(name):
     """16 symbols at levels of 1, 3, 3, 3, 3 and 3, rules of 2 or 3 symbols, no right-hand side twice at a level."""
     language = load_language(name)
     rules = right_sides(language)
-    assert language.grammar.start == Nonterminal("22")
+    assert str(language.grammar.start) == "22"
     assert sorted(rules, key=int) == [str(i) for i in range(7, 23)]
     assert {len(sides) for sides in rules.values()} == PUBLISHED[name]
     assert sorted(language.words) == ["1", "2", "3"]

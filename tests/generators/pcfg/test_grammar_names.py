@@ -5,12 +5,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
 from satlab.generators.families.base import language_of
 from satlab.generators.pcfg.grammar import check, read_text
+from satlab.generators.pcfg.rules import Nonterminal, ProbabilisticProduction
 
 ODD = [
     "\\",

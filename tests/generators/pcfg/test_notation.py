@@ -6,13 +6,13 @@ import warnings
 
 import nltk
 import pytest
-from nltk.grammar import Nonterminal, ProbabilisticProduction
 from support.words import encode
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
 from satlab.generators.pcfg.grammar import Grammar, check, read_text
 from satlab.generators.pcfg.notation import decimal, written
+from satlab.generators.pcfg.rules import Nonterminal, ProbabilisticProduction
 
 NLTK = """
 S -> NP VP [1.0]
