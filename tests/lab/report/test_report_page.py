@@ -82,6 +82,8 @@ def test_the_page_in_a_browser(tmp_path, page):
     expect(page.locator("#curves .level.threshold")).to_have_count(4)
     expect(page.locator("#probes .level")).to_have_count(2)
     assert page.locator(".question").text_content() == EVIL
+    expect(page.locator("#notices")).to_contain_text("(KL 0.3 ± 0.01, threshold 0.05)")
+    expect(page.locator("#flatness .words").nth(1)).to_contain_text("Spearman 1.00 [\u22121, 1]")
 
     steps = [int(step) for step in column(page, "#results", 2)]
     assert steps == [10, 20, 40] * 3
