@@ -1,4 +1,4 @@
-"""A hook of mkdocs: pages ask the network for nothing, so that search works from the file system too."""
+"""A hook of mkdocs: pages ask the network for nothing, so that they work from the file system too; figures open."""
 
 import re
 
@@ -11,6 +11,19 @@ LOCAL = "assets/iframe-worker.js"
 LOADED = re.compile(
     r"<(?:script|img|iframe)[^>]*\ssrc=\"(https?:[^\"]*)|<link[^>]*rel=\"stylesheet\"[^>]*href=\"(https?:[^\"]*)"
 )
+
+
+FIGURE = re.compile(r"<img [^>]*src=\"([^\"]*)\"[^>]*>")
+
+
+def on_page_content(html, **_):
+    """A click on a figure opens it in its full size: its lettering is small beside the menus."""
+    return FIGURE.sub(r'<a href="\1" title="Full size">\g<0></a>', html)
+
+
+def on_post_template(output, template_name, config):
+    """No page for addresses that lead nowhere: its own addresses hold on a server alone, and it asks the network."""
+    return "" if template_name == "404.html" else output
 
 
 def on_post_page(output, page, config):

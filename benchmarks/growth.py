@@ -73,9 +73,10 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 
 def draw_panels(path: Path, title: str, unit: str, panels: list[Panel]) -> None:
-    """Log-log curves with error bars, each with the slope of its last three points."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.2), layout="constrained")
-    for axis, panel in zip(axes, panels, strict=True):
+    """Log-log curves with error bars, two in a row, each with the slope of its last three points."""
+    rows = len(panels) // 2
+    figure, axes = plt.subplots(rows, 2, figsize=(8, 3.2 * rows), layout="constrained")
+    for axis, panel in zip(axes.flat, panels, strict=True):
         x, ms, error = map(np.array, zip(*panel.points, strict=True))
         slope, level = np.polyfit(np.log(x[-3:]), np.log(ms[-3:]), 1)
         axis.errorbar(x, ms, yerr=error, fmt="o-", ms=4, label="measured")

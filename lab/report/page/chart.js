@@ -53,7 +53,8 @@ const trimmed = (value) =>
 function withError(estimate) {
   if (!estimate || estimate.value === null || estimate.value === undefined) return "";
   const { value, stderr } = estimate;
-  if (!isNumber(value) || !isNumber(stderr) || stderr <= 0) return short(value, 4);
+  if (!isNumber(value) || !isNumber(stderr)) return short(value, 4);
+  if (stderr === 0) return `${short(value, 4)} ± 0`;
   if (Math.abs(value) >= 1e7 || stderr < 1e-6) return `${short(value, 4)} ± ${short(stderr, 2)}`;
   const places = Math.max(0, Math.min(8, 1 - Math.floor(Math.log10(stderr))));
   const options = { maximumFractionDigits: places, minimumFractionDigits: places };

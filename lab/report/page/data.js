@@ -25,6 +25,8 @@ const yesNo = (value) => (value ? "yes" : "no");
 const shown = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
 const counted = (estimate) =>
   isNumber(estimate.n) ? `${withError(estimate)} (n = ${short(estimate.n)})` : withError(estimate);
+/** A sentence of the terminal with the signs of print. */
+const printed = (text) => text.replaceAll(" +- ", " ± ").replace(/(?<=[ [(])-(?=\d)/g, "−");
 const linked = (file) => element("a", { href: file.link }, file.name);
 
 function about(row, run, task) {

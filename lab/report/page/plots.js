@@ -45,7 +45,7 @@ function figure(title, words, spec, wide) {
     { class: wide ? "plot wide" : "plot" },
     heading,
     host,
-    ...words.map((text) => element("p", { class: "words" }, text)),
+    ...words.map((text) => element("p", { class: "words" }, printed(text))),
   );
   return { whole, draw: () => plot(host, spec) };
 }

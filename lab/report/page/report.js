@@ -11,7 +11,7 @@ function axes(id, titles, draw) {
 }
 
 function start() {
-  document.getElementById("notices").append(...data.notices.map((text) => element("li", {}, text)));
+  document.getElementById("notices").append(...data.notices.map((text) => element("li", {}, printed(text))));
   const versions = `measured by satlab ${data.versions.join(", ") || "(nothing yet)"}, page by ${data.satlab}`;
   const counts = `${data.runs.length} runs, ${data.checkpoints.length} measured checkpoints`;
   document.getElementById("facts").append(`Language ${data.language}; ${counts}; ${versions}.`);

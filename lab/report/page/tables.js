@@ -129,7 +129,7 @@ function rescaledTable() {
     ...blocks.map((block) => estimate(block, (row) => row.blocks[block])),
   ];
   const inside = element("div");
-  const words = data.rescaled_words.map((text) => element("p", { class: "words" }, text));
+  const words = data.rescaled_words.map((text) => element("p", { class: "words" }, printed(text)));
   host.append(element("h3", {}, "The same predictions from rescaled weights"), ...words, inside);
   table(inside, "Tr(H) in total and of each kind of parameter", columns, data.rescaled);
 }
