@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from support.commands import check_one_line, said_by
 from support.disturbed import small_disk
 from support.recorded import make_run
 
@@ -89,12 +90,7 @@ def test_what_cannot_be_written_is_said_before_the_work(trained, command, small_
     ):
         monkeypatch.setattr(module, name, refuse)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    capsys.readouterr()
-    assert cli.run(MEASUREMENTS[command].format(run=run).split()) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert str(run) in captured.err
-    assert captured.out == ""
+    check_one_line(said_by(capsys, MEASUREMENTS[command].format(run=run), 2), str(run))
     assert whole(run) == before
 
 

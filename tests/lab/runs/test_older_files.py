@@ -16,6 +16,7 @@ from satlab.models import load_model
 
 OLD = TESTS / "fixtures" / "first_layout"
 RUN = Path("study") / "runs" / "bert-1x8-seed0"
+STUDY = ["study", "tiny.yaml", "--out", "study", "--workers", "1"]
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_run_is_loaded_with_its_language(old):
 def test_what_was_measured_is_not_measured_again(old):
     before = {path: path.read_bytes() for path in sorted((old / "study").rglob("*.jsonl"))}
     assert len(before) == 3
-    assert cli.run(["study", "tiny.yaml", "--out", "study"]) == 0
+    assert cli.run(STUDY) == 0
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -66,7 +67,7 @@ def test_a_run_that_was_stopped_goes_on_as_it_would_have(old):
     before = load_file(checkpoint / "model.safetensors")
     shutil.rmtree(checkpoint)
     (old / RUN / "metrics.jsonl").write_text((old / RUN / "metrics.jsonl").read_text().splitlines()[0] + "\n")
-    assert cli.run(["study", "tiny.yaml", "--out", "study"]) == 0
+    assert cli.run(STUDY) == 0
     after = load_file(checkpoint / "model.safetensors")
     assert before.keys() == after.keys()
     for name, values in before.items():
