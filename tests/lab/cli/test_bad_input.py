@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from support.bad_files import SMALL, listing, save_chain, write_files
-from support.commands import Said, check_one_line, said_by
+from support.bad_files import SMALL, save_chain, write_files
+from support.commands import Said, check_one_line, listing, said_by
 
 from satlab.lab.cli import main as cli
 from satlab.lab.runs import run

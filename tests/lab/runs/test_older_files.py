@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import TESTS
+from support.studies import lines
 
 from satlab.generators import load_language
 from satlab.generators.corpus.manifest import open_corpus
@@ -25,10 +26,6 @@ def old(tmp_path, monkeypatch):
     shutil.copytree(OLD, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")
     return tmp_path / "old"
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_run_is_loaded_with_its_language(old):
