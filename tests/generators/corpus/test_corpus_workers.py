@@ -36,7 +36,8 @@ def hidden(folder):
 
 
 @pytest.mark.parametrize(
-    ("language", "count", "method"), [("hmm", 2, "spawn"), ("hmm", 2, "fork"), ("pcfg", 3, "fork")]
+    ("language", "count", "method"),
+    [pytest.param("hmm", 2, "spawn", marks=pytest.mark.slow), ("hmm", 2, "fork"), ("pcfg", 3, "fork")],
 )
 def test_workers_change_no_byte(tmp_path, monkeypatch, language, count, method):
     monkeypatch.setattr(workers, "start_method", lambda: method)

@@ -139,7 +139,7 @@ def test_widen_writes_a_run_of_the_same_function(satlab, trained, small, large, 
     assert content["train"] == yaml.safe_load((trained[small] / "config.yaml").read_text())["train"]
 
 
-@pytest.mark.parametrize("small", ["bert-1x8", "gpt-1x8"])
+@pytest.mark.parametrize("small", ["bert-1x8", pytest.param("gpt-1x8", marks=pytest.mark.slow)])
 def test_a_widened_run_is_measured_like_any_other(satlab, trained, small):
     """KL and accuracy are those of the smaller model, the trace is not."""
     run = trained[small]
