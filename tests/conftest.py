@@ -4,7 +4,11 @@ import signal
 
 import pytest
 import torch
+from support.commands import check_one_line, listing, said_by, strict
 from support.ray_cluster import cluster
+
+from satlab.lab.measurements import flatness, kl
+from satlab.models import build
 
 __all__ = ["cluster"]
 
@@ -31,3 +35,46 @@ class Recorder:
 def record():
     """record(language).drawn: the samples drawn from it since."""
     return Recorder
+
+
+@pytest.fixture
+def satlab(tmp_path, monkeypatch, capsys):
+    """satlab(line, status=0) runs a command in an empty directory; what it says on stdout and on stderr."""
+    monkeypatch.chdir(tmp_path)
+    return lambda words, status=0: said_by(capsys, words, status)
+
+
+@pytest.fixture
+def printed(satlab):
+    """printed(line, status=0): the same, as (rows on stdout, stderr)."""
+
+    def run(words, status=0):
+        out, err = satlab(words, status)
+        return [strict(row) for row in out.splitlines()], err
+
+    return run
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """refused(line, *fragments): the line with which a command ends that writes nothing into its directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(words, *fragments, status=2):
+        before = listing(tmp_path)
+        line = check_one_line(said_by(capsys, words, status), *fragments)
+        assert listing(tmp_path) == before
+        return line
+
+    return run
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Whoever loads a model fails."""
+
+    def refuse(*_):
+        raise AssertionError("a model was loaded")
+
+    for module in (build, flatness, kl):
+        monkeypatch.setattr(module, "load_model", refuse)

@@ -56,7 +56,7 @@ def squared_of(space, logits):
     ("name", "masking", "soft"),
     [
         ("bert-1x2", "one", True),
-        ("bert-1x2", "one", False),
+        pytest.param("bert-1x2", "one", False, marks=pytest.mark.slow),
         ("bert-post-1x2", "bernoulli:0.5", True),
         ("gpt-1x2", "next", True),
     ],

@@ -95,7 +95,7 @@ def test_a_frozen_embedding(name):
     assert all(gap(found[block], whole[block]) < 1e-12 * float(whole[block].max()) for block in found)
 
 
-@pytest.mark.parametrize("name", ["bert-1x16", "lstm-residual-1x8"])
+@pytest.mark.parametrize("name", ["bert-1x16", pytest.param("lstm-residual-1x8", marks=pytest.mark.slow)])
 def test_all_estimators_of_it_agree_on_the_same_contexts(name):
     """At many draws: what is left is their own noise."""
     language = demo_hmm()
@@ -112,7 +112,7 @@ def test_all_estimators_of_it_agree_on_the_same_contexts(name):
         assert found.value == pytest.approx(exact.value, rel=0.03)
 
 
-@pytest.mark.parametrize(("name", "masking"), [("bert-1x8", "one"), ("lstm-1x4", "one"), ("gpt-1x8", "next")])
+@pytest.mark.parametrize(("name", "masking"), [("bert-1x8", "one"), ("lstm-1x4", "one"), ("gpt-1x4", "next")])
 def test_the_mean_of_combinations_is_the_trace(name, masking, monkeypatch):
     """Over the random signs alone, on fixed contexts: the correction's bias would show."""
     language = tiny_hmm()

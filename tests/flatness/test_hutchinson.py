@@ -126,7 +126,7 @@ def test_near_the_truth_all_estimators_agree():
         assert found[method].stderr < 0.1 * exact.value
 
 
-@pytest.mark.parametrize(("name", "masking"), [("lstm-1x2", "one"), ("bert-1x4", "bernoulli:0.3"), ("gpt-1x4", "next")])
+@pytest.mark.parametrize(("name", "masking"), [("lstm-1x2", "one"), ("bert-1x4", "bernoulli:0.3"), ("gpt-1x2", "next")])
 def test_probes_on_padded_sentences_with_several_contexts(name, masking):
     """By the dense matrix's diagonal over the same contexts: what is left is the probes' own noise."""
     language = grammar_language()

@@ -17,7 +17,7 @@ from satlab.generators.batches import Stream
 def case(request):
     """(model, contexts with their truth, the dense Hessian of their mean loss)."""
     language = tiny_hmm()
-    model, stream = shaken(request.param, language, deviation=0.3), Stream(language, 12, 1)
+    model, stream = shaken(request.param, language, deviation=0.3), Stream(language, 6, 1)
     batch = stream.batch(1)
     given = Given(batch, generator(0), truth=stream.truth(batch))
     operator = Curvature(model, "hessian", batch, given.truth, 10**6)
@@ -42,7 +42,7 @@ def test_a_sketch_of_all_directions_is_exact(case):
     # What is left of the error is that over contexts, as their own traces have it.
     traces = torch.stack([own_trace(model, given, row) for row in range(len(given.batch.inputs))])
     assert found.stderr == pytest.approx(float(traces.std()) / len(traces) ** 0.5, rel=1e-6)
-    assert found.n == len(traces) == 12
+    assert found.n == len(traces) == 6
     blocks = Curvature(model, "hessian", given.batch, given.truth, 10**6).space.by_block(dense.diagonal())
     assert found.blocks.keys() == blocks.keys()
     for block, value in blocks.items():
@@ -67,7 +67,7 @@ def test_the_mean_is_the_trace_in_total_and_by_block(case, monkeypatch):
 def test_the_standard_error_covers_vectors_and_contexts(name):
     """Over fresh contexts and vectors; it may be too large by the share of the vectors' spread that counts twice."""
     language = tiny_hmm()
-    model, stream = shaken(name, language, deviation=0.3), Stream(language, 20, 1)
+    model, stream = shaken(name, language, deviation=0.3), Stream(language, 12, 1)
     found = []
     for step in range(30):
         batch = stream.batch(step + 1)

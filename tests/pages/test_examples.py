@@ -18,9 +18,9 @@ def cells(text):
     return ["# %%" + cell for cell in ("\n" + text).split("\n# %%")[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_draws_its_figure(script, tmp_path):
-    assert len(script.read_text().splitlines()) < 40
     done = subprocess.run(
         [sys.executable, str(script)],
         check=False,
@@ -40,6 +40,7 @@ def test_an_example_runs_cell_by_cell(script, tmp_path, monkeypatch):
     """Each cell is code by itself, knows of no command line, and works after those before it; a panel for each size."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "/nowhere/kernel.json"])
+    assert len(script.read_text().splitlines()) < 40
     parts = cells(script.read_text())
     assert len(parts) >= 3
     names = {"__name__": "__main__"}

@@ -1,6 +1,5 @@
 """A directory of files with one thing wrong each, for the tests of bad input."""
 
-import hashlib
 import shlex
 import shutil
 
@@ -110,11 +109,3 @@ def write_files(folder):
     (folder / "untrained" / "metrics.jsonl").unlink()
     assert cli.run(["generate", "demo-hmm", "--out", str(folder / "corpus"), "--sentences", "5"]) == 0
     prepare(load_study(str(folder / "study-good.yaml")), folder / "study")
-
-
-def listing(folder):
-    """Path -> hash of the content, for all files and directories."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "directory"
-        for path in sorted(folder.rglob("*"))
-    }

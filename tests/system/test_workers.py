@@ -16,8 +16,11 @@ from support.jobs import gone, process_and_threads, squared_or_killed
 from satlab.errors import InputError, WorkerError
 from satlab.system import processes as workers
 
+METHODS = ["fork", pytest.param("spawn", marks=pytest.mark.slow)]
+"""Spawned processes load torch, each for itself: those of one test whose jobs are done, and of one that is killed."""
 
-@pytest.fixture(params=["fork", "spawn"])
+
+@pytest.fixture(params=METHODS)
 def method(request, monkeypatch):
     if request.param == "fork" and sys.platform != "linux":
         pytest.skip("forks on Linux alone")
@@ -25,6 +28,7 @@ def method(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
 def test_the_job_of_a_killed_worker_is_done_again(tmp_path, method):
     jobs = [(k,) for k in range(7)]
     assert list(workers.in_order(partial(squared_or_killed, tmp_path), jobs, 2)) == [k * k for k in range(7)]
@@ -80,7 +84,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("how", "method"),
+    [
+        (signal.SIGINT, "fork"),
+        (signal.SIGKILL, "fork"),
+        (signal.SIGKILL, "spawn"),
+        pytest.param(signal.SIGINT, "spawn", marks=pytest.mark.slow),
+    ],
+    indirect=["method"],
+)
 def test_workers_end_with_the_process_they_work_for(tmp_path, how, method):
     (tmp_path / "asleep.py").write_text(ASLEEP)
     command = [sys.executable, str(tmp_path / "asleep.py"), str(TESTS), str(tmp_path), method]

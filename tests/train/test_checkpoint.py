@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from support.commands import check_one_line, said_by
 from support.disturbed import SHORT, command, go_on, outcome, run_stopped_at, steps_of, whole
 from support.networks import demo_hmm, same_weights
 from support.training import folders, parts, short
@@ -97,11 +98,8 @@ def test_a_finished_run_whose_model_is_damaged_is_not_measured_but_trained_again
     folder = tmp_path / "r"
     assert cli.run(command(SHORT, folder)) == 0
     damage(folder / "checkpoints" / "step-00000014" / "model.safetensors", "flipped")
-    capsys.readouterr()
-    assert cli.run(["evaluate", str(folder), "--sentences", "9"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"satlab: {folder}/checkpoints/step-00000014: damaged checkpoint (model.safetensors: ")
-    assert error.count("\n") == 1
+    where = f"satlab: {folder}/checkpoints/step-00000014: damaged checkpoint (model.safetensors: "
+    check_one_line(said_by(capsys, ["evaluate", folder, "--sentences", "9"], 2), where)
     assert [line.endswith("training goes on from step 4") for line in go_on(folder, capsys)] == [True]
     assert outcome(folder)[0].keys() - {"results.jsonl"} == whole[0].keys()
     assert go_on(folder, capsys) == []
@@ -155,11 +153,8 @@ def test_a_finished_run_without_its_last_row_is_one_line(whole, tmp_path, capsys
         file.unlink()
     else:
         file.write_bytes(left if isinstance(left, bytes) else file.read_bytes()[:-left])
-    capsys.readouterr()
-    assert cli.run(command(SHORT, folder)) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith(f"satlab: {file}: the row of step 14 is missing")
-    assert (captured.err.count("\n"), captured.out) == (1, "")
+    said = said_by(capsys, command(SHORT, folder), 2)
+    assert check_one_line(said).startswith(f"satlab: {file}: the row of step 14 is missing")
 
 
 # ---- one checkpoint

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from support.commands import check_one_line, said_by
 from support.disturbed import (
     SHORT,
     Nursery,
@@ -233,11 +234,8 @@ def test_a_second_process_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     try:
         assert other.stdout.readline() == b"here\n"
         before = outcome(tmp_path / "r")
-        capsys.readouterr()
-        assert cli.run(command(SHORT, tmp_path / "r")) == 2
-        error = capsys.readouterr().err
-        assert error.startswith(f"satlab: {tmp_path / 'r'}: another process is writing here")
-        assert error.count("\n") == 1
+        said = said_by(capsys, command(SHORT, tmp_path / "r"), 2)
+        check_one_line(said, f"satlab: {tmp_path / 'r'}: another process is writing here")
         assert outcome(tmp_path / "r") == before
     finally:
         other.kill()

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support.commands import contents
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
@@ -31,10 +32,6 @@ def small_shards(monkeypatch):
 
 def write(language, out, sentences=SENTENCES, seed=3, truth=True):
     return list(corpus_writer.write_corpus(language, "mine", sentences, out, seed, truth))
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def tables(folder):

@@ -9,31 +9,19 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from support.commands import contents
 from support.ray_cluster import environments, needs_ray
 
 from satlab.generators import load_language
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli import main as cli
 
+NEW = ["--sentences", "20", "--out", "new"]
 GENERATE = ["generate", "demo-hmm", "--seed", "3", "--engine", "ray"]
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def error_of(capsys, tmp_path, *options):
-    assert cli.run([*GENERATE, "--sentences", "20", "--out", str(tmp_path / "c"), *options]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-    return error
-
-
-def test_without_ray_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+def test_without_ray_one_line_says_how_to_get_it(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    error = error_of(capsys, tmp_path)
-    assert "Ray is not installed, expected the extra `ray`; pip install 'saturation-lab[ray]'" in error
+    refused([*GENERATE, *NEW], "Ray is not installed, expected the extra `ray`; pip install 'saturation-lab[ray]'")
 
 
 @needs_ray
@@ -50,17 +38,14 @@ def test_without_ray_one_line_says_how_to_get_it(tmp_path, capsys, monkeypatch):
         ("[::1:6379", "Invalid IPv6"),
     ],
 )
-def test_without_a_cluster_one_line_says_how_to_start_one(tmp_path, capsys, monkeypatch, address, why):
+def test_without_a_cluster_one_line_says_how_to_start_one(refused, monkeypatch, address, why):
     monkeypatch.setenv("RAY_ADDRESS", address)
-    error = error_of(capsys, tmp_path)
-    assert f"engine 'ray': no cluster at '{address}'" in error
-    assert why in error
-    assert "start one with `ray start --head`" in error
+    refused([*GENERATE, *NEW], f"engine 'ray': no cluster at '{address}'", why, "start one with `ray start --head`")
 
 
 @needs_ray
 @pytest.mark.parametrize("prefix", ["", "ray://"])
-def test_what_answers_and_is_not_ray_is_not_waited_for(tmp_path, capsys, monkeypatch, prefix):
+def test_what_answers_and_is_not_ray_is_not_waited_for(refused, monkeypatch, prefix):
     """Such as Ray's own dashboard, whose port is easily taken for the cluster's."""
 
     class Closed(BaseHTTPRequestHandler):
@@ -71,9 +56,8 @@ def test_what_answers_and_is_not_ray_is_not_waited_for(tmp_path, capsys, monkeyp
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("RAY_ADDRESS", f"{prefix}127.0.0.1:{server.server_port}")
         begin = time.monotonic()
-        error = error_of(capsys, tmp_path)
+        refused([*GENERATE, *NEW], "what answers there is not Ray")
         server.shutdown()
-    assert "what answers there is not Ray" in error
     assert time.monotonic() - begin < 10
 
 
@@ -94,31 +78,27 @@ def asked(monkeypatch):
 
 @needs_ray
 @pytest.mark.parametrize("address", ["", " ", "auto", None])
-def test_without_an_address_it_is_this_machines_cluster_never_a_new_one(tmp_path, capsys, monkeypatch, asked, address):
+def test_without_an_address_it_is_this_machines_cluster_never_a_new_one(refused, monkeypatch, asked, address):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if address is not None:
         monkeypatch.setenv("RAY_ADDRESS", address)
-    error = error_of(capsys, tmp_path)
+    refused([*GENERATE, *NEW], "engine 'ray': no cluster that this machine runs (Could not find any), expected one")
     assert asked == ["auto"]
-    assert "engine 'ray': no cluster that this machine runs (Could not find any), expected one that runs" in error
 
 
 @needs_ray
-def test_an_address_that_means_a_new_cluster_is_refused(tmp_path, capsys, monkeypatch, asked):
+def test_an_address_that_means_a_new_cluster_is_refused(refused, monkeypatch, asked):
     monkeypatch.setenv("RAY_ADDRESS", "local")
-    error = error_of(capsys, tmp_path)
+    refused([*GENERATE, *NEW], "RAY_ADDRESS is 'local', expected a cluster that runs; start one with `ray start")
     assert asked == []
-    assert "RAY_ADDRESS is 'local', expected a cluster that runs; start one with `ray start --head`" in error
 
 
 @needs_ray
 @pytest.mark.parametrize("failure", [IndexError("list index out of range"), SystemExit(15), KeyError("a")])
-def test_how_ray_fails_inside_is_not_shown(tmp_path, capsys, monkeypatch, asked, failure):
+def test_how_ray_fails_inside_is_not_shown(refused, monkeypatch, asked, failure):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     asked.append(failure)
-    error = error_of(capsys, tmp_path)
-    assert "engine 'ray': no cluster that this machine runs" in error
-    assert str(failure) not in error
+    assert str(failure) not in refused([*GENERATE, *NEW], "engine 'ray': no cluster that this machine runs")
 
 
 @pytest.mark.slow

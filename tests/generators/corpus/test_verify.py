@@ -5,13 +5,13 @@ import os
 import shutil
 
 import pytest
+from support.commands import contents
 
 from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.generators.corpus import shard, verify
 from satlab.generators.corpus.manifest import open_corpus, signature
 from satlab.generators.corpus.writer import write_corpus
-from satlab.lab.cli import main as cli
 
 FORMATS = ("parquet", "bin")
 SENTENCES, SHARD, SHARDS = 45, 10, 5
@@ -25,10 +25,6 @@ def write(out, format="parquet"):
 def corpus(request, tmp_path):
     list(write(tmp_path / "c", request.param))
     return tmp_path / "c"
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def damage(corpus, number, change):
@@ -45,45 +41,32 @@ def flipped(content, at=7):
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-@pytest.fixture
-def satlab(capsys):
-    """Runs a command line; (rows on stdout, stderr)."""
-
-    def run(*argv, status):
-        capsys.readouterr()
-        assert cli.run([str(argument) for argument in argv]) == status
-        captured = capsys.readouterr()
-        return [json.loads(line) for line in captured.out.splitlines()], captured.err
-
-    return run
-
-
-def test_a_whole_corpus_is_whole_and_left_alone(corpus, satlab):
+def test_a_whole_corpus_is_whole_and_left_alone(corpus, printed):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in corpus.iterdir()}
     for options in ([], ["--repair"]):
-        assert satlab("verify", corpus, *options, status=0) == ([{"dir": str(corpus), "shards": 5, "damaged": 0}], "")
+        assert printed(["verify", corpus, *options]) == ([{"dir": str(corpus), "shards": 5, "damaged": 0}], "")
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in corpus.iterdir()} == before
 
 
 @pytest.mark.parametrize("number", [0, 2, 4])
-def test_one_flipped_bit_is_found_and_repaired(corpus, satlab, number):
+def test_one_flipped_bit_is_found_and_repaired(corpus, printed, number):
     whole = contents(corpus)
     name = damage(corpus, number, flipped)
     damaged = contents(corpus)
     finding = {"file": name, "shard": number, "problem": "damaged"}
     last = {"dir": str(corpus), "shards": 5, "damaged": 1}
-    assert satlab("verify", corpus, status=1) == ([finding, last], "")
+    assert printed(["verify", corpus], 1) == ([finding, last], "")
     assert contents(corpus) == damaged
-    assert satlab("verify", corpus, "--repair", status=0) == ([finding, last | {"repaired": 1}], "")
+    assert printed(["verify", corpus, "--repair"]) == ([finding, last | {"repaired": 1}], "")
     assert contents(corpus) == whole
 
 
-def test_a_file_that_would_be_read_with_the_corpus_is_told(corpus, satlab):
+def test_a_file_that_would_be_read_with_the_corpus_is_told(corpus, printed):
     name = "shard-00009.parquet" if (corpus / "shard-00000.parquet").exists() else "other.bin"
     (corpus / name).write_bytes(b"more")
     finding = {"file": name, "shard": None, "problem": "unexpected"}
     for options, more in (([], {}), (["--repair"], {"repaired": 0})):
-        rows, _ = satlab("verify", corpus, *options, status=1)
+        rows, _ = printed(["verify", corpus, *options], 1)
         assert rows == [finding, {"dir": str(corpus), "shards": 5, "damaged": 1} | more]
 
 
@@ -97,22 +80,22 @@ def test_every_flipped_byte_of_a_shard_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("lost", [[1], [0, 4], [0, 1, 2, 3, 4]])
-def test_missing_shards_are_made_again(tmp_path, satlab, lost):
+def test_missing_shards_are_made_again(tmp_path, printed, lost):
     list(write(tmp_path / "c"))
     whole = contents(tmp_path / "c")
     for number in lost:
         (tmp_path / "c" / f"shard-{number:05d}.parquet").unlink()
-    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    rows, _ = printed(["verify", tmp_path / "c", "--repair"])
     assert [(row["shard"], row["problem"]) for row in rows[:-1]] == [(number, "missing") for number in lost]
     assert contents(tmp_path / "c") == whole
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])
-def test_a_truncated_shard_is_damaged(tmp_path, satlab, size):
+def test_a_truncated_shard_is_damaged(tmp_path, printed, size):
     list(write(tmp_path / "c"))
     whole = contents(tmp_path / "c")
     os.truncate(tmp_path / "c" / "shard-00003.parquet", size)
-    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    rows, _ = printed(["verify", tmp_path / "c", "--repair"])
     assert rows[0] == {"file": "shard-00003.parquet", "shard": 3, "problem": "damaged"}
     assert contents(tmp_path / "c") == whole
 
@@ -126,11 +109,11 @@ def test_a_truncated_shard_is_damaged(tmp_path, satlab, size):
         (None, [0, 1, 2, 3, 4]),
     ],
 )
-def test_a_file_of_tokens_that_is_cut_longer_or_gone_is_repaired(tmp_path, satlab, change, found):
+def test_a_file_of_tokens_that_is_cut_longer_or_gone_is_repaired(tmp_path, printed, change, found):
     list(write(tmp_path / "c", "bin"))
     whole, path = contents(tmp_path / "c"), tmp_path / "c" / "train.bin"
     path.unlink() if change is None else path.write_bytes(change(whole["train.bin"]))
-    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=0)
+    rows, _ = printed(["verify", tmp_path / "c", "--repair"])
     assert [row["shard"] for row in rows[:-1]] == found
     assert {row["problem"] for row in rows[:-1]} == {"missing" if change is None else "damaged"}
     assert contents(tmp_path / "c") == whole
@@ -146,25 +129,25 @@ def test_generating_again_repairs_too(corpus):
 
 
 @pytest.mark.parametrize(("problem", "spoil"), [("missing", None), ("damaged", lambda content: content[:-3])])
-def test_a_lost_language_is_named_and_stops_the_repair(corpus, satlab, problem, spoil):
+def test_a_lost_language_is_named_and_stops_the_repair(corpus, printed, problem, spoil):
     path = corpus / "language.npz"
     content = path.read_bytes()
     path.unlink() if spoil is None else path.write_bytes(spoil(content))
     name = damage(corpus, 2, flipped)
     damaged = contents(corpus)
-    rows, error = satlab("verify", corpus, status=1)
+    rows, error = printed(["verify", corpus], 1)
     assert rows[:2] == [
         {"file": "language.npz", "shard": None, "problem": problem},
         {"file": name, "shard": 2, "problem": "damaged"},
     ]
     assert error == ""
-    rows, error = satlab("verify", corpus, "--repair", status=2)
+    rows, error = printed(["verify", corpus, "--repair"], 2)
     assert f"language.npz: {problem}, and without it no shard can be made again; put it back" in error
     assert error.count("\n") == 1
     assert contents(corpus) == damaged
 
 
-def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, satlab, monkeypatch):
+def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, printed, monkeypatch):
     known = open_corpus(corpus)
     entry = known.shards[2]
     manifest = corpus / "manifest.json"
@@ -172,7 +155,7 @@ def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, satlab, monke
     changed = json.loads(text.replace(f'"torch": "{shard.versions()["torch"]}"', '"torch": "1.2.3"'))
     manifest.write_text(json.dumps(changed | {"manifest_sha256": signature(changed)}))
     before = contents(corpus)
-    rows, error = satlab("verify", corpus, "--repair", status=1)
+    rows, error = printed(["verify", corpus, "--repair"], 1)
     assert rows[-1] == {"dir": str(corpus), "shards": 5, "damaged": 1, "repaired": 0}
     assert error.count("\n") == 1
     assert "shard 2 came out otherwise than the manifest says and is left as it is" in error
@@ -180,16 +163,16 @@ def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, satlab, monke
     assert contents(corpus) == before
 
 
-def test_an_unfinished_corpus_says_how_to_go_on(tmp_path, satlab):
+def test_an_unfinished_corpus_says_how_to_go_on(tmp_path, printed):
     writer = write(tmp_path / "c")
     for _ in range(2):
         next(writer)
     writer.close()
-    rows, error = satlab("verify", tmp_path / "c", status=1)
+    rows, error = printed(["verify", tmp_path / "c"], 1)
     assert rows == [{"dir": str(tmp_path / "c"), "shards": 5, "damaged": 0}]
     assert "unfinished, 2 of 5 shards are known; run its satlab generate command again" in error
     (tmp_path / "c" / "shard-00001.parquet").unlink()
-    rows, _ = satlab("verify", tmp_path / "c", "--repair", status=1)
+    rows, _ = printed(["verify", tmp_path / "c", "--repair"], 1)
     assert rows[-1] == {"dir": str(tmp_path / "c"), "shards": 5, "damaged": 1, "repaired": 1}
 
 
@@ -213,27 +196,20 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_a_damaged_manifest_is_one_line(tmp_path, satlab, spoil):
+def test_a_damaged_manifest_is_one_line(tmp_path, refused, spoil):
     list(write(tmp_path / "c"))
     path = tmp_path / "c" / "manifest.json"
     path.write_text(SPOILT[spoil](json.loads(path.read_text())), encoding="utf-8", errors="surrogateescape")
-    before = contents(tmp_path / "c")
     for options in ([], ["--repair"]):
-        rows, error = satlab("verify", tmp_path / "c", *options, status=2)
-        assert rows == []
+        error = refused(["verify", tmp_path / "c", *options])
         assert error.startswith(f"satlab: {path}: damaged (")
-        assert error.count("\n") == 1
         assert len(error) < 500
-    assert contents(tmp_path / "c") == before
 
 
-def test_what_is_no_corpus_is_one_line(tmp_path, satlab):
+def test_what_is_no_corpus_is_one_line(tmp_path, refused):
     for place in (tmp_path, tmp_path / "nowhere"):
-        rows, error = satlab("verify", place, status=2)
-        assert rows == []
-        assert (
-            error == f"satlab: {place}: no corpus here, expected a directory made by satlab generate; check the path\n"
-        )
+        said = f"satlab: {place}: no corpus here, expected a directory made by satlab generate; check the path\n"
+        assert refused(["verify", place]) == said
 
 
 def test_repairing_waits_for_no_other_writer(corpus, monkeypatch):
@@ -264,7 +240,7 @@ def test_repairing_reads_the_manifest_once_no_other_process_writes(corpus):
     assert contents(corpus) == whole
 
 
-def test_the_bytes_of_a_shard_are_checked_where_the_manifest_is_not(tmp_path, satlab):
+def test_the_bytes_of_a_shard_are_checked_where_the_manifest_is_not(tmp_path, printed):
     """As an older satlab wrote it; what is repaired is the manifest."""
     list(write(tmp_path / "c"))
     whole, path = contents(tmp_path / "c"), tmp_path / "c" / "manifest.json"
@@ -272,7 +248,7 @@ def test_the_bytes_of_a_shard_are_checked_where_the_manifest_is_not(tmp_path, sa
     del manifest["manifest_sha256"]
     manifest["shards"][3]["bytes"] += 1
     path.write_text(json.dumps(manifest))
-    rows, error = satlab("verify", tmp_path / "c", "--repair", status=0)
+    rows, error = printed(["verify", tmp_path / "c", "--repair"])
     assert rows[0] == {"file": "shard-00003.parquet", "shard": 3, "problem": "damaged"}
     assert error.count("\n") == 1
     assert contents(tmp_path / "c") == whole

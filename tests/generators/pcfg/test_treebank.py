@@ -11,16 +11,6 @@ from satlab.generators.pcfg.treebank import read_trees
 from satlab.lab.cli import main as cli
 
 
-@pytest.fixture
-def bank(tmp_path):
-    def write(text, name="bank.mrg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def test_a_directory_is_read_in_order_and_below(bank, tmp_path):
     bank("(S (A b))", "wsj/01.MRG")
     bank("(S (A a))", "wsj/00.ptb")

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from support.commands import check_one_line, contents, said_by
 from support.disturbed import small_disk
 from support.recorded import make_run
 
@@ -30,10 +31,6 @@ def trained(tmp_path_factory):
     line = f"train demo-hmm --out {folder} --model bert-1x8 --steps 2 --batch_size 4 --evaluation_sentences 20"
     assert cli.run(line.split()) == 0
     return folder
-
-
-def whole(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 MEASUREMENTS = {
@@ -76,7 +73,7 @@ def test_what_cannot_be_written_is_said_before_the_work(trained, command, small_
     run = small_disk / "r"
     subprocess.run(["cp", "-r", trained, run], check=True)
     (run / "results.jsonl").unlink(missing_ok=True)
-    before = whole(run)
+    before = contents(run)
 
     def refuse(*_):
         raise AssertionError("measured all the same")
@@ -89,13 +86,8 @@ def test_what_cannot_be_written_is_said_before_the_work(trained, command, small_
     ):
         monkeypatch.setattr(module, name, refuse)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    capsys.readouterr()
-    assert cli.run(MEASUREMENTS[command].format(run=run).split()) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert str(run) in captured.err
-    assert captured.out == ""
-    assert whole(run) == before
+    check_one_line(said_by(capsys, MEASUREMENTS[command].format(run=run), 2), str(run))
+    assert contents(run) == before
 
 
 def append_counted(path, number):
@@ -162,7 +154,7 @@ def test_the_loser_of_two_that_fill_a_directory(tmp_path, second, refused):
     first.join()
     loser.join()
     assert len(said) == refused
-    assert whole(tmp_path / "new") == {"out/a": b"same"}
+    assert contents(tmp_path / "new") == {"out/a": b"same"}
     assert os.listdir(tmp_path / "new") == ["out"]
 
 

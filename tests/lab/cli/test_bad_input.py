@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from support.bad_files import SMALL, listing, save_chain, write_files
+from support.bad_files import SMALL, save_chain, write_files
+from support.commands import Said, check_one_line, listing, said_by
 
 from satlab.lab.cli import main as cli
 from satlab.lab.runs import run
@@ -282,26 +283,13 @@ LEAKS = ["Traceback", "not supported", "<class", "typing.", "Parser key", "Subty
 """What no message shows a user: the insides of Python and of the parser."""
 
 
-def check_refused(status, out, err, fragments):
-    assert err.startswith("satlab: ")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    for fragment in fragments:
-        assert fragment in err
-    assert [leak for leak in LEAKS if leak in err] == []
-    assert out == ""
-    assert status == 2
-
-
 @pytest.mark.parametrize(("line", "fragments"), ROWS, ids=[line or "nothing" for line, _ in ROWS])
-def test_bad_input(line, fragments, place, capsys, monkeypatch):
+def test_bad_input(line, fragments, refused, place, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(memory, "machine_memory", lambda: 16 * 2**30)
-    before = listing(place)
-    status = cli.run(shlex.split(line))
-    captured = capsys.readouterr()
-    check_refused(status, captured.out, captured.err, fragments)
-    assert listing(place) == before
+    said = refused(line, *fragments)
+    assert said.endswith("\n")
+    assert [leak for leak in LEAKS if leak in said] == []
 
 
 @pytest.mark.parametrize(
@@ -321,7 +309,8 @@ def test_bad_input_as_a_process(line, fragments, module, place):
     script = shutil.which("satlab", path=os.path.dirname(sys.executable))
     start = [sys.executable, "-m", "satlab"] if module or script is None else [script]
     done = subprocess.run([*start, *shlex.split(line)], check=False, capture_output=True, text=True, timeout=180)
-    check_refused(done.returncode, done.stdout, done.stderr, fragments)
+    assert done.returncode == 2
+    check_one_line(Said(done.stdout, done.stderr), *fragments)
     assert listing(place) == before
 
 
@@ -355,10 +344,7 @@ def test_a_full_disk_is_one_line(place, capsys, monkeypatch):
 
     monkeypatch.setattr(run, "write_atomic", full)
     assert cli.run(shlex.split(TRAIN)) == 1
-    captured = capsys.readouterr()
-    assert captured.err.startswith("satlab: new/config.yaml: No space left on device")
-    assert captured.err.count("\n") == 1
-    assert captured.out == ""
+    check_one_line(Said(*capsys.readouterr()), "satlab: new/config.yaml: No space left on device")
 
 
 @pytest.mark.parametrize(
@@ -377,17 +363,11 @@ def test_memory_that_runs_out_is_one_line(error, place, capsys, monkeypatch):
         raise error
 
     monkeypatch.setattr(cli.COMMANDS["verify"], "run", greedy)
-    assert cli.run(["verify", "corpus"]) == 1
-    captured = capsys.readouterr()
-    assert captured.err.startswith("satlab: not enough memory")
-    assert captured.err.count("\n") == 1
+    check_one_line(said_by(capsys, "verify corpus", 1), "satlab: not enough memory")
 
 
 def test_the_allocator_says_what_is_looked_for(place, capsys):
-    assert cli.run(["evaluate", "run", "--sentences", "10000000000000"]) == 1
-    captured = capsys.readouterr()
-    assert captured.err.startswith("satlab: not enough memory (")
-    assert (captured.err.count("\n"), captured.out) == (1, "")
+    check_one_line(said_by(capsys, "evaluate run --sentences 10000000000000", 1), "satlab: not enough memory (")
 
 
 def test_an_error_of_satlab_itself_is_one_line_and_can_be_traced(place, monkeypatch, capsys):
@@ -395,10 +375,8 @@ def test_an_error_of_satlab_itself_is_one_line_and_can_be_traced(place, monkeypa
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(cli.COMMANDS["verify"], "run", broken)
-    assert cli.run(["verify", "corpus"]) == 1
-    said = capsys.readouterr().err
+    said = check_one_line(said_by(capsys, "verify corpus", 1))
     assert said.startswith("satlab: unexpected RuntimeError: a defect; this is a fault of satlab: please report it")
-    assert said.count("\n") == 1
     assert cli.run(["verify", "--traceback", "corpus"]) == 1
     traced = capsys.readouterr().err
     assert (traced.startswith("Traceback"), "in broken" in traced, traced.endswith(said)) == (True, True, True)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 
 import pytest
 
@@ -52,23 +51,12 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def listing(folder):
-    return sorted((str(path), path.is_symlink(), path.is_file() and path.read_bytes()) for path in folder.rglob("*"))
-
-
 @pytest.mark.parametrize("bad", [LONG, "circle", "file"])
 @pytest.mark.parametrize("line", LINES)
-def test_a_path_that_cannot_be_used(line, bad, place, capsys):
+def test_a_path_that_cannot_be_used(line, bad, place, refused):
     if bad == "circle" and ("--out {bad}.pcfg" in line or "--png" in line):
         pytest.skip("a link that leads nowhere is replaced, as a file is")
-    before = listing(place)
-    status = cli.run(shlex.split(line.format(bad=bad)))
-    captured = capsys.readouterr()
-    assert captured.err.startswith("satlab: ")
-    assert (captured.err.count("\n"), captured.out, status) == (1, "", 2), captured.err
-    assert bad[:150] in captured.err
-    assert len(captured.err) < 900
-    assert listing(place) == before
+    assert len(refused(line.format(bad=bad), bad[:150])) < 900
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import yaml
+from support.commands import contents, strict
 from support.hints import without_hint
 
 from satlab.lab.cli import main as cli
@@ -19,62 +20,11 @@ from satlab.lab.runs.run import load_run
 
 SMALL = "--steps 6 --batch_size 8 --checkpoints [3] --evaluate_every 3 --evaluation_sentences 50 --model bert-1x8"
 PROBE = "--train_sentences 60 --test_sentences 40 --seeds 2"
-METRICS = {
-    "step",
-    "loss",
-    "kl",
-    "kl_stderr",
-    "kl_upper95",
-    "floor",
-    "floor_stderr",
-    "n",
-    "lr",
-    "saturated",
-    "saturated_step",
-    "since_saturation",
-    "adversary_strength",
-    "tokens_per_second",
-    "seconds",
-}
+METRICS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated", "seconds"}
+METRICS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second"}
 ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}
-COMMANDS = [
-    "generate",
-    "verify",
-    "show",
-    "induce",
-    "floor",
-    "train",
-    "evaluate",
-    "probe",
-    "flatness",
-    "export",
-    "study",
-    "plot",
-    "report",
-]
-
-
-def strict(text):
-    """JSON as the standard has it: no NaN."""
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-@pytest.fixture
-def satlab(tmp_path, monkeypatch, capsys):
-    """Runs a command line in an empty directory; (status, rows on stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line, status=0):
-        capsys.readouterr()
-        assert cli.run(shlex.split(line)) == status
-        captured = capsys.readouterr()
-        return [strict(row) for row in captured.out.splitlines()], captured.err
-
-    return run
+COMMANDS = ["generate", "verify", "show", "induce", "floor", "train", "evaluate", "probe", "flatness", "export"]
+COMMANDS += ["study", "plot", "report"]
 
 
 @pytest.fixture(scope="module", params=["demo-hmm", "demo-pcfg"])
@@ -91,23 +41,19 @@ def run_copy(trained, tmp_path):
     return tmp_path / "r", {"demo-hmm": "state-4", "demo-pcfg": "A"}[trained.name]
 
 
-def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 @pytest.mark.parametrize("language", ["demo-hmm", "demo-pcfg"])
-def test_generate(satlab, tmp_path, language):
-    rows, err = satlab(f"generate {language} --sentences 20 --out c --seed 2 --truth")
+def test_generate(printed, tmp_path, language):
+    rows, err = printed(f"generate {language} --sentences 20 --out c --seed 2 --truth")
     assert rows == [{"out": "c", "sentences": 20, "seed": 2, "truth": True}]
     hint = "satlab: results are in c; next: satlab train c --out RUN | satlab verify c\n"
     assert err == hint
-    before = files(tmp_path)
-    assert satlab(f"generate {language} --sentences 20 --out c --seed 2 --truth")[0] == rows
-    assert files(tmp_path) == before
+    before = contents(tmp_path)
+    assert printed(f"generate {language} --sentences 20 --out c --seed 2 --truth")[0] == rows
+    assert contents(tmp_path) == before
 
 
-def test_floor(satlab, tmp_path):
-    rows, err = satlab("floor demo-hmm --sentences 200 --masking bernoulli:0.5 --seed 4 --max-length 5")
+def test_floor(printed, tmp_path):
+    rows, err = printed("floor demo-hmm --sentences 200 --masking bernoulli:0.5 --seed 4 --max-length 5")
     assert err == ""
     assert list(tmp_path.iterdir()) == []
     (row,) = rows
@@ -115,11 +61,11 @@ def test_floor(satlab, tmp_path):
     assert (row["language"], row["max_length"], row["masking"]) == ("demo-hmm", 5, "bernoulli:0.5")
     assert (row["n"], row["seed"]) == (200, 4)
     assert 0 < row["stderr"] < row["floor_nats"] < 2.31
-    assert satlab("floor demo-hmm --sentences 200 --masking bernoulli:0.5 --seed 4 --max_length 5")[0] == rows
+    assert printed("floor demo-hmm --sentences 200 --masking bernoulli:0.5 --seed 4 --max_length 5")[0] == rows
 
 
-def test_train(satlab, tmp_path):
-    rows, err = satlab(f"train demo-hmm --out r {SMALL}")
+def test_train(printed, tmp_path):
+    rows, err = printed(f"train demo-hmm --out r {SMALL}")
     assert set(rows[0]) == {"run", "stopped"} | METRICS
     assert (len(rows), rows[0]["run"], rows[0]["stopped"], rows[0]["step"]) == (1, "r", "step limit", 6)
     assert re.findall(r"^step (\d+): KL", err, re.MULTILINE) == ["3", "6"]
@@ -127,42 +73,42 @@ def test_train(satlab, tmp_path):
     metrics = load_run(tmp_path / "r").metrics
     assert [row["step"] for row in metrics] == [3, 6]
     assert rows[0]["seconds"] == sum(row["seconds"] for row in metrics) > metrics[-1]["seconds"] > 0
-    before = files(tmp_path)
-    again, err = satlab(f"train demo-hmm --out r {SMALL}")
+    before = contents(tmp_path)
+    again, err = printed(f"train demo-hmm --out r {SMALL}")
     assert again == rows
     assert "step 3" not in err
-    assert files(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("seconds", ["", ', "seconds": null'])
-def test_rows_that_do_not_say_how_long_they_took_have_no_sum(satlab, tmp_path, seconds):
-    satlab(f"train demo-hmm --out r {SMALL}")
+def test_rows_that_do_not_say_how_long_they_took_have_no_sum(printed, tmp_path, seconds):
+    printed(f"train demo-hmm --out r {SMALL}")
     path = tmp_path / "r" / "metrics.jsonl"
     path.write_text(re.sub(r', "seconds": [^,}]*', seconds, path.read_text()))
-    rows, _ = satlab(f"train demo-hmm --out r {SMALL}")
+    rows, _ = printed(f"train demo-hmm --out r {SMALL}")
     assert set(rows[0]) | {"seconds"} == {"run", "stopped"} | METRICS
     assert rows[0].get("seconds") is None
 
 
-def test_training_that_saturates_says_so(satlab):
-    rows, err = satlab(f"train demo-hmm --out r {SMALL} --threshold 5")
+def test_training_that_saturates_says_so(printed):
+    rows, err = printed(f"train demo-hmm --out r {SMALL} --threshold 5")
     assert (rows[0]["stopped"], rows[0]["step"], rows[0]["saturated"]) == ("saturated", 3, True)
     assert "warning" not in err
 
 
-def test_training_that_goes_on_after_saturation_ends_at_its_last_step(satlab):
-    rows, _ = satlab(f"train demo-hmm --out r {SMALL} --threshold 5 --stop-at-saturation false")
+def test_training_that_goes_on_after_saturation_ends_at_its_last_step(printed):
+    rows, _ = printed(f"train demo-hmm --out r {SMALL} --threshold 5 --stop-at-saturation false")
     assert (rows[0]["stopped"], rows[0]["step"], rows[0]["saturated"]) == ("step limit", 6, True)
 
 
-def test_training_that_diverges_keeps_its_checkpoints(satlab, tmp_path):
+def test_training_that_diverges_keeps_its_checkpoints(printed, tmp_path):
     line = f"train demo-hmm --out r {SMALL} --lr 1e30 --steps 50 --checkpoints [1] --warmup 0.9"
-    rows, err = satlab(line, status=1)
+    rows, err = printed(line, status=1)
     assert rows == []
     last = err.splitlines()[-1]
     assert last.startswith("satlab: training diverged at step ")
     assert "Traceback" not in err
-    assert satlab(line, status=1)[1].splitlines()[-1] == last
+    assert printed(line, status=1)[1].splitlines()[-1] == last
 
 
 WORKERS = {
@@ -176,10 +122,10 @@ MEASURED = ["evaluate {r} --sentences 30", "probe {r} --task {task} " + PROBE, "
 
 
 @pytest.mark.parametrize("line", MEASURED)
-def test_measurements_are_taken_once(satlab, run_copy, line, monkeypatch):
+def test_measurements_are_taken_once(printed, run_copy, line, monkeypatch):
     folder, task = run_copy
     line = line.format(r=folder, task=task)
-    rows, err = satlab(line)
+    rows, err = printed(line)
     said = (
         [] if line.startswith("evaluate") else ["satlab: warning: not saturated, so not of the loss that others have"]
     )
@@ -187,38 +133,38 @@ def test_measurements_are_taken_once(satlab, run_copy, line, monkeypatch):
     assert all(set(row) >= ROW for row in rows)
     assert {row["step"] for row in rows} - {None} == {3, 6}
     assert load_run(folder).results == rows
-    before = files(folder)
+    before = contents(folder)
     for module, names in WORKERS.items():
         for name in names:
             monkeypatch.setattr(module, name, None)
-    assert satlab(line)[0] == rows
-    assert files(folder) == before
+    assert printed(line)[0] == rows
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("line", MEASURED)
-def test_one_checkpoint_alone(satlab, run_copy, line):
+def test_one_checkpoint_alone(printed, run_copy, line):
     folder, task = run_copy
-    rows, _ = satlab(line.format(r=folder, task=task) + " --step 3")
+    rows, _ = printed(line.format(r=folder, task=task) + " --step 3")
     assert {row["step"] for row in rows} - {None} == {3}
-    more, _ = satlab(line.format(r=folder, task=task))
+    more, _ = printed(line.format(r=folder, task=task))
     assert [row for row in more if row["step"] != 6] == rows
     assert {row["step"] for row in more} - {None} == {3, 6}
 
 
-def test_evaluate_rows(satlab, run_copy):
-    rows, _ = satlab(f"evaluate {run_copy[0]} --sentences 30 --seed 7")
+def test_evaluate_rows(printed, run_copy):
+    rows, _ = printed(f"evaluate {run_copy[0]} --sentences 30 --seed 7")
     assert [(row["what"], row["method"], row["unit"], row["n"]) for row in rows] == [
         ("kl", "exact-truth", "nats", 30)
     ] * 2
     assert all(json.loads(row["settings"]) == {"sentences": 30, "seed": 7} for row in rows)
     assert all(row["value"] > 0 and row["floor"] > 0 for row in rows)
-    other, _ = satlab(f"evaluate {run_copy[0]} --sentences 30 --seed 8")
+    other, _ = printed(f"evaluate {run_copy[0]} --sentences 30 --seed 8")
     assert [row["value"] for row in other] != [row["value"] for row in rows]
 
 
-def test_probe_rows(satlab, run_copy):
+def test_probe_rows(printed, run_copy):
     folder, task = run_copy
-    rows, _ = satlab(f"probe {folder} --task {task} {PROBE}")
+    rows, _ = printed(f"probe {folder} --task {task} {PROBE}")
     assert [(row["method"], row["step"]) for row in rows] == [
         ("majority", None),
         ("lookup", None),
@@ -231,8 +177,8 @@ def test_probe_rows(satlab, run_copy):
     assert all(row["n"] == 2 for row in rows if row["method"] != "bayes")
 
 
-def test_flatness_rows(satlab, run_copy):
-    rows, _ = satlab(f"flatness {run_copy[0]} --contexts 10 --draws 2")
+def test_flatness_rows(printed, run_copy):
+    rows, _ = printed(f"flatness {run_copy[0]} --contexts 10 --draws 2")
     for step in (3, 6):
         here = {row["block"]: row["value"] for row in rows if row["step"] == step}
         assert set(here) == {"total", "embedding", "position", "weight", "bias", "norm"}
@@ -271,32 +217,32 @@ def test_help_and_version(capsys):
 
 
 @pytest.mark.parametrize("spelling", ["--batch-size 4", "--batch_size 4", "--batch-size=4", "--batch_size=4"])
-def test_hyphens_and_underscores(satlab, tmp_path, spelling):
-    satlab(f"train demo-hmm --out=my-run --model bert-1x8 --steps 1 --evaluation_sentences=20 {spelling}")
+def test_hyphens_and_underscores(printed, tmp_path, spelling):
+    printed(f"train demo-hmm --out=my-run --model bert-1x8 --steps 1 --evaluation_sentences=20 {spelling}")
     assert load_run(tmp_path / "my-run").config.batch_size == 4
 
 
 @pytest.mark.parametrize("order", ["{config} {options}", "{options} {config}"])
 @pytest.mark.parametrize("config", ["--config c.yaml", "--config=c.yaml"])
-def test_the_command_line_overrides_the_config_file(satlab, tmp_path, order, config):
+def test_the_command_line_overrides_the_config_file(printed, tmp_path, order, config):
     settings = {"steps": 2, "lr": 0.25, "batch_size": 4, "evaluation_sentences": 20, "betas": [0.5, 0.6]}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
     line = order.format(config=config, options="--lr 0.125 --steps 1")
-    satlab(f"train demo-hmm --model bert-1x8 --out a {line}")
+    printed(f"train demo-hmm --model bert-1x8 --out a {line}")
     found = load_run(tmp_path / "a").config
     assert (found.lr, found.steps, found.batch_size, found.betas) == (0.125, 1, 4, (0.5, 0.6))
 
 
-def test_checkpoints_null_are_those_that_are_kept_where_none_are_given(satlab, tmp_path):
+def test_checkpoints_null_are_those_that_are_kept_where_none_are_given(printed, tmp_path):
     (tmp_path / "c.yaml").write_text("checkpoints: null\nsteps: 2\nbatch_size: 4\nevaluation_sentences: 20\n")
-    satlab("train demo-hmm --model bert-1x8 --out a --config c.yaml")
+    printed("train demo-hmm --model bert-1x8 --out a --config c.yaml")
     assert load_run(tmp_path / "a").config.checkpoints == []
-    satlab("train demo-hmm --model bert-1x8 --out a --steps 2 --batch-size 4 --evaluation-sentences 20")
+    printed("train demo-hmm --model bert-1x8 --out a --steps 2 --batch-size 4 --evaluation-sentences 20")
 
 
-def test_numbers_in_a_config_file_may_be_written_as_people_write_them(satlab, tmp_path):
+def test_numbers_in_a_config_file_may_be_written_as_people_write_them(printed, tmp_path):
     (tmp_path / "c.yaml").write_text("lr: 1e-3\nsteps: 2\nbatch_size: 4\nevaluation_sentences: 20\n")
-    satlab("train demo-hmm --model bert-1x8 --out a --config c.yaml")
+    printed("train demo-hmm --model bert-1x8 --out a --config c.yaml")
     assert load_run(tmp_path / "a").config.lr == 1e-3
 
 
@@ -327,8 +273,8 @@ def test_piped_output_is_json_lines_without_a_bar(tmp_path):
     assert b"it/s" not in done.stderr
 
 
-def test_an_interruption_is_one_line(satlab, monkeypatch):
+def test_an_interruption_is_one_line(printed, monkeypatch):
     monkeypatch.setattr("satlab.lab.runs.run.train_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    rows, err = satlab(f"train demo-hmm --out r {SMALL}", status=130)
+    rows, err = printed(f"train demo-hmm --out r {SMALL}", status=130)
     assert rows == []
     assert err == "satlab: interrupted; run the same command again to go on\n"

@@ -1,6 +1,7 @@
 """Figures from recorded numbers alone: each has its numbers in a CSV; gaps in the record are no obstacle."""
 
 import csv
+import itertools
 import json
 import math
 
@@ -12,19 +13,15 @@ from support.recorded import CONFIG, STEPS, make_run, result, results, write_lin
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
 from satlab.lab.figures import draw as figures
-from satlab.lab.measurements import flatness, kl
 from satlab.lab.runs.run import create_run
-from satlab.models import build
+
+pytestmark = pytest.mark.usefixtures("no_model")
 
 
-@pytest.fixture(autouse=True)
-def no_model(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("a model was loaded")
-
-    for module in (kl, flatness):
-        monkeypatch.setattr(module, "load_model", refuse)
-    monkeypatch.setattr(build, "load_model", refuse)
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are made and not saved, which takes most of the time: what is looked at are their numbers."""
+    monkeypatch.setattr(figures, "save_figure", lambda figure, place: figures.plt.close(figure) or [])
 
 
 def table(path):
@@ -60,7 +57,7 @@ def test_plot_of_a_run(tmp_path, capsys):
     assert drawn(out) == ALL
 
 
-def test_the_csv_files_hold_the_plotted_numbers(tmp_path):
+def test_the_csv_files_hold_the_plotted_numbers(tmp_path, unsaved):
     figures.draw([make_run(tmp_path / "r")], tmp_path / "f")
     kl = table(tmp_path / "f" / "kl_vs_step.csv")
     assert [(row["run"], int(row["step"]), float(row["kl"])) for row in kl] == [
@@ -90,7 +87,7 @@ def test_plot_of_several_directories(tmp_path, capsys):
         assert [row["run"] for row in table(tmp_path / "f" / f"{name}.csv")] == ["a"] * 3 + ["b"] * 3
 
 
-def test_runs_of_the_same_name_in_two_places_are_not_mixed_up(tmp_path):
+def test_runs_of_the_same_name_in_two_places_are_not_mixed_up(tmp_path, unsaved):
     better = [row | {"value": 0.9} if row["method"] == "linear" else row for row in results("bert-1x8")]
     first, second = make_run(tmp_path / "one" / "r"), make_run(tmp_path / "two" / "r", rows=better)
     figures.draw([first, second], tmp_path / "f")
@@ -128,19 +125,22 @@ def test_what_was_not_measured_is_left_out(tmp_path, rows, expected):
     assert drawn(tmp_path / "f") == expected
 
 
-def test_a_trace_at_some_checkpoints_only(tmp_path):
+def test_a_trace_at_some_checkpoints_only(tmp_path, unsaved):
     rows = [row for row in results("bert-1x8") if row["what"] != "hessian_trace" or row["step"] == 20]
     figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
     assert [row["step"] for row in table(tmp_path / "f" / "flatness_vs_accuracy-state-4.csv")] == ["20"]
     assert [row["trace"] for row in table(tmp_path / "f" / "probe_vs_step-state-4.csv")] == ["", "200.0", ""]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("column", ["value", "stderr"])
 @pytest.mark.parametrize("what", ["kl", "hessian_trace", "probe"])
-def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, bad, column, what):
-    rows = [row | {column: bad} if row["what"] == what and row["step"] == 20 else row for row in results("bert-1x8")]
-    figures.draw([make_run(tmp_path / "r", rows=rows, kl=(0.5, bad, 0.02))], tmp_path / "f")
+def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, what):
+    """A run for each of them, side by side."""
+    folders = []
+    for bad, column in itertools.product((math.nan, math.inf), ("value", "stderr")):
+        spoilt = {column: bad}
+        rows = [row | spoilt if (row["what"], row["step"]) == (what, 20) else row for row in results("bert-1x8")]
+        folders.append(make_run(tmp_path / f"{column}-{bad}", rows=rows, kl=(0.5, bad, 0.02)))
+    figures.draw(folders, tmp_path / "f")
     assert drawn(tmp_path / "f") == ALL
 
 
@@ -162,12 +162,7 @@ def test_a_kl_that_a_logarithmic_axis_cannot_show(tmp_path, kl):
     assert drawn(tmp_path / "f") == ALL
 
 
-def test_many_runs(tmp_path):
-    figures.draw([make_run(tmp_path / f"r{i:02d}") for i in range(13)], tmp_path / "f")
-    assert drawn(tmp_path / "f") == ALL
-
-
-def test_measurements_with_other_settings_are_told_apart(tmp_path):
+def test_measurements_with_other_settings_are_told_apart(tmp_path, unsaved):
     """A quick first look and the real measurement of the same checkpoint are two measurements, not one zigzag."""
     quick = [
         row | {"value": 0.1, "settings": '{"train_sentences": 9}'}
@@ -180,7 +175,7 @@ def test_measurements_with_other_settings_are_told_apart(tmp_path):
     assert len(set(labels)) == len(points)
 
 
-def test_a_run_without_metrics_beside_one_with_them(tmp_path):
+def test_a_run_without_metrics_beside_one_with_them(tmp_path, unsaved):
     create_run(tmp_path / "new", "demo-hmm", "bert-1x16", CONFIG)
     figures.draw([tmp_path / "new", make_run(tmp_path / "r")], tmp_path / "f")
     assert {row["run"] for row in table(tmp_path / "f" / "kl_vs_step.csv")} == {"r"}
@@ -189,7 +184,7 @@ def test_a_run_without_metrics_beside_one_with_them(tmp_path):
     assert not (tmp_path / "g").exists()
 
 
-def test_drawing_again_gives_the_same_csv(tmp_path):
+def test_drawing_again_gives_the_same_csv(tmp_path, unsaved):
     run = make_run(tmp_path / "r")
     figures.draw([run], tmp_path / "f")
     before = {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")}
@@ -197,7 +192,7 @@ def test_drawing_again_gives_the_same_csv(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "f").glob("*.csv")} == before
 
 
-def test_measurements_of_different_care_are_not_mixed_into_one_curve(tmp_path):
+def test_measurements_of_different_care_are_not_mixed_into_one_curve(tmp_path, unsaved):
     """One quick probe with other settings, later and apparently perfect, does not replace a point of the full curve."""
     quick = result("bert-1x8", 20, "probe", 1.0, 0.0, method="linear", task="state-4") | {"settings": '{"l2": 9}'}
     folder = make_run(tmp_path / "r", rows=[*results("bert-1x8"), quick])
@@ -246,12 +241,11 @@ def test_twelve_runs_can_be_told_apart(tmp_path):
         assert len({(look["color"], look["linestyle"], look["marker"]) for look in looks}) == len(groups)
 
 
-def test_labels_are_inside_the_axes(tmp_path, monkeypatch):
+def test_labels_of_many_runs_are_inside_the_axes(tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(figures.plt, "close", kept.append)
-    for i in range(8):
-        make_run(tmp_path / f"r-seed{i}")
-    figures.draw([tmp_path / f"r-seed{i}" for i in range(8)], tmp_path / "f")
+    figures.draw([make_run(tmp_path / f"r-seed{i:02d}") for i in range(13)], tmp_path / "f")
+    assert drawn(tmp_path / "f") == ALL
     (axes,) = kept[0].axes
     kept[0].canvas.draw()
     (label,) = axes.texts
@@ -260,10 +254,10 @@ def test_labels_are_inside_the_axes(tmp_path, monkeypatch):
     for figure in kept[:2]:
         (legend,) = figure.legends
         assert legend.get_window_extent().x0 >= figure.axes[0].get_window_extent().x1
-        assert len(legend.get_texts()) >= 8
+        assert len(legend.get_texts()) >= 13
 
 
-def test_every_figure_says_which_versions_differ(tmp_path, monkeypatch):
+def test_every_figure_says_which_versions_differ(tmp_path, monkeypatch, unsaved):
     folders = [make_run(tmp_path / name) for name in "ab"]
     config = folders[1] / "config.yaml"
     (line,) = [line for line in config.read_text().splitlines() if line.startswith("satlab:")]

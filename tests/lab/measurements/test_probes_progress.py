@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from support.commands import check_one_line, said_by
 from support.probed import FEW, GIVEN
 from support.terminal import Terminal
 
@@ -133,11 +134,7 @@ def test_a_damaged_checkpoint_is_refused_before_baselines_are_measured(run, caps
     weights = run.checkpoints[-1][1] / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert cli.run(f"probe {run.folder} --task A {GIVEN}".split()) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "damaged" in err
-    assert err.count("\n") == 1
+    check_one_line(said_by(capsys, f"probe {run.folder} --task A {GIVEN}", 2), "damaged")
     assert load_run(run.folder).results == []
     assert cli.run(f"probe {run.folder} --task A {GIVEN} --step 2".split()) == 0
     capsys.readouterr()

@@ -18,20 +18,10 @@ from support.reports import EVIL, MODELS, compared, make_study
 from satlab import __version__
 from satlab.lab.analysis.published import COLUMNS
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements import flatness, kl
 from satlab.lab.report import write as report
 from satlab.lab.runs.run import create_run
-from satlab.models import build
 
-
-@pytest.fixture(autouse=True)
-def no_model(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("a model was loaded")
-
-    for module in (kl, flatness):
-        monkeypatch.setattr(module, "load_model", refuse)
-    monkeypatch.setattr(build, "load_model", refuse)
+pytestmark = pytest.mark.usefixtures("no_model")
 
 
 class Page(HTMLParser):
@@ -335,15 +325,9 @@ KINDS = ["neither", "untrained", "empty study", "damaged", "languages", "name", 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bad_input_is_one_line_and_nothing_written(tmp_path, kind, capsys):
+def test_bad_input_is_one_line_and_nothing_written(tmp_path, kind, refused):
     arguments, message = wrong(tmp_path, kind)
-    before = sorted(tmp_path.rglob("*"))
-    assert cli.run(["report", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert message in captured.err
-    assert sorted(tmp_path.rglob("*")) == before
+    refused(["report", *arguments], message)
 
 
 def test_the_scripts_never_make_markup_of_data():

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
+from support.commands import check_one_line, said_by
 from support.disturbed import SHORT, command, outcome, run_stopped_at, whole
 
 from satlab.errors import InputError
@@ -95,11 +96,7 @@ def test_the_library_itself_keeps_the_run(tmp_path, whole, capsys):
 
 def refused(folder, capsys, *fragments):
     """The command ends in one line with these words; whether anything is written."""
-    assert cli.run(command(MIRRORED, folder)) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("satlab: --wandb: ")
-    assert (captured.err.count("\n"), captured.out) == (1, "")
-    assert [fragment for fragment in fragments if fragment not in captured.err] == []
+    check_one_line(said_by(capsys, command(MIRRORED, folder), 2), "satlab: --wandb: ", *fragments)
     return folder.exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import TESTS
+from support.studies import lines
 
 from satlab.generators import load_language
 from satlab.generators.corpus.manifest import open_corpus
@@ -16,6 +17,7 @@ from satlab.models import load_model
 
 OLD = TESTS / "fixtures" / "first_layout"
 RUN = Path("study") / "runs" / "bert-1x8-seed0"
+STUDY = ["study", "tiny.yaml", "--out", "study", "--workers", "1"]
 
 
 @pytest.fixture
@@ -24,10 +26,6 @@ def old(tmp_path, monkeypatch):
     shutil.copytree(OLD, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")
     return tmp_path / "old"
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_run_is_loaded_with_its_language(old):
@@ -39,7 +37,7 @@ def test_a_run_is_loaded_with_its_language(old):
 def test_what_was_measured_is_not_measured_again(old):
     before = {path: path.read_bytes() for path in sorted((old / "study").rglob("*.jsonl"))}
     assert len(before) == 3
-    assert cli.run(["study", "tiny.yaml", "--out", "study"]) == 0
+    assert cli.run(STUDY) == 0
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -66,7 +64,7 @@ def test_a_run_that_was_stopped_goes_on_as_it_would_have(old):
     before = load_file(checkpoint / "model.safetensors")
     shutil.rmtree(checkpoint)
     (old / RUN / "metrics.jsonl").write_text((old / RUN / "metrics.jsonl").read_text().splitlines()[0] + "\n")
-    assert cli.run(["study", "tiny.yaml", "--out", "study"]) == 0
+    assert cli.run(STUDY) == 0
     after = load_file(checkpoint / "model.safetensors")
     assert before.keys() == after.keys()
     for name, values in before.items():

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from support.commands import contents
 from support.words import CLOCK
 
 from satlab.errors import InputError
@@ -40,10 +41,6 @@ GRAMMAR = "S -> 'a' S [0.5] | 'b' [0.5]\n"
 
 def make(folder, source="demo-hmm", model=MODEL, max_length=None, **changes):
     return create_run(folder, source, model, TrainConfig(**(asdict(CONFIG) | changes)), max_length)
-
-
-def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def comparable(folder):
@@ -194,14 +191,10 @@ def test_what_an_interrupted_creation_leaves_is_no_obstacle(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "- 1", "satlab: 0.1.0", "{train: 3, language_file: language.npz}", "train: ["])
-def test_a_damaged_config_is_one_line_that_names_the_file(finished, tmp_path, content, capsys):
+def test_a_damaged_config_is_one_line_that_names_the_file(finished, tmp_path, content, refused):
     shutil.copytree(finished, tmp_path / "r")
     (tmp_path / "r" / "config.yaml").write_text(content)
-    assert cli.run(["evaluate", str(tmp_path / "r")]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("satlab: ")
-    assert "config.yaml" in error
-    assert error.count("\n") == 1
+    refused("evaluate r", "config.yaml")
 
 
 @pytest.mark.parametrize(
@@ -213,13 +206,11 @@ def test_a_damaged_config_is_one_line_that_names_the_file(finished, tmp_path, co
         ("checkpoints/step-00000012/model.safetensors", "half", "evaluate"),
     ],
 )
-def test_a_damaged_file_is_one_line_that_names_its_place(finished, tmp_path, file, content, command, capsys):
+def test_a_damaged_file_is_one_line_that_names_its_place(finished, tmp_path, file, content, command, refused):
     shutil.copytree(finished, tmp_path / "r")
     (tmp_path / "r" / file).write_text(content)
-    assert cli.run([command, str(tmp_path / "r"), *(["--sentences", "9"] if command == "evaluate" else [])]) == 2
-    error = capsys.readouterr().err
+    error = refused([command, tmp_path / "r", *(["--sentences", "9"] if command == "evaluate" else [])])
     assert error.startswith(f"satlab: {tmp_path / 'r' / file}".rsplit("/model.", 1)[0])
-    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("state", ["[]", "{}", "half"])

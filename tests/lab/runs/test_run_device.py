@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from support.commands import contents
 from support.disturbed import SHORT, command, outcome, run_stopped_at, steps_of, whole
 
 from satlab.errors import InputError
@@ -28,10 +29,6 @@ def stopped(folder, monkeypatch, step=7):
     return folder
 
 
-def files(folder):
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def test_a_run_says_on_what_it_is_trained(tmp_path, monkeypatch):
     found = content(stopped(tmp_path / "r", monkeypatch))
     assert (found["device"], found["torch"]) == ("cpu", str(torch.__version__))
@@ -40,7 +37,7 @@ def test_a_run_says_on_what_it_is_trained(tmp_path, monkeypatch):
 def test_a_run_does_not_go_on_on_another_kind_of_device(tmp_path, monkeypatch, capsys):
     folder = stopped(tmp_path / "r", monkeypatch)
     rewrite(folder, lambda found: found.update(device="cuda"))
-    before = files(folder)
+    before = contents(folder)
     capsys.readouterr()
     assert cli.run(command(SHORT, folder)) == 2
     error = capsys.readouterr().err
@@ -48,7 +45,7 @@ def test_a_run_does_not_go_on_on_another_kind_of_device(tmp_path, monkeypatch, c
         f"satlab: {folder} was begun on cuda and is to go on on cpu, where the same seed draws other numbers; "
         "give --device cuda, or train again with another --out\n"
     )
-    assert files(folder) == before
+    assert contents(folder) == before
 
 
 def test_the_number_of_a_gpu_is_no_matter(tmp_path, monkeypatch):
@@ -60,9 +57,9 @@ def test_the_number_of_a_gpu_is_no_matter(tmp_path, monkeypatch):
 def test_a_run_that_is_finished_is_so_on_any_device(tmp_path, capsys):
     assert cli.run(command(SHORT, tmp_path / "r")) == 0
     rewrite(tmp_path / "r", lambda found: found.update(device="cuda"))
-    before = files(tmp_path / "r")
+    before = contents(tmp_path / "r")
     assert cli.run(command(SHORT, tmp_path / "r")) == 0
-    assert files(tmp_path / "r") == before
+    assert contents(tmp_path / "r") == before
 
 
 def test_a_run_without_a_checkpoint_begins_again_on_another(whole, tmp_path):

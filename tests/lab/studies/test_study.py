@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from support.jobs import gone
 from support.studies import STUDY, comparable, lines, timeless, write
 
 from satlab.lab.cli import main as cli
@@ -20,13 +21,6 @@ from satlab.lab.studies.config import load_study
 from satlab.lab.studies.study import prepare
 
 RUNS = ["bert-1x8-seed0", "lstm-1x8-seed0"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    assert cli.run(write(folder)) == 0
-    return folder / "out"
 
 
 def test_what_a_study_leaves(finished):
@@ -100,17 +94,6 @@ def test_running_it_again_changes_nothing(finished, capsys):
     assert "Traceback" not in captured.err
 
 
-def group_is_empty(group, patience):
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def kill_when(ready, command):
     """Starts the command in a group of its own and kills its first process, and that alone, when `ready` says so."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -129,9 +112,9 @@ def kill_when(ready, command):
             time.sleep(0.002)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        assert group_is_empty(process.pid, 20.0)
+        assert gone(process.pid, 20.0)
     finally:
-        if not group_is_empty(process.pid, 0.1):
+        if not gone(process.pid, 0.1):
             os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -206,7 +189,7 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path):
         os.kill(worker, signal.SIGKILL)
         error = process.communicate(timeout=180)[1].decode()
     finally:
-        if not group_is_empty(process.pid, 0.1):
+        if not gone(process.pid, 0.1):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 1
     assert "Traceback" not in error
@@ -214,7 +197,5 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "match"), [({"seeds": [0, 0]}, "seeds"), ({"tasks": ["state-1"] * 2}, "tasks")])
-def test_what_is_listed_twice_is_refused_and_nothing_written(tmp_path, capsys, change, match):
-    assert cli.run(write(tmp_path, **change)) == 2
-    assert f"{match} are" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+def test_what_is_listed_twice_is_refused_and_nothing_written(tmp_path, refused, change, match):
+    refused(write(tmp_path, **change), f"{match} are")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import yaml
+from support.commands import contents
 from support.studies import STUDY, lines
 
 from satlab.errors import InputError
@@ -27,10 +28,6 @@ def written(folder, name="study.yaml", **changes):
     return str(folder / name)
 
 
-def state(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
 def begun(tmp_path):
     """The directory of a study that has its runs, not trained yet, and the study of another length."""
@@ -43,12 +40,12 @@ def begun(tmp_path):
 
 def test_another_language_is_refused_and_nothing_is_written(begun):
     out, other = begun
-    before = state(out)
+    before = contents(out)
     with pytest.raises(
         InputError, match=r"holds a study of another language .*max_length 8, there.*max_length 4, given"
     ):
         prepare(other, out)
-    assert state(out) == before
+    assert contents(out) == before
 
 
 def test_the_runs_there_tell_of_another_language_too(begun, tmp_path):
@@ -129,14 +126,8 @@ WRONG = [
 
 @pytest.mark.parametrize("cells", [[], ["--cells"], ["--cell", "0"]], ids=["study", "cells", "cell"])
 @pytest.mark.parametrize(("changes", "said"), WRONG)
-def test_what_a_measurement_would_refuse_is_refused_before_anything_is_written(tmp_path, capsys, changes, said, cells):
-    assert cli.run(["study", written(tmp_path, **changes), "--out", str(tmp_path / "out"), *cells]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("satlab: ")
-    assert err.count("\n") == 1
-    assert said in err
-    assert not (tmp_path / "out").exists()
+def test_what_a_measurement_would_refuse_is_refused_before_anything_is_written(tmp_path, refused, changes, said, cells):
+    refused(["study", written(tmp_path, **changes), "--out", tmp_path / "out", *cells], said)
 
 
 def test_settings_that_just_fit():

@@ -174,14 +174,9 @@ def test_a_study_has_the_name_of_its_file_unless_it_gives_one(tmp_path):
         ({"extends": "base.yaml", "name": "../x"}, "name is '../x', expected the beginning of a file's name"),
     ],
 )
-def test_wrong_studies_write_nothing(tmp_path, capsys, changes, said):
+def test_wrong_studies_write_nothing(tmp_path, refused, changes, said):
     written(tmp_path, VARIED, "base.yaml")
-    path = written(tmp_path, changes)
-    assert run(path, tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    refused(["study", written(tmp_path, changes), "--out", tmp_path / "out", "--workers", 1], said)
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,0 +1,22 @@
+"""The smallest study, done once for all its tests."""
+
+import fcntl
+
+import pytest
+from support.studies import write
+
+from satlab.lab.cli import main as cli
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, worker_id):
+    """The directory of the study, done by the first process of the tests that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "study"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "finished").exists():
+            assert cli.run(write(folder)) == 0
+            (folder / "finished").touch()
+    return folder / "out"
