@@ -1,10 +1,12 @@
 """Errors that a person can act on: one line that says what was given, where, what was expected and what to do."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from numbers import Integral
-from typing import Self
+from contextlib import contextmanager, suppress
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 
 class InputError(ValueError):
@@ -99,9 +101,10 @@ def whole_number(name: str, value: object) -> int:
     Raises:
         InputError: for a value of another type.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
-    return int(value)
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return operator.index(value)  # type: ignore[arg-type]  # whatever it is
+    raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -112,3 +115,61 @@ def at_least(name: str, value: float, least: float) -> None:
     """
     if value < least:
         raise InputError(f"{name} is {value}, expected at least {least}; give a larger number")
+
+
+def a_text(name: str, value: object) -> str:
+    """Checks that a value is a text.
+
+    Args:
+        name: what the message calls it.
+        value: any.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r:.80}, expected a text; put it into quotes")
+    return value
+
+
+KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+"""Types of settings, as messages call them."""
+
+
+def check_types(config: Any) -> None:
+    """Checks that the fields of a dataclass have the types that it declares: numbers, texts, and lists of these.
+
+    A whole number of any class counts as one and becomes an int; True is no number. Other types are not checked.
+
+    Raises:
+        InputError: for a value of another type.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        if name in getattr(config, "__dict__", {}):
+            object.__setattr__(config, name, _of_kind(name, getattr(config, name), kind))
+
+
+def _of_kind(name: str, value: Any, kind: Any) -> Any:
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    known = [each for each in kinds if each in KINDS]
+    lists = [each for each in kinds if get_origin(each) in (list, tuple)]
+    if value is None and NoneType in kinds:
+        return value
+    if lists and isinstance(value, (list, tuple)):
+        items = get_args(lists[0])
+        if get_origin(lists[0]) is tuple and len(items) != len(value):
+            raise InputError(f"{name} is {value!r:.80}, expected {len(items)} values; correct it")
+        return type(value)(_of_kind(name, item, items[min(i, len(items) - 1)]) for i, item in enumerate(value))
+    if len(known) + len(lists) + (NoneType in kinds) < len(kinds):
+        return value
+    if int in known and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if float in known and isinstance(value, Real) and not isinstance(value, bool):
+        return value
+    if isinstance(value, tuple(each for each in known if each in (bool, str))):
+        return value
+    words = [*(KINDS[each] for each in known), *(["a list"] if lists else [])]
+    raise InputError(f"{name} is {value!r:.80}, expected {' or '.join(words)}; correct it")

@@ -8,6 +8,8 @@ import hashlib
 
 import torch
 
+from .errors import InputError, whole_number
+
 STREAMS = (
     "language",
     "corpus",
@@ -39,11 +41,15 @@ def derive_seed(seed: int, name: str, *index: int) -> int:
         The seed of the stream.
 
     Raises:
-        ValueError: for a stream that is not in STREAMS; a mistyped name would otherwise be a silent new stream.
+        InputError: for a stream that is not in STREAMS, since a mistyped name would otherwise be a silent new stream,
+            and for a seed or an index that is no whole number.
     """
     if name not in STREAMS:
-        raise ValueError(f"unknown random stream {name!r}; expected one of {STREAMS}")
-    key = "/".join([str(int(seed)), name, *(str(int(i)) for i in index)])
+        raise InputError(
+            f"unknown random stream {name!r:.80}, expected one of {', '.join(STREAMS)}; choose one of these"
+        )
+    numbers = [whole_number("seed", seed), *(whole_number(f"index of stream {name}", i) for i in index)]
+    key = "/".join([str(numbers[0]), name, *map(str, numbers[1:])])
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 

@@ -22,6 +22,11 @@ def check_trainable(model: LanguageModel, sentences: Sentences, masking: str) ->
     """Raises InputError for a model and sentences for which no measure is defined."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
+    if not isinstance(sentences, Sentences):
+        raise InputError(
+            f"sentences are of type {type(sentences).__name__}, expected Sentences; give what language.sample returns"
+        )
+    sentences.check_words(model.vocab_size, f"model '{model.name}'")
     if len(sentences) < 2:
         raise InputError(f"{len(sentences)} contexts, expected at least 2; take more sentences")
     check_masking(model, masking)

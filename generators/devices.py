@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from ..errors import InputError
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,15 @@ def on_device(item: T, device: torch.device | str) -> T:
 
     Returns:
         The copy.
+
+    Raises:
+        InputError: for a device that this machine does not have.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise InputError(f"device is '{device}', expected cpu, or cuda with a GPU ({reason}); choose another") from None
     moved = copy.copy(item)
     moved.__dict__ = {
         name: _moved(value, device)

@@ -157,12 +157,17 @@ class Language(ABC):
             The path with its suffix.
 
         Raises:
-            InputError: where the directory of the path is missing.
+            InputError: for a path without a name, in a directory that is missing or cannot be written to.
         """
+        if not isinstance(path, (str, Path)) or not str(path) or str(path).endswith("/"):
+            raise InputError(f"path is {str(path)!r}, expected that of a file, without its suffix; add a name")
         folder = Path(path).parent
         if not folder.is_dir():
             raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
-        return self.write(str(path))
+        try:
+            return self.write(str(path))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another path") from None
 
     def conditional(
         self,
@@ -272,7 +277,11 @@ class Language(ABC):
         return on_device(self, device)
 
     def decode(self, sentences: Sentences) -> list[str]:
-        """The sentences as text, their words separated by blanks."""
+        """The sentences as text, their words separated by blanks. Raises InputError for what is no `Sentences`."""
+        if not isinstance(sentences, Sentences):
+            given = type(sentences).__name__
+            raise InputError(f"sentences are of type {given}, expected Sentences; write Sentences(tokens, lengths)")
+        sentences.check_words(self.vocab_size, "the language")
         rows = zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)
         return [" ".join(self.words[token] for token in row[:length]) for row, length in rows]
 

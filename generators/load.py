@@ -50,6 +50,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         return _from_mapping(source, max_length, Path())
     if not isinstance(source, (str, Path)):
         raise InputError(f"language is {source!r:.200}, expected a name, a path or a mapping; correct it")
+    if not str(source):
+        raise InputError("language is '', expected a preset's name or a path; give one")
     path = Path(source)
     if path.suffix in READERS:
         if path.is_dir():

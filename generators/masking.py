@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..errors import InputError, unknown
+from ..errors import InputError, a_text, unknown
 
 NEXT = "next"
 """Nothing is hidden: each word, and the sentence's end, is predicted from the words before it."""
@@ -54,7 +54,7 @@ def read_masking(masking: str) -> tuple[str, float]:
     Raises:
         InputError: for another text.
     """
-    kind, given, rate = masking.partition(":")
+    kind, given, rate = a_text("masking", masking).partition(":")
     if kind not in MASKINGS or (kind != "bernoulli" and given):
         raise InputError(str(unknown("masking", masking, MASKINGS)))
     return kind, _probability(rate, masking) if given else RATE

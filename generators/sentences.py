@@ -43,6 +43,28 @@ class Sentences:
         ):
             object.__setattr__(self, name, values)
 
+    def check_words(self, vocab_size: int, what: str) -> None:
+        """Checks that a model or language of so many words can read the sentences.
+
+        Args:
+            vocab_size: V; the words are 0 to V - 1, and V is the padding.
+            what: the reader in words, for the message.
+
+        Raises:
+            InputError: for a token that is no word of it, and for a padding that is not its own.
+        """
+        inside = torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
+        if bool((inside & ((self.tokens < 0) | (self.tokens >= vocab_size))).any()):
+            said = f"token {int(self.tokens[inside].max())}"
+        elif bool((~inside & (self.tokens != vocab_size)).any()):
+            said = f"padding {int(self.tokens[~inside & (self.tokens != vocab_size)][0])}"
+        else:
+            return
+        raise InputError(
+            f"the sentences hold the {said}, but {what} has {vocab_size} words, expected tokens 0 to {vocab_size - 1} "
+            f"and padding {vocab_size}; take sentences of its own language"
+        )
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -138,6 +160,8 @@ def as_integers(name: str, values: Any, device: torch.device | None = None) -> T
     Raises:
         InputError: for anything but integers.
     """
+    if isinstance(values, Sentences):
+        raise InputError(f"{name} are Sentences, expected their tokens; give sentences.{name}")
     if not isinstance(values, Tensor):
         try:
             array = np.asarray(values)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import InputError, unknown
+from ..errors import InputError, a_text, unknown
 from ..estimate import Estimate
 from ..registry import Registry, settings_of
 from ..spec import parse_spec, spec_of, split_spec
@@ -197,9 +197,15 @@ def find_task(language: HasTasks, name: str) -> Task:
         InputError: for a name, setting or value that does not exist, and for a kind that does not apply to the language
             or stands for several of its tasks.
     """
-    if name in language.tasks:
+    if a_text("task", name) in language.tasks:
         return language.tasks[name]
     if ":" not in name and name not in task_kinds:
+        if not language.tasks:
+            kinds = [key for key, kind in task_kinds.items() if isinstance(language, kind.needs)]
+            raise InputError(
+                f"unknown task '{name}': this language has none by default, expected a kind with settings; write "
+                f"NAME:setting=value with one of {', '.join(kinds) or 'no kind'}"
+            )
         raise InputError(str(unknown("task", name, language.tasks)))
     kind = parse_spec(name, task_kinds)
     try:

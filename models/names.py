@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, unknown
+from ..errors import InputError, a_text, unknown
 from ..spec import settings_from, spec_of, split_spec
 from .networks.base import Network, SizedNetwork, networks
 
@@ -60,7 +60,7 @@ def parse_name(name: str) -> ParsedName:
         InputError: for an unknown kind, a name without the size that its kind needs, and an unknown or malformed
             setting. The message offers the nearest name that works.
     """
-    short, _, _ = name.partition(":")
+    short, _, _ = a_text("model", name).partition(":")
     what, (_, settings) = f"model '{name}'", split_spec(name)
     match = SIZED.fullmatch(short)
     kind = match["kind"] if match else short if short in networks else re.sub(r"-?\d.*$", "", short)

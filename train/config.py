@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any
 
-from ..errors import InputError, nearest
+from ..errors import InputError, at_least, check_types, nearest
 from .objectives import Objective, objectives
 from .optimizers import Optimizer, configured, optimizers
 from .schedules import schedules
@@ -108,6 +108,8 @@ class TrainConfig:
     optimizer_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_types(self)
+        at_least("seed", self.seed, 0)
         for name in ("steps", "batch_size", "evaluate_every", "resume_every", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; give a larger number")

@@ -79,6 +79,7 @@ def check(start: Any, productions: Iterable[Any], tolerance: float = TOLERANCE) 
     if start not in by_symbol:
         raise InputError(f"the start symbol {start} has no rule, expected at least one; define it")
     totals = {symbol: math.fsum(rule.prob() for rule in rules) for symbol, rules in by_symbol.items()}
+    _check_quotes(by_symbol, totals)
     scale = _scales(totals, tolerance)
     kept = [
         ProbabilisticProduction(symbol, rule.rhs(), prob=rule.prob() / scale[symbol])
@@ -106,6 +107,19 @@ def _check_rule(production: ProbabilisticProduction) -> None:
                 raise InputError(f"the rule '{production}' holds a nonterminal whose name is empty; name it")
         elif part == "":
             raise InputError(empty_word(production.lhs()))
+
+
+def _check_quotes(
+    by_symbol: Mapping[Nonterminal, Iterable[ProbabilisticProduction]], totals: Mapping[Nonterminal, float]
+) -> None:
+    """Raises InputError for a symbol whose rules do not sum to one and have a word that swallowed an alternative."""
+    for symbol, rules in by_symbol.items():
+        words = [part for rule in rules for part in rule.rhs() if isinstance(part, str) and "|" in part and "[" in part]
+        if words and abs(totals[symbol] - 1) > TOLERANCE:
+            raise InputError(
+                f"the rules of {symbol} sum to {as_sum(totals[symbol])}, expected 1, and have the word {words[0]!r}: "
+                "is a quote missing before it? Add it"
+            )
 
 
 def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...errors import at_least
+from ...errors import at_least, check_types
 from ...flatness import FlatnessMeasure, flatness_measures
 from ...registry import settings_of
 from ...settings import check_unused, chosen, with_settings_of
@@ -30,6 +30,7 @@ class FlatnessConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least("contexts", self.contexts, 2)
         at_least("seed", self.seed, 0)
         self.measure.check(self.contexts)

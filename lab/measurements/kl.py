@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from ...errors import at_least
+from ...errors import at_least, check_types
 from ...generators.batches import evaluation_set
 from ...models import load_model
 from ...train import kl_to_truth
@@ -28,6 +28,7 @@ class EvaluateConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least("sentences", self.sentences, 2)
         at_least("seed", self.seed, 0)
 

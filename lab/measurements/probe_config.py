@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...errors import InputError, unknown
+from ...errors import InputError, check_types, unknown
 from ...probes import (
     Extraction,
     FeatureChoice,
@@ -49,6 +49,7 @@ class ProbeConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        check_types(self)
         _ = self.samples, self.extraction()
         self._check_methods()
         check_unused(self)

@@ -141,7 +141,7 @@ def test_how_a_method_is_trained():
     assert ProbeConfig(l2=None).probe("linear") == Optimum(None)
     assert ProbeConfig().probe("linear-adamw") == AdamW(1e-3, 100, 256)
     assert ProbeConfig(method="fine-tune").probe("fine-tune") == FineTuning(1e-4, 10, 256)
-    assert ProbeConfig(lr=0.5, epochs=3, batch_size=9).probe("fine-tune") == FineTuning(0.5, 3, 9)
+    assert ProbeConfig(method="fine-tune", lr=0.5, epochs=3, batch_size=9).probe("fine-tune") == FineTuning(0.5, 3, 9)
 
 
 @pytest.mark.parametrize("given", ["linear-adamw", ["linear", "linear-adamw"]])
