@@ -24,10 +24,10 @@ def said_by(capsys, words, status=0):
     return said
 
 
-def check_one_line(said, *fragments):
-    """One line on stderr that has these fragments, nothing on stdout; the line."""
+def check_one_line(said, *fragments, rows=0):
+    """One line on stderr that has these fragments, after so many rows on stdout; the line."""
     assert said.err.startswith("satlab: ")
-    assert (said.err.count("\n"), said.out) == (1, ""), said
+    assert (said.err.count("\n"), said.out.count("\n")) == (1, rows), said
     assert [fragment for fragment in fragments if fragment not in said.err] == [], said.err
     return said.err
 

@@ -99,7 +99,7 @@ def test_a_finished_run_whose_model_is_damaged_is_not_measured_but_trained_again
     assert cli.run(command(SHORT, folder)) == 0
     damage(folder / "checkpoints" / "step-00000014" / "model.safetensors", "flipped")
     where = f"satlab: {folder}/checkpoints/step-00000014: damaged checkpoint (model.safetensors: "
-    check_one_line(said_by(capsys, ["evaluate", folder, "--sentences", "9"], 2), where)
+    check_one_line(said_by(capsys, ["evaluate", folder, "--sentences", 9], 2), where, rows=1)
     assert [line.endswith("training goes on from step 4") for line in go_on(folder, capsys)] == [True]
     assert outcome(folder)[0].keys() - {"results.jsonl"} == whole[0].keys()
     assert go_on(folder, capsys) == []

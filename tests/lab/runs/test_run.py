@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from support.commands import contents
+from support.commands import check_one_line, contents, said_by
 from support.words import CLOCK
 
 from satlab.errors import InputError
@@ -206,11 +206,13 @@ def test_a_damaged_config_is_one_line_that_names_the_file(finished, tmp_path, co
         ("checkpoints/step-00000012/model.safetensors", "half", "evaluate"),
     ],
 )
-def test_a_damaged_file_is_one_line_that_names_its_place(finished, tmp_path, file, content, command, refused):
+def test_a_damaged_file_is_one_line_that_names_its_place(finished, tmp_path, file, content, command, capsys):
     shutil.copytree(finished, tmp_path / "r")
     (tmp_path / "r" / file).write_text(content)
-    error = refused([command, tmp_path / "r", *(["--sentences", "9"] if command == "evaluate" else [])])
-    assert error.startswith(f"satlab: {tmp_path / 'r' / file}".rsplit("/model.", 1)[0])
+    said = said_by(capsys, [command, tmp_path / "r", *(["--sentences", 9] if command == "evaluate" else [])], 2)
+    assert check_one_line(said, rows="/step-" in file).startswith(
+        f"satlab: {tmp_path / 'r' / file}".rsplit("/model.", 1)[0]
+    )
 
 
 @pytest.mark.parametrize("state", ["[]", "{}", "half"])
