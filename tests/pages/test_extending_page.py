@@ -42,8 +42,8 @@ def examples(installed):
     from satlab.generators import task_kinds
     from satlab.models.networks.base import networks
     from satlab.probes import probe_methods
-    from satlab.train.objectives import objectives
     from satlab.theory import theorems
+    from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
