@@ -1,8 +1,10 @@
-"""A hook of mkdocs: pages ask the network for nothing, so that they work from the file system too; figures open."""
+"""Hooks of mkdocs: pages ask the network for nothing and work from the file system; scripts come along, figures open."""
 
 import re
+from pathlib import Path
 
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
 
 REMOTE = "https://unpkg.com/iframe-worker/shim"
 LOCAL = "assets/iframe-worker.js"
@@ -11,6 +13,21 @@ LOCAL = "assets/iframe-worker.js"
 LOADED = re.compile(
     r"<(?:script|img|iframe)[^>]*\ssrc=\"(https?:[^\"]*)|<link[^>]*rel=\"stylesheet\"[^>]*href=\"(https?:[^\"]*)"
 )
+
+SCRIPTS = "examples"
+"""A folder beside docs whose scripts pages link to; the site holds a copy."""
+
+
+def on_files(files, config):
+    """The scripts are files of the site."""
+    for path in sorted(Path(SCRIPTS).glob("*.py")):
+        files.append(File.generated(config, f"{SCRIPTS}/{path.name}", abs_src_path=str(path.resolve())))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Links to scripts lead to their copies."""
+    return markdown.replace(f"](../{SCRIPTS}/", f"]({SCRIPTS}/")
 
 
 FIGURE = re.compile(r"<img [^>]*src=\"([^\"]*)\"[^>]*>")

@@ -13,16 +13,14 @@ from satlab.randomness import random_stream
 from satlab.train import TrainConfig, Trainer, checkpoints
 
 RULES = "A -> A B [.3] | B B [.2] | 'a' [.3] | 'c' [.2]", "B -> B A [.4] | A A [.1] | 'b' [.3] | 'c' [.2]"
-GRAMMAR = "\n".join(["S -> A [.5] | B [.5]", *RULES])
-language, out = PCFG.from_string(GRAMMAR, max_length=6), Path("results/example")
+language, out = PCFG.from_string("\n".join(["S -> A [.5] | B [.5]", *RULES]), max_length=6), Path("results/example")
 config = TrainConfig(steps=1000, batch_size=64, lr=3e-3, schedule="linear", threshold=0.004, stop_at_saturation=False)
 
 # %% Train two sizes until KL(truth || model) is negligible: run again, this goes on where it was
-trainers = {
-    name: Trainer(build_model(name, language), language, config, out / name) for name in ("bert-1x8", "bert-2x16")
-}
-for name, trainer in trainers.items():
-    for row in trainer.rows():
+trainers = {}
+for name in ("bert-1x8", "bert-2x16"):
+    trainers[name] = Trainer(build_model(name, language), language, config, out / name)
+    for row in trainers[name].rows():
         print(f"{name} step {row.step}: KL {row.kl:.4f} +- {row.kl_stderr:.4f} nats, floor {row.floor:.4f}")
 
 # %% Flatness and the linear probe of every checkpoint; a panel for each size, as plain Tr(H) does not compare sizes

@@ -52,6 +52,12 @@ class Measurement:
     unit: str = CURVATURE
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.estimate, Estimate):
+            raise InputError(
+                f"a Measurement holds {self.estimate!r:.80}, expected an Estimate; write Estimate(value, stderr, n)"
+            )
+
 
 @dataclass(frozen=True)
 class Problem:

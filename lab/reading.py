@@ -36,7 +36,7 @@ NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "
 SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 """A type -> what messages call several values of it."""
 
-MAPPING = "a mapping of keys to values"
+MAPPING = "a mapping of keys to values, such as {key: value}"
 
 
 class _WrongError(Exception):

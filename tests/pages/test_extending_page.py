@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from support import ROOT
 
 from satlab.errors import InputError
+from satlab.estimate import Estimate
 from satlab.generators import load_language
 from satlab.generators.corpus.writer import write_corpus
 from satlab.generators.tasks import canonical_name, find_task
@@ -40,11 +42,12 @@ def examples(installed):
     from satlab.generators import task_kinds
     from satlab.models.networks.base import networks
     from satlab.probes import probe_methods
+    from satlab.theory import theorems
     from satlab.train.objectives import objectives
     from satlab.train.optimizers import optimizers
     from satlab.train.schedules import schedules
 
-    registries = (networks, flatness_measures, probe_methods, optimizers, schedules, objectives, task_kinds)
+    registries = (networks, flatness_measures, probe_methods, optimizers, schedules, objectives, theorems, task_kinds)
     before = [(len(registry), dict(registry.entries))[1] for registry in registries]
     sys.path.insert(0, str(installed))
     try:
@@ -177,6 +180,29 @@ def test_bias_tuning_learns_and_leaves_the_model_as_it_is(examples):
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
 
 
+def test_the_theorem_is_the_formula_and_can_fail(examples):
+    from satlab.generators.batches import exact_truth, make_batch
+    from satlab.models import build_model
+    from satlab.randomness import random_stream
+    from satlab.theory import Subject
+
+    language = load_language("demo-hmm")
+    model = build_model("bert-1x8", language)
+    (link,) = examples.Pinsker(contexts=50).check(Subject(model, language, seed=3))
+    sentences = language.sample(50, random_stream(3, "theory"), latents=False)
+    batch = make_batch(sentences, "one", language.vocab_size, random_stream(3, "flatness"))
+    p, f = exact_truth(language, batch, "one"), model.logits_at(batch.inputs, batch.rows, batch.positions)
+    log_f = f.detach().double().log_softmax(1)
+    kl = (p * (p.clamp(min=1e-300).log() - log_f)).sum(1).mean()
+    assert link.left.value == pytest.approx(float((p - log_f.exp()).abs().sum(1).mean() / 2), rel=1e-12)
+    assert link.right.value == pytest.approx(float((kl / 2).sqrt()), rel=1e-12)
+    assert link.holds
+    assert link.left.value > 0.01
+    assert not replace(link, right=Estimate(0.9 * link.left.value, 0.0, 50)).holds
+    with pytest.raises(InputError, match="contexts is 1, expected at least 2"):
+        examples.Pinsker(contexts=1)
+
+
 @pytest.fixture
 def satlab(installed, tmp_path):
     """satlab(...): the command in a process that finds the plug-in; the rows that it prints, or its errors."""
@@ -218,6 +244,13 @@ def test_the_command_line_knows_them(satlab):
     rows = satlab("probe", "run", "--task", "word:position=3", *samples)
     assert {row["task"] for row in rows} == {"word:position=3"}
     assert satlab("probe", "run", "--task", "word: position = 3", *samples) == rows
+    rows = satlab("theorem", "run", "--name", "pinsker:contexts=40")
+    assert {(row["what"], row["method"], row["relation"], row["unit"]) for row in rows} == {
+        ("theorem", "pinsker", "<=", "probability")
+    }
+    assert all(row["holds"] and 0 < row["value"] <= row["right"] for row in rows)
+    assert {json.loads(row["settings"])["contexts"] for row in rows} == {40}
+    assert "contexts is 1, expected" in satlab("theorem", "run", "--name", "pinsker:contexts=1", status=2)
 
 
 @pytest.mark.slow
@@ -245,12 +278,14 @@ def test_they_run_in_a_study_and_its_report(satlab, tmp_path):
     models = {"bert-1x8": {}, "convolution-2x8:kernel=5": {}}
     study = {"language": "demo-pcfg", "models": models, "tasks": ["A", "word: position=3"], "train": train}
     study |= {"evaluate": {"sentences": 50}, "flatness": {"contexts": 20}, "probe": probe, "workers": 1}
+    study["theorems"] = ["pinsker:contexts=40"]
     (tmp_path / "mine.yaml").write_text(json.dumps(study), encoding="utf-8")
     satlab("study", "mine.yaml", "--out", "out")
     satlab("report", "out")
     rows = [json.loads(line) for path in tmp_path.glob("out/runs/*/results.jsonl") for line in path.open()]
     probed = {(row["task"], row["method"]) for row in rows if row["what"] == "probe"}
+    assert {row["model"] for row in rows if row["what"] == "theorem" and row["holds"]} == set(models)
     assert probed == {(task, method) for task in ("A", "word:position=3") for method in ("nearest-mean", "bias-tune")}
     report = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    for panel in ("A nearest-mean", "A bias-tune", "word:position=3 bias-tune"):
+    for panel in ("A nearest-mean", "A bias-tune", "word:position=3 bias-tune", "pinsker", "total variation"):
         assert panel in report, panel
