@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages ask the network for nothing and work from the file system; scripts come along, figures open."""
+"""Hooks of mkdocs: pages ask the network for nothing and work as files; scripts come along, figures open."""
 
 import re
 from pathlib import Path
