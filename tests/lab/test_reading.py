@@ -8,7 +8,7 @@ import yaml
 
 from satlab.errors import InputError, TooLargeError, placed
 from satlab.lab.cli import main as cli
-from satlab.lab.reading import from_mapping, read_text
+from satlab.lab.reading import MAPPING, from_mapping, read_text
 from satlab.train import TrainConfig
 
 SAME = [
@@ -95,7 +95,7 @@ class Outer:
     [
         ({"inner": {"n": -1}}, ("file.yaml", "inner"), "n is -1, expected none below 0; correct it"),
         ({"inner": {"m": 1}}, ("file.yaml", "inner"), "unknown key 'm': expected one of: n"),
-        ({"inner": 3}, ("file.yaml",), "inner is '3', expected a mapping of keys to values"),
+        ({"inner": 3}, ("file.yaml",), f"inner is '3', expected {MAPPING}; correct it"),
         ({"name": None}, ("file.yaml",), "name is 'None', expected a value; give it, or leave the key out"),
     ],
 )
