@@ -96,7 +96,7 @@ def test_commands_on_pages_exist_with_their_options(monkeypatch):
     from satlab.lab.cli.main import COMMANDS, make_parser
 
     parsers = make_parser()._subcommands_action._name_parser_map
-    own = {"rho"}
+    own = {"rho", "shrink"}
     """Settings of the examples of docs/extending.md, whose plug-in is not installed here."""
     for page in PAGES:
         for line in commands(page):
