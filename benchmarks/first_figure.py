@@ -1,4 +1,4 @@
-"""Seconds from a fresh clone to the first figure, by part. Run in a checkout; the clone and all else lie in a new folder.
+"""Seconds from a fresh clone to the first figure, by part. Clone, environment and study lie in a new folder.
 
     python benchmarks/first_figure.py --out docs/benchmarks/first-figure-cpu.json
 

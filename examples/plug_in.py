@@ -48,12 +48,11 @@ list(Trainer(build_model("bert-1x16", language), language, config, run).rows())
 # %% The plug-in and two built-in measures, all by their registered names
 problem = Problem(language.sample(2000, random_stream(0, "corpus")))
 figure, panel = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-for number, name in enumerate(("differences", "hutchinson", "random-factor")):
+for i, name in enumerate(("differences", "hutchinson", "random-factor")):
     for k, (step, folder) in enumerate(checkpoints(run)):
         found = next(flatness_measures[name]().measure(load_model(folder), problem)).estimate  # the total comes first
         print(f"{name}, step {step}: {found}")
-        label = None if k else name
-        panel.errorbar(k + number / 10, found.value, found.stderr, fmt=f"C{number}o", capsize=3, label=label)
+        panel.errorbar(k + i / 10, found.value, found.stderr, fmt=f"C{i}o", capsize=3, label=None if k else name)
 panel.set(xticks=range(5), xticklabels=config.kept_steps, ylabel="trace, nats / parameter²")
 panel.set_xlabel("training steps; bars: one standard error over contexts and vectors")
 panel.legend()
