@@ -40,20 +40,20 @@ class Differences(FlatnessMeasure):
         yield Measurement(Estimate.from_samples(torch.stack(terms)))
 
 
-# %% Checkpoints to measure, and the registered measures side by side
+# %% Checkpoints to measure
 language, run = load_language("demo-hmm"), Path("results/gallery/plug_in")
 config = TrainConfig(steps=800, batch_size=64, lr=3e-3, checkpoints=[50, 100, 200, 400], targets="exact")
 list(Trainer(build_model("bert-1x16", language), language, config, run).rows())
+
+# %% The plug-in and two built-in measures, all by their registered names
 problem = Problem(language.sample(2000, random_stream(0, "corpus")))
 figure, panel = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-for shift, name in zip((-0.1, 0, 0.1), ("differences", "hutchinson", "random-factor"), strict=True):
-    found = {}
-    for step, folder in checkpoints(run):
-        found[step] = next(flatness_measures[name]().measure(load_model(folder), problem)).estimate  # the total
-        print(f"{name}, step {step}: {found[step]}")
-    values, errors = zip(*((one.value, one.stderr) for one in found.values()), strict=True)
-    panel.errorbar([k + shift for k in range(5)], values, errors, fmt="o", capsize=3, label=name)
-panel.set(xticks=range(5), xticklabels=found, xlabel="training steps", ylabel="trace, nats / parameter²")
-panel.set_title("bars: one standard error over contexts, and over vectors where there are any", fontsize="medium")
+for i, name in enumerate(("differences", "hutchinson", "random-factor")):
+    for k, (step, folder) in enumerate(checkpoints(run)):
+        found = next(flatness_measures[name]().measure(load_model(folder), problem)).estimate  # the total comes first
+        print(f"{name}, step {step}: {found}")
+        panel.errorbar(k + i / 10, found.value, found.stderr, fmt=f"C{i}o", capsize=3, label=None if k else name)
+panel.set(xticks=range(5), xticklabels=config.kept_steps, ylabel="trace, nats / parameter²")
+panel.set_xlabel("training steps; bars: one standard error over contexts and vectors")
 panel.legend()
 figure.savefig("results/gallery/plug_in.png")
