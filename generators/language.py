@@ -151,7 +151,7 @@ class Language(ABC):
         """Writes the language; `load_language` restores it bit for bit.
 
         Args:
-            path: of the file, without its suffix.
+            path: of the file; its suffix may be left out.
 
         Returns:
             The path with its suffix.
@@ -165,7 +165,7 @@ class Language(ABC):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
         try:
-            return self.write(str(path))
+            return self.write(str(path).removesuffix(self.suffix))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another path") from None
 

@@ -101,7 +101,7 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
     arrays: dict[str, Any] = read_arrays(path, NPZ_ARRAYS)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         if ours in arrays and theirs in arrays:
-            raise InputError(f"holds both '{ours}' and '{theirs}', expected one of them; remove the other")
+            raise InputError(f"holds both '{ours}' and hmmlearn's '{theirs}', expected one of them; remove the other")
         arrays[ours] = arrays.get(ours, arrays.pop(theirs, None))
         if arrays[ours] is None:
             raise InputError(f"has no array '{ours}', expected initial, transition and emission; add it")

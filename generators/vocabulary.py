@@ -1,5 +1,7 @@
 """The words of a language, which every file format here can store, and the special tokens."""
 
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral
@@ -38,7 +40,21 @@ def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
         raise InputError(
             f"{len(counts)} different words for {count} columns of emission{twice}: expected one word a column"
         )
+    warn_of_lookalikes(checked)
     return checked
+
+
+def warn_of_lookalikes(words: Iterable[str]) -> None:
+    """Warns, once, of two words that are written alike: one composed, one decomposed (Unicode's NFC and NFD)."""
+    seen: dict[str, str] = {}
+    for word in words:
+        if not word.isascii() and (other := seen.setdefault(unicodedata.normalize("NFC", word), word)) != word:
+            warnings.warn(
+                f"the words {other!a} and {word!a} look alike ({word}) and stay two words; if one is meant, write "
+                "both in one form (NFC)",
+                stacklevel=3,
+            )
+            return
 
 
 def _checked(word: object) -> str:

@@ -36,6 +36,9 @@ NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "
 SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 """A type -> what messages call several values of it."""
 
+LISTS = {int: "[1, 2]", float: "[0.1, 0.2]", str: "[a, b]"}
+"""A type -> how a list of such values is written."""
+
 MAPPING = "a mapping of keys to values, such as {key: value}"
 
 
@@ -255,7 +258,7 @@ def _called(members: tuple[Any, ...]) -> str:
 def _name(kind: Any) -> str:
     origin, items = get_origin(kind), get_args(kind)
     if origin is list:
-        return f"a list of {SEVERAL[items[0]]}" if items[0] in SEVERAL else "a list"
+        return f"a list of {SEVERAL[items[0]]}, such as {LISTS[items[0]]}," if items[0] in SEVERAL else "a list"
     if origin is tuple:
         return f"{ {2: 'two', 3: 'three'}.get(len(items), len(items)) } {SEVERAL[items[0]]}"
     return MAPPING if origin is dict or is_dataclass(kind) else NAMES.get(kind, str(kind))

@@ -3,11 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, Field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ...errors import InputError, unknown
+from ...errors import InputError, nearest, unknown
 from ...registry import Registry, settings_of
 from ..language import Language
 
@@ -57,12 +57,21 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
         given[bound] = max_length
     for key, value in given.items():
         if key not in fields:
+            missing = [field for field, f in fields.items() if _required(f) and field not in given]
+            if missing and nearest(key, missing) is None:
+                raise InputError(
+                    f"unknown key of family {name} '{key}', and '{missing[0]}' is missing; rename or add it"
+                )
             raise InputError(str(unknown(f"key of family {name}", key, fields)))
         given[key] = typed(key, value, types[key])
     for key, field in fields.items():
-        if field.default is MISSING and field.default_factory is MISSING and key not in given:
+        if _required(field) and key not in given:
             raise InputError(f"family {name} lacks the key '{key}'; add it")
     return family(**given).build()
+
+
+def _required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def typed(key: str, value: Any, annotation: Any) -> Any:

@@ -19,6 +19,7 @@ from ..kernels.beginnings import next_leaves
 from ..language import MEMORY_BUDGET
 from ..latent.language import LatentLanguage
 from ..sentences import Sentences
+from ..vocabulary import warn_of_lookalikes
 from .chart.backend import chart_backend
 from .chart.log_partition import LogPartition
 from .chart.prefix import walks_to
@@ -76,6 +77,7 @@ class PCFG(LatentLanguage):
         self.grammar, self.max_length = bounded(grammar, max_length)
         self.rules = binarise(self.grammar)
         self.symbols, self.words = self.rules.symbols, self.rules.words
+        warn_of_lookalikes(self.words)
         self.use_charts_of(InsideTables(self.rules, self.max_length))
         self.emission = self.tables.emission
         visits, place = self.tables.closure.flatten().max(0)

@@ -68,6 +68,8 @@ class ProbeConfig:
             raise InputError(f"method is {self.method}, expected one or several of {names}; name each once")
         for method in self.methods:
             if method not in probe_methods:
+                if "," in method:
+                    raise InputError(f"method is '{method}', expected one name or a list; write [{method}]")
                 raise unknown("probe method", method, probe_methods)
         for method in dict.fromkeys([*self.methods, *map(table_probe, self.methods)]):
             self.probe(method).check(self.train_sentences)

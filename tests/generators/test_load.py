@@ -103,6 +103,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ({}, "has neither 'family', 'preset' nor 'file'"),
         ({"preset": "demo-hm"}, "unknown preset 'demo-hm': did you mean 'demo-hmm'"),
         ({"preset": "demo-hmm", "stats": 3}, "unknown key of family random-hmm 'stats': did you mean 'states'"),
+        ({"family": "pcfg", "rules": SMALL}, "unknown key of family pcfg 'rules', and 'grammar' is missing"),
         ({"family": "pcfg", "gramar": SMALL}, "unknown key of family pcfg 'gramar': did you mean 'grammar'"),
         ({"family": "pcfg"}, "family pcfg lacks the key 'grammar'"),
         ({"family": "pcfg", "grammar": SMALL, "max_length": "six"}, "key 'max_length' is 'six', expected int"),
@@ -162,8 +163,9 @@ def test_malformed_npz(tmp_path, content):
 @pytest.mark.parametrize("name", ["demo-pcfg", "demo-hmm"])
 def test_a_language_is_saved_to_paths_of_either_kind_and_only_where_a_directory_is(name, tmp_path):
     language = load_language(name)
-    for path in (tmp_path / "one", str(tmp_path / "other")):
+    for path in (tmp_path / "one", str(tmp_path / "other"), tmp_path / f"third{language.suffix}"):
         assert load_language(language.save(path)).fingerprint() == language.fingerprint()
+    assert (tmp_path / f"third{language.suffix}").is_file()
     with pytest.raises(InputError, match="nowhere: no such directory, expected one to write x to; make it"):
         language.save(tmp_path / "nowhere" / "x")
 
@@ -197,3 +199,13 @@ def test_a_mean_over_no_sentences_is_refused():
 def test_what_is_left_empty_is_named(content, message):
     with pytest.raises(InputError, match=message):
         load_language(content)
+
+
+@pytest.mark.parametrize("make", [lambda a, b: PCFG.from_string(f"S -> '{a}' [0.5] | '{b}' [0.5]"), None])
+def test_words_that_look_alike_stay_two_with_one_warning(make):
+    one, other = "\u00e9t\u00e9", "e\u0301te\u0301"
+    make = make or (lambda a, b: HMM([1.0], [[1.0]], [[0.5, 0.5]], 2, [a, b]))
+    with pytest.warns(UserWarning, match="look alike") as caught:
+        language = make(one, other)
+    assert len(caught) == 1
+    assert set(language.words) == {one, other}

@@ -220,7 +220,7 @@ WRONG = {
     "two lengths": (tables(length=np.array([3, 4])), r"'length' is \[3, 4\]"),
     "missing": (tables(transition=None), "has no array 'transition'"),
     "unknown": (tables(emision=INITIAL), "unknown array 'emision': did you mean 'emission'"),
-    "both names": (tables(startprob_=INITIAL), "holds both 'initial' and 'startprob'"),
+    "both names": (tables(startprob_=INITIAL), "holds both 'initial' and hmmlearn's 'startprob'"),
     "same name with an underscore": (tables(initial_=INITIAL), "holds the array 'initial' twice"),
     "twice": (twice, "holds the array 'initial' twice"),
     "no array": (no_array, "'initial' is no array"),

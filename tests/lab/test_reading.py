@@ -50,7 +50,7 @@ def test_command_line_and_yaml_give_the_same(text, kind, value):
         ("true", int, "x is 'true', expected a whole number; correct it"),
         ("ten", int | None, "x is 'ten', expected a whole number or null; correct it"),
         ("3", bool, "x is '3', expected true or false; correct it"),
-        ("5", list[int] | None, "x is '5', expected a list of whole numbers or null; correct it"),
+        ("5", list[int] | None, "x is '5', expected a list of whole numbers, such as [1, 2], or null; correct it"),
         ("[1, b]", list[int] | None, "x has the item 'b', expected a whole number; correct it"),
         ("[1]", tuple[float, float], "x is '[1]', expected two numbers; correct it"),
         ("9" * 5000, int, "x is a number of more digits than anyone means, expected a smaller one; correct it"),
