@@ -214,9 +214,9 @@ def test_a_cell_reports_its_parts(tmp_path):
     command_of(tmp_path)
     seen = []
     run_cell(load_study(str(tmp_path / "study.yaml")), tmp_path / "out", 0, lambda *news: seen.append(news))
-    titles = [title for title, _, _ in seen]
+    titles = [title for title, *_ in seen]
     assert titles[0] == "train bert-1x8-seed0"
     assert sorted(titles[1:]) == sorted(
         f"{what} bert-1x8-seed0 step {step}" for what in ("kl", "flatness", "probe state-4") for step in (60, 120)
     )
-    assert [(number, of) for _, number, of in seen] == [(i, 7) for i in range(1, 8)]
+    assert [(number, of) for _, number, of, *_ in seen] == [(i, 7) for i in range(1, 8)]
