@@ -57,8 +57,13 @@ def _fields(classes: dict[str, ast.ClassDef], name: str) -> Iterator[str]:
         if isinstance(base, ast.Name) and base.id in classes:
             yield from _fields(classes, base.id)
     for node in classes[name].body:
-        if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation):
+        # PYTHON_ONLY marks a field that no flag sets.
+        if isinstance(node, ast.AnnAssign) and not {"ClassVar", "PYTHON_ONLY"} & _names_in(node):
             yield ast.unparse(node.target)
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _registers(decorator: ast.expr) -> bool:

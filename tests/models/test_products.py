@@ -34,7 +34,7 @@ def taken(monkeypatch):
         shapes.append((*a.shape, b.shape[0]))
         return apply(a, b, c)
 
-    monkeypatch.setattr(_Product, "apply", noting)
+    monkeypatch.setattr(products, "_product", noting)
     return shapes
 
 

@@ -207,7 +207,7 @@ def test_the_command_leaves_what_one_process_leaves_and_says_it_once(tmp_path, c
     assert json.loads(printed) == {"run": str(tmp_path / "two"), "stopped": "step limit"} | there[-1] | seconds
     rows = [line.split(":")[0] for line in own_lines(done.stderr) if line.startswith("step")]
     assert rows == ["step 4", "step 8", "step 12"]
-    assert own_lines(done.stderr)[-1].startswith("satlab: warning: not saturated")
+    assert own_lines(done.stderr)[-2].startswith("satlab: warning: not saturated")
     before = files(tmp_path / "two")
     capsys.readouterr()
     assert cli.run([*TRAIN, "--out", str(tmp_path / "two"), *short, "--sharding", "fsdp"]) == 0

@@ -6,7 +6,6 @@ import math
 import nltk
 import pytest
 import torch
-from nltk.grammar import Nonterminal
 from support.oracles import HmmOracle, PcfgOracle
 from support.words import conditional_table, encode, generator
 
@@ -14,6 +13,7 @@ from satlab.errors import InputError
 from satlab.generators import load_language
 from satlab.generators.families.draws import zipf_weights
 from satlab.generators.families.target_floor import TOLERANCE
+from satlab.generators.pcfg.rules import Nonterminal
 from satlab.randomness import random_stream
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -104,7 +104,7 @@ def test_only_the_ratio_of_the_weights_counts():
         ({3: math.inf}, "3: inf"),
         ({3: math.nan}, "3: nan"),
         ({3: 0.0, 4: 0}, "every weight is 0"),
-        ({}, "every weight is 0"),
+        ({}, "lengths is empty"),
         ({"3": 1.0}, "'3': 1.0, expected a whole number"),
         ({3: "much"}, "3: 'much', expected a whole number: its weight"),
         ({3: True}, "3: True"),

@@ -6,6 +6,7 @@ import json
 import pytest
 from support.recorded import STEPS, make_run, result, results
 
+from satlab.errors import InputError
 from satlab.lab.analysis.results import rows_in
 from satlab.lab.analysis.row_selection import described, left_out, one_setting, panel_of
 from satlab.lab.figures import draw as figures
@@ -169,42 +170,19 @@ def trained(tmp_path_factory):
     return load_run(folder)
 
 
-def test_a_setting_that_the_method_does_not_use_measures_nothing_again(trained):
+def test_a_setting_at_its_default_measures_nothing_again(trained):
     first = list(measure_flatness(trained, FlatnessConfig(contexts=20)))
     assert json.loads(first[0]["settings"]) == {"method": "sampled-gradient", "contexts": 20, "draws": 1, "seed": 0}
     before = len(trained.results)
-    for changes in ({"eigenvalues": 6}, {"targets": "exact"}, {"probes": 7}, {"radii": [1.0]}):
-        assert list(measure_flatness(trained, FlatnessConfig(contexts=20, **changes))) == first
+    assert list(measure_flatness(trained, FlatnessConfig(contexts=20, draws=1))) == first
     assert len(trained.results) == before
     assert list(measure_flatness(trained, FlatnessConfig(contexts=20, draws=2))) != first
 
 
-@pytest.mark.parametrize(
-    ("method", "unused"),
-    [
-        ("gauss-newton", {"draws": 2, "probes": 7, "targets": "exact"}),
-        ("random-factor", {"probes": 7, "targets": "exact"}),
-        ("gauss-newton-hutchinson", {"draws": 2, "targets": "exact"}),
-        ("hutchinson", {"draws": 2}),
-        ("hutch++", {"draws": 2}),
-        ("residual", {"draws": 2, "targets": "exact"}),
-        ("by-parts", {"targets": "exact"}),
-        ("lanczos", {"draws": 2, "probes": 7}),
-        ("lanczos-gauss-newton", {"draws": 2, "probes": 7, "targets": "exact"}),
-        ("sharpness", {"draws": 2}),
-        ("invariance", {"probes": 7, "targets": "exact"}),
-    ],
-)
-def test_no_value_depends_on_what_is_left_out(trained, method, unused):
-    """Each method gives the same in two runs that differ in what its settings do not name, to rounding."""
-    few = {"method": method, "contexts": 20, "probes": 8, "eigenvalues": 2}
-    one = values_of(trained, FlatnessConfig(**few))
-    assert values_of(trained, FlatnessConfig(**few | unused)) == pytest.approx(one, rel=1e-6, abs=1e-9)
-
-
-def values_of(run, config):
-    (run.folder / "results.jsonl").unlink(missing_ok=True)
-    return [row["value"] for row in measure_flatness(run, config)]
+@pytest.mark.parametrize("unused", [{"eigenvalues": 6}, {"targets": "exact"}, {"probes": 7}, {"radii": [1.0]}])
+def test_a_setting_that_the_method_does_not_have_is_refused(unused):
+    with pytest.raises(InputError, match="with method sampled-gradient, which has no such setting"):
+        FlatnessConfig(contexts=20, **unused)
 
 
 def test_a_row_of_kl_has_the_error_of_the_floor(trained):

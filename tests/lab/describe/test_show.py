@@ -61,8 +61,9 @@ def test_a_grammar_as_json(satlab):
         tree = nltk.Tree.fromstring(sentence["tree"])
         assert tree.leaves() == sentence["words"]
         assert {part.label() for part in tree.subtrees()} <= {"S", "NP", "PP", "VP", "Det", "N", "P", "V"}
-        probability = {(r.lhs(), r.rhs()): r.prob() for r in language.grammar.productions}
-        log_p = math.fsum(math.log(probability[r.lhs(), r.rhs()]) for r in tree.productions()) - math.log(exact.mass)
+        probability = {(str(r.lhs()), str(r.rhs())): r.prob() for r in language.grammar.productions}
+        rules = [(str(r.lhs()), str(r.rhs())) for r in tree.productions()]
+        log_p = math.fsum(math.log(probability[rule]) for rule in rules) - math.log(exact.mass)
         assert sentence["log_prob_nats"] >= log_p - 1e-9
     assert len(found["sentences"]) == 4
 
