@@ -258,7 +258,7 @@ def _called(members: tuple[Any, ...]) -> str:
 def _name(kind: Any) -> str:
     origin, items = get_origin(kind), get_args(kind)
     if origin is list:
-        return f"a list of {SEVERAL[items[0]]}, such as {LISTS[items[0]]}," if items[0] in SEVERAL else "a list"
+        return f"a list of {SEVERAL[items[0]]} such as {LISTS[items[0]]}" if items[0] in SEVERAL else "a list"
     if origin is tuple:
         return f"{ {2: 'two', 3: 'three'}.get(len(items), len(items)) } {SEVERAL[items[0]]}"
     return MAPPING if origin is dict or is_dataclass(kind) else NAMES.get(kind, str(kind))

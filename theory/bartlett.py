@@ -161,31 +161,31 @@ class Bartlett(Theorem):
             InputError: for a model without trainable parameters.
         """
         model = copy.deepcopy(subject.model).double().eval()
-        device = next(model.parameters()).device
-        generator = random_stream(subject.seed, "theory", device=device)
+        generator = random_stream(subject.seed, "theory", device=subject.language.device)
         sentences = subject.language.sample(self.contexts, generator, latents=False)
         check_trainable(model, sentences, subject.masking)
         batch = contexts_of(model, sentences, subject.masking, generator)
         space = Space(model)
         vectors = torch.stack([space.normal(generator) for _ in range(self.vectors)])
 
-        def along(kind: Kind, truth: Tensor) -> Estimate:
+        def along(kind: Kind, truth: Tensor) -> Tensor:
+            """v^T A v of each vector, [vectors]."""
             matrix = Curvature(model, kind, batch, truth, POSITIONS)
-            chunks = vectors.split(space.together)
-            return Estimate.from_samples(torch.cat([(some * matrix(some)).sum(1) for some in chunks]))
+            return torch.cat([(some * matrix(some)).sum(1) for some in vectors.split(space.together)])
 
         own = probabilities(model, batch)
-        noise = torch.zeros(self.vectors, dtype=torch.float64, device=device)
+        noise = torch.zeros(self.vectors, dtype=torch.float64, device=vectors.device)
         for f, gradients in word_gradients(model, batch):
             noise += f @ (gradients @ vectors.T).square()
-        covariance, fisher = Estimate.from_samples(noise / len(batch.rows)), along("gauss-newton", own)
-        yield _equal("covariance = gauss-newton", covariance, fisher, ROUNDING, fisher)
+        fisher = along("gauss-newton", own)
+        yield _equal("covariance = gauss-newton", noise / len(batch.rows), fisher, ROUNDING, fisher)
         yield _equal("gauss-newton = hessian", fisher, along("hessian", own), TWICE_ROUNDING, fisher)
         truth = truth_of(subject.language, batch, subject.masking, "bartlett")
-        hessian, residual = along("hessian", truth), along("residual", truth)
-        excess = Estimate(hessian.value - fisher.value, residual.stderr, residual.n)
-        yield _equal("hessian - gauss-newton = residual", excess, residual, TWICE_ROUNDING, fisher)
+        excess = along("hessian", truth) - fisher
+        yield _equal("hessian - gauss-newton = residual", excess, along("residual", truth), TWICE_ROUNDING, fisher)
 
 
-def _equal(name: str, left: Estimate, right: Estimate, relative: float, scale: Estimate) -> Link:
-    return Link(name, left, right, "=", relative * abs(scale.value), "nats per squared parameter")
+def _equal(name: str, left: Tensor, right: Tensor, relative: float, scale: Tensor) -> Link:
+    """The link between two sides [vectors]; their means may differ by this share of the scale's."""
+    sides = Estimate.from_samples(left), Estimate.from_samples(right)
+    return Link(name, *sides, "=", relative * abs(float(scale.mean())), "nats per squared parameter")

@@ -153,7 +153,8 @@ class PCFG(LatentLanguage):
     @override
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """log of the start symbol's inside score over the whole sentence [n]; leaf_scores [n, T, leaf symbols]."""
-        log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)  # type: ignore[no-untyped-call]  # torch's own
+        # torch's Function.apply has no types.
+        log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)  # type: ignore[no-untyped-call]
         return log_z
 
     @override

@@ -227,7 +227,11 @@ def measure_baselines(
             yield from known_rows(file, key)
         else:
             take = of_task[name]
-            yield from measured(file, key, lambda take=take: [values_of(take()) | {"unit": "accuracy"}])  # type: ignore[misc]
+
+            def row(take: Callable[[], Estimate] = take) -> list[Row]:
+                return [values_of(take()) | {"unit": "accuracy"}]
+
+            yield from measured(file, key, row)
         on_part(number + 1, len(keys))
 
 

@@ -12,6 +12,7 @@ from satlab.errors import InputError
 from satlab.estimate import Estimate
 from satlab.flatness.contexts import probabilities
 from satlab.generators.batches import make_batch
+from satlab.models import build_model
 from satlab.theory import Link, Subject, theorems
 from satlab.theory.bartlett import Bartlett, curvature_matrix, gradient_covariance, word_gradients
 
@@ -149,3 +150,14 @@ def test_entries_are_documented_settings(name):
     assert dataclasses.is_dataclass(theorem)
     assert theorem.source
     assert all(f"{field.name}:" in theorem.__doc__ for field in dataclasses.fields(theorem))
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(InputError, match="has no trainable parameters"):
+        list(Bartlett(contexts=4, vectors=2).check(Subject(build_model("lookup", demo_hmm()), demo_hmm())))
+
+
+def test_each_side_has_its_own_error():
+    links = list(Bartlett(contexts=6, vectors=3).check(Subject(shaken("bert-1x8", demo_hmm()), demo_hmm())))
+    assert all(link.left.stderr == pytest.approx(link.right.stderr, rel=1e-6) for link in links)
+    assert all(link.left.stderr > 0 for link in links)
