@@ -27,6 +27,9 @@ T = TypeVar("T")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 ITEM = re.compile(rf'\s*(?P<name>\w+)\s*=\s*(?P<value>{QUOTED}|[^",]*?)\s*(?:,(?=.)|$)', re.DOTALL)
 INTEGER = re.compile(r"[+-]?[0-9]+")
+POWER = re.compile(r"(?P<digits>[+-]?[0-9]+)[eE]\+?(?P<zeros>[0-9]{1,2})")
+"""A whole number such as 1e6, where no other number may stand."""
+
 READ_FIRST = (NoneType, bool, int, float, str)
 """The order in which the types of a union are tried."""
 
@@ -155,6 +158,8 @@ def _read(text: str, annotation: Any, where: str) -> Any:
             return _as_type(text, kind)
         except ValueError:
             continue
+    if int in kinds and (power := POWER.fullmatch(text)):
+        return int(power["digits"]) * 10 ** int(power["zeros"])
     expected = [IN_WORDS[kind] for kind in READ_FIRST if kind in kinds]
     if not expected:
         raise InputError(f"{where} cannot be given as text; build the entry in Python")

@@ -40,6 +40,8 @@ class List:
         ("word:position=3", Word(3), "word:position=3"),
         ("word:share=1e-3,position=3", Word(3, 0.001), "word:position=3,share=0.001"),
         ("word:position=3,share=1", Word(3, 1.0), "word:position=3,share=1.0"),
+        ("word:position=3e0", Word(3), "word:position=3"),
+        ("word:position=1e3,key=1e3", Word(1000, key="1e3"), "word:key=1e3,position=1000"),
         (" word : position = 3 , last = true", Word(3, last=True), "word:last=true,position=3"),
         ("word:position=3,share=0.5,label=a,key=null,last=false", Word(3), "word:position=3"),
         ("word:position=3,key=4", Word(3, key=4), "word:key=4,position=3"),

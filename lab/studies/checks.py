@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import InputError, placed
 from ...generators import Language, load_language
-from ...generators.tasks import find_task
+from ...generators.tasks import Task, find_task
 from ...models.build import check_size
 from ...models.names import network_of
 from ...models.widen import check_larger
@@ -21,6 +21,10 @@ from .config import StudyConfig, load_study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=,-]*")
 """Of a model in a study: it becomes a directory."""
+
+
+PLAIN = (bool, int, float, str, tuple)
+"""Attributes of a task that are compared by value; others are the same where they are one object."""
 
 
 def run_name(model: str, seed: int) -> str:
@@ -68,8 +72,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
     Raises:
         InputError: for a task, model, method or setting that does not exist or that a measurement would refuse.
     """
-    for task in study.tasks:
-        find_task(language, task)
+    _check_tasks(study, language)
     for spec in study.theorems:
         theorem_of(spec)
     study.probe.extraction(study.cache)
@@ -83,6 +86,27 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
             check_size(study.enlarge_to, language.vocab_size, language.max_length)
         with placed(STUDY, f"probe of model {name}"):
             feature_choices(model, language.max_length, study.probe)
+
+
+def _check_tasks(study: StudyConfig, language: Language) -> None:
+    """Raises InputError for a task that does not exist, and for one that is given under two names."""
+    found: list[Task] = []
+    for name in study.tasks:
+        task = find_task(language, name)
+        if twin := next((other for other in found if _same_task(task, other)), None):
+            said = f"'{twin.name}' and '{task.name}' are one task, expected each once; remove one of them"
+            raise InputError(said, STUDY, "tasks")
+        found.append(task)
+
+
+def _same_task(one: Task, other: Task) -> bool:
+    """Whether two tasks of one language differ in their names alone."""
+    mine, its = ({key: value for key, value in vars(task).items() if key != "name"} for task in (one, other))
+    return type(one) is type(other) and mine.keys() == its.keys() and all(_equal(mine[key], its[key]) for key in mine)
+
+
+def _equal(one: object, other: object) -> bool:
+    return one is other or (isinstance(one, PLAIN) and type(one) is type(other) and one == other)
 
 
 def check_same_language(study: StudyConfig, language: Language, out: Path) -> None:

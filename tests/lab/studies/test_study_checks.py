@@ -112,6 +112,7 @@ WRONG = [
     ({"flatness": {"method": "sharpness", "contexts": 12}}, "probes is 100 with method sharpness and 12 contexts"),
     ({"flatness": {"method": "hutch++", "probes": 5}}, "probes is 5, expected at least 6 for hutch++"),
     ({"flatness": {"radii": [0.1, 0.1]}}, "radii is [0.1, 0.1], expected each once"),
+    ({"tasks": ["state-1", "state:position=1"]}, "tasks: 'state-1' and 'state:position=1' are one task"),
     ({"cache": "nowhere"}, "nowhere: no such directory"),
     ({"models": {"bert-1x8": {"lrr": 1}}}, "study.yaml, model bert-1x8: unknown key 'lrr'"),
     ({"models": {"lookup": {}}}, "study.yaml, model lookup: 'lookup' has nothing to train"),
