@@ -26,6 +26,7 @@ STREAMS = (
     "tasks",
     "bootstrap",
     "theory",
+    "phase",
 )
 
 

@@ -23,7 +23,8 @@ from machine import machine
 from tqdm import tqdm
 
 from satlab.errors import StoppedError
-from satlab.lab.runs.run import Run, create_run, train_run
+from satlab.lab.runs.run import Run, create_run
+from satlab.lab.runs.training import train_run
 from satlab.train import MetricsRow, TrainConfig
 
 LANGUAGES = ("liu2022-pcfg", "liu2022-hmm")

@@ -12,6 +12,9 @@ from pathlib import Path
 CONFIG = "config.yaml"
 """The file by which a directory is a run."""
 
+PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
+"""What to do about a config.yaml that is damaged."""
+
 STUDY_FILE = "study.yaml"
 """The file by which a directory is a study."""
 

@@ -7,9 +7,10 @@ from itertools import islice
 from typing import Any
 
 from ..errors import InputError, at_least, check_types, nearest
+from ..spec import parse_spec, spec_of
 from .objectives import Objective, objectives
 from .optimizers import Optimizer, configured, optimizers
-from .schedules import schedules
+from .schedules import Schedule, schedules
 
 CHOICES: dict[str, Collection[str]] = {
     "optimizer": optimizers,
@@ -43,7 +44,8 @@ class TrainConfig:
         batch_size: sentences per step, over all processes together.
         optimizer: adamw, sgd or muon (matrices inside the network by Muon, the rest by AdamW).
         lr: peak learning rate.
-        schedule: learning rate after the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
+        schedule: learning rate after the warm-up: constant, a decay to zero at the step limit (linear or cosine), or
+            wsd, constant with a decay at the end; wsd:at_saturation=true begins the decay when the model is saturated.
         warmup: share of the steps during which the learning rate rises from zero.
         betas: AdamW's decay rates of the two moments.
         eps: AdamW's epsilon.
@@ -130,11 +132,12 @@ class TrainConfig:
                     f"{name} is {getattr(self, name)}, expected a share of at least 0 and below 1; correct it"
                 )
         for name, choices in CHOICES.items():
-            given = getattr(self, name)
+            given = getattr(self, name).partition(":")[0].strip()
             if given not in choices:
                 close = nearest(given, choices)
                 remedy = f"did you mean '{close}'?" if close else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
+        object.__setattr__(self, "schedule", spec_of(schedules.name_of(self.schedule_entry), self.schedule_entry))
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}, expected a finite number from 0; correct it")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -228,10 +231,38 @@ class TrainConfig:
                 return
             step = max(step + self.evaluate_every, math.ceil(step * self.evaluate_growth))
 
-    def learning_rate(self, step: int) -> float:
-        """Returns the learning rate of a step, 1 <= step <= steps."""
+    @property
+    def schedule_entry(self) -> Schedule:
+        """The schedule with its settings."""
+        return parse_spec(self.schedule, schedules)
+
+    def learning_rate(self, step: int, saturated_at: int | None = None) -> float:
+        """Returns the learning rate of a step.
+
+        Args:
+            step: 1 to `last_step(saturated_at)`.
+            saturated_at: the first step at which the model was saturated, where the schedule depends on it.
+
+        Returns:
+            The rate, of parameters whose group has no ratio of its own.
+        """
         warm = round(self.warmup * self.steps)
         if step <= warm:
             return self.lr * step / warm
-        left = (self.steps - step) / max(1, self.steps - warm)
-        return self.lr * schedules[self.schedule]().share(left)
+        left = (self.last_step(saturated_at) - step) / max(1, self.steps - warm)
+        return self.lr * self.schedule_entry.share(left)
+
+    def last_step(self, saturated_at: int | None = None) -> int:
+        """Returns the step at which training ends at the latest.
+
+        Args:
+            saturated_at: the first step at which the model was saturated; None as long as it is not.
+
+        Returns:
+            The step limit or, with a decay that begins at saturation, the end of that decay, where it is earlier.
+        """
+        tail = self.schedule_entry.tail
+        if tail is None or saturated_at is None:
+            return self.steps
+        warm = round(self.warmup * self.steps)
+        return min(self.steps, max(saturated_at, warm) + max(1, round(tail * (self.steps - warm))))

@@ -21,6 +21,9 @@ class MetricsRow:
         floor_stderr: its standard error.
         n: held-out sentences on which KL was measured.
         lr: learning rate of the step.
+        train_kl: KL(truth || model) on the batches of training, a running mean over the last steps; None without exact
+            targets.
+        train_kl_stderr: its standard error.
         saturated: whether the model counts as saturated.
         saturated_step: first step of the unbroken stretch of saturated rows up to this one; None if it is not
             saturated.
@@ -42,6 +45,8 @@ class MetricsRow:
     floor_stderr: float
     n: int
     lr: float
+    train_kl: float | None
+    train_kl_stderr: float | None
     saturated: bool
     saturated_step: int | None
     since_saturation: int | None

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
@@ -29,6 +30,18 @@ class Objective(ABC):
         Returns:
             A scalar with its graph, nats.
         """
+
+    def least(self, truth: Tensor) -> Tensor | None:
+        """Computes the least value of that sum, which a model reaches whose predictions are the truth.
+
+        Args:
+            truth: the exact conditionals, [m, classes] float64.
+
+        Returns:
+            A scalar, nats; None for an objective whose loss is random given the truth. Where there is one, training
+            reads KL(truth || model) off its own batches; see `running_kl`.
+        """
+        return None
 
 
 objectives: Registry[Objective] = Registry("targets", __name__)
@@ -56,3 +69,7 @@ class Exact(Objective):
     def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
         assert truth is not None
         return F.cross_entropy(logits, truth.to(logits.dtype), reduction="sum")
+
+    @override
+    def least(self, truth: Tensor) -> Tensor | None:
+        return torch.special.entr(truth).sum()

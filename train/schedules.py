@@ -6,11 +6,20 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from ..errors import InputError
 from ..registry import Registry
 
 
 class Schedule(ABC):
     """The learning rate after the warm-up, as a share of its peak. An entry is a frozen dataclass."""
+
+    @property
+    def tail(self) -> float | None:
+        """The share of the steps after the warm-up that a decay takes which begins when the model is saturated.
+
+        Training ends with that decay. None where the schedule does not depend on saturation.
+        """
+        return None
 
     @abstractmethod
     def share(self, left: float) -> float:
@@ -53,3 +62,36 @@ class Cosine(Schedule):
     @override
     def share(self, left: float) -> float:
         return 0.5 * (1 - math.cos(math.pi * left))
+
+
+@schedules.register("wsd")
+@dataclass(frozen=True)
+class WSD(Schedule):
+    """Warm-up, stable, decay: the peak rate, then a linear decay to zero over the last steps.
+
+    Args:
+        decay: share of the steps after the warm-up that the decay takes.
+        at_saturation: begin the decay at the first row at which the model is saturated, and end training with it;
+            where no row is, the decay takes the last steps before the limit.
+
+    Raises:
+        InputError: for a share that is not above 0 and at most 1.
+
+    Source: Hu et al. 2024, 2404.06395.
+    """
+
+    decay: float = 0.2
+    at_saturation: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.decay <= 1:
+            raise InputError(f"decay is {self.decay}, expected a share above 0 and at most 1; correct it")
+
+    @property
+    @override
+    def tail(self) -> float | None:
+        return self.decay if self.at_saturation else None
+
+    @override
+    def share(self, left: float) -> float:
+        return min(1.0, left / self.decay)

@@ -7,7 +7,7 @@ checkpoint ends with the same bits as one that never stopped.
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .meter import REMEDY, Meter
 from .metrics import MetricsRow
 from .parallel.fsdp import shard, whole
 from .parallel.world import World
+from .running_kl import LEAST_STEPS, RunningKL
 from .saturation import HeldOut, Measured
 from .step import Stepper
 
@@ -39,6 +40,9 @@ class Progress:
         seconds: training time since the last row.
         row_due: whether the step is done but its row is not, because a stop came before or during the measurement of
             KL.
+        decay_from: the step at which the decay of a schedule that waits for saturation began; None as long as it waits,
+            and with another schedule.
+        running: the sums of the running mean of KL; empty without one.
     """
 
     step: int = 0
@@ -48,6 +52,8 @@ class Progress:
     saturated_step: int | None = None
     seconds: float = 0.0
     row_due: bool = False
+    decay_from: int | None = None
+    running: list[float] = field(default_factory=list)
 
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> "Progress":
@@ -99,6 +105,7 @@ class Session:
             world.check_same(asdict(config), stream.batch(self.now.step + 1).inputs)
         self.take = Stepper(model, self.optimizer, stream, config, adversary, world, stops)
         self.meter = Meter(self.take.device, self.now.loss_sum)
+        self.running = RunningKL(self.take.device, self.now.running)
 
     @property
     def rolls(self) -> bool:
@@ -116,16 +123,36 @@ class Session:
         """
         step = self.now.step + 1
         try:
-            loss, words = self.take(step)
+            taken = self.take(step, self.config.learning_rate(step, self.now.decay_from))
         except StoppedError:
             return False
         self.now.step = step
-        self.meter.add(step, loss, words)
-        self.now.row_due = step in self.kept or step in self.evaluated
-        if self.now.row_due or step % self.meter.look_every == 0:
+        self.meter.add(step, taken.loss, taken.words)
+        if taken.excess is not None:
+            self.running.add(taken.excess)
+        looks = step % self.meter.look_every == 0
+        ends = step == self.config.last_step(self.now.decay_from)
+        self.now.row_due = ends or step in self.kept or step in self.evaluated or (looks and self.sees_saturation())
+        if self.now.row_due or looks:
             self.meter.check()
-            on_step(step, float(loss))
+            on_step(step, float(taken.loss))
         return True
+
+    def sees_saturation(self) -> bool:
+        """Whether the running mean of KL says that the model may be saturated while the last row says that it is not.
+
+        The next row is then due, unless the last one is too near: at most one row in LEAST_STEPS, and none nearer than
+        by the ratio evaluate_growth.
+
+        Returns:
+            Whether to measure KL now.
+        """
+        now = self.now
+        if now.saturated_step is not None or now.step < max(
+            now.since + LEAST_STEPS, now.since * self.config.evaluate_growth
+        ):
+            return False
+        return self.running.below(self.config.threshold)
 
     def save_between_rows(self, seconds: float) -> None:
         """Saves a checkpoint that serves to resume, unless this step has one.
@@ -175,7 +202,11 @@ class Session:
         self.say_where_too_few(measured.kl)
         saturated = bool(self.world.broadcast(self.held_out.rule.holds(measured.kl)))
         now.saturated_step = (now.saturated_step or now.step) if saturated else None
-        now.finished = now.step >= self.config.steps or (saturated and self.config.stop_at_saturation)
+        waits = self.config.schedule_entry.tail is not None
+        if saturated and waits and now.decay_from is None:
+            now.decay_from = now.step
+        now.finished = now.step >= self.config.last_step(now.decay_from)
+        now.finished |= saturated and self.config.stop_at_saturation and not waits
         return self.row(measured, saturated, seconds)
 
     def row(self, measured: Measured, saturated: bool, seconds: float) -> MetricsRow:
@@ -190,7 +221,9 @@ class Session:
             floor=measured.floor.value,
             floor_stderr=measured.floor.stderr,
             n=measured.kl.n,
-            lr=self.config.learning_rate(now.step),
+            lr=self.config.learning_rate(now.step, now.decay_from),
+            train_kl=self.running.value,
+            train_kl_stderr=self.running.stderr,
             saturated=saturated,
             saturated_step=now.saturated_step,
             since_saturation=None if now.saturated_step is None else now.step - now.saturated_step,
@@ -237,6 +270,7 @@ class Session:
             **more: further keys of state.json.
         """
         self.now.loss_sum, self.saved_step = float(self.meter.loss), self.now.step
+        self.now.running = self.running.state
         adversary = {} if self.adversary is None else {"adversary": self.adversary.state()}
         parts = (self.model, self.optimizer)
         trained = whole(*parts, self.config, self.world) if self.sharded else parts

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from threading import Event
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +23,34 @@ from .losses import MaskedLoss
 from .microbatch import number_of_parts, parts_of
 from .parallel.world import World
 
-Made = tuple[Batch, Tensor | None]
-"""A batch, and its truth where the objective needs it."""
+
+class Made(NamedTuple):
+    """What the loss of a step is computed from.
+
+    Args:
+        batch: the sentences.
+        truth: the exact conditional of each prediction, where the objective needs it.
+        least: the least value of the sum of the losses, where the objective has one.
+    """
+
+    batch: Batch
+    truth: Tensor | None = None
+    least: Tensor | None = None
+
+
+class Taken(NamedTuple):
+    """What a step tells, all on the device.
+
+    Args:
+        loss: its loss, before the update.
+        words: the number of words read.
+        excess: the loss less its least value, an estimate of KL(truth || model); None where the objective has none.
+    """
+
+    loss: Tensor
+    words: Tensor
+    excess: Tensor | None
+
 
 LOOK_AGAIN = 0.2
 """Seconds between two questions whether to stop, while a batch is awaited."""
@@ -74,18 +101,19 @@ class Stepper:
             loss.compile(mode=compilation(self.device.type, stream.masking))
         self.loss = world.wrap(loss)
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: int, rate: float) -> Taken:
         """Takes a step.
 
         Args:
             step: its number, from 1.
+            rate: learning rate.
 
         Returns:
-            The loss and the number of words read, both on the device.
+            Its loss and what else it tells.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate(step) * group.get("lr_ratio", 1.0)
-        batch, truth = self._data(step)
+            group["lr"] = rate * group.get("lr_ratio", 1.0)
+        batch, truth, least = self._data(step)
         words = (batch.inputs != self.model.pad_id).sum()
         # DDP averages the gradients over the processes, while each process holds a part of the sum.
         count = max(1, len(batch.targets)) / self.world.size
@@ -93,19 +121,21 @@ class Stepper:
         number, pieces = self._parts(words), 1 if drawn is None else self._parts(drawn[0].lengths.sum())
         self.model.train()
         if number == pieces == 1:
-            loss = self._at_once(step, self.world.share(batch, truth), count, drawn)
+            loss = self._at_once(step, *self.world.share(batch, truth), count, drawn)
         else:
             loss = self._in_parts(step, parts_of(batch, truth, number), count, drawn, pieces)
         self.optimizer.step()
-        return self.world.mean(loss), words
+        loss = self.world.mean(loss)
+        return Taken(loss, words, None if least is None else loss - least / max(1, len(batch.targets)))
 
     def end(self) -> None:
         """Abandons the batch that is being made for the next step."""
         self.ended.set()
 
-    def _at_once(self, step: int, made: Made, count: float, drawn: tuple[Sentences, Tensor] | None) -> Tensor:
+    def _at_once(
+        self, step: int, batch: Batch, truth: Tensor | None, count: float, drawn: tuple[Sentences, Tensor] | None
+    ) -> Tensor:
         """Returns the loss of a whole batch, and sets the gradients of this step."""
-        batch, truth = made
         with self._randomness(step), self._arithmetic():
             loss: Tensor = self.loss(batch, truth, count)
             goal = loss
@@ -116,7 +146,12 @@ class Stepper:
         return loss.detach()
 
     def _in_parts(
-        self, step: int, parts: list[Made], count: float, drawn: tuple[Sentences, Tensor] | None, pieces: int
+        self,
+        step: int,
+        parts: list[tuple[Batch, Tensor | None]],
+        count: float,
+        drawn: tuple[Sentences, Tensor] | None,
+        pieces: int,
     ) -> Tensor:
         """Does the same part by part; each part draws its own dropout."""
         self.optimizer.zero_grad(set_to_none=True)
@@ -158,8 +193,9 @@ class Stepper:
     def _make(self, step: int, stops: Callable[[], bool]) -> Made:
         batch = self.stream.batch(step)
         if not self.objective.needs_truth:
-            return batch, None
-        return batch, self.stream.truth(batch, stops if self.on_cpu else None)
+            return Made(batch)
+        truth = self.stream.truth(batch, stops if self.on_cpu else None)
+        return Made(batch, truth, self.objective.least(truth))
 
     @contextmanager
     def _randomness(self, step: int, part: int = 0) -> Iterator[None]:

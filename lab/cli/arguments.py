@@ -150,13 +150,19 @@ def add_run(arguments: Arguments) -> None:
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
-def settings_of(kind: type[T], given: Given, file: str | None = None) -> T:
+def settings_of(
+    kind: type[T],
+    given: Given,
+    file: str | None = None,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> T:
     """The configuration from the options that `Arguments.add_settings` declared.
 
     Args:
         kind: its class.
         given: what the command was given.
         file: a YAML file with values for the settings that the command line does not give.
+        complete: adds values for settings that neither gives.
 
     Returns:
         The configuration.
@@ -173,7 +179,7 @@ def settings_of(kind: type[T], given: Given, file: str | None = None) -> T:
     texts = given.settings.items()
     values |= {name: read_text(name, text, types[name]) for name, text in texts}
     check_numbers(given.command, values)
-    return from_mapping(kind, values)
+    return from_mapping(kind, values if complete is None else complete(values))
 
 
 def opened_run(given: Given) -> "Run":

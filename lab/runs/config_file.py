@@ -13,10 +13,8 @@ from ...system.disk import write_atomic
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
-from ..file_names import CONFIG
-
-PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
-"""What to do about a config.yaml that is damaged."""
+from ..file_names import CONFIG, PUT_BACK
+from .origin import FROM, Origin, named_origin
 
 DEVICE, TORCH = "device", "torch"
 """Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
@@ -60,6 +58,10 @@ def check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if here.get("sha256") != read.get("sha256"):
         shown = f"corpus: {read.get('folder', 'none')} there, {here.get('folder', 'none')} given"
         raise InputError(f"{folder} holds another run ({shown}, with other sentences); choose another --out")
+    mine, its = (None if FROM not in told else Origin(**told[FROM]) for told in (wanted, there))
+    if (mine or its) and (mine is None or not mine.same(its)):
+        shown = ", ".join(f"from {named_origin(origin)} {where}" for origin, where in ((its, "there"), (mine, "given")))
+        raise InputError(f"{folder} holds another run ({shown}); choose another --out")
     before = {OPTIMIZER_SETTINGS: {}} | as_now(there.get("train", {}))
     for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
         if key != "sharding" and before.get(key) != value:

@@ -2,40 +2,36 @@
 
 RUN/config.yaml      language, model, training, resolved        RUN/language.yaml or .npz   the language itself
 RUN/metrics.jsonl    one row an evaluation                      RUN/results.jsonl           one row a measurement
-RUN/checkpoints/     see train/checkpoint.py
+RUN/checkpoints/     see train/checkpoint.py                RUN/start.safetensors       first weights; see origin.py
 """
 
 import json
-import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from ... import __version__
 from ...errors import InputError
 from ...generators import Language, load_language
-from ...generators.corpus.manifest import Corpus, is_corpus, open_corpus
+from ...generators.corpus.manifest import is_corpus, open_corpus
 from ...generators.corpus.stream import CorpusStream
 from ...generators.tasks import find_task
 from ...models import build_model
 from ...models.build import DESCRIPTION
 from ...models.names import canonical_name
-from ...system.disk import append_lines, naming, only_writer, read_lines, write_atomic
+from ...system.disk import naming, read_lines, write_atomic
 from ...system.new_folder import begun
 from ...system.yaml_files import read_yaml
-from ...train import MetricsRow, TrainConfig, Trainer, checkpoints
-from ...train.checkpoint import read_state
+from ...train import TrainConfig, checkpoints
 from ...train.parallel.world import World, without_tf32
 from ...train.trainer import resolved
-from ..file_names import CONFIG
+from ..file_names import CONFIG, PUT_BACK
 from ..reading import from_mapping
-from .config_file import PUT_BACK, as_now, as_written, check_same, occupied, settle_device
+from .config_file import as_now, as_written, check_same, occupied
 from .memory_check import check_model_room, check_sentences_room
+from .origin import FROM, Origin, origin_read
 from .rows import wrong_metrics, wrong_result
 
 METRICS, RESULTS = "metrics.jsonl", "results.jsonl"
@@ -60,6 +56,7 @@ class Run:
         config: how it is trained.
         language: the language itself.
         corpus: what it trains on; None for fresh sentences.
+        origin: the checkpoint with whose weights it begins; None for weights of its own.
         copies: other directories, or other names of this one, that hold the same training; see lab/runs/trainings.py.
     """
 
@@ -69,6 +66,7 @@ class Run:
     config: TrainConfig
     language: Language
     corpus: TrainingCorpus | None = None
+    origin: Origin | None = None
     copies: tuple[Path, ...] = ()
 
     def on(self, device: str) -> "Run":
@@ -114,7 +112,7 @@ def load_run(folder: Path) -> Run:
             raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
         _check_model(folder, content["model"])
         corpus = TrainingCorpus(**content["corpus"]) if "corpus" in content else None
-        return Run(folder, content["language"], content["model"], config, language, corpus)
+        return Run(folder, content["language"], content["model"], config, language, corpus, origin_read(content))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -136,7 +134,12 @@ def _check_model(folder: Path, name: str) -> None:
 
 
 def check_run(
-    folder: Path, source: Any, model: str, config: TrainConfig, max_length: int | None = None
+    folder: Path,
+    source: Any,
+    model: str,
+    config: TrainConfig,
+    max_length: int | None = None,
+    origin: Origin | None = None,
 ) -> tuple[Language, dict[str, Any]]:
     """Checks everything about a run before anything is written.
 
@@ -146,6 +149,7 @@ def check_run(
         model: the model's name.
         config: how it is trained.
         max_length: replaces the language's own.
+        origin: the checkpoint with whose weights it begins; its model and language are taken to fit.
 
     Returns:
         The language, and what config.yaml is to hold.
@@ -176,6 +180,8 @@ def check_run(
         corpus = open_corpus(Path(source))
         CorpusStream(corpus, language, config.batch_size, config.seed)
         wanted["corpus"] = asdict(TrainingCorpus(str(corpus.folder.resolve()), corpus.fingerprint))
+    if origin is not None:
+        wanted[FROM] = asdict(origin)
     if occupied(folder):
         check_same(folder, wanted)
     return language, wanted
@@ -187,6 +193,7 @@ def create_run(
     model: str,
     config: TrainConfig,
     max_length: int | None = None,
+    origin: Origin | None = None,
     world: World | None = None,
 ) -> Run:
     """Makes a run, or finds the same run again. Everything is checked before anything is written.
@@ -199,6 +206,7 @@ def create_run(
         model: the model's name.
         config: how it is trained.
         max_length: replaces the language's own.
+        origin: the checkpoint with whose weights it begins; None for weights of its own.
         world: the processes that train together; None for one.
 
     Returns:
@@ -211,11 +219,11 @@ def create_run(
         raise InputError(
             f"batch_size is {config.batch_size} for {world.size} processes, expected a sentence for each; give more"
         )
-    language, wanted = check_run(folder, source, model, config, max_length)
+    language, wanted = check_run(folder, source, model, config, max_length, origin)
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
         config = from_mapping(TrainConfig, wanted["train"], "")
-        return Run(folder, wanted["language"], model, config, language, corpus)
+        return Run(folder, wanted["language"], model, config, language, corpus, origin)
     if not occupied(folder):
         with begun(folder, "language.*"):
             if not occupied(folder):
@@ -225,84 +233,3 @@ def create_run(
     run = load_run(folder)
     # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.
     return replace(run, corpus=corpus, config=replace(run.config, sharding=config.sharding))
-
-
-def train_run(
-    run: Run,
-    device: str = "cpu",
-    on_row: Callable[[MetricsRow], None] = lambda row: None,
-    on_step: Callable[[int, float], None] = lambda step, loss: None,
-    should_stop: Callable[[], bool] = lambda: False,
-    world: World | None = None,
-) -> None:
-    """Trains until saturated or out of steps, from the last checkpoint on; does nothing where training is finished.
-
-    Of several processes the first alone locks the directory and writes there.
-
-    Args:
-        run: the run.
-        device: where its language and model are to be.
-        on_row: called with each row of metrics.
-        on_step: called with each step and its loss.
-        should_stop: asked after each step.
-        world: the processes that train together; None for one.
-
-    Raises:
-        InputError: where another process trains the same run, or it was begun on a device of another kind.
-        DivergedError: where the loss is not finite.
-    """
-    world = world or World()
-    torch.set_num_threads(run.config.threads)
-    without_tf32(device)
-    with only_writer(run.folder) if world.first else nullcontext():
-        if world.first:
-            settle_device(run.folder, torch.device(device).type)
-        language = run.language.to(device)
-        model = build_model(run.model, language, run.config.seed, run.config.dropout)
-        if run.config.sharding == "ddp" or world.size == 1:
-            model = model.to(device)
-        trainer = Trainer(model, language, run.config, run.folder, corpus=_corpus(run), world=world)
-        trainer.on_step, trainer.should_stop = on_step, should_stop
-        if world.first:
-            _forget_after_last_checkpoint(run)
-        for row in trainer.rows():
-            if world.first:
-                append_lines(run.folder / METRICS, [row.as_json()])
-                on_row(row)
-
-
-def _corpus(run: Run) -> Corpus | None:
-    """The corpus that a run trains on; None where it trains on fresh sentences.
-
-    Args:
-        run: the run.
-
-    Returns:
-        The corpus, opened.
-
-    Raises:
-        InputError: where the corpus has changed.
-    """
-    if run.corpus is None:
-        return None
-    corpus = open_corpus(Path(run.corpus.folder))
-    if corpus.fingerprint != run.corpus.sha256:
-        raise InputError(
-            f"{corpus.folder}: not the sentences that {run.folder} was begun with, expected that corpus; put it back"
-        )
-    return corpus
-
-
-def _forget_after_last_checkpoint(run: Run) -> None:
-    """Rows that a killed run wrote after its last checkpoint will be written again."""
-    found = checkpoints(run.folder, kept_only=False)
-    last = found[-1][0] if found else 0
-    if found and (read_state(found[-1][1]) or {}).get("row_due"):
-        last -= 1
-    rows = run.metrics
-    first = min(run.config.kept_steps + run.config.evaluation_steps[:1])
-    if not rows and first <= last and not (read_state(found[-1][1]) or {}).get("finished"):
-        warnings.warn(f"{run.folder / METRICS}: missing, its rows up to step {last} are gone", stacklevel=2)
-    kept = [row for row in rows if row["step"] <= last]
-    if len(kept) < len(rows):
-        write_atomic(run.folder / METRICS, "".join(json.dumps(row) + "\n" for row in kept))

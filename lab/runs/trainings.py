@@ -4,14 +4,19 @@ Copies that were counted as independent trainings would narrow every error and i
 training leaves: the same settings and seed, and the same metrics, or the same weights, at every step that both have.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from ...errors import InputError
+from ...generators import load_language
 from ...models.build import WEIGHTS
-from ...system.sums import sums_in
-from .run import Run
+from ...system.sums import sha256, sums_in
+from .checkpoints import chosen_checkpoints
+from .origin import Origin, split_origin
+from .run import Run, load_run
 
 CLOCK = ("seconds", "tokens_per_second")
 """What of a row of metrics differs from one training to its repetition."""
@@ -51,7 +56,67 @@ def settings_of(run: Run) -> str:
     train = {key: value for key, value in asdict(run.config).items() if key != "sharding"}
     corpus = None if run.corpus is None else run.corpus.sha256
     told = [run.model, run.language.fingerprint(), run.language.max_length, corpus, train]
+    if run.origin is not None:
+        told += [run.origin.root, run.origin.phase, run.origin.weights_sha256]
     return json.dumps(told, sort_keys=True, default=str)
+
+
+def root_of(run: Run) -> str:
+    """The digest of what the first phase of a run's training was told.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The digest. Runs of one root share the way to their first weights: they are one independent training, not
+        several.
+    """
+    if run.origin is not None:
+        return run.origin.root
+    return hashlib.sha256(settings_of(run).encode()).hexdigest()[:16]
+
+
+def origin_of(run: Run, step: int | None) -> Origin:
+    """The origin of a run that is to begin with the weights of this one.
+
+    Args:
+        run: the run.
+        step: of its checkpoint; None for the last.
+
+    Returns:
+        The origin, with the digest of the weights.
+
+    Raises:
+        InputError: where there is no such checkpoint.
+    """
+    at, folder = chosen_checkpoints(run, step)[-1]
+    phase = 1 + (run.origin.phase if run.origin is not None else 0)
+    return Origin(str(run.folder.resolve()), at, sha256(folder / WEIGHTS), phase, root_of(run))
+
+
+def origin_in(text: str, source: Any, max_length: int | None) -> tuple[Origin, Run]:
+    """The origin of a run on a language, as a command names it.
+
+    Args:
+        text: RUN or RUN:STEP.
+        source: the language of the run that is to begin; see `load_language`.
+        max_length: replaces the language's own.
+
+    Returns:
+        The origin, and its run.
+
+    Raises:
+        InputError: where there is no such run or checkpoint, and where it is of another language.
+    """
+    folder, step = split_origin(text)
+    run, language = load_run(folder), load_language(source, max_length)
+    if run.language.fingerprint() != language.fingerprint() or run.language.max_length != language.max_length:
+        there, here = (f"max_length {its.max_length}" for its in (run.language, language))
+        raise InputError(
+            f"--from {folder} was trained on {run.source}, {there}, and this run is on {source}, {here}, expected the "
+            "same language; give that one"
+        )
+    return origin_of(run, step), run
 
 
 def _agree(one: Mapping[int, str], other: Mapping[int, str]) -> bool:

@@ -12,11 +12,10 @@ from ...models.names import network_of
 from ...models.widen import check_larger
 from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
-from ..file_names import CONFIG, STUDY_FILE, same_file
+from ..file_names import CONFIG, PUT_BACK, STUDY_FILE, same_file
 from ..measurements.feature_choices import feature_choices
 from ..measurements.theorem import theorem_of
 from ..reading import STUDY
-from ..runs.config_file import PUT_BACK
 from .config import StudyConfig, load_study
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=,-]*")

@@ -20,7 +20,8 @@ from ..measurements.kl import measure_kl
 from ..measurements.probe import measure_baselines, measure_probe
 from ..measurements.theorem import measure_theorem
 from ..messages import follow
-from ..runs.run import Run, load_run, train_run
+from ..runs.run import Run, load_run
+from ..runs.training import train_run
 from .config import StudyConfig
 
 Cell = tuple[str, Callable[..., None], tuple[Any, ...]]

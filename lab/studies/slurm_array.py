@@ -9,7 +9,8 @@ from ...errors import DivergedError, InputError
 from ...system.disk import write_atomic
 from ...system.signals import StopRequest
 from ..file_names import STUDY_FILE
-from ..runs.run import check_run, create_run, train_run
+from ..runs.run import check_run, create_run
+from ..runs.training import train_run
 from .config import StudyConfig
 from .jobs import baselines, measurements
 from .progress import Report

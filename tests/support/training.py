@@ -3,6 +3,7 @@
 from itertools import count
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 
 from satlab.models import build_model
@@ -95,3 +96,23 @@ def check_same(one, rows, other, other_rows):
         assert same_weights(tensors_of(first), tensors_of(second)), name
         for file in ("state.json", "model.json"):
             assert (first / file).read_text() == (second / file).read_text()
+
+
+class InterruptionError(Exception):
+    """What stops a session in the middle."""
+
+
+def stop_at(step):
+    def on_step(now, loss):
+        if now == step:
+            raise InterruptionError
+
+    return on_step
+
+
+def interrupted(folder, name, config, rows, step):
+    """The rows on record after a session that is stopped right after this step."""
+    rows, training = known(folder, rows), running(folder, name, config, stop_at(step))
+    with pytest.raises(InterruptionError):
+        rows.extend(vars(row) for row in training)
+    return rows

@@ -17,7 +17,8 @@ from satlab.generators.corpus.manifest import open_corpus
 from satlab.generators.corpus.stream import CorpusStream
 from satlab.generators.corpus.writer import write_corpus
 from satlab.lab.cli import main as cli
-from satlab.lab.runs.run import create_run, load_run, train_run
+from satlab.lab.runs.run import create_run, load_run
+from satlab.lab.runs.training import train_run
 from satlab.train import TrainConfig
 
 GRAMMAR = "S -> 'a' S 'b' [0.3] | T [0.7]\nT -> 'c' T [0.4] | 'd' [0.6]\n"

@@ -14,7 +14,19 @@ import pytest
 import torch
 from support import TESTS
 from support.networks import same_weights
-from support.training import check_same, comparable, folders, known, running, session, short, tensors_of, trainer
+from support.training import (
+    InterruptionError,
+    check_same,
+    comparable,
+    folders,
+    interrupted,
+    known,
+    running,
+    session,
+    short,
+    tensors_of,
+    trainer,
+)
 
 from satlab.errors import DivergedError, StoppedError
 from satlab.system.disk import read_lines
@@ -25,26 +37,6 @@ CASES = [("bert-2x16", 0.2), ("bert-post-2x16", 0.2), ("lstm-2x8", 0.3)]
 CASES += [
     pytest.param(*case, marks=pytest.mark.slow) for case in (("bert-1x16", 0), ("lstm-1x16", 0.2), ("lstm-2x8", 0))
 ]
-
-
-class InterruptionError(Exception):
-    """What stops a session in the middle."""
-
-
-def stop_at(step):
-    def on_step(now, loss):
-        if now == step:
-            raise InterruptionError
-
-    return on_step
-
-
-def interrupted(folder, name, config, rows, step):
-    """The rows on record after a session that is stopped right after this step."""
-    rows, training = known(folder, rows), running(folder, name, config, stop_at(step))
-    with pytest.raises(InterruptionError):
-        rows.extend(vars(row) for row in training)
-    return rows
 
 
 @pytest.mark.parametrize(("name", "dropout"), CASES)

@@ -211,7 +211,7 @@ def test_a_rate_that_breaks_training_leaves_finite_checkpoints(name, lr, tmp_pat
     """After 10 good steps the rate jumps, as if a long warm-up had ended there."""
 
     class Jump(TrainConfig):
-        def learning_rate(self, step):
+        def learning_rate(self, step, saturated_at=None):
             return 1e-3 if step <= 10 else lr
 
     config = Jump(steps=40, batch_size=8, checkpoints=list(range(4, 40)), evaluate_every=1, evaluation_sentences=16)

@@ -1,6 +1,8 @@
 """Train a masked language model until KL(truth || model) is negligible."""
 
+import logging
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,20 +11,30 @@ from ..arguments import OUT_HELP, Arguments, Given, add_language, settings_of
 
 if TYPE_CHECKING:
     from ....train import MetricsRow
+    from ...runs.origin import Origin
     from ...runs.run import Run
+
+MODEL = "bert-2x64"
+"""The model that is trained where none is given."""
 
 MODEL_HELP = (
     "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; "
-    "settings follow a colon, as in bert-2x128:heads=4"
+    f"settings follow a colon, as in bert-2x128:heads=4; {MODEL} unless given, or with --from the model of that run"
 )
+FROM_HELP = "RUN or RUN:STEP, a run whose weights training begins with; the last checkpoint unless a step is given"
+RECIPE_HELP = "fast, liu2022 or liu2022-sgd: settings that go together, as a start; see the page on training"
 CORPUS_HELP = ", whose sentences are then read, pass after pass, while the held-out ones are fresh"
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab train`."""
     add_language(arguments, CORPUS_HELP)
     arguments.add_argument("--out", required=True, help=OUT_HELP)
-    arguments.add_argument("--model", default="bert-2x64", help=MODEL_HELP)
+    arguments.add_argument("--model", type=str | None, help=MODEL_HELP)
+    arguments.add_argument("--from", type=str | None, help=FROM_HELP)
+    arguments.add_argument("--recipe", type=str | None, help=RECIPE_HELP)
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments.add_flag("--wandb", help="mirror the metrics to Weights & Biases")
     arguments.add_argument("--config", type=str | None, help="YAML file with any of the settings below")
@@ -34,16 +46,23 @@ def run(given: Given) -> None:
     from ....system.signals import StopRequest
     from ....train.config import TrainConfig
     from ....train.parallel.world import joined
+    from ....train.recipes import with_recipe
     from ...messages import say_next
-    from ...runs.run import create_run, train_run
+    from ...runs.origin import model_from
+    from ...runs.run import create_run
+    from ...runs.training import train_run
     from ...runs.wandb_mirror import load_wandb, mirrored
     from ..progress import TrainingProgress, progress_bar
 
-    config = settings_of(TrainConfig, given, given.config)
+    origin, start = _origin(given)
+    model = given.model or MODEL if start is None else model_from(start.model, given.model)
+    config = settings_of(
+        TrainConfig, given, given.config, None if given.recipe is None else partial(with_recipe, given.recipe, model)
+    )
     with joined() as world:
         device = world.device(given.device)
         wandb = load_wandb() if given.wandb and world.first else None
-        run = create_run(Path(given.out), given.language, given.model, config, given.max_length, world)
+        run = create_run(Path(given.out), given.language, model, config, given.max_length, origin, world)
         if world.first and config.dropped_checkpoints:
             beyond = f"checkpoints {config.dropped_checkpoints} lie beyond the {config.steps} steps and are left out"
             warnings.warn(beyond, stacklevel=1)
@@ -55,11 +74,25 @@ def run(given: Given) -> None:
                 progress.on_row(row)
                 mirror(row)
 
+            if given.recipe is not None and world.first:
+                logger.info(
+                    "recipe %s: all %d settings are in %s/config.yaml", given.recipe, len(vars(config)), given.out
+                )
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
         commands = (f"satlab {command}" for command in (f"evaluate {given.out}", f"probe {given.out} --task NAME"))
         say_next(given.out, *commands, f"satlab flatness {given.out}")
+
+
+def _origin(given: Given) -> tuple["Origin | None", "Run | None"]:
+    """The checkpoint with which training begins, and its run; None for weights of its own."""
+    text = getattr(given, "from")
+    if text is None:
+        return None, None
+    from ...runs.trainings import origin_in
+
+    return origin_in(text, given.language, given.max_length)
 
 
 def _conclude(out: str, run: "Run") -> None:

@@ -19,7 +19,8 @@ from support.words import CLOCK
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
-from satlab.lab.runs.run import create_run, load_run, train_run
+from satlab.lab.runs.run import create_run, load_run
+from satlab.lab.runs.training import train_run
 from satlab.system import disk
 from satlab.train import TrainConfig
 

@@ -8,7 +8,8 @@ from support.disturbed import SHORT, command, outcome, run_stopped_at, steps_of,
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
-from satlab.lab.runs.run import load_run, train_run
+from satlab.lab.runs.run import load_run
+from satlab.lab.runs.training import train_run
 from satlab.train.parallel.world import World, without_tf32
 
 __all__ = ["whole"]

@@ -14,7 +14,7 @@ from support.studies import STUDY, comparable, lines, timeless, write
 
 from satlab.errors import DivergedError, WorkerError
 from satlab.lab.cli import main as cli
-from satlab.lab.runs.run import train_run
+from satlab.lab.runs.training import train_run
 from satlab.lab.studies import slurm_array as array
 from satlab.lab.studies.config import load_study
 from satlab.lab.studies.executors import _where_it_is_seen
