@@ -55,6 +55,11 @@ class Progress:
     decay_from: int | None = None
     running: list[float] = field(default_factory=list)
 
+    def as_state(self) -> dict[str, Any]:
+        """Returns what state.json holds of it: the fields that only some runs need where they are set."""
+        unset = {"decay_from": None, "running": []}
+        return {name: value for name, value in vars(self).items() if name not in unset or value != unset[name]}
+
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> "Progress":
         """Returns the progress that a state.json holds; that of a new run where there is none."""
@@ -275,6 +280,6 @@ class Session:
         parts = (self.model, self.optimizer)
         trained = whole(*parts, self.config, self.world) if self.sharded else parts
         if trained is not None and self.world.first:
-            checkpoint.save(self.run, *trained, {"keep": keep} | vars(self.now) | more | adversary)
+            checkpoint.save(self.run, *trained, {"keep": keep} | self.now.as_state() | more | adversary)
         # A process that writes nothing must not end before the first one has written.
         self.world.barrier()

@@ -65,7 +65,7 @@ def _parts(points: list[Row]) -> Iterator[Part]:
         yield "", "trace", ACROSS if len(models) > 1 else "", plain
     for model in models if len(models) > 1 else []:
         part = [point for point in plain if point["model"] == model]
-        if len({point["run"] for point in part}) >= LEAST_GROUPS:
+        if len({point["root"] for point in part}) >= LEAST_GROUPS:
             yield model, "trace", "", part
 
 
@@ -74,8 +74,9 @@ def _rows(points: list[Row], trace: str, resamples: int, seed: int) -> Iterator[
         for given in ("", "KL"):
             used = [point for point in points if not given or _finite(point["kl"])]
             x, y, kl = ([point[key] for point in used] for key in (trace, "accuracy", "kl"))
-            runs = [point["run"] for point in used]
-            found = correlation(x, y, kl if given else None, method, resamples, seed, runs)
+            # Runs that begin with the end of one training are not independent: they are drawn together.
+            roots = [point["root"] for point in used]
+            found = correlation(x, y, kl if given else None, method, resamples, seed, roots)
             row = {"method": method, "given": given, "value": found.value, "low": found.low, "high": found.high}
             versions = sorted({version for point in used for version in point["satlab"].split(", ")})
             row |= {"n": found.n, "unsaturated": sum(not point["saturated"] for point in used)}

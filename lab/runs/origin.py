@@ -4,23 +4,13 @@ RUN/config.yaml says under "from" which checkpoint that is, and RUN/start.safete
 that the run can be repeated when the other one is gone. Optimiser, schedule and clock begin anew.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...errors import InputError
-from ...models import LanguageModel
-from ...models.build import WEIGHTS, load_tensors
 from ...models.names import canonical_name
 from ...randomness import derive_seed
-from ...system.disk import write_atomic
-from ...system.sums import damaged_file, sha256
-from ...system.yaml_files import read_yaml
-from ...train import checkpoints
-from ...train.checkpoint import read_state
-from ..file_names import CONFIG, PUT_BACK
 
 FROM, START = "from", "start.safetensors"
 """The key of config.yaml that holds the origin, and the file with its weights."""
@@ -32,17 +22,17 @@ class Origin:
 
     Args:
         run: directory of the other run.
-        step: of its checkpoint; None for the last one of a run that has yet to be trained.
-        weights_sha256: digest of its weights; None until the run begins.
         phase: how many phases of training came before.
-        root: what the first of these phases was told, as a digest; runs of one root are not independent.
+        step: of its checkpoint; None for the last one of a run that has yet to be trained.
+        weights_sha256: digest of its weights; None as long as they are not known.
+        root: digest of what the first phase was told, or None; runs of one root are not independent.
     """
 
     run: str
-    step: int | None
-    weights_sha256: str | None
     phase: int
-    root: str
+    step: int | None = None
+    weights_sha256: str | None = None
+    root: str | None = None
 
     def seed(self, seed: int) -> int:
         """The seed from which a run with this origin draws its sentences: other ones than the phases before it."""
@@ -50,10 +40,10 @@ class Origin:
 
     def same(self, other: "Origin | None") -> bool:
         """Whether another origin gives the same weights, as far as both are known, in the same phase."""
-        if other is None or (self.phase, self.root) != (other.phase, other.root):
+        if other is None or self.phase != other.phase:
             return False
         digests = self.weights_sha256, other.weights_sha256
-        return digests[0] == digests[1] if None not in digests else self.step == other.step
+        return digests[0] == digests[1] if None not in digests else Path(self.run).name == Path(other.run).name
 
 
 def split_origin(text: str) -> tuple[Path, int | None]:
@@ -74,57 +64,6 @@ def split_origin(text: str) -> tuple[Path, int | None]:
     if not tail.isdecimal() or len(tail) > 8:
         raise InputError(f"--from {text}: the step is '{tail}', expected a number such as {head}:500; correct it")
     return Path(head), int(tail)
-
-
-def begin_from(folder: Path, origin: Origin, model: LanguageModel) -> None:
-    """Loads the weights with which a run begins; the first time, copies them into its directory.
-
-    Args:
-        folder: the run.
-        origin: where its weights come from.
-        model: takes the weights.
-
-    Raises:
-        InputError: where the origin is gone, damaged, changed, not trained to its end, or of another shape.
-    """
-    copy = folder / START
-    if any((folder / "checkpoints").glob("step-*")):
-        return  # Training goes on from checkpoints of its own.
-    if not copy.is_file() or (origin.weights_sha256 is not None and sha256(copy) != origin.weights_sha256):
-        _copy(folder, origin)
-    try:
-        model.load_state_dict(load_tensors(copy))
-    except RuntimeError:
-        raise InputError(f"{copy}: weights of another shape than {model.name}; train again elsewhere") from None
-
-
-def _copy(folder: Path, origin: Origin) -> None:
-    """Copies the weights of the origin into the run's directory, and notes in config.yaml which they are."""
-    step, checkpoint = _checkpoint(folder, origin)
-    found = replace(origin, step=step, weights_sha256=sha256(checkpoint / WEIGHTS))
-    if origin.weights_sha256 not in (None, found.weights_sha256):
-        raise InputError(
-            f"{checkpoint / WEIGHTS}: not the weights with which {folder} was to begin; put them back, or train in "
-            "another directory"
-        )
-    told = read_yaml(folder / CONFIG, PUT_BACK) | {FROM: asdict(found)}
-    write_atomic(folder / CONFIG, yaml.safe_dump(told, sort_keys=False))
-    write_atomic(folder / START, (checkpoint / WEIGHTS).read_bytes())
-
-
-def _checkpoint(folder: Path, origin: Origin) -> tuple[int, Path]:
-    """The step and directory of the origin's checkpoint, whole."""
-    there = Path(origin.run)
-    found = checkpoints(there) if there.is_dir() else []
-    if origin.step is None and (not found or not (read_state(found[-1][1]) or {}).get("finished")):
-        raise InputError(f"{folder}: begins where {there} ends, which is not trained to its end; train that first")
-    chosen = [(step, place) for step, place in found if origin.step in (None, step)]
-    if not chosen:
-        raise InputError(f"{there}: no checkpoint of step {origin.step}, with which {folder} begins; put it back")
-    step, place = chosen[-1]
-    if wrong := damaged_file(place, (WEIGHTS,)):
-        raise InputError(f"{place}/{wrong}, expected the weights with which {folder} begins; choose another step")
-    return step, place
 
 
 def origin_read(content: dict[str, Any]) -> Origin | None:

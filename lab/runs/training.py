@@ -4,21 +4,28 @@ import json
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+import yaml
 
 from ...errors import InputError
 from ...generators.corpus.manifest import Corpus, open_corpus
-from ...models import build_model
+from ...models import LanguageModel, build_model
+from ...models.build import WEIGHTS, load_tensors
 from ...system.disk import append_lines, only_writer, write_atomic
+from ...system.sums import damaged_file, sha256
+from ...system.yaml_files import read_yaml
 from ...train import MetricsRow, Trainer, checkpoints
 from ...train.checkpoint import read_state
 from ...train.parallel.world import World, without_tf32
+from ..file_names import CONFIG, PUT_BACK
+from .checkpoints import chosen_checkpoints
 from .config_file import settle_device
-from .origin import begin_from
-from .run import METRICS, Run
+from .origin import FROM, START, Origin
+from .run import METRICS, Run, load_run
+from .trainings import origin_of
 
 
 def train_run(
@@ -60,7 +67,7 @@ def train_run(
         if run.origin is not None:
             config = replace(config, seed=run.origin.seed(config.seed))
             if world.first:
-                begin_from(run.folder, run.origin, model)
+                _begin(run, run.origin, model)
         trainer = Trainer(model, language, config, run.folder, corpus=_corpus(run), world=world)
         trainer.on_step, trainer.should_stop = on_step, should_stop
         if world.first:
@@ -69,6 +76,46 @@ def train_run(
             if world.first:
                 append_lines(run.folder / METRICS, [row.as_json()])
                 on_row(row)
+
+
+def _begin(run: Run, origin: Origin, model: LanguageModel) -> None:
+    """Loads the weights with which a run begins; the first time, copies them into its directory.
+
+    Args:
+        run: the run.
+        origin: where its weights come from.
+        model: takes the weights.
+
+    Raises:
+        InputError: where the origin is gone, damaged, changed or not trained to its end.
+    """
+    if any((run.folder / "checkpoints").glob("step-*")):
+        return  # Training goes on from a checkpoint of its own.
+    copy = run.folder / START
+    if not copy.is_file() or sha256(copy) != origin.weights_sha256:
+        there, weights = _weights_of(run, origin)
+        content = read_yaml(run.folder / CONFIG, PUT_BACK) | {FROM: asdict(there)}
+        write_atomic(run.folder / CONFIG, yaml.safe_dump(content, sort_keys=False))
+        write_atomic(copy, weights.read_bytes())
+    model.load_state_dict(load_tensors(copy))
+
+
+def _weights_of(run: Run, origin: Origin) -> tuple[Origin, Path]:
+    """The checkpoint with which a run begins, all of it known, and the file of its weights."""
+    place = Path(origin.run)
+    # A study that was moved has its runs beside one another still.
+    place = place if place.is_dir() else run.folder.parent / place.name
+    start = load_run(place)
+    last = checkpoints(place)[-1:]
+    if origin.step is None and not (last and (read_state(last[0][1]) or {}).get("finished")):
+        raise InputError(f"{run.folder} begins where {place} ends, which is not trained to its end; train that first")
+    found = origin_of(start, origin.step)
+    folder = chosen_checkpoints(start, found.step)[-1][1]
+    if wrong := damaged_file(folder, (WEIGHTS,)):
+        raise InputError(f"{folder}/{wrong}, expected the weights with which {run.folder} begins; put them back")
+    if origin.weights_sha256 not in (None, found.weights_sha256):
+        raise InputError(f"{folder / WEIGHTS}: not the weights that {run.folder} was to begin with; put them back")
+    return found, folder / WEIGHTS
 
 
 def _corpus(run: Run) -> Corpus | None:

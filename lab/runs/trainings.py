@@ -72,7 +72,7 @@ def root_of(run: Run) -> str:
         several.
     """
     if run.origin is not None:
-        return run.origin.root
+        return str(run.origin.root)
     return hashlib.sha256(settings_of(run).encode()).hexdigest()[:16]
 
 
@@ -90,8 +90,12 @@ def origin_of(run: Run, step: int | None) -> Origin:
         InputError: where there is no such checkpoint.
     """
     at, folder = chosen_checkpoints(run, step)[-1]
-    phase = 1 + (run.origin.phase if run.origin is not None else 0)
-    return Origin(str(run.folder.resolve()), at, sha256(folder / WEIGHTS), phase, root_of(run))
+    return Origin(str(run.folder.resolve()), phase_after(run), at, sha256(folder / WEIGHTS), root_of(run))
+
+
+def phase_after(run: Run) -> int:
+    """How many phases of training come before a run that begins with the weights of this one."""
+    return 1 + (run.origin.phase if run.origin is not None else 0)
 
 
 def origin_in(text: str, source: Any, max_length: int | None) -> tuple[Origin, Run]:

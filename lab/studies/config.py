@@ -32,7 +32,10 @@ class StudyConfig:
     Args:
         language: a preset, a language file (relative to the study's own), or what such a file would hold.
         models: name -> what differs for it from `train`; the name is that of a model, unless the key `model` gives it.
+            With the key `from`, another key of `models`, training begins where that one's of the same seed ends. With
+            the key `recipe` it is trained by that recipe.
         train: training, for all models.
+        recipe: by which models without `from` are trained; `train` and the models' own settings come before its own.
         seeds: training seeds; each is a run of its own.
         tasks: downstream tasks of the language, each a name or NAME:setting=value,... of a kind of task.
         evaluate: measurement of KL.
@@ -54,6 +57,7 @@ class StudyConfig:
     models: dict[str, Any]
     tasks: list[str]
     train: TrainConfig = field(default_factory=TrainConfig)
+    recipe: str | None = None
     seeds: list[int] = field(default_factory=lambda: [0])
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)

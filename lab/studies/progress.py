@@ -23,7 +23,7 @@ class Ended:
 
     Args:
         cell: which.
-        then: the cells that it gave rise to: the measurements of a run that is trained.
+        then: the cells that it gave rise to: a trained run's measurements, and the runs that begin with its end.
         seconds: how long it took.
         error: why it failed; None where it did not.
     """
@@ -47,7 +47,7 @@ class Progress:
     Args:
         study: its settings.
         runs: its runs.
-        todo: the cells to begin with: trainings and baselines.
+        todo: the cells to begin with: baselines, and trainings with weights of their own.
         report: what is told.
     """
 
@@ -56,7 +56,8 @@ class Progress:
         self.in_training = {run.folder: run for run in runs}
         self.planned = {run.folder: planned_measurements(run, study) for run in runs}
         self.begun = Counter(cell[1] for cell in todo if cell[1] is not train_cell)
-        self.done, self.total = 0, len(todo) + sum(planned.total() for planned in self.planned.values())
+        later = len(runs) - sum(cell[1] is train_cell for cell in todo)
+        self.done, self.total = 0, len(todo) + later + sum(planned.total() for planned in self.planned.values())
 
     def ended(self, ended: Ended) -> None:
         """A cell has ended."""
@@ -64,8 +65,9 @@ class Progress:
         self.done += 1
         if function is train_cell:
             run = self.in_training.pop(arguments[0])
-            self.total += len(ended.then) - self.planned.pop(run.folder).total()
-            self.begun.update(cell[1] for cell in ended.then)
+            measured = [cell[1] for cell in ended.then if cell[1] is not train_cell]
+            self.total += len(measured) - self.planned.pop(run.folder).total()
+            self.begun.update(measured)
         else:
             self.begun[function] -= 1
             self.time.count(function, ended.seconds)

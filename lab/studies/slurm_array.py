@@ -13,8 +13,9 @@ from ..runs.run import check_run, create_run
 from ..runs.training import train_run
 from .config import StudyConfig
 from .jobs import baselines, measurements
+from .models import model_of
 from .progress import Report
-from .study import as_yaml, check_study, model_of, run_folder
+from .study import RunPlan, as_yaml, check_study, run_folder
 
 
 def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
@@ -56,10 +57,12 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict
     how = grid[number][1]
     check_run(*how)
     _begin(study, out)
-    run, failure = create_run(*how), None
+    *before, run = [create_run(*plan) for plan in _phases(grid, number)]
+    failure = None
     try:
         with StopRequest() as stop:
-            train_run(run, study.device, should_stop=stop)
+            for phase in (*before, run):
+                train_run(phase, study.device, should_stop=stop)
     except DivergedError as error:
         # What came before is measured all the same.
         failure = error
@@ -73,6 +76,23 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict
     if failure is not None:
         raise failure
     return cell
+
+
+def _phases(grid: list[tuple[str, RunPlan]], number: int) -> list[RunPlan]:
+    """The plan of a run, and before it those of the runs that it begins with.
+
+    Args:
+        grid: the plans of all runs.
+        number: of the run.
+
+    Returns:
+        The plans, the first phase first. Training one that another cell is training at this moment is refused.
+    """
+    plans = {how[0].name: how for _, how in grid}
+    chain = [grid[number][1]]
+    while (origin := chain[0][-1]) is not None:
+        chain.insert(0, plans[Path(origin.run).name])
+    return chain
 
 
 def _begin(study: StudyConfig, out: Path) -> None:

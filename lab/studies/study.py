@@ -21,16 +21,18 @@ from ...train import TrainConfig, checkpoints
 from ...train.checkpoint import read_state
 from ..analysis.results import rows_in, write_tables
 from ..file_names import STUDY_FILE
-from ..reading import STUDY, from_mapping
+from ..reading import STUDY
+from ..runs.origin import Origin
 from ..runs.run import Run, check_run, create_run
 from .checks import check_names, check_same_language, check_settings, run_name
 from .config import StudyConfig
 from .executors import pool_of, reached
 from .jobs import Cell, baselines, measurements, timed, train_cell, training
+from .models import model_of, origin_key, train_config
 from .progress import Ended, Progress, Report
 
-RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
-"""Directory, language, model, training, max_length."""
+RunPlan = tuple[Path, Any, str, TrainConfig, int | None, Origin | None]
+"""Directory, language, model, training, max_length, and the end of another run with which it begins."""
 
 MOST_NAMED = 4
 """Unfinished runs that a message names."""
@@ -103,11 +105,21 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
                 model_of(study, name),
                 train_config(study, name, seed),
                 study.max_length,
+                _origin(study, out, name, seed),
             ),
         )
         for name in study.models
         for seed in study.seeds
     ]
+
+
+def _origin(study: StudyConfig, out: Path, name: str, seed: int) -> Origin | None:
+    """The end of another run of the study with which a run begins; None for one with weights of its own."""
+    key, phase = origin_key(study, name), 0
+    above = key
+    while above is not None:
+        above, phase = origin_key(study, above), phase + 1
+    return None if key is None else Origin(str(run_folder(out, key, seed).resolve()), phase)
 
 
 def language_of(study: StudyConfig) -> Language:
@@ -135,34 +147,6 @@ def _visible(out: Path) -> bool:
 def as_yaml(study: StudyConfig) -> str:
     """What study.yaml holds."""
     return yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False)
-
-
-def changes_of(study: StudyConfig, name: str) -> dict[str, Any]:
-    """What a key of `models` changes."""
-    changes = study.models[name] or {}
-    if not isinstance(changes, Mapping):
-        raise InputError(
-            f"is '{changes}', expected settings such as {{lr: 1.0e-3}}; correct it", STUDY, f"model {name}"
-        )
-    return dict(changes)
-
-
-def model_of(study: StudyConfig, name: str) -> str:
-    """The model that a key of `models` stands for: itself, or what is under its key `model`."""
-    model = changes_of(study, name).get("model", name)
-    if not isinstance(model, str):
-        raise InputError(f"model is '{model}', expected a model such as bert-1x64; correct it", STUDY, f"model {name}")
-    return model
-
-
-def train_config(study: StudyConfig, model: str, seed: int) -> TrainConfig:
-    """The study's training with what the model changes of it."""
-    changes = changes_of(study, model)
-    changes.pop("model", None)
-    if "seed" in changes:
-        raise InputError("has a seed of its own, expected the study's seeds; list it there", STUDY, f"model {model}")
-    values = asdict(study.train) | changes | {"seed": seed}
-    return from_mapping(TrainConfig, values, STUDY, f"model {model}")
 
 
 def run_folder(out: Path, model: str, seed: int) -> Path:
@@ -199,11 +183,12 @@ def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[
     # While it waited for another one to end, that may have been a study of another language.
     check_study(study, out)
     runs = _begun(study, out, grid)
-    todo = [*training(runs, study.device), *(baselines(out, study, task) for task in study.tasks)]
+    first = [run for run in runs if run.origin is None]
+    todo = [*training(first, study.device), *(baselines(out, study, task) for task in study.tasks)]
     progress = Progress(study, runs, todo, report)
     failures = []
     with StopRequest() as stop:
-        for ended in _work_off(study, out, engine, todo, stop):
+        for ended in _work_off(study, out, engine, todo, runs, stop):
             if ended is None:
                 progress.news()
                 continue
@@ -216,15 +201,18 @@ def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[
 
 
 def _work_off(
-    study: StudyConfig, out: Path, engine: str, todo: list[Cell], stop: StopRequest
+    study: StudyConfig, out: Path, engine: str, todo: list[Cell], runs: list[Run], stop: StopRequest
 ) -> Iterator[Ended | None]:
-    """Does all cells side by side, and the measurements of each run once it is trained, until it is to stop.
+    """Does all cells side by side until it is to stop.
+
+    A run that is trained gives rise to its measurements, and to the runs that begin with its end.
 
     Args:
         study: its settings.
         out: its directory.
         engine: where cells are done.
         todo: the cells to begin with.
+        runs: all runs of the study.
         stop: whether to stop.
 
     Yields:
@@ -244,9 +232,15 @@ def _work_off(
                 except (InputError, DivergedError) as error:
                     failure = error
                 _, function, arguments = cell
-                then = measurements(arguments[0], study) if function is train_cell else []
+                then = _after(arguments[0], study, runs) if function is train_cell else []
                 waiting.update({pool.submit(timed, cell[1], *cell[2]): cell for cell in then})
                 yield Ended(cell, then, seconds, failure)
+
+
+def _after(folder: Path, study: StudyConfig, runs: list[Run]) -> list[Cell]:
+    """The cells that become possible when a run is trained: the runs that begin with its end, and its measurements."""
+    next_phase = [run for run in runs if run.origin is not None and Path(run.origin.run).name == folder.name]
+    return [*training(next_phase, study.device), *measurements(folder, study)]
 
 
 def _left(runs: list[Run]) -> str:

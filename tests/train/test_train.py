@@ -15,6 +15,7 @@ from satlab.train import TrainConfig, checkpoints, masked_loss
 from satlab.train.step import Stepper
 
 FIELDS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated"}
+FIELDS |= {"train_kl", "train_kl_stderr"}
 FIELDS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second", "seconds"}
 
 
@@ -101,7 +102,7 @@ def test_seconds_are_those_of_training_over_all_sessions(stopped_at, tmp_path):
         measure, made.held_out.measure = made.held_out.measure, lambda *given: (advance(100), measure(*given))[1]
         take = Stepper.__call__
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stepper, "__call__", lambda self, step: (take(self, step), advance(1))[0])
+            patch.setattr(Stepper, "__call__", lambda self, *how: (take(self, *how), advance(1))[0])
             for row in made.rows():
                 advance(10_000)
                 rows.append(row)

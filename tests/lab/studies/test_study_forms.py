@@ -18,7 +18,8 @@ from satlab.lab.analysis.results import rows_in, runs_in
 from satlab.lab.cli import main as cli
 from satlab.lab.figures.paper import check_forms
 from satlab.lab.studies.config import STUDIES, load_study
-from satlab.lab.studies.study import check_study, model_of
+from satlab.lab.studies.models import model_of
+from satlab.lab.studies.study import check_study
 
 VARIED = STUDY | {
     "models": {"slow": {"model": "bert-1x8", "lr": 1e-3}, "fast": {"model": "bert-1x8"}},
