@@ -10,6 +10,7 @@ from ...system.yaml_files import read_yaml
 from ..file_names import CONFIG
 from ..measurements.measure import BASELINES, ENLARGED
 from ..runs.run import METRICS, Run
+from .algorithm import algorithm
 from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 
@@ -80,20 +81,20 @@ def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
         rows: those that `one_setting` leaves.
 
     Returns:
-        Rows with the keys run, model, parameters, task, method and settings (of the probe), step; accuracy, trace and
-        enlarged (the trace inside a larger model), each also with _stderr and _n; of both traces _method and _settings;
-        kl, kl_stderr, saturated, satlab. A value is None where it was not measured.
+        Rows with the keys run, model, parameters, task, algorithm, method and settings (of the probe), step; accuracy,
+        trace and enlarged (the trace inside a larger model), each also with _stderr and _n; of both traces _method and
+        _settings; kl, kl_stderr, saturated, satlab. A value is None where it was not measured.
     """
     points = []
     for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
-        kl = kl_by_step(run, here)
+        kl, trained = kl_by_step(run, here), algorithm(run.config)
         totals = {(row["what"], row["step"]): row for row in here if row["what"] in TRACES and row["block"] == "total"}
         probes = [row for row in here if row["what"] == "probe" and row["method"] not in BASELINES]
         for row in sorted(probes, key=lambda row: row["step"]):
             step = row["step"]
             point: Row = {"run": name, "model": run.model, "parameters": row.get("parameters"), "task": row["task"]}
-            point |= {"method": row["method"], "settings": setting_of(row)[1], "step": step}
+            point |= {"algorithm": trained, "method": row["method"], "settings": setting_of(row)[1], "step": step}
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}
             flat = {short: totals.get((what, step), {}) for what, short in TRACES.items()}
             for short, total in flat.items():

@@ -10,6 +10,7 @@ from ... import __version__
 from ...system.disk import printable
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
+from ..analysis.algorithm import algorithm
 from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
 from ..analysis.comparison import correlations_of, in_words
 from ..analysis.notices import notices_of
@@ -81,16 +82,6 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "files": files_of(folders, page),
     }
     return {key: _json(value) for key, value in found.items()}
-
-
-def algorithm(config: TrainConfig) -> str:
-    """How a model was trained, in a few words: "adamw", "sgd, exact targets", "adamw, against A"."""
-    words = [config.optimizer]
-    if config.targets != "sampled":
-        words.append(f"{config.targets} targets")
-    if config.adversary_task is not None:
-        words.append(f"against {config.adversary_task}")
-    return ", ".join(words)
 
 
 def _questions(folders: list[Path]) -> list[str]:
