@@ -1,7 +1,7 @@
 """The bootstrap over independent groups: how often each is drawn, and Efron's corrected interval.
 
-Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement and takes all that belongs
-to them. A resample is a row of weights: how often each group was drawn.
+Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement and takes all that
+belongs to them. A resample is a row of weights: how often each group was drawn.
 """
 
 from collections.abc import Iterator

@@ -2,15 +2,16 @@
 
 statistic        over pairs of different trainings whose KL agrees
 share            of pairs in which the flatter one is the more accurate one; ties count half; 0.5 without a relation
-gain             accuracy gained by halving Tr(H): sum x y / sum x^2, x = log2 of the ratio of traces, y = difference of
-                 accuracy. A ratio, since Tr(H) spans orders of magnitude; no constant, since a pair may be turned round.
+gain             accuracy gained by halving Tr(H): sum x y / sum x^2, x = log2 of the ratio of traces, y = difference
+                 of accuracy. A ratio, since Tr(H) spans orders of magnitude; no constant, since a pair may be turned
+                 round.
 gain given KL    the same beside the KL that is left: least squares of y on x and on the relative difference of KL
 lower KL         share of pairs in which the flatter one has the lower KL; 0.5 where the matching is balanced
 kendall          within strata: Kendall's tau-a of Tr(H) with accuracy, every pair counts once, whichever its stratum
 
-An interval is that of the BCa bootstrap over runs: a pair of runs a and b that were drawn w_a and w_b times counts w_a w_b
-times, and a run never makes a pair with itself, however often it is drawn. So every statistic is a function of quadratic
-forms in w, and a checkpoint may be in any number of pairs.
+An interval is that of the BCa bootstrap over runs: a pair of runs a and b that were drawn w_a and w_b times counts
+w_a w_b times, and a run never makes a pair with itself, however often it is drawn. So every statistic is a function of
+quadratic forms in w, and a checkpoint may be in any number of pairs.
 """
 
 import math
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from .bootstrap import AGREE, LEAST_GROUPS, bca, drawn_groups
 from .comparison import ALL, SATURATED
-from .matching import MatchConfig, Pairs, pairs_of
+from .matching import MatchConfig, Pairs, by_probe, pairs_of
 
 Row = dict[str, Any]
 Array = NDArray[np.float64]
@@ -61,8 +62,7 @@ def matched_of(
         task and probe whose points are of one run.
     """
     config, rows = config or MatchConfig(), []
-    for task, probe in sorted({(point["task"], point["method"]) for point in points}):
-        mine = [point for point in points if (point["task"], point["method"]) == (task, probe)]
+    for (task, probe), mine in by_probe(points).items():
         if len({point["run"] for point in mine}) < 2:
             continue
         pairs = pairs_of(mine, config)

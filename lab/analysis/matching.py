@@ -1,7 +1,8 @@
 """Which checkpoints have the same KL: pairs of different trainings, and strata.
 
-On the way to saturation KL, Tr(H) and accuracy change together, so flatness and accuracy say something about one another
-only where KL is the same. Two KL agree if their difference d is small beside its standard error s or beside their mean m:
+On the way to saturation KL, Tr(H) and accuracy change together, so flatness and accuracy say something about one
+another only where KL is the same. Two KL agree if their difference d is small beside its standard error s or beside
+their mean m:
 
     |d| <= max(z s, tolerance |m|),  s^2 = stderr_1^2 + stderr_2^2.
 
@@ -86,8 +87,8 @@ class Pairs:
 def pairs_of(points: list[Row], config: MatchConfig) -> Pairs:
     """All pairs of checkpoints of different trainings whose KL agrees.
 
-    Checkpoints of one architecture are compared by plain Tr(H), those of two by Tr(H) inside the same larger model where
-    both have it. A checkpoint may be in many pairs.
+    Checkpoints of one architecture are compared by plain Tr(H), those of two by Tr(H) inside the same larger model
+    where both have it. A checkpoint may be in many pairs.
 
     Args:
         points: of one task and probe; those without KL, its error, accuracy or a positive Tr(H) are left out.
@@ -136,6 +137,14 @@ def strata_of(points: list[Row], config: MatchConfig) -> list[list[Row]]:
     return [[used[i] for i in order if strata[i] == number] for number in range(strata.max(initial=-1) + 1)]
 
 
+def by_probe(points: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The points of each task and probe, by name."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for point in points:
+        found.setdefault((point["task"], point["method"]), []).append(point)
+    return {key: found[key] for key in sorted(found)}
+
+
 def rows_of_pairs(pairs: Pairs) -> Iterator[Row]:
     """Yields a row for each pair: what was measured of both, and the differences with their standard errors.
 
@@ -143,9 +152,9 @@ def rows_of_pairs(pairs: Pairs) -> Iterator[Row]:
         pairs: as `pairs_of` gives them.
 
     Yields:
-        Rows with the keys task, probe, flatter and sharper (runs), of both _step, _kl, _kl_stderr, _trace, _trace_stderr,
-        _accuracy and _accuracy_stderr; trace (which), halvings and gain with _stderr, kl_left, same_model,
-        same_algorithm, saturated (both), stratum, satlab.
+        Rows with the keys task, probe, flatter and sharper (runs), of both _step, _kl, _kl_stderr, _trace,
+        _trace_stderr, _accuracy and _accuracy_stderr; trace (which), halvings and gain with _stderr, kl_left,
+        same_model, same_algorithm, saturated (both), stratum, satlab.
     """
     model, trained = pairs.same("model"), pairs.same("algorithm")
     for n, (i, j) in enumerate(zip(pairs.flatter, pairs.sharper, strict=True)):
@@ -201,7 +210,7 @@ def _ratios(points: list[Row], first: Places, second: Places) -> tuple[NDArray[n
     models = np.array([point["model"] for point in points], dtype=str)
     enlarged = (models[first] != models[second]) & ~np.isnan(inside[first] * inside[second])
     one, other = (np.where(enlarged, inside[i], plain[i]) for i in (first, second))
-    return np.where(enlarged, "enlarged", "trace"), np.log2(other / one)
+    return np.where(enlarged, "enlarged", "trace"), np.log2(other) - np.log2(one)
 
 
 def _positive(value: float | None) -> float:

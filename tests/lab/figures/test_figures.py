@@ -31,7 +31,7 @@ def table(path):
 
 def drawn(folder):
     """Names of the figures, each checked to be a PNG that can be read, a PDF and a CSV."""
-    files = {path.name for path in folder.iterdir()} - {"correlation.csv"}
+    files = {path.name for path in folder.iterdir()} - {"correlation.csv", "matched.csv"}
     names = sorted(name.removesuffix(".csv") for name in files if name.endswith(".csv"))
     assert sorted(files) == sorted(f"{n}.{s}" for n in names for s in ("csv", "png", "pdf"))
     for name in names:
@@ -43,6 +43,8 @@ def drawn(folder):
 
 
 ALL = ["flatness_vs_accuracy-state-4", "kl_vs_step", "probe_vs_step-state-4"]
+SEVERAL = sorted([*ALL, "matched-state-4"])
+"""Of several runs whose KL agrees at some steps."""
 
 
 def test_plot_of_a_run(tmp_path, capsys):
