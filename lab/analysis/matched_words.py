@@ -37,7 +37,10 @@ def in_words(rows: list[Row], panel: str) -> list[str]:
             said += _pairs(part)
             before = part[0]["pairs"]
     said += _strata([row for row in mine if row["by"] == STRATA and row["pairs"]])
-    return [*said, rule(mine[0]) + " In brackets: 95 % bootstrap interval over runs, none where there are too few."]
+    return [
+        *said,
+        rule(mine[0]) + f" In brackets: 95 % bootstrap interval over runs, none of fewer than {LEAST_GROUPS}.",
+    ]
 
 
 def rule(row: Row) -> str:
@@ -73,7 +76,8 @@ def _pairs(rows: list[Row]) -> list[str]:
     found = {(row["of"], row["statistic"]): row for row in rows}
     whole = found[ALL_PAIRS, SHARE]
     among = "Saturated checkpoints" if whole["among"] == SATURATED else "All checkpoints"
-    head = f"{among} of the same KL: {_counted(whole)}"
+    few = "" if whole["runs"] >= LEAST_GROUPS else ", too few for an interval"
+    head = f"{among} of the same KL: {_counted(whole)}{few}"
     share = f"the flatter one is the more accurate one in {_shown(whole)} of them (0.5: no relation)"
     lower = f"has the lower KL in {_shown(found[ALL_PAIRS, LOWER])}"
     gain, given = (_shown(found[ALL_PAIRS, name], "+") for name in (GAIN, GIVEN))
@@ -98,8 +102,7 @@ def _strata(rows: list[Row]) -> list[str]:
 
 
 def _counted(row: Row) -> str:
-    few = "" if row["runs"] >= LEAST_GROUPS else f", too few for an interval (fewer than {LEAST_GROUPS})"
-    return f"n = {row['pairs']} pairs of {row['runs']} runs{few}"
+    return f"n = {row['pairs']} pairs of {row['runs']} runs"
 
 
 def _shown(row: Row, sign: str = "") -> str:

@@ -153,7 +153,7 @@ def test_of_few_runs_there_is_no_interval(runs):
         (None, None, f"{runs} runs: fewer than 5 give no interval")
     }
     said = in_words(rows, "A")
-    assert f" pairs of {runs} runs, too few for an interval (fewer than 5); " in said[0]
+    assert f" pairs of {runs} runs, too few for an interval; " in said[0]
     assert "[" not in said[0]
 
 

@@ -46,7 +46,7 @@ def test_the_pairs_and_their_settings(runs):
         ("a", 10, 10),
         ("a", 40, 40),
     ]
-    more, _ = runs("table a b --pairs --tolerance 0.9")
+    more, _ = runs("table a b --pairs --tolerance 1.2")
     assert {(row["flatter_step"], row["sharper_step"]) for row in more} >= {(10, 10), (20, 20), (40, 40), (20, 40)}
     assert all(row["z"] == 0.5 for row in runs("table a b --matched --z 0.5")[0])
 
