@@ -102,7 +102,7 @@ def _strata(rows: list[Row]) -> list[str]:
 
 
 def _counted(row: Row) -> str:
-    return f"n = {row['pairs']} pairs of {row['runs']} runs"
+    return f"n = {row['pairs']} pair{'s' if row['pairs'] != 1 else ''} of {row['runs']} runs"
 
 
 def _shown(row: Row, sign: str = "") -> str:

@@ -81,7 +81,7 @@ class Pairs:
     def saturated(self) -> Flags:
         """Whether both are saturated, [n]."""
         values = np.array([point["saturated"] for point in self.points], dtype=bool)
-        return values[self.flatter] & values[self.sharper]
+        return np.logical_and(values[self.flatter], values[self.sharper])
 
 
 def pairs_of(points: list[Row], config: MatchConfig) -> Pairs:

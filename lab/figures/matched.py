@@ -50,7 +50,8 @@ def matched_figure(panel: str, pairs: Pairs, rows: list[Row], mixed: list[str]) 
     axes.set_ylabel(plain_text(f"accuracy, flatter minus sharper,\ntask {brief(panel)}"))
     title = "Pairs of different trainings whose KL agrees (above 0: the flatter one is the more accurate)"
     axes.set_title(title, fontsize=8.5)
-    axes.legend(fontsize=7)
+    # Beside the panel: the search for a place among thousands of pairs is slow, and may find none.
+    figure.legend(loc="outside upper center", fontsize=7)
     write_below(figure, [rule(found[ALL_PAIRS, SHARE]), READING, *mixed])
     return figure, numbers
 
