@@ -81,7 +81,8 @@ class Pairs:
     def saturated(self) -> Flags:
         """Whether both are saturated, [n]."""
         values = np.array([point["saturated"] for point in self.points], dtype=bool)
-        return np.logical_and(values[self.flatter], values[self.sharper])
+        both: Flags = values[self.flatter] & values[self.sharper]
+        return both
 
 
 def pairs_of(points: list[Row], config: MatchConfig) -> Pairs:
