@@ -11,6 +11,7 @@ from ..file_names import CONFIG
 from ..measurements.measure import BASELINES, ENLARGED
 from ..runs.run import METRICS, Run
 from ..runs.trainings import root_of
+from .algorithm import algorithm
 from .results import named, rows_of, runs_in
 from .row_selection import panel_of, setting_of
 
@@ -82,14 +83,14 @@ def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
 
     Returns:
         Rows with the keys run, root (equal for runs whose first phase of training is the same one), model, parameters,
-        task, method and settings (of the probe), step; accuracy, trace and enlarged (the trace inside a larger model),
-        each also with _stderr and _n; of both traces _method and _settings; kl, kl_stderr, saturated, satlab. A value
-        is None where it was not measured.
+        task, algorithm, method and settings (of the probe), step; accuracy, trace and enlarged (the trace inside a
+        larger model), each also with _stderr and _n; of both traces _method and _settings; kl, kl_stderr, saturated,
+        satlab. A value is None where it was not measured.
     """
     points = []
     for name, run in named(runs).items():
         here = [row for row in rows if row["run"] == name]
-        kl = kl_by_step(run, here)
+        kl, trained = kl_by_step(run, here), algorithm(run.config)
         totals = {(row["what"], row["step"]): row for row in here if row["what"] in TRACES and row["block"] == "total"}
         probes = [row for row in here if row["what"] == "probe" and row["method"] not in BASELINES]
         for row in sorted(probes, key=lambda row: row["step"]):
@@ -100,6 +101,7 @@ def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
                 "model": run.model,
                 "parameters": row.get("parameters"),
                 "task": row["task"],
+                "algorithm": trained,
             }
             point |= {"method": row["method"], "settings": setting_of(row)[1], "step": step}
             point |= {"accuracy": row["value"], "accuracy_stderr": row["stderr"], "accuracy_n": row["n"]}

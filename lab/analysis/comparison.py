@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .correlation import LEAST_GROUPS, METHODS, correlation
+from .bootstrap import LEAST_GROUPS
+from .correlation import METHODS, correlation
 from .row_selection import panel_name
 
 Row = dict[str, Any]

@@ -1,26 +1,23 @@
 """Correlation over models, with a bootstrap interval: BCa, over models or over whole runs.
 
-Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement and takes all of their
-points. Each resample is a row of weights, how often each point was drawn; the statistics below are of weighted points.
+A resample (see bootstrap.py) is a row of weights, how often each point was drawn; the statistics below are of weighted
+points.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
 from ...errors import InputError, at_least, unknown
-from ...randomness import random_stream
+from .bootstrap import AGREE, LEAST_GROUPS, bca, drawn_groups
 
 METHODS = ("spearman", "pearson")
 
-LEAST_GROUPS, LEAST_GIVEN = 5, 8
-"""Independent runs that an interval takes, and that of a partial correlation; of fewer it would cover too seldom."""
+LEAST_GIVEN = 8
+"""Independent runs that the interval of a partial correlation takes; of fewer it would cover too seldom."""
 
-LEVEL = 0.95
 BLOCK = 1_000_000
 """Weights held in memory at once."""
 
@@ -118,13 +115,11 @@ def correlation(
     if count < least:
         kind = "models" if count == n else "runs"
         return found(value, -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval")
-    drawn = _resampled(arrays, method, labels, count, resamples, seed)
-    drawn = drawn[~np.isnan(drawn)]
-    if 2 * len(drawn) < resamples or np.ptp(drawn) < 1e-9:
-        return found(value, -1.0, 1.0, "the resamples agree, or most have no spread: no interval")
+    weights = drawn_groups(count, resamples, seed, max(1, BLOCK // n))
+    drawn = np.concatenate([_coefficients(times[:, labels], arrays, method) for times in weights])
     without = 1.0 - (labels[None, :] == np.arange(count)[:, None])
-    low, high = _bca(value, drawn, _coefficients(without, arrays, method))
-    return found(value, low, high, "")
+    ends = bca(value, drawn, _coefficients(without, arrays, method))
+    return found(value, *(ends or (-1.0, 1.0)), "" if ends else AGREE)
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
@@ -154,21 +149,6 @@ def _why_undefined(arrays: list[Array]) -> str:
     if any(np.ptp(array) == 0 for array in arrays[:2]):
         return "all models have the same value: no correlation"
     return "nothing is left once the given quantity is taken out: no correlation"
-
-
-def _resampled(
-    arrays: list[Array], method: str, labels: NDArray[np.int64], count: int, resamples: int, seed: int
-) -> Array:
-    """The coefficient of each resample [resamples]; nan where a resample has no spread."""
-    generator = random_stream(seed, "bootstrap")
-    block, found = max(1, BLOCK // len(labels)), []
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        chosen = torch.randint(count, (rows, count), generator=generator).numpy()
-        chosen = chosen + count * np.arange(rows)[:, None]
-        times = np.bincount(chosen.reshape(-1), minlength=rows * count).reshape(rows, count)
-        found.append(_coefficients(times[:, labels].astype(np.float64), arrays, method))
-    return np.concatenate(found)
 
 
 def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
@@ -205,33 +185,3 @@ def _check_how(method: str, resamples: int) -> None:
     if method not in METHODS:
         raise unknown("correlation", method, METHODS)
     at_least("resamples", resamples, 1)
-
-
-def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
-    """The ends of the interval: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
-
-    z0 = Phi^-1 of the share of resamples below the value; a = sum d^3 / (6 (sum d^2)^1.5), where d is how far the value
-    without each group lies below the mean of these values (Efron 1987).
-
-    Args:
-        value: the coefficient.
-        drawn: the coefficients of the resamples, [resamples].
-        without: the coefficients without each group, [groups].
-
-    Returns:
-        The lower and the upper end.
-    """
-    share = float(np.mean(drawn < value) + np.mean(drawn <= value)) / 2
-    share = min(max(share, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))
-    left = without[~np.isnan(without)]
-    below = left.mean() - left if len(left) else np.zeros(1)
-    spread = float((below**2).sum())
-    acceleration = float((below**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-    bias, tail = float(ndtri(share)), float(ndtri(0.5 + LEVEL / 2))
-    ends = []
-    for z in (-tail, tail):
-        scale = 1 - acceleration * (bias + z)
-        # Beyond the pole of the correction is beyond all resamples.
-        level = float(ndtr(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
-        ends.append(float(np.quantile(drawn, level)))
-    return min(ends), max(ends)

@@ -6,7 +6,9 @@ from typing import Any
 
 from ..runs.run import Run
 from ..runs.trainings import said_of_copies
-from .checkpoint_table import ends_saturated, is_saturated, kl_by_step, versions_of
+from .checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, versions_of
+from .matched_words import said_of_unmatched
+from .matching import MatchConfig
 from .results import named
 from .row_selection import left_out, one_setting
 
@@ -16,12 +18,13 @@ MOST_NAMED = 4
 """Runs that a notice names."""
 
 
-def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
+def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = None) -> list[str]:
     """What readers of the results should beware of.
 
     Args:
         runs: whose results.
         rows: all of the runs' rows, before those of one setting are chosen.
+        config: when the KL of two checkpoints agrees.
 
     Returns:
         One line for each; none where there is nothing to beware of.
@@ -37,6 +40,7 @@ def notices_of(runs: list[Run], rows: list[Row]) -> list[str]:
             f"not saturated at the last step, so not of equal loss: {', '.join(listed)}{more}; "
             "each is marked, train longer"
         )
+    said += said_of_unmatched(points_of(runs, shown), config)
     if hidden := left_out(rows):
         said.append(
             f"{hidden} measurement{'s' if hidden > 1 else ''} not drawn: of each kind, those of one method and setting "

@@ -1,7 +1,7 @@
 """The figures of a study, drawn from its recorded numbers alone; no model is loaded.
 
-Each figure is a PNG, a PDF and a CSV with the plotted numbers; correlation.csv says how flatness and accuracy go
-together.
+Each figure is a PNG, a PDF and a CSV with the plotted numbers; correlation.csv and matched.csv say how flatness and
+accuracy go together.
 """
 
 import io
@@ -24,6 +24,8 @@ from ...estimate import ONE_SIDED_95
 from ...system.disk import write_atomic
 from ..analysis.checkpoint_table import baselines_of, ends_saturated, points_of, recorded, trained_by
 from ..analysis.comparison import CORRELATIONS, correlations_of, in_words
+from ..analysis.matched import MATCHED, matched_of
+from ..analysis.matching import MatchConfig, pairs_of
 from ..analysis.model_table import name_of
 from ..analysis.notices import said_of_versions
 from ..analysis.rescaling import said_of_rescaling
@@ -33,8 +35,11 @@ from ..file_names import file_parts
 from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
 from .lettering import brief, looks_of, marked, plain_text, write_below
+from .matched import matched_figure
 
 Row = dict[str, Any]
+Job = tuple[str, Callable[[], tuple[Figure, list[Row]]]]
+"""A figure's name, and what draws it."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -70,9 +75,9 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     runs, rows = recorded(folders)
     rows = one_setting(rows)
     unsaturated = {name for name, run in named(runs).items() if not ends_saturated(run, _of(name, rows))}
-    jobs: list[tuple[str, Callable[[], tuple[Figure, list[Row]]]]] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
+    jobs: list[Job] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
     points, groups = points_of(runs, rows), {name: name_of(run) for name, run in named(runs).items()}
-    correlations = correlations_of(points)
+    correlations, matched = correlations_of(points), matched_of(points)
     probes = sorted({(point["task"], point["method"]) for point in points})
     ends = file_parts([panel_name(*probe) for probe in probes], out)
     for task, method in probes:
@@ -83,6 +88,19 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         if any(point["trace"] is not None for point in mine):
             found = [*in_words(correlations, panel), *said_of_rescaling(rows), *mixed]
             jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
+        pairs = pairs_of(mine, MatchConfig())
+        if len(pairs.gain):
+            found_here = [row for row in matched if (row["task"], row["probe"]) == (task, method)]
+            jobs.append((f"matched-{end}", partial(matched_figure, panel, pairs, found_here, mixed)))
+    written = _written(jobs, out)
+    for table, name in ((correlations, CORRELATIONS), (matched, MATCHED)):
+        if table:
+            write_csv(table, list(table[0]), out / name)
+    return written
+
+
+def _written(jobs: list[Job], out: Path) -> list[Path]:
+    """Draws each figure and writes it, with its numbers beside it."""
     written = []
     missing: set[str] = set()
     out.mkdir(parents=True, exist_ok=True)
@@ -93,8 +111,6 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
             written += save_figure(figure, out / name)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
     warn_of_missing(missing)
-    if correlations:
-        write_csv(correlations, list(correlations[0]), out / CORRELATIONS)
     return written
 
 

@@ -10,6 +10,7 @@ from ... import __version__
 from ...system.disk import printable
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig
+from ..analysis.algorithm import algorithm
 from ..analysis.checkpoint_table import ends_saturated, is_saturated, kl_by_step, points_of, recorded, versions_of
 from ..analysis.comparison import correlations_of, in_words
 from ..analysis.notices import notices_of
@@ -19,6 +20,7 @@ from ..analysis.row_selection import described, one_setting, panel_of, setting_o
 from ..file_names import CONFIG, STUDY_FILE
 from ..measurements.measure import BASELINES
 from ..runs.run import METRICS, RESULTS, Run
+from .at_equal_kl import matched_section
 from .files import files_of, link, published_in
 
 Row = dict[str, Any]
@@ -55,7 +57,8 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
     by_name = named(runs)
     here = {name: [row for row in chosen if row["run"] == name] for name in by_name}
     tasks = sorted({panel_of(row) for row in chosen if row["what"] == "probe"})
-    correlations = correlations_of(points_of(runs, chosen))
+    points = points_of(runs, chosen)
+    correlations = correlations_of(points)
     differing = _differing([run.config for run in runs])
     found = {
         "title": ", ".join(dict.fromkeys(printable(folder.resolve().name) for folder in folders)),
@@ -73,6 +76,7 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "baselines": _baselines(chosen),
         "correlations": correlations,
         "words": {task: in_words(correlations, task) for task in tasks},
+        "matched": matched_section(points),
         "shown": _measured_by(chosen),
         "rescaled": rescalings(chosen),
         "rescaled_words": said_of_rescaling(chosen),
@@ -81,16 +85,6 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "files": files_of(folders, page),
     }
     return {key: _json(value) for key, value in found.items()}
-
-
-def algorithm(config: TrainConfig) -> str:
-    """How a model was trained, in a few words: "adamw", "sgd, exact targets", "adamw, against A"."""
-    words = [config.optimizer]
-    if config.targets != "sampled":
-        words.append(f"{config.targets} targets")
-    if config.adversary_task is not None:
-        words.append(f"against {config.adversary_task}")
-    return ", ".join(words)
 
 
 def _questions(folders: list[Path]) -> list[str]:

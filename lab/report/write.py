@@ -12,7 +12,17 @@ from ...system.disk import write_atomic
 from .data import collect
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("chart.js", "tip.js", "table.js", "data.js", "filters.js", "plots.js", "tables.js", "report.js")
+SCRIPTS = (
+    "chart.js",
+    "tip.js",
+    "table.js",
+    "data.js",
+    "filters.js",
+    "plots.js",
+    "matched.js",
+    "tables.js",
+    "report.js",
+)
 STYLES = ("chart.css", "table.css", "report.css")
 
 

@@ -29,6 +29,7 @@ function start() {
   showResults = resultsTable();
   runsTable();
   otherTables();
+  matchedSection();
   publishedTable();
   rescaledTable();
   measurementsTable();

@@ -24,7 +24,7 @@ METRICS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stde
 METRICS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second"}
 ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}
 COMMANDS = ["generate", "verify", "show", "induce", "floor", "train", "evaluate", "probe", "flatness", "export"]
-COMMANDS += ["study", "plot", "report"]
+COMMANDS += ["study", "table", "plot", "report"]
 
 
 @pytest.fixture(scope="module", params=["demo-hmm", "demo-pcfg"])

@@ -38,6 +38,7 @@ MINIMAL = {
     "models": [],
     "widen": ["run", "--to", "bert-post-1x16", "--sentences", "2", "--out", "new"],
     "study": ["study.yaml", "--out", "new", "--cells"],
+    "table": ["run", "--matched"],
     "plot": ["run"],
     "report": ["run"],
 }

@@ -73,6 +73,20 @@ def test_the_command(tmp_path, capsys):
     assert (folder / "report.html").read_bytes() == before
 
 
+def test_what_is_said_at_the_same_kl(tmp_path):
+    """The two runs of exact KL agree with one another at every step, one of them alone where it is saturated."""
+    (panel,) = written(make_study(tmp_path / "s")).data["matched"]["panels"]
+    assert (panel["task"], panel["count"], len(panel["pairs"])) == ("state-4", 2, 2)
+    assert [(pair["flatter_step"], pair["sharper_step"], pair["same_model"]) for pair in panel["pairs"]] == [
+        (10, 10, False),
+        (40, 40, False),
+    ]
+    assert panel["words"][0].startswith("Saturated checkpoints of the same KL: n = 1 pair of 2 runs, too few for")
+    alone = written(make_run(tmp_path / "r"))
+    assert alone.data["matched"] == {"rows": [], "panels": []}
+    assert [a for a in alone.tags("section") if a.get("id") == "matched-section" and "hidden" in a]
+
+
 def test_several_directories_and_another_place(tmp_path, capsys):
     folders = [str(make_run(tmp_path / name, model)) for name, model in (("a", "bert-1x8"), ("b", "lstm-1x8"))]
     assert cli.run(["report", *folders, "--out", str(tmp_path / "new" / "x.html")]) == 0

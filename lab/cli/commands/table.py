@@ -1,0 +1,57 @@
+"""Print what runs and studies have recorded, a JSON line for each checkpoint and probe; no model is loaded.
+
+With --matched: how flatness and accuracy go together where KL is the same, over pairs of checkpoints of different runs.
+With --pairs: these pairs. The settings say when the KL of two checkpoints agrees.
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ....errors import InputError
+from ..arguments import Arguments, Given, settings_of
+
+
+def add_arguments(arguments: Arguments) -> None:
+    """The arguments of `satlab table`."""
+    arguments.add_argument("directories", many=True, help="runs or studies")
+    arguments.add_flag("--matched", help="flatness and accuracy at the same KL, with 95 % intervals over runs")
+    arguments.add_flag("--pairs", help="the pairs of checkpoints whose KL agrees")
+    arguments.add_settings("lab.analysis.matching", "MatchConfig")
+
+
+def run(given: Given) -> None:
+    """Prints the rows.
+
+    Raises:
+        InputError: for --matched beside --pairs, and a setting of these without either.
+    """
+    from ...analysis.checkpoint_table import points_of, recorded
+    from ...analysis.matched import matched_of
+    from ...analysis.matching import MatchConfig, by_probe, pairs_of, rows_of_pairs
+    from ...analysis.notices import notices_of
+    from ...analysis.row_selection import one_setting
+    from ..output import print_row, warn_of
+
+    if given.matched and given.pairs:
+        raise InputError("--matched beside --pairs: expected one of the two; leave one out")
+    if given.settings and not (given.matched or given.pairs):
+        name = next(iter(given.settings))
+        raise InputError(f"--{name} without --matched or --pairs, whose setting it is; add one, or leave it out")
+    config = settings_of(MatchConfig, given)
+    runs, rows = recorded([Path(folder) for folder in given.directories])
+    points = points_of(runs, one_setting(rows))
+    warn_of(notices_of(runs, rows, config))
+    found: Iterable[dict[str, Any]] = points
+    if given.matched:
+        found = matched_of(points, config)
+    elif given.pairs:
+        found = (row for mine in by_probe(points).values() for row in rows_of_pairs(pairs_of(mine, config)))
+    for row in found:
+        print_row({key: _json(value) for key, value in row.items()})
+
+
+def _json(value: Any) -> Any:
+    """The value; null for a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
