@@ -1,11 +1,17 @@
-"""Seconds to saturation: rows of the ladder trained past saturation on the languages of the paper.
+"""The speed-run to saturation: which way of training reaches KL(truth || model) < 0.01 nats first.
 
-    python benchmarks/saturation.py --device cuda --precision bf16 --compile --threshold 0.01 --out results/saturation
+    python benchmarks/saturation.py --out results/saturation
 
-Each row is a run of its own in OUT/LANGUAGE-MODEL, as `satlab train` makes it: killed, it goes on by the same command.
-A run ends at the first checkpoint beyond --past times the step of saturation, or after --steps. Written after each:
-OUT/saturation-DEVICE.csv, a line a run, OUT/saturation-metrics-DEVICE.csv, all rows of metrics, and
-OUT/saturation-DEVICE.png, KL against seconds of training.
+Rules, by which others can enter a recipe of their own: the language and the shape of the model are given; everything
+else is free, as long as it is stated as settings of training in RECIPES. A run counts from its first step to the first
+row of metrics that is saturated, by the rule of satlab train: the upper 95 % bound of KL on held-out sentences is below
+the threshold, its standard error at most a tenth of that. Seconds are those of training, the making of batches and of
+exact targets included, the measurement of KL left out. Rates and step limits may be tuned beforehand, on other seeds.
+
+Each run lies in OUT/LANGUAGE-RECIPE-seedS, as `satlab train` makes it: killed, it goes on by the same command; a run
+that is finished is not repeated. The runs of one seed follow one another, so that all recipes meet the same machine.
+Written after each run: OUT/saturation-DEVICE.csv, a line a run; OUT/saturation-table-DEVICE.csv, means with standard
+errors over seeds and ratios to tuned AdamW on sampled words; OUT/saturation-DEVICE.png, KL against both.
 """
 
 import argparse
@@ -17,105 +23,139 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from growth import write_rows
 from machine import machine
 from tqdm import tqdm
 
-from satlab.errors import StoppedError
 from satlab.lab.runs.run import Run, create_run
 from satlab.lab.runs.training import train_run
+from satlab.models.ladder import count_parameters
 from satlab.train import MetricsRow, TrainConfig
+from satlab.train.recipes import with_recipe
 
-LANGUAGES = ("liu2022-pcfg", "liu2022-hmm")
-ROWS = ("1x64", "4x128", "5x192", "6x256", "8x512")
-"""Of Tables 3 and 4, layers x width."""
+MODELS = {"demo-pcfg": "bert-2x32", "demo-hmm": "bert-2x32", "liu2022-hmm-s50": "bert-2x128:heads=4"}
+"""Language -> the model that is to saturate on it."""
 
-FIRST_KEPT = 250
-"""Step of the first checkpoint that is kept; the next are a fourth root of 2 apart."""
+REFERENCE = "adamw"
+"""The recipe that all others are compared with: AdamW on sampled words, its rate and limit tuned."""
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "liu2022": {"recipe": "liu2022", "steps": 4000},
+    "adamw": {"lr": 4e-3, "schedule": "linear", "batch_size": 128, "steps": 16_000},
+    "muon": {"optimizer": "muon", "lr": 2e-3, "optimizer_settings": {"matrix_lr": 5e-3}, "schedule": "linear"}
+    | {"batch_size": 128, "steps": 16_000},
+    "exact adamw": {"targets": "exact", "lr": 4e-3, "schedule": "wsd:decay=0.5", "batch_size": 128, "steps": 2000},
+    "fast": {"recipe": "fast"},
+}
+"""Name -> settings of training; `recipe` is one of satlab's own."""
+
+LARGER: dict[str, dict[str, Any]] = {"liu2022-hmm-s50": {"batch_size": 256, "evaluate_every": 250}}
+"""Language -> what all recipes but the published one change there."""
 
 
-def train(run: Run, device: str, past: float) -> None:
-    """Up to the first checkpoint that is kept at or beyond so many times the step of saturation."""
-    metrics, kept = run.metrics, set(run.config.kept_steps)
+def settings_of(language: str, recipe: str, seed: int, threshold: float) -> TrainConfig:
+    """The configuration of a run."""
+    given = dict(RECIPES[recipe])
+    name = given.pop("recipe", None)
+    if recipe != "liu2022":
+        given |= LARGER.get(language, {})
+    values = given if name is None else with_recipe(name, MODELS[language], given)
+    limit = values.get("steps", TrainConfig().steps)
+    fixed = {"seed": seed, "threshold": threshold, "checkpoints": [limit], "resume_every": 500}
+    return TrainConfig(**{"evaluate_every": 100} | values | fixed)
 
-    def enough() -> bool:
-        last = metrics[-1] if metrics else {}
-        first = last.get("saturated_step")
-        return first is not None and last["step"] >= past * first and last["step"] in kept
 
+def train(run: Run, device: str) -> None:
+    """Trains to saturation or to the step limit, with a bar."""
     with tqdm(total=run.config.steps, desc=run.folder.name) as bar:
 
         def note(row: MetricsRow) -> None:
-            metrics.append(vars(row))
             bar.set_postfix_str(f"KL {row.kl:.4g}")
             bar.update(row.step - bar.n)
 
-        try:
-            if not enough():
-                train_run(run, device, note, should_stop=enough)
-        except StoppedError:
-            if not enough():
-                raise
+        train_run(run, device, note)
 
 
-def elapsed(metrics: list[dict[str, Any]]) -> list[float]:
-    """Seconds of training up to each row."""
-    return list(itertools.accumulate(row["seconds"] for row in metrics))
-
-
-def summary(run: Run, language: str, device: str) -> dict[str, Any]:
-    metrics = run.metrics
-    last, seconds = metrics[-1], elapsed(metrics)
-    first = last["saturated_step"]
-    to_saturation = next((s for row, s in zip(metrics, seconds, strict=True) if row["step"] == first), None)
-    config = run.config
+def line_of(run: Run, language: str, recipe: str, device: str) -> dict[str, Any]:
+    """What a run took to saturation; steps, sentences, FLOPs and seconds are empty where it did not saturate."""
+    rows, config = run.metrics, run.config
+    last, reached = rows[-1], rows[-1]["saturated"]
+    weights = count_parameters(run.model, run.language.vocab_size, run.language.max_length).without_embeddings
+    words = last["step"] * config.batch_size * run.language.max_length
     return {
         "chip": machine(device)["chip"],
         "torch": torch.__version__,
         "language": language,
         "model": run.model,
-        "batch_size": config.batch_size,
-        "precision": config.precision,
-        "compile": config.compile,
-        "threads": config.threads if device == "cpu" else None,
+        "recipe": recipe,
+        "seed": config.seed,
         "threshold": config.threshold,
-        "saturated_step": first,
-        "seconds_to_saturation": to_saturation,
-        "step": last["step"],
-        "seconds": seconds[-1],
+        "saturated": reached,
+        "steps": last["step"] if reached else None,
+        "sentences": last["step"] * config.batch_size if reached else None,
+        "flops": 6 * weights * words if reached else None,
+        "seconds": round(sum(row["seconds"] for row in rows), 2) if reached else None,
+        "limit": config.steps,
         "kl": last["kl"],
         "kl_stderr": last["kl_stderr"],
         "n": last["n"],
-        "tokens_per_second": last["tokens_per_second"],
     }
 
 
-def draw(path: Path, runs: dict[tuple[str, str], Run], device: str) -> None:
-    """KL against seconds, a panel a language, with bands of one standard error and dots where saturation begins."""
-    languages = list(dict.fromkeys(language for language, _ in runs))
+def table(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard error over seeds of each language and recipe, and how many times fewer than the reference."""
+    rows = []
+    for language, recipe in dict.fromkeys((line["language"], line["recipe"]) for line in lines):
+        mine = [line for line in lines if (line["language"], line["recipe"]) == (language, recipe)]
+        row: dict[str, Any] = {"language": language, "model": mine[0]["model"], "recipe": recipe, "seeds": len(mine)}
+        row["saturated"] = sum(line["saturated"] for line in mine)
+        for name in ("steps", "sentences", "flops", "seconds"):
+            values = [line[name] for line in mine if line["saturated"]]
+            row[name] = float(np.mean(values)) if values else None
+            row[f"{name}_stderr"] = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+            row[f"{name}_ratio"], row[f"{name}_ratio_stderr"] = _ratio(lines, language, recipe, name)
+        rows.append(row)
+    return rows
+
+
+def _ratio(lines: list[dict[str, Any]], language: str, recipe: str, name: str) -> tuple[float | None, float | None]:
+    """How many times the reference takes what this recipe does, seed by seed: mean and standard error."""
+    by = {(line["recipe"], line["seed"]): line[name] for line in lines if line["language"] == language}
+    pairs = [(by.get((REFERENCE, seed)), value) for (its, seed), value in by.items() if its == recipe]
+    ratios = [reference / value for reference, value in pairs if reference is not None and value is not None]
+    error = float(np.std(ratios, ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else None
+    return (float(np.mean(ratios)) if ratios else None), error
+
+
+def draw(path: Path, runs: dict[tuple[str, str, int], Run], device: str) -> None:
+    """KL against sentences and seconds, a column a language."""
+    languages = list(dict.fromkeys(language for language, _, _ in runs))
     figure, axes = plt.subplots(
-        1, len(languages), figsize=(5 * len(languages), 3.6), layout="constrained", squeeze=False
+        2, len(languages), figsize=(4.6 * len(languages), 6.4), layout="constrained", squeeze=False, sharey=True
     )
-    for axis, language in zip(axes[0], languages, strict=True):
-        mine = [run for (its, _), run in runs.items() if its == language]
-        for number, run in enumerate(mine):
-            metrics, seconds = run.metrics, elapsed(run.metrics)
-            colour = plt.get_cmap("viridis")(number / max(1, len(mine) - 1) * 0.85)
-            kl, error = ([row[name] for row in metrics] for name in ("kl", "kl_stderr"))
-            axis.plot(seconds, kl, color=colour, label=run.model)
-            low, high = ([k + s * e for k, e in zip(kl, error, strict=True)] for s in (-1, 1))
-            axis.fill_between(seconds, low, high, color=colour, alpha=0.2, lw=0)
-            for row, at in zip(metrics, seconds, strict=True):
-                if row["step"] == metrics[-1]["saturated_step"]:
-                    axis.plot(at, row["kl"], "o", color=colour)
-        axis.axhline(mine[0].config.threshold, color="k", ls=":", lw=1, label="threshold")
-        axis.set(
-            xscale="log", yscale="log", xlabel="seconds of training", ylabel="KL(truth || model), nats", title=language
-        )
-        axis.grid(alpha=0.25)
-        axis.legend(frameon=False, fontsize=8)
-    figure.suptitle(f"Training to saturation on {machine(device)['chip']}; dots: saturated from here on", fontsize=10)
+    colours = dict(zip(RECIPES, plt.get_cmap("tab10").colors, strict=False))
+    for column, language in enumerate(languages):
+        labelled = set()
+        for (its, recipe, _), run in runs.items():
+            if its != language or not (rows := run.metrics):
+                continue
+            seconds = list(itertools.accumulate(row["seconds"] for row in rows))
+            sentences = [row["step"] * run.config.batch_size for row in rows]
+            label = None if recipe in labelled else recipe
+            labelled.add(recipe)
+            for axis, across in zip(axes[:, column], (sentences, seconds), strict=True):
+                axis.plot(across, [row["kl"] for row in rows], color=colours[recipe], label=label, lw=1)
+        for axis, name in zip(axes[:, column], ("sentences", "seconds of training"), strict=True):
+            axis.axhline(0.01, color="k", ls=":", lw=1)
+            axis.set(xscale="log", yscale="log", xlabel=name)
+            axis.grid(alpha=0.25)
+        axes[0, column].set_title(f"{language}, {MODELS[language]}", fontsize=9)
+        axes[0, column].legend(frameon=False, fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("KL(truth || model), nats")
+    figure.suptitle(f"To saturation on {machine(device)['chip']}, one line a training", fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -123,35 +163,23 @@ def draw(path: Path, runs: dict[tuple[str, str], Run], device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--languages", nargs="*", default=LANGUAGES)
-    parser.add_argument("--rows", nargs="*", default=ROWS, metavar="LAYERSxWIDTH")
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--steps", type=int, default=40_000, help="at most")
-    parser.add_argument("--warmup", type=float, default=0.06, help="share of the steps")
-    parser.add_argument("--schedule", default="constant")
+    parser.add_argument("--languages", nargs="*", default=list(MODELS), choices=list(MODELS), metavar="LANGUAGE")
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES), metavar="RECIPE")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--threshold", type=float, default=0.01, help="nats")
-    parser.add_argument("--past", type=float, default=2.0, help="times the step of saturation that a run takes")
-    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--out", type=Path, default=Path("results/saturation"))
     given = parser.parse_args()
-    names = ("batch_size", "lr", "steps", "warmup", "schedule", "threshold", "precision", "compile", "threads")
-    kept = sorted({round(FIRST_KEPT * 2 ** (i / 4)) for i in range(100)})
-    settings = {name: getattr(given, name) for name in names} | {"checkpoints": [s for s in kept if s < given.steps]}
-    config = TrainConfig(**settings, stop_at_saturation=False)
-    runs: dict[tuple[str, str], Run] = {}
-    for row, language in itertools.product(given.rows, given.languages):
-        run = create_run(given.out / f"{language}-bert-{row}", language, f"bert-{row}", config)
-        train(run, given.device, given.past)
-        runs[language, row] = run
-        lines = [summary(done, its, given.device) for (its, _), done in runs.items()]
+    runs: dict[tuple[str, str, int], Run] = {}
+    for seed, language, recipe in itertools.product(given.seeds, given.languages, given.recipes):
+        config = settings_of(language, recipe, seed, given.threshold)
+        folder = given.out / f"{language}-{recipe.replace(' ', '-')}-seed{seed}"
+        run = create_run(folder, language, MODELS[language], config)
+        train(run, given.device)
+        runs[language, recipe, seed] = run
+        lines = [line_of(done, its, how, given.device) for (its, how, _), done in runs.items()]
         write_rows(given.out / f"saturation-{given.device}.csv", lines)
-        found = [{"language": its, "model": done.model} | m for (its, _), done in runs.items() for m in done.metrics]
-        write_rows(given.out / f"saturation-metrics-{given.device}.csv", found)
+        write_rows(given.out / f"saturation-table-{given.device}.csv", table(lines))
         draw(given.out / f"saturation-{given.device}.png", runs, given.device)
-        print(f"{language} bert-{row}: {lines[-1]}", flush=True)
 
 
 if __name__ == "__main__":

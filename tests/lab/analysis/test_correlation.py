@@ -193,7 +193,8 @@ def test_wrong_input(arguments, message):
 
 
 def point(run, step, trace, accuracy, kl=0.005, saturated=True, model="bert-1x8", enlarged=None, method="linear"):
-    row = {"run": run, "root": run, "step": step, "trace": trace, "accuracy": accuracy, "kl": kl, "saturated": saturated}
+    row = {"run": run, "root": run, "step": step, "trace": trace, "accuracy": accuracy, "kl": kl}
+    row["saturated"] = saturated
     row |= {"trace_method": "sampled-gradient", "enlarged": enlarged, "enlarged_method": "random-factor"}
     return row | {"model": model, "task": "A", "method": method, "satlab": "0.1.0"}
 
