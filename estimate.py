@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ONE_SIDED_95 = 1.6448536269514722
 """The 0.95 quantile of the standard normal distribution."""
@@ -22,13 +23,13 @@ class Estimate:
     n: int
 
     @classmethod
-    def from_samples(cls, samples: Tensor) -> "Estimate":
+    def from_samples(cls, samples: "Tensor") -> "Estimate":
         """Mean of independent samples [n], with standard error sd / sqrt(n); nan if n = 1."""
-        samples = samples.detach().to(torch.float64).flatten()
-        return cls.from_ratio(samples, torch.ones_like(samples))
+        samples = samples.detach().double().flatten()
+        return cls.from_ratio(samples, samples.new_ones(samples.shape))
 
     @classmethod
-    def from_ratio(cls, sums: Tensor, counts: Tensor) -> "Estimate":
+    def from_ratio(cls, sums: "Tensor", counts: "Tensor") -> "Estimate":
         """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i.
 
         stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c), linearised; exact where every c_i = 1.

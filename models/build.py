@@ -13,6 +13,7 @@ from ..generators import Language
 from ..randomness import random_stream
 from ..system.memory import check_memory
 from ..system.sums import damaged_file
+from .files import DESCRIPTION, WEIGHTS
 from .interface import LanguageModel
 from .names import name_of, network_of
 from .networks.base import Network, SizedNetwork
@@ -22,8 +23,6 @@ MOST_LAYERS = 1000
 
 BYTES = 4
 """Bytes of a weight."""
-
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> LanguageModel:

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
 from ...errors import InputError, at_least, unknown
-from ...randomness import random_stream
+from ...randomness import WholeNumbers
 
 METHODS = ("spearman", "pearson")
 
@@ -69,17 +67,15 @@ def correlation(
 ) -> Correlation:
     """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
-    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the ranks;
-        ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least
-        squares on 1 and z
-    (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+    Pearson:    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)
+    Spearman:   r of the ranks; ties share their mean rank
+    Given z:    r of what is left of x and y (Spearman: of their ranks) after least squares on 1 and z (its ranks),
+                (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2))
 
-    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
-    [-1, 1], and the note says so, with fewer than 5 groups (8 given z), and where all resamples agree, as for points in
-    perfect
-    order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer groups
-        it
-    may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
+    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. With
+    fewer than 5 groups (8 given z) it is [-1, 1], and the note says so; likewise where all resamples agree, as they do
+    for points in perfect order. On normal data it covers about 95 % from 12 groups on. From fewer it may cover less:
+    with 5 groups and a true correlation of 0.9, Spearman's interval covers 74 %.
 
     Args:
         x: [n].
@@ -160,12 +156,11 @@ def _resampled(
     arrays: list[Array], method: str, labels: NDArray[np.int64], count: int, resamples: int, seed: int
 ) -> Array:
     """The coefficient of each resample [resamples]; nan where a resample has no spread."""
-    generator = random_stream(seed, "bootstrap")
+    stream = WholeNumbers(seed, "bootstrap")
     block, found = max(1, BLOCK // len(labels)), []
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        chosen = torch.randint(count, (rows, count), generator=generator).numpy()
-        chosen = chosen + count * np.arange(rows)[:, None]
+        chosen = stream.below(count, (rows, count)) + count * np.arange(rows)[:, None]
         times = np.bincount(chosen.reshape(-1), minlength=rows * count).reshape(rows, count)
         found.append(_coefficients(times[:, labels].astype(np.float64), arrays, method))
     return np.concatenate(found)
@@ -221,6 +216,8 @@ def _bca(value: float, drawn: Array, without: Array) -> tuple[float, float]:
     Returns:
         The lower and the upper end.
     """
+    from scipy.special import ndtr, ndtri
+
     share = float(np.mean(drawn < value) + np.mean(drawn <= value)) / 2
     share = min(max(share, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))
     left = without[~np.isnan(without)]

@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...estimate import Estimate
-from ...probes import probe_names
 from ...train import TrainConfig
+from ..measurements.known_methods import probe_names
 from ..measurements.measure import BASELINES
 from ..runs.run import Run
 from .checkpoint_table import TRACES, is_saturated, kl_by_step, versions_of

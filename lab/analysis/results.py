@@ -80,7 +80,7 @@ def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
     for name, run in named(runs).items():
         rows += [row | {"run": None if row["step"] is None else name} for row in rows_of_training(run)]
     if runs and any(LANGUAGE in row for row in rows):
-        known = {run.language.fingerprint() for run in runs}
+        known = {run.fingerprint for run in runs}
         rows = [row for row in rows if row.get(LANGUAGE) is None or row[LANGUAGE] in known]
     return [row | {"stderr": math.nan if row["stderr"] is None else row["stderr"]} for row in rows]
 

@@ -11,8 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ...probes import is_model_probe
-from ..measurements.flatness_config import estimates_gauss_newton, settings_used
+from ..measurements.known_methods import estimates_gauss_newton, is_model_probe, settings_used
 from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]

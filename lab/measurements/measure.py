@@ -9,14 +9,16 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...estimate import Estimate
-from ...models import LanguageModel
 from ...system.disk import append_missing, check_appendable
-from ..runs.run import Run
 from .result_cache import known_rows, of_key
+
+if TYPE_CHECKING:
+    from ...models import LanguageModel
+    from ..runs.run import Run
 
 Row = dict[str, Any]
 
@@ -53,7 +55,7 @@ def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Ro
     return append_missing(file, lambda there: [] if of_key(there, key) else rows) or known_rows(file, key)
 
 
-def key_of(run: Run, step: int, what: str, method: str, settings: str) -> Row:
+def key_of(run: "Run", step: int, what: str, method: str, settings: str) -> Row:
     """Returns what names a measurement of a checkpoint; rows that agree in all of it are the same measurement."""
     of_run = {"model": run.model, "seed": run.config.seed, "step": step}
     return of_run | {"what": what, "method": method, "settings": settings}
@@ -66,6 +68,6 @@ def values_of(estimate: Estimate) -> Row:
     return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
-def size_of(model: LanguageModel) -> Row:
+def size_of(model: "LanguageModel") -> Row:
     """Returns the column parameters of a row: their number, tied ones counted once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...flatness import flatness_measures
 from ...system.disk import read_lines
-from .flatness_config import settings_used
+from .known_methods import is_flatness_measure, settings_used
 
 Row = dict[str, Any]
 
@@ -26,6 +25,6 @@ def of_key(rows: list[Row], key: Row) -> list[Row]:
 def of_method(row: Row) -> str:
     """Returns the settings of a row or key that count: rows of older versions name flatness settings that do not."""
     settings = str(row.get("settings"))
-    if row["method"] not in flatness_measures:
+    if not is_flatness_measure(row["method"]):
         return settings
     return json.dumps(settings_used(row["method"], json.loads(settings)), sort_keys=True)

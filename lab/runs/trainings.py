@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from ...models.build import WEIGHTS
+from ...models.files import WEIGHTS
 from ...system.sums import sums_in
 from .run import Run
 
@@ -50,7 +50,7 @@ def settings_of(run: Run) -> str:
     """What a run was told, but for where it and what it reads lie and how it was spread over processes."""
     train = {key: value for key, value in asdict(run.config).items() if key != "sharding"}
     corpus = None if run.corpus is None else run.corpus.sha256
-    told = [run.model, run.language.fingerprint(), run.language.max_length, corpus, train]
+    told = [run.model, run.fingerprint, corpus, train]
     return json.dumps(told, sort_keys=True, default=str)
 
 
