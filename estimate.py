@@ -16,6 +16,13 @@ class Estimate:
     """A sample mean, its standard error and the number n of independent draws behind it.
 
     An exact number is an Estimate with stderr 0.
+
+    Example:
+        >>> import torch
+        >>> Estimate.from_samples(torch.tensor([1.0, 2.0, 3.0, 6.0]))
+        Estimate(value=3.0, stderr=1.0801234497346435, n=4)
+        >>> print(Estimate(0.25, 0.01, 400))
+        0.25 +- 0.01 (n=400)
     """
 
     value: float

@@ -155,6 +155,15 @@ def fine_tune(
 
     Raises:
         InputError: for a model without weights, a number that is not positive, and weights that do not stay finite.
+
+    Example:
+        >>> from satlab.generators import find_task, load_language
+        >>> from satlab.models import build_model
+        >>> language = load_language("demo-hmm")
+        >>> model, task = build_model("bert-1x8", language), find_task(language, "state-1")
+        >>> accuracy = fine_tune(model, language, task, 64, 64, seeds=2, how=FineTuning(epochs=1))
+        >>> accuracy.n, 0 <= accuracy.value <= 1
+        (2, True)
     """
     samples = Samples(train_sentences, test_sentences, seeds, seed)
     return (how or FineTuning()).accuracy(model, language, task, samples, on_epoch)

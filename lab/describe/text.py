@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import nltk
-
 from ..fonts import columns, readable, shortened
 from .show import Description
 
@@ -115,6 +113,8 @@ def _drawn(bracketed: str, room: int) -> list[str]:
     """The tree as nltk draws it; nothing where that takes more lines than there is room, or is too wide."""
     if _depth(bracketed) > min(MOST_DRAWN_DEPTH, room):
         return []
+    import nltk
+
     tree, stream = nltk.Tree.fromstring(bracketed), io.StringIO()
     words = tree.leaves()
     if len(words) > MOST_DRAWN_WORDS:
