@@ -1,4 +1,4 @@
-"""Loading a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
+"""Loads a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -47,7 +47,7 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
 
 
 def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
-    """KL at each step of a run: as measured on fresh sentences or, where it was not, as training recorded it.
+    """KL at each step of a run: measured on fresh sentences, or else as training recorded it.
 
     Args:
         run: whose KL.

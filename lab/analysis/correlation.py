@@ -124,7 +124,7 @@ def correlation(
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
-    """The values shifted and scaled into [-1, 1], which no coefficient notices and rounding does."""
+    """The values, shifted and scaled into [-1, 1]: the coefficients stay the same, and rounding errors small."""
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     if not np.isfinite(array).all():
         raise InputError(f"correlation: {name} holds a number that is not finite; leave that model out")
@@ -136,7 +136,7 @@ def _scaled(values: ArrayLike, name: str) -> Array:
 
 
 def _numbered(groups: Sequence[object] | None, n: int) -> NDArray[np.int64]:
-    """The groups as 0, 1, 2, ... in the order in which they first come."""
+    """The groups as numbers 0, 1, 2, ... in the order of their first points."""
     if groups is None:
         return np.arange(n)
     first: dict[object, int] = {}
@@ -167,7 +167,7 @@ def _resampled(
 
 
 def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
-    """The coefficient under each row of weights [r, n], arrays x, y and if wanted z [n]: [r]; nan where undefined."""
+    """The coefficient [r] of arrays x, y and, if given, z [n] under each row of weights [r, n]; nan where undefined."""
     columns = [_ranks(weights, array) if method == "spearman" else array[None, :] for array in arrays]
     total = weights.sum(1, keepdims=True)
     x, y, *given = (column - (weights * column).sum(1, keepdims=True) / total for column in columns)
@@ -188,7 +188,7 @@ def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
 
 
 def _ranks(weights: Array, array: Array) -> Array:
-    """Mean ranks in [0, 1] of the values when each is there as often as its weight says: [r, n]."""
+    """Mean ranks [r, n], from 0 to 1, of values that are repeated as often as their weights say."""
     values, place = np.unique(array, return_inverse=True)
     times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     middle = np.cumsum(times, axis=1) - times / 2
@@ -196,7 +196,7 @@ def _ranks(weights: Array, array: Array) -> Array:
 
 
 def _check_how(method: str, resamples: int) -> None:
-    """Checks how a correlation is computed: an InputError for an unknown method, and for no resamples."""
+    """Raises InputError for an unknown method, and for no resamples."""
     if method not in METHODS:
         raise unknown("correlation", method, METHODS)
     at_least("resamples", resamples, 1)

@@ -116,7 +116,7 @@ def _(language: HMM, sentences: Sentences) -> Figure:
 
 @dataclass
 class _Node:
-    """A symbol or word in a picture: what is below it, the width that all of it needs, and where it stands (points).
+    """A symbol or word in a picture: its children, the width of its subtree, and its place (points).
 
     words: how many there are below. cut: it stands for so many words.
     """
@@ -204,7 +204,7 @@ def _nodes(tree: "nltk.Tree") -> list[_Node]:
 
 
 def _written(nodes: list[_Node]) -> Lettering:
-    """Sets the nodes' texts to what can be drawn of them; with which letters."""
+    """Sets the nodes' texts to what can be drawn of them; returns the lettering."""
     for node in nodes:
         node.text = shortened(readable(node.text), MOST_LETTERS)
     letters = Lettering.of(node.text for node in nodes)
@@ -214,7 +214,7 @@ def _written(nodes: list[_Node]) -> Lettering:
 
 
 def _top(nodes: list[_Node]) -> tuple[list[_Node], Lettering]:
-    """The nodes down to the greatest depth that fits, laid out, each of that depth with one below for all its words."""
+    """The nodes down to the greatest depth that fits, laid out; each of that depth has one for all words below."""
     leaves = Counter(node.depth for node in nodes if not node.children)
     inner = Counter(node.depth for node in nodes if node.children)
     # One level deeper has at least as many leaves: those of a symbol take its place.

@@ -83,7 +83,7 @@ def _sentences(sentences: list[Description]) -> Iterator[str]:
 
 
 def _word(word: str) -> str:
-    """On one line, in quotes where it has blanks, or nothing, in it."""
+    """The word on one line; in quotes where it is empty or has blanks."""
     text = shortened(readable(word), MOST_LETTERS)
     return f"'{text}'" if not text or any(map(str.isspace, text)) else text
 
@@ -258,7 +258,7 @@ def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Six significant digits; what is smaller than rounding is 0, None is infinite."""
+    """The number with six significant digits; 0 where it is below rounding, "infinite" for None."""
     if value is None:
         return "infinite"
     return "0" if abs(value) < 1e-12 else f"{value:.6g}"
@@ -270,7 +270,7 @@ def nats(value: float | None) -> str:
 
 
 def estimate(given: dict[str, Any]) -> str:
-    """The value to as many digits as its standard error has a meaning for: 1.0299 +- 0.0009."""
+    """The value with the digits that its standard error leaves meaningful: 1.0299 +- 0.0009."""
     value, stderr = given["value"], given["stderr"]
     if value is None or not stderr or stderr < 1e-12:
         return number(value)

@@ -38,7 +38,7 @@ class FlatnessConfig:
         return made
 
     def settings(self, **more: Any) -> str:
-        """Returns what names a row, as JSON: everything on which its value depends, and nothing else."""
+        """What names a row, as JSON: everything on which its value depends, and nothing else."""
         named = {"method": self.method, "contexts": self.contexts, "seed": self.seed}
         # Entries are dataclasses, which the type of a measure does not say.
         return json.dumps(named | asdict(self.measure) | more, sort_keys=True)  # type: ignore[call-overload]

@@ -30,7 +30,7 @@ class KnownMeasure:
 
 
 def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings on which a measure depends; all of them where the name is no known flatness measure."""
+    """The settings on which a measure depends; all of them where the name is no known flatness measure."""
     known = _measures().get(method)
     if known is None:
         return dict(settings)
@@ -53,7 +53,7 @@ def is_model_probe(method: str) -> bool:
 
 
 def probe_names() -> list[str]:
-    """Returns the names of all probes, feature probes first."""
+    """The names of all probes, feature probes first."""
     return sorted(_probes(), key=lambda name: (_probes()[name], name))
 
 
