@@ -17,6 +17,7 @@ from support.networks import same_weights
 from support.training import check_same, comparable, folders, known, running, session, short, tensors_of, trainer
 
 from satlab.errors import DivergedError, StoppedError
+from satlab.models import build
 from satlab.system.disk import read_lines
 from satlab.train import checkpoint, checkpoints
 from satlab.train import losses as objective
@@ -96,7 +97,7 @@ def stop_after(monkeypatch, operations):
     monkeypatch.setattr(os, "replace", limited(os.replace))
     monkeypatch.setattr(shutil, "rmtree", limited(shutil.rmtree))
     monkeypatch.setattr(checkpoint, "flush", limited(checkpoint.flush))
-    monkeypatch.setattr(checkpoint, "save_model", limited(checkpoint.save_model))
+    monkeypatch.setattr(build, "save_model", limited(build.save_model))
 
 
 def stopped_at_every_file_operation(folder, name, config, monkeypatch):
