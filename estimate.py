@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ONE_SIDED_95 = 1.6448536269514722
 """The 0.95 quantile of the standard normal distribution."""
@@ -15,6 +16,13 @@ class Estimate:
     """A sample mean, its standard error and the number n of independent draws behind it.
 
     An exact number is an Estimate with stderr 0.
+
+    Example:
+        >>> import torch
+        >>> Estimate.from_samples(torch.tensor([1.0, 2.0, 3.0, 6.0]))
+        Estimate(value=3.0, stderr=1.0801234497346435, n=4)
+        >>> print(Estimate(0.25, 0.01, 400))
+        0.25 +- 0.01 (n=400)
     """
 
     value: float
@@ -22,13 +30,13 @@ class Estimate:
     n: int
 
     @classmethod
-    def from_samples(cls, samples: Tensor) -> "Estimate":
+    def from_samples(cls, samples: "Tensor") -> "Estimate":
         """Mean of independent samples [n], with standard error sd / sqrt(n); nan if n = 1."""
-        samples = samples.detach().to(torch.float64).flatten()
-        return cls.from_ratio(samples, torch.ones_like(samples))
+        samples = samples.detach().double().flatten()
+        return cls.from_ratio(samples, samples.new_ones(samples.shape))
 
     @classmethod
-    def from_ratio(cls, sums: Tensor, counts: Tensor) -> "Estimate":
+    def from_ratio(cls, sums: "Tensor", counts: "Tensor") -> "Estimate":
         """The ratio R = sum_i s_i / sum_i c_i over n independent clusters i.
 
         stderr = sqrt(sum_i (s_i - R c_i)^2 / (n (n - 1))) / mean(c), linearised; exact where every c_i = 1.

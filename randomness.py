@@ -5,10 +5,14 @@ many workers. The bits depend on the kind of device too, since torch's CPU and C
 """
 
 import hashlib
-
-import torch
+from typing import TYPE_CHECKING
 
 from .errors import InputError, whole_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
 
 STREAMS = (
     "language",
@@ -54,6 +58,31 @@ def derive_seed(seed: int, name: str, *index: int) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 
-def random_stream(seed: int, name: str, *index: int, device: torch.device | str = "cpu") -> torch.Generator:
+def random_stream(seed: int, name: str, *index: int, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """A torch.Generator on `device`, seeded with derive_seed(seed, name, *index)."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(derive_seed(seed, name, *index))
+
+
+class WholeNumbers:
+    """The whole numbers that `torch.randint` draws from `random_stream` on a CPU, drawn without importing torch.
+
+    Both take one 32-bit number x of the Mersenne twister for each number below b, x mod b.
+
+    Args:
+        seed: of the run.
+        name: of the stream.
+        *index: which of its parts.
+    """
+
+    def __init__(self, seed: int, name: str, *index: int) -> None:
+        from numpy.random import RandomState
+
+        # torch seeds the twister with the low 32 bits.
+        self.twister = RandomState(derive_seed(seed, name, *index) % 2**32)
+
+    def below(self, bound: int, shape: tuple[int, ...]) -> "NDArray[np.int64]":
+        """Draws numbers in 0 .. bound - 1, bound < 2^28, as an array of this shape."""
+        drawn = self.twister.randint(0, 2**32, size=shape, dtype="uint32") % bound
+        return drawn.astype("int64")

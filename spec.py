@@ -68,6 +68,11 @@ def parse_spec(text: str, registry: Registry[T]) -> T:
     Raises:
         InputError: for an unknown name or setting, a value of another type, a setting that is missing, and whatever
             the entry itself refuses.
+
+    Example:
+        >>> from satlab.flatness import flatness_measures
+        >>> parse_spec("hutch++:probes=10", flatness_measures)
+        HutchPlusPlus(probes=10, targets='sampled')
     """
     name, settings = split_spec(text)
     entry, what = registry[name], f"{registry.kind} '{name}'"

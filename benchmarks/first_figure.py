@@ -41,7 +41,7 @@ def seconds_in_rows(study: Path) -> dict[str, float]:
     """Training and measuring, summed over the rows; probes that share features share their seconds."""
     rows = {name: [] for name in ("metrics", "results")}
     for name, found in rows.items():
-        for path in study.glob(f"runs/*/{name}.jsonl"):
+        for path in [*study.glob(f"runs/*/{name}.jsonl"), *([study / "baselines.jsonl"] * (name == "results"))]:
             found += [json.loads(line) for line in path.read_text().splitlines()]
     measured = {(row["model"], row["seed"], row["step"], row["what"], row["seconds"]) for row in rows["results"]}
     return {

@@ -54,6 +54,16 @@ def hessian_trace(
     Raises:
         InputError: for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
             1 draw, more probes than sentences, and where the truth is needed and no language is given.
+
+    Example:
+        >>> from satlab.generators import load_language
+        >>> from satlab.models import build_model
+        >>> from satlab.randomness import random_stream
+        >>> language = load_language("demo-hmm")
+        >>> sentences = language.sample(50, random_stream(0, "measurement"))
+        >>> trace = hessian_trace(build_model("bert-1x8", language), sentences, method="gauss-newton")
+        >>> trace.n, trace.value > 0, sorted(trace.blocks)
+        (50, True, ['bias', 'embedding', 'norm', 'position', 'weight'])
     """
     if method not in trace_methods():
         error = unknown("flatness method", method, trace_methods())

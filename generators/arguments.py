@@ -55,7 +55,7 @@ def checked_arguments(
 
 
 def check_draw(num_sentences: object, generator: object, least: int) -> None:
-    """Checks what sentences are drawn by.
+    """Checks the number of sentences and the generator.
 
     Args:
         num_sentences: how many sentences.

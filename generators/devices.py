@@ -1,4 +1,4 @@
-"""Moving an object with tensors among its attributes to another device."""
+"""Moves an object with tensors among its attributes to another device."""
 
 import copy
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Loading a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
+"""Loads a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,6 +45,13 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     Raises:
         InputError: for a missing or malformed file, an unknown preset, family or key, and a language that its family
             refuses. The message names the file.
+
+    Example:
+        >>> language = load_language("demo-hmm")
+        >>> language.vocab_size, language.max_length
+        (10, 8)
+        >>> load_language({"preset": "demo-hmm", "length": 3}).max_length
+        3
     """
     if isinstance(source, Mapping):
         return _from_mapping(source, max_length, Path())

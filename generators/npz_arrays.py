@@ -1,4 +1,4 @@
-"""Reading the arrays of an .npz file: numbers and texts of any width and byte order, never Python objects."""
+"""Reads the arrays of an .npz file: numbers and texts of any width and byte order, never Python objects."""
 
 import lzma
 import re

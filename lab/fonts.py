@@ -46,7 +46,7 @@ def _shown(character: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text in at most so many columns: of a longer one the beginning and the end, an ellipsis between them."""
+    """The text in at most so many columns: of a longer one, its beginning, an ellipsis and its end."""
     if columns(text) <= most:
         return text
     end = _beginning(text[::-1], (most - 1) // 3)[::-1]
@@ -73,7 +73,12 @@ def columns(text: str) -> int:
 
 @dataclass(frozen=True)
 class Lettering:
-    """families: the fonts of a picture, the first that has a character draws it. missing: characters that none has."""
+    """The fonts of a picture.
+
+    Args:
+        families: their names; the first that has a character draws it.
+        missing: the characters that none of them has.
+    """
 
     families: tuple[str, ...]
     missing: frozenset[str]
@@ -95,7 +100,7 @@ class Lettering:
 
 
 def fit_fonts(figure: Figure) -> frozenset[str]:
-    """Gives the figure's texts fonts that have their characters; the characters that none has, drawn as MISSING."""
+    """Gives the figure's texts fonts that have their characters; returns those that no font has, drawn as MISSING."""
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     content = {id(text): "\n".join(map(readable, text.get_text().split("\n"))) for text in texts}
     lettering = Lettering.of(content.values())
@@ -109,7 +114,7 @@ def fit_fonts(figure: Figure) -> frozenset[str]:
 
 
 def warn_of_missing(characters: Iterable[str]) -> None:
-    """One warning that names what no installed font has, if anything."""
+    """Warns once of the characters that no installed font has, if there are any."""
     missing = sorted(characters)
     if missing:
         named = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:MOST_NAMED])

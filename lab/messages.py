@@ -62,28 +62,28 @@ def is_quiet() -> bool:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    """What `warnings.showwarning` is set to: a line for each of satlab's own warnings, none for those of libraries."""
+    """Replaces `warnings.showwarning`: a line for each of satlab's own warnings, none for those of libraries."""
     if category is UserWarning:
         logger.warning("%s", message)
 
 
 def warn(message: str) -> None:
-    """A warning on a line of its own, each time that it is given."""
+    """Prints a warning on a line of its own, also where it was given before."""
     logger.warning("%s", message)
 
 
 def say(message: str) -> None:
-    """A line of news, unless nothing but errors is said."""
+    """Prints a line of news, unless nothing but errors is said."""
     logger.info("%s", message)
 
 
 def fail(message: str) -> None:
-    """A line about something that failed; it is always said."""
+    """Prints a line about something that failed; it is always said."""
     logger.error("%s", message)
 
 
 def say_next(results: object, *commands: str) -> None:
-    """The last line of a command: where its results are, and what to run next.
+    """Prints the last line of a command: where its results are, and what to run next.
 
     Args:
         results: the file or directory.

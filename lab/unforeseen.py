@@ -33,7 +33,7 @@ def explained(error: BaseException) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """The text with control characters, of which file names may consist, escaped, and other white space as blanks."""
+    """The text on one line: control characters, which file names may hold, escaped, and other white space as blanks."""
     text = " ".join(text.split())
     return "".join(repr(c)[1:-1] if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 

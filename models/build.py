@@ -13,6 +13,7 @@ from ..generators import Language
 from ..randomness import random_stream
 from ..system.memory import check_memory
 from ..system.sums import damaged_file
+from .files import DESCRIPTION, WEIGHTS
 from .interface import LanguageModel
 from .names import name_of, network_of
 from .networks.base import Network, SizedNetwork
@@ -22,8 +23,6 @@ MOST_LAYERS = 1000
 
 BYTES = 4
 """Bytes of a weight."""
-
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> LanguageModel:
@@ -40,6 +39,14 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
 
     Raises:
         InputError: for a name of no model, and for a size that this machine's memory cannot hold.
+
+    Example:
+        >>> from satlab.generators import load_language
+        >>> model = build_model("bert-2x16", load_language("demo-hmm"))
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        6954
+        >>> model(torch.tensor([[0, 1, 2]])).shape  # a logit for each word at each position
+        torch.Size([1, 3, 10])
     """
     network = network_of(name)
     canonical = name_of(network)
@@ -143,6 +150,14 @@ def load_model(folder: str | Path) -> LanguageModel:
     Raises:
         InputError: where there is no checkpoint, and where a file of it is damaged.
         TooLargeError: where this machine's memory cannot hold the model.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from satlab.generators import load_language
+        >>> with TemporaryDirectory() as folder:
+        ...     save_model(build_model("gpt-1x8", load_language("demo-hmm")), Path(folder))
+        ...     load_model(folder).name
+        'gpt-1x8'
     """
     folder = Path(folder)
     if not (folder / DESCRIPTION).is_file():

@@ -153,7 +153,7 @@ class Features:
             self._release(all_rows[rows])
 
     def _mapped(self) -> Tensor:
-        """Returns the file as a tensor [n, d]; the system loads its pages on demand and drops them as needed."""
+        """The file as a tensor [n, d]; the system loads its pages on demand and drops them as needed."""
         if self.map is None:
             self.map = mmap.mmap(self.file.fileno(), 0)
         return torch.frombuffer(self.map, dtype=self.dtype).view(self.count, self.width)
@@ -174,7 +174,7 @@ class Features:
 
 
 def _bytes_of(rows: Tensor) -> memoryview:
-    """Returns the memory of a contiguous tensor on the CPU."""
+    """The memory of a contiguous tensor on the CPU."""
     return rows.view(torch.uint8).numpy().data.cast("B")
 
 

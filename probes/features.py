@@ -33,7 +33,7 @@ class FeatureChoice:
     position: int | None = None
 
     def width(self, size: int, length: int) -> int:
-        """Returns the number of features d that this choice gives.
+        """The number of features d that this choice gives.
 
         Args:
             size: features per word.
@@ -64,7 +64,7 @@ class FeatureChoice:
 
 @torch.no_grad()
 def concatenated_features(model: LanguageModel, sentences: Sentences) -> Tensor:
-    """Returns [h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
+    """[h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""
     model.eval()
     with FastProducts():
         return torch.cat([sentence_features(model, part) for part in sentences.split(CHUNK)])

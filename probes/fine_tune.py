@@ -56,7 +56,7 @@ class FineTuning(ModelProbe):
         check_training(self.lr, self.epochs, self.batch_size)
 
     def rate(self, step: int, steps: int) -> float:
-        """Returns the learning rate of a step, 1 <= step <= steps."""
+        """The learning rate of a step, 1 <= step <= steps."""
         if step <= self.warmup_steps:
             return self.lr * step / self.warmup_steps
         return self.lr * (steps + 1 - step) / (steps + 1 - self.warmup_steps)
@@ -116,7 +116,7 @@ class SentenceClassifier(nn.Module):
         self.weight, self.bias = nn.Parameter(table[:, :-1].clone()), nn.Parameter(table[:, -1].clone())
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Returns logits [n, k] of tokens [n, T] and lengths [n]."""
+        """Logits [n, k] of tokens [n, T] and lengths [n]."""
         places = lengths if self.model.causal else torch.zeros_like(lengths)
         read = F.pad(tokens, (1, 0), value=self.model.cls_id)
         with FastProducts():
@@ -155,6 +155,15 @@ def fine_tune(
 
     Raises:
         InputError: for a model without weights, a number that is not positive, and weights that do not stay finite.
+
+    Example:
+        >>> from satlab.generators import find_task, load_language
+        >>> from satlab.models import build_model
+        >>> language = load_language("demo-hmm")
+        >>> model, task = build_model("bert-1x8", language), find_task(language, "state-1")
+        >>> accuracy = fine_tune(model, language, task, 64, 64, seeds=2, how=FineTuning(epochs=1))
+        >>> accuracy.n, 0 <= accuracy.value <= 1
+        (2, True)
     """
     samples = Samples(train_sentences, test_sentences, seeds, seed)
     return (how or FineTuning()).accuracy(model, language, task, samples, on_epoch)

@@ -113,7 +113,7 @@ def frozen_probes(
 def _extractor(
     model: LanguageModel, choices: Sequence[FeatureChoice], extraction: Extraction, seed: int, repeat: int
 ) -> Callable[[Sentences], dict[FeatureChoice, Features]]:
-    """Returns what extracts the features of sentences, with the projection of this repeat."""
+    """A function that extracts the features of sentences, with the projection of this repeat."""
     project = None if extraction.projection is None else GaussianProjection(extraction.projection, seed, repeat)
     return lambda sentences: extract(model, sentences, choices, extraction.storage, extraction.precision, project)
 

@@ -48,6 +48,17 @@ def linear_probe(
 
     Raises:
         InputError: for a number that is not positive, and as `frozen_probes`.
+
+    Example:
+        The features of the look-up table are the conditionals of the truth:
+
+        >>> from satlab.generators import find_task, load_language
+        >>> from satlab.models import build_model
+        >>> language = load_language("demo-hmm")
+        >>> task = find_task(language, "state-1")
+        >>> accuracy = linear_probe(build_model("lookup", language), language, task, train_sentences=500)
+        >>> accuracy.n, 0.5 < accuracy.value < 1
+        (3, True)
     """
     found = frozen_probes(
         model,

@@ -28,7 +28,7 @@ class FittedProbe(ABC):
 
     @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
-        """Returns the predicted classes [n], each in 0 .. k - 1, of features [n, d]."""
+        """The predicted classes [n], each in 0 .. k - 1, of features [n, d]."""
 
     @property
     def chosen(self) -> Mapping[str, float]:
@@ -116,7 +116,7 @@ class ModelProbe(ProbeMethod, ABC):
         samples: Samples,
         progress: Progress = lambda done, total: None,
     ) -> Estimate:
-        """Returns the mean test accuracy over the repeats, with its standard error; n is the number of repeats."""
+        """The mean test accuracy over the repeats, with its standard error; n is the number of repeats."""
         found = self.accuracies(model, language, task, samples, progress)
         return Estimate.from_samples(torch.tensor(found, dtype=torch.float64))
 
@@ -131,5 +131,5 @@ def is_model_probe(name: str) -> bool:
 
 
 def probe_names() -> list[str]:
-    """Returns the names of all probes, feature probes first."""
+    """The names of all probes, feature probes first."""
     return sorted(probe_methods, key=lambda name: (is_model_probe(name), name))

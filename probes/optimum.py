@@ -71,7 +71,7 @@ class Optimum(FeatureProbe):
         return _fitter(features, labels, num_classes, len(labels))(l2, start)
 
     def _choose(self, features: Features, labels: Tensor, num_classes: int) -> tuple[Logistic | None, float]:
-        """Returns the solution to start from, if any, and the penalty that validation chooses."""
+        """The solution to start from, if any, and the penalty that validation chooses."""
         self.check(len(labels))
         rows = len(labels) - max(1, round(HELD_OUT * len(labels)))
         fit = _fitter(features, labels, num_classes, rows)
@@ -95,7 +95,7 @@ class Optimum(FeatureProbe):
 
 
 def correct(probe: FittedProbe, features: Features, labels: Tensor, start: int = 0) -> float:
-    """Returns the share of the labels [n], from row `start` on, that the classifier predicts."""
+    """The share of the labels [n], from row `start` on, that the classifier predicts."""
     right = sum(
         float((probe.predict(part) == labels[rows].to(part.device)).sum())
         for rows, part in features.in_order(None, start)
@@ -104,7 +104,7 @@ def correct(probe: FittedProbe, features: Features, labels: Tensor, start: int =
 
 
 def cross_entropy(probe: Logistic, features: Features, labels: Tensor, start: int = 0) -> float:
-    """Returns the mean of -log softmax(W h_i + b)[y_i], in nats, over the sentences from row `start` on."""
+    """The mean of -log softmax(W h_i + b)[y_i], in nats, over the sentences from row `start` on."""
     total = 0.0
     for rows, part in features.in_order(None, start):
         scores = probe.scores(part)
@@ -115,7 +115,7 @@ def cross_entropy(probe: Logistic, features: Features, labels: Tensor, start: in
 def _fitter(
     features: Features, labels: Tensor, num_classes: int, rows: int
 ) -> Callable[[float, Logistic | None], Logistic]:  # fmt: skip
-    """Returns fit(l2, start) for the first rows; whatever does not depend on l2 is computed once."""
+    """fit(l2, start) for the first rows; whatever does not depend on l2 is computed once."""
     if features.memory is not None and features.width <= DIRECT_WIDTH:
         x, y = features.memory[:rows], labels[:rows]
         return lambda l2, start: fit_logistic(x, y, num_classes, l2, start)

@@ -25,7 +25,7 @@ class GaussianProjection:
         self.matrices: dict[int, Tensor] = {}
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Returns x P [n, e] of features x [n, d]."""
+        """x P [n, e] of features x [n, d]."""
         width = features.shape[1]
         if width not in self.matrices:
             generator = random_stream(self.seed, "probe", self.repeat, PROJECTION, width)

@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from satlab.randomness import STREAMS, derive_seed, random_stream
+from satlab.randomness import STREAMS, WholeNumbers, derive_seed, random_stream
 
 
 def draws(*key):
@@ -78,3 +78,12 @@ def test_neighbouring_streams_are_not_correlated():
     correlation = torch.corrcoef(numbers) - torch.eye(40)
     # 780 pairs with deviation 1 / sqrt(500) = 0.045 each.
     assert correlation.abs().max() < 5 * 500**-0.5
+
+
+@pytest.mark.parametrize("bound", [1, 2, 7, 1000, 12_345_678])
+def test_whole_numbers_are_those_of_torch(bound):
+    """Across several draws from one stream: intervals computed by either are equal to the last bit."""
+    ours, theirs = WholeNumbers(7, "bootstrap", 3), random_stream(7, "bootstrap", 3)
+    for shape in ((5,), (400, 9), (1, 1)):
+        drawn = torch.randint(bound, shape, generator=theirs).numpy()
+        assert ours.below(bound, shape).tolist() == drawn.tolist()

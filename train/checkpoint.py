@@ -13,17 +13,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-import torch
 from safetensors import SafetensorError
 
 from ..errors import InputError
-from ..models import LanguageModel, save_model
-from ..models.build import DESCRIPTION, WEIGHTS, load_tensors
+from ..models.files import DESCRIPTION, WEIGHTS
 from ..system.disk import check_writable, flush
 from ..system.sums import SUMS, damaged_file, write_sums
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..models import LanguageModel
 
 OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)
@@ -81,7 +83,7 @@ def damage(folder: Path) -> str | None:
     return damaged_file(folder, FILES) or (f"{STATE}: damaged" if read_state(folder) is None else None)
 
 
-def save(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", state: dict[str, Any]) -> None:
     """Writes the checkpoint of state["step"], then removes earlier ones that are no longer needed.
 
     The directory appears under its name only once every byte is on the disk.
@@ -112,15 +114,19 @@ def save(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, stat
 
 
 def _write(
-    partial: Path, target: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    partial: Path, target: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", state: dict[str, Any]
 ) -> None:
     """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
+    from safetensors.torch import save_file
+
+    from ..models import save_model
+
     moments = optimizer.state_dict()["state"]
     tensors = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
     with naming_file(target / WEIGHTS):
         save_model(model, partial)
     with naming_file(target / OPTIMIZER):
-        safetensors.torch.save_file(tensors, partial / OPTIMIZER)
+        save_file(tensors, partial / OPTIMIZER)
     with naming_file(target / STATE):
         (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
         write_sums(partial)
@@ -144,7 +150,7 @@ def naming_file(file: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(file)) from None
 
 
-def restore(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def restore(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer") -> dict[str, Any] | None:
     """Restores model and optimiser from the last undamaged checkpoint of a run.
 
     Damaged checkpoints after it are removed, with one warning each: training reaches the same bits again.
@@ -161,6 +167,8 @@ def restore(run: Path, model: LanguageModel, optimizer: torch.optim.Optimizer) -
         InputError: for a checkpoint of another model.
         OSError: where the run cannot be written to.
     """
+    from ..models.build import load_tensors
+
     found = checkpoints(run, kept_only=False)
     folder = found[-1][1] if found else None
     state = None if folder is None else read_state(folder)

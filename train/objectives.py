@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
 from ..registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Objective(ABC):
@@ -19,7 +19,7 @@ class Objective(ABC):
     """Whether the loss needs the exact conditional of each prediction."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
+    def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
         """Computes the sum of the losses of m predictions.
 
         Args:
@@ -31,7 +31,7 @@ class Objective(ABC):
             A scalar with its graph, nats.
         """
 
-    def least(self, truth: Tensor) -> Tensor | None:
+    def least(self, truth: "Tensor") -> "Tensor | None":
         """Computes the least value of that sum, which a model reaches whose predictions are the truth.
 
         Args:
@@ -54,7 +54,9 @@ class Sampled(Objective):
     """Cross-entropy of the sampled words: -sum_i log f(word_i | the visible words)."""
 
     @override
-    def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
+    def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
+        from torch.nn import functional as F
+
         return F.cross_entropy(logits, words, reduction="sum")
 
 
@@ -66,10 +68,14 @@ class Exact(Objective):
     needs_truth: ClassVar[bool] = True
 
     @override
-    def loss(self, logits: Tensor, words: Tensor, truth: Tensor | None) -> Tensor:
+    def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
+        from torch.nn import functional as F
+
         assert truth is not None
         return F.cross_entropy(logits, truth.to(logits.dtype), reduction="sum")
 
     @override
-    def least(self, truth: Tensor) -> Tensor | None:
+    def least(self, truth: "Tensor") -> "Tensor | None":
+        import torch
+
         return torch.special.entr(truth).sum()

@@ -53,6 +53,19 @@ class Trainer:
         InputError: for a model without weights, of another size than the language, unfit for the masking or with
             another dropout than the configuration; for an unknown adversary task; and for a corpus that is unfinished
             or of another language.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from satlab.generators import load_language
+        >>> from satlab.models import build_model
+        >>> from satlab.train import TrainConfig
+        >>> language = load_language("demo-hmm")
+        >>> config = TrainConfig(steps=4, batch_size=8, checkpoints=[2], evaluation_sentences=50)
+        >>> with TemporaryDirectory() as folder:
+        ...     for row in Trainer(build_model("bert-1x8", language), language, config, run=folder).rows():
+        ...         print(row.step, row.saturated)
+        2 False
+        4 False
     """
 
     def __init__(

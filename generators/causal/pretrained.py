@@ -1,4 +1,4 @@
-"""Reading causal networks in Hugging Face's format, from safetensors alone; none of their code is run."""
+"""Reads causal networks in Hugging Face's format, from safetensors alone; none of their code is run."""
 
 import hashlib
 import warnings

@@ -50,7 +50,7 @@ class CausalFamily(Family):
 
 
 def read_counts(path: Path) -> dict[int, float]:
-    """How often tokens occur.
+    """The number of times that each token occurs.
 
     Args:
         path: of a text file with a token id and its count on each line, separated by blanks or tabs.

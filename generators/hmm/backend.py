@@ -30,7 +30,7 @@ class ChainBackend(Protocol):
 
 
 def chain_backend(initial: Tensor, blocks: Tensor, emission: Tensor) -> ChainBackend:
-    """The compiled passes where the tables are on a CPU, those over tensors on other devices.
+    """The compiled passes for tables on a CPU, and the passes over tensors for other devices.
 
     Args:
         initial: [K].

@@ -1,4 +1,4 @@
-"""Reading hmmlearn's models that emit one word at each step, as `HMM` does."""
+"""Reads hmmlearn's models that emit one word at each step, as `HMM` does."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def categorical_tables(model: Any) -> tuple[Any, Any, Any]:
 
 
 def _one_trial(trials: Any) -> bool:
-    """Whether n_trials is one. It may be a number, an array, or None where the data will tell."""
+    """Whether n_trials is one; it may be a number, an array, or None where the data decide."""
     return trials is not None and bool((np.asarray(trials) == 1).all())
 
 

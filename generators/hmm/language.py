@@ -57,6 +57,13 @@ class HMM(LatentLanguage):
     Raises:
         InputError: for rows that do not sum to one, entries that are no probabilities, shapes that do not fit, a length
             below 1 or above MOST_WORDS, and tasks that do not fit the chain.
+
+    Example:
+        A coin that shows the same side again with probability 0.9:
+
+        >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
+        >>> coin.log_prob(torch.tensor([[0, 0, 0], [0, 1, 0]])).exp()
+        tensor([0.4050, 0.0050], dtype=torch.float64)
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def instruction(define: Callable[Concatenate[Any, Operands], Any]) -> Callable[O
 
 
 def _compiled(function: Kernel, **options: Any) -> Kernel:
-    """The function compiled whatever NUMBA_DISABLE_JIT says: Python cannot run the kernels' vector instructions."""
+    """The compiled function, also under NUMBA_DISABLE_JIT: Python cannot run the kernels' vector instructions."""
     before = numba.config.CACHE_DIR, numba.config.DISABLE_JIT
     numba.config.CACHE_DIR, numba.config.DISABLE_JIT = str(FOLDER or before[0]), 0
     try:

@@ -1,4 +1,4 @@
-"""Drawing from many categorical distributions at once, by inverting their concatenated cumulative sums."""
+"""Draws from many categorical distributions at once, by inverting their concatenated cumulative sums."""
 
 import torch
 from torch import Tensor

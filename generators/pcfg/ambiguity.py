@@ -1,4 +1,4 @@
-"""How much a sentence leaves open about its tree: H(tree | sentence), and the number of its trees.
+"""What a sentence leaves open about its tree: H(tree | sentence), and the number of its trees.
 
     H(tree | sentence) = E[log p(words) - log p(tree, words)]
 

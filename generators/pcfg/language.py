@@ -113,6 +113,13 @@ class PCFG(LatentLanguage):
         Raises:
             InputError: for a line that is not a rule, probabilities that do not sum to one, an empty rule, an undefined
                 symbol, and a start symbol without sentences.
+
+        Example:
+            >>> yes = PCFG.from_string("S -> S 'and' S [0.25] | 'yes' [0.75]", max_length=3)
+            >>> yes.words
+            ('and', 'yes')
+            >>> yes.length_log_prob.exp()  # 0.75 and 0.25 * 0.75^2, over their sum
+            tensor([0.0000, 0.8421, 0.0000, 0.1579], dtype=torch.float64)
         """
         if not isinstance(text, str):
             raise InputError(

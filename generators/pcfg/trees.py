@@ -1,15 +1,17 @@
 """Sampled trees: their children, their probability, and as nltk.Tree with the grammar's own symbols."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import nltk
 import torch
 from torch import Tensor
 
 from ..sentences import Sentences
 from ..tasks import latent
 from .language import PCFG
+
+if TYPE_CHECKING:
+    import nltk
 
 
 class Children(NamedTuple):
@@ -86,7 +88,7 @@ def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
     return total - normaliser[sentences.lengths]
 
 
-def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
+def nltk_trees(language: PCFG, sentences: Sentences) -> "Iterator[nltk.Tree]":
     """The sampled trees with their words. Symbols that binarisation added are replaced by what lies below them.
 
     Args:
@@ -99,6 +101,8 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
     Raises:
         InputError: for sentences without trees.
     """
+    import nltk
+
     nodes = latent(sentences, "nodes")
     lefts, rights = children(nodes)
     own = language.rules.num_original
@@ -115,7 +119,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> Iterator[nltk.Tree]:
         yield built[0][0]
 
 
-def bracketed(tree: nltk.Tree) -> str:
+def bracketed(tree: "nltk.Tree") -> str:
     """The tree as treebanks write it, (S (NP she) (VP ran)), on one line; brackets in names and words as -LRB-."""
     out: list[str] = []
     todo: list[nltk.Tree | str | None] = [tree]
@@ -123,11 +127,11 @@ def bracketed(tree: nltk.Tree) -> str:
         part = todo.pop()
         if part is None:
             out.append(")")
-        elif isinstance(part, nltk.Tree):
+        elif isinstance(part, str):
+            out.append(" " + _in_brackets(part))
+        else:
             out.append(f" ({_in_brackets(part.label())}")
             todo += [None, *reversed(part)]
-        else:
-            out.append(" " + _in_brackets(part))
     return "".join(out).lstrip()
 
 

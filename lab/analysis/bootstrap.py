@@ -7,11 +7,9 @@ belongs to them. A resample is a row of weights: how often each group was drawn.
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
-from ...randomness import random_stream
+from ...randomness import WholeNumbers
 
 LEAST_GROUPS = 5
 """Independent groups that an interval takes; of fewer it would cover too seldom."""
@@ -34,11 +32,10 @@ def drawn_groups(count: int, resamples: int, seed: int, block: int) -> Iterator[
     Yields:
         Weights [block or fewer, count]; each row adds up to `count`.
     """
-    generator = random_stream(seed, "bootstrap")
+    stream = WholeNumbers(seed, "bootstrap")
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        chosen = torch.randint(count, (rows, count), generator=generator).numpy()
-        chosen = chosen + count * np.arange(rows)[:, None]
+        chosen = stream.below(count, (rows, count)) + count * np.arange(rows)[:, None]
         times = np.bincount(chosen.reshape(-1), minlength=rows * count).reshape(rows, count)
         yield times.astype(np.float64)
 
@@ -58,6 +55,8 @@ def bca(value: float, drawn: Array, without: Array) -> tuple[float, float] | Non
         The lower and the upper end; None where all resamples agree, or it is not defined of most: the bootstrap then
         knows no spread.
     """
+    from scipy.special import ndtr, ndtri
+
     known = drawn[~np.isnan(drawn)]
     if 2 * len(known) < len(drawn) or np.ptp(known) < 1e-9:
         return None

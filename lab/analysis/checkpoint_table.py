@@ -42,14 +42,14 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
             lost = trained.folder / METRICS
             raise InputError(f"{lost}: holds no whole row, expected those of training; put the file back")
         raise InputError(f"{folders[0]}: no metrics yet, expected a trained run; train one first")
-    if len({run.language.fingerprint() for run in runs}) > 1:
+    if len({run.fingerprint for run in runs}) > 1:
         names = ", ".join(sorted({run.source for run in runs}))
         raise InputError(f"the runs are on different languages ({names}), expected one; take each language by itself")
     return runs, rows
 
 
 def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
-    """KL at each step of a run: as measured on fresh sentences or, where it was not, as training recorded it.
+    """KL at each step of a run: measured on fresh sentences, or else as training recorded it.
 
     Args:
         run: whose KL.

@@ -1,4 +1,4 @@
-"""How flatness and accuracy go together among recorded models: those of equal loss first, then all checkpoints."""
+"""The correlation of flatness and accuracy over recorded models: those of equal loss first, then all checkpoints."""
 
 import math
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -
 
 
 def _parts(points: list[Row]) -> Iterator[Part]:
-    """All points, then those of each model with runs enough for an interval, where there is another model."""
+    """All points; then, where there are several models, those of each that has enough runs for an interval."""
     plain = [point for point in points if _finite(point["trace"], point["accuracy"])]
     inside = [point for point in points if _finite(point["enlarged"], point["accuracy"])]
     models = sorted({point["model"] for point in plain})
@@ -89,7 +89,7 @@ def _finite(*values: float | None) -> bool:
 
 
 def in_words(correlations: list[Row], panel: str) -> list[str]:
-    """The coefficients of a task's probe as sentences.
+    """The correlations of a task's probe as sentences.
 
     Args:
         correlations: as `correlations_of` gives them.

@@ -66,17 +66,15 @@ def correlation(
 ) -> Correlation:
     """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
-    Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the ranks;
-        ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least
-        squares on 1 and z
-    (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+    Pearson:    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)
+    Spearman:   r of the ranks; ties share their mean rank
+    Given z:    r of what is left of x and y (Spearman: of their ranks) after least squares on 1 and z (its ranks),
+                (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2))
 
-    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
-    [-1, 1], and the note says so, with fewer than 5 groups (8 given z), and where all resamples agree, as for points in
-    perfect
-    order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer groups
-        it
-    may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
+    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. With
+    fewer than 5 groups (8 given z) it is [-1, 1], and the note says so; likewise where all resamples agree, as they do
+    for points in perfect order. On normal data it covers about 95 % from 12 groups on. From fewer it may cover less:
+    with 5 groups and a true correlation of 0.9, Spearman's interval covers 74 %.
 
     Args:
         x: [n].
@@ -123,7 +121,7 @@ def correlation(
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
-    """The values shifted and scaled into [-1, 1], which no coefficient notices and rounding does."""
+    """The values, shifted and scaled into [-1, 1]: the coefficients stay the same, and rounding errors small."""
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     if not np.isfinite(array).all():
         raise InputError(f"correlation: {name} holds a number that is not finite; leave that model out")
@@ -135,7 +133,7 @@ def _scaled(values: ArrayLike, name: str) -> Array:
 
 
 def _numbered(groups: Sequence[object] | None, n: int) -> NDArray[np.int64]:
-    """The groups as 0, 1, 2, ... in the order in which they first come."""
+    """The groups as numbers 0, 1, 2, ... in the order of their first points."""
     if groups is None:
         return np.arange(n)
     first: dict[object, int] = {}
@@ -152,7 +150,7 @@ def _why_undefined(arrays: list[Array]) -> str:
 
 
 def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
-    """The coefficient under each row of weights [r, n], arrays x, y and if wanted z [n]: [r]; nan where undefined."""
+    """The coefficient [r] of arrays x, y and, if given, z [n] under each row of weights [r, n]; nan where undefined."""
     columns = [_ranks(weights, array) if method == "spearman" else array[None, :] for array in arrays]
     total = weights.sum(1, keepdims=True)
     x, y, *given = (column - (weights * column).sum(1, keepdims=True) / total for column in columns)
@@ -173,7 +171,7 @@ def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
 
 
 def _ranks(weights: Array, array: Array) -> Array:
-    """Mean ranks in [0, 1] of the values when each is there as often as its weight says: [r, n]."""
+    """Mean ranks [r, n], from 0 to 1, of values that are repeated as often as their weights say."""
     values, place = np.unique(array, return_inverse=True)
     times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     middle = np.cumsum(times, axis=1) - times / 2
@@ -181,7 +179,7 @@ def _ranks(weights: Array, array: Array) -> Array:
 
 
 def _check_how(method: str, resamples: int) -> None:
-    """Checks how a correlation is computed: an InputError for an unknown method, and for no resamples."""
+    """Raises InputError for an unknown method, and for no resamples."""
     if method not in METHODS:
         raise unknown("correlation", method, METHODS)
     at_least("resamples", resamples, 1)

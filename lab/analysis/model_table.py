@@ -1,4 +1,4 @@
-"""One row a checkpoint: everything that was measured on it side by side, each number with its standard error."""
+"""One row per checkpoint: all that was measured on it side by side, each number with its standard error."""
 
 import math
 from collections import Counter
@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...estimate import Estimate
-from ...probes import probe_names
 from ...train import TrainConfig
+from ..measurements.known_methods import probe_names
 from ..measurements.measure import BASELINES
 from ..runs.run import Run
 from .checkpoint_table import TRACES, is_saturated, kl_by_step, versions_of
@@ -61,7 +61,7 @@ def wide_rows(runs: list[Run], rows: list[Row]) -> list[Row]:
 
 
 def _ended(config: TrainConfig, metrics: list[Row]) -> int | None:
-    """The step at which a run that is to stop at saturation did so."""
+    """The step at which a run stopped because it was saturated; None where it did not."""
     if config.stop_at_saturation and metrics and metrics[-1].get("saturated"):
         return int(metrics[-1]["step"])
     return None
@@ -100,7 +100,7 @@ def panels_of(wide: list[Row], tasks: list[str]) -> list[str]:
 
 
 def how_of(wide: list[Row], key: str) -> Setting | None:
-    """By which method and settings a key was measured: one for all rows, as `one_setting` leaves them."""
+    """The method and settings by which a key was measured; `one_setting` leaves the same for all rows."""
     return next((row["by"][key] for row in wide if key in row["by"]), None)
 
 
@@ -112,7 +112,7 @@ def baseline_row(rows: Iterable[Row], method: str, panel: str) -> Row | None:
 
 
 def baseline(rows: Iterable[Row], method: str, panel: str) -> Estimate | None:
-    """What was measured of it."""
+    """The accuracy in that row; None where there is no row."""
     found = baseline_row(rows, method, panel)
     return Estimate(found["value"], found["stderr"], found["n"]) if found else None
 
@@ -136,7 +136,7 @@ def last_of_each(wide: list[Row]) -> list[Row]:
 
 
 def fewer_seeds(wide: list[Row]) -> str:
-    """Of one model's rows, one a run: "2 of 3 seeds" where they are not of all its seeds, else empty."""
+    """The text "2 of 3 seeds" where a model's rows, one per run, lack some of its seeds; else an empty one."""
     count = len({row["run"] for row in wide})
     return f"{count} of {wide[0]['seeds']} seeds" if count and count < wide[0]["seeds"] else ""
 

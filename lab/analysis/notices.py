@@ -1,4 +1,4 @@
-"""What a reader of figures and reports has to beware of: mixed versions, unsaturated models, rows left out."""
+"""Warnings for readers of figures and reports: mixed versions, unsaturated models, rows left out."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ MOST_NAMED = 4
 
 
 def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = None) -> list[str]:
-    """What readers of the results should beware of.
+    """Warnings for readers of the results.
 
     Args:
         runs: whose results.
@@ -27,7 +27,7 @@ def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = No
         config: when the KL of two checkpoints agrees.
 
     Returns:
-        One line for each; none where there is nothing to beware of.
+        One line for each; none where there is nothing to warn of.
     """
     said = said_of_copies(runs) + said_of_versions(rows)
     shown = one_setting(rows)
@@ -51,7 +51,7 @@ def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = No
 
 
 def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
-    """One line where some of a run's checkpoints are not saturated: what is measured on them is of another loss."""
+    """A line that names the checkpoints that are not saturated, and so have another loss; none where all are."""
     kl, threshold = kl_by_step(run, run.results), run.config.threshold
     wrong = [step for step in steps if not is_saturated(kl.get(step), threshold)]
     if not wrong:
@@ -68,7 +68,7 @@ def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
 
 
 def said_of_versions(rows: list[Row]) -> list[str]:
-    """That rows were measured by different versions of satlab, where they were."""
+    """A line that lists the versions of satlab that measured the rows; none where it is one version."""
     if len(versions_of(rows)) < 2:
         return []
     counts = Counter(str(row.get("satlab") or "unknown") for row in rows)

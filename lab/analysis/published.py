@@ -178,7 +178,7 @@ def _compared(item: Published, wide: list[Row], rows: list[Row]) -> Row:
 
 
 def _keys(item: Published) -> list[str]:
-    """Where a row of `wide_rows` may have the number; the first that has it counts."""
+    """The keys under which a row of `wide_rows` may hold the number; the first one that is there counts."""
     if item.quantity != "accuracy":
         return [item.quantity]
     return [f"accuracy {panel_name(str(item.task), method)}" for method in (PUBLISHED_PROBE, "linear")]
@@ -289,7 +289,7 @@ def ours_text(row: Row) -> str:
 
 
 def cell_text(text: str) -> str:
-    """One line in which no | ends the cell."""
+    """The text on one line, with each | escaped, which would end the cell."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""What a rescaling of the weights that no prediction sees did to the trace, from recorded rows."""
+"""How the trace changed under a rescaling of the weights that changes no prediction, from recorded rows."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def rescalings(rows: list[Row]) -> list[Row]:
 
 
 def said_of_rescaling(rows: list[Row]) -> list[str]:
-    """By which factor Tr(H) changed at most within a checkpoint, a sentence; none where it was not measured."""
+    """A sentence with the largest factor by which Tr(H) changed in a checkpoint; none where it was not measured."""
     largest: tuple[float, str] = (0.0, "")
     for run, step in dict.fromkeys((row["run"], row["step"]) for row in rescalings(rows)):
         mine = [row for row in rescalings(rows) if (row["run"], row["step"]) == (run, step)]

@@ -23,7 +23,7 @@ BASELINES_FILE = "baselines.jsonl"
 
 
 def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
-    """The trainings in these directories; copies of one are one (see lab/runs/trainings.py).
+    """The trainings in these directories; copies of a training count once (see lab/runs/trainings.py).
 
     Args:
         folders: runs or studies.
@@ -48,7 +48,7 @@ def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list
 
 
 def once_each(folders: Iterable[Path]) -> list[Path]:
-    """The directories under the first of their names."""
+    """Each directory once, under the first of its names."""
     found: dict[Path, Path] = {}
     for folder in folders:
         found.setdefault(folder.resolve(), folder)
@@ -80,7 +80,7 @@ def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
     for name, run in named(runs).items():
         rows += [row | {"run": None if row["step"] is None else name} for row in rows_of_training(run)]
     if runs and any(LANGUAGE in row for row in rows):
-        known = {run.language.fingerprint() for run in runs}
+        known = {run.fingerprint for run in runs}
         rows = [row for row in rows if row.get(LANGUAGE) is None or row[LANGUAGE] in known]
     return [row | {"stderr": math.nan if row["stderr"] is None else row["stderr"]} for row in rows]
 

@@ -11,8 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ...probes import is_model_probe
-from ..measurements.flatness_config import estimates_gauss_newton, settings_used
+from ..measurements.known_methods import estimates_gauss_newton, is_model_probe, settings_used
 from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]
@@ -25,7 +24,7 @@ NOT_LINEAR = ("lr", "epochs", "method")
 
 
 def panel_name(task: str, method: str) -> str:
-    """What a task's probe is called: "A" by linear, "A linear-adamw" by another method."""
+    """The name of a task's probe: "A" for linear, "A linear-adamw" for another method."""
     return task if method == "linear" else f"{task} {method}"
 
 
@@ -110,7 +109,7 @@ def _best(group: list[tuple[int, Row]]) -> Setting:
 
 
 def _data(setting: Setting) -> tuple[float, float, float]:
-    """How much a setting rests on; what comes first weighs more."""
+    """The amounts of data behind a setting, to sort by; an earlier number outweighs those after it."""
     method, settings = setting[0], json.loads(setting[1])
 
     def number(name: str) -> float:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError, at_least
+from ..declared import has_plugins
 from ..reading import field_types, from_mapping, read_text
-from .settings_source import has_plugins, setting_names
+from .settings_source import setting_names
 
 if TYPE_CHECKING:
     from ..runs.run import Run

@@ -77,7 +77,7 @@ def hyphened(option: str) -> str:
 
 
 def check_given(argv: Sequence[str]) -> None:
-    """Checks that nothing is empty: no option and no place has an empty value, an unset variable has.
+    """Refuses empty arguments, such as an unset variable of the shell leaves.
 
     Raises:
         InputError: for an empty argument.

@@ -1,4 +1,4 @@
-"""What a process finds when it starts, made usable: closed or full streams, encodings, warnings that are errors."""
+"""Makes what a process finds when it starts usable: closed or full streams, encodings, warnings that are errors."""
 
 import codecs
 import io
@@ -15,7 +15,7 @@ NOWHERE = "/nonexistent"
 
 
 class _Results(io.FileIO):
-    """stdout: an error says that it is of this stream."""
+    """stdout; its errors name the stream."""
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]
         try:
@@ -36,7 +36,7 @@ class _Messages(io.FileIO):
 
 
 def settle() -> None:
-    """Makes the standard streams of this process take every character, and its warnings no errors."""
+    """Lets the standard streams of this process take every character, and keeps warnings from being errors."""
     closed = [number for number in range(3) if not _is_open(number)]
     for number in closed:
         # Results that are lost are an error, unless errors too have been given up, as of a daemon.
@@ -67,7 +67,7 @@ def working_directory() -> str | None:
 
 
 def _libraries() -> None:
-    """What libraries refuse to load without, or would say of what concerns no one here.
+    """Sets what libraries need to load, and silences what they say of matters that concern no user.
 
     They ask for a home directory, which a user of a container may have neither by HOME nor by an entry among the
     system's users; notebooks name a way to draw that only they have.

@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: one line on stderr, and an exit status."""
+"""How a command that cannot go on ends: one line on stderr, and an exit status."""
 
 import errno
 import os

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def print_row(row: Mapping[str, Any]) -> None:
-    """One JSON line."""
+    """Prints a row as a JSON line."""
     print(json.dumps(row), flush=True)
 
 
 def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> None:
-    """The rows as JSON lines, with a bar over the checkpoints."""
+    """Prints the rows as JSON lines, with a bar over the checkpoints."""
     from ..runs.checkpoints import chosen_checkpoints
 
     with progress_bar(len(chosen_checkpoints(run, step)), "checkpoints") as bar:
@@ -29,13 +29,13 @@ def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> 
 
 
 def warn_of(notices: Iterable[str]) -> None:
-    """A warning for each."""
+    """Gives a warning for each notice."""
     for notice in notices:
         warn(notice)
 
 
 def warn_of_unsaturated(run: "Run", step: int | None) -> None:
-    """One warning that names the measured checkpoints that are not saturated."""
+    """Warns once of the measured checkpoints that are not saturated."""
     from ..analysis.notices import said_of_checkpoints
     from ..runs.checkpoints import chosen_checkpoints
 
@@ -43,7 +43,7 @@ def warn_of_unsaturated(run: "Run", step: int | None) -> None:
 
 
 def say_next_of_rows(run: "Run") -> None:
-    """Where the rows of a measurement are, and what shows them."""
+    """Says where the rows of a measurement are, and which commands show them."""
     from ..runs.run import RESULTS
 
     say_next(run.folder / RESULTS, f"satlab plot {run.folder}", f"satlab report {run.folder}")

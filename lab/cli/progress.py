@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal; of training, elsewhere, a line for each row of metrics."""
+"""The progress of a command: a bar on a terminal; elsewhere, for training, a line for each row of metrics."""
 
 import os
 import sys
@@ -45,7 +45,7 @@ def _has_room() -> bool:
 
 
 def parts_on(bar: Any) -> Callable[[float, int], None]:
-    """What shows on a bar how many of how many are done, in hundredths."""
+    """A function that shows on a bar, in hundredths, how many of how many are done."""
 
     def show(done: float, of: int) -> None:
         bar.total, bar.n = of, round(done, 2)
@@ -55,7 +55,7 @@ def parts_on(bar: Any) -> Callable[[float, int], None]:
 
 
 class TrainingProgress:
-    """Follows a training run of so many steps on a bar that was made for it; disabled, that prints lines instead.
+    """Follows a training run of so many steps on a bar that was made for it; prints lines where the bar is disabled.
 
     Times count from the first step of this session, whichever it is: one that goes on does not seem to be faster.
 
@@ -97,7 +97,7 @@ class TrainingProgress:
 
 
 class StudyProgress:
-    """Follows a study, or one of its cells, on a bar; disabled, that prints a line for each cell that is done.
+    """Follows a study, or one of its cells, on a bar; prints a line for each finished cell where the bar is disabled.
 
     Args:
         bar: made by `progress_bar`.

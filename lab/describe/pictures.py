@@ -6,13 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import nltk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
@@ -23,6 +22,9 @@ from ...generators.pcfg.trees import nltk_trees
 from ...system.disk import write_atomic
 from ..fonts import Lettering, readable, shortened, text_width, warn_of_missing
 from .state_picture import MOST_DRAWN, draw_states
+
+if TYPE_CHECKING:
+    import nltk
 
 SIZE = 11
 """Points of a letter."""
@@ -114,7 +116,7 @@ def _(language: HMM, sentences: Sentences) -> Figure:
 
 @dataclass
 class _Node:
-    """A symbol or word in a picture: what is below it, the width that all of it needs, and where it stands (points).
+    """A symbol or word in a picture: its children, the width of its subtree, and its place (points).
 
     words: how many there are below. cut: it stands for so many words.
     """
@@ -128,7 +130,7 @@ class _Node:
     x: float = 0.0
 
 
-def draw_tree(tree: nltk.Tree) -> Figure:
+def draw_tree(tree: "nltk.Tree") -> Figure:
     """The tree from the top down, its words on one line at the bottom.
 
     Each node has a strip of its own, as wide as its text or as all that is below it, so that no two texts overlap. An
@@ -184,16 +186,16 @@ def _lead(axes: Axes, node: _Node, child: _Node, y: dict[int, float], foot: floa
         axes.plot([node.x, child.x, child.x], [y[node.depth], y[child.depth], foot], **EDGE)
 
 
-def _nodes(tree: nltk.Tree) -> list[_Node]:
+def _nodes(tree: "nltk.Tree") -> list[_Node]:
     """All nodes, parents before children; without recursion: trees may be deep."""
     nodes: list[_Node] = []
     todo = [(_Node(tree.label(), 0), tree)]
     while todo:
         node, part = todo.pop()
         nodes.append(node)
-        if isinstance(part, nltk.Tree):
+        if not isinstance(part, str):
             node.children = [
-                _Node(child.label() if isinstance(child, nltk.Tree) else child, node.depth + 1) for child in part
+                _Node(child if isinstance(child, str) else child.label(), node.depth + 1) for child in part
             ]
             todo += reversed(list(zip(node.children, part, strict=True)))
     for node in reversed(nodes):
@@ -202,7 +204,7 @@ def _nodes(tree: nltk.Tree) -> list[_Node]:
 
 
 def _written(nodes: list[_Node]) -> Lettering:
-    """Sets the nodes' texts to what can be drawn of them; with which letters."""
+    """Sets the nodes' texts to what can be drawn of them; returns the lettering."""
     for node in nodes:
         node.text = shortened(readable(node.text), MOST_LETTERS)
     letters = Lettering.of(node.text for node in nodes)
@@ -212,7 +214,7 @@ def _written(nodes: list[_Node]) -> Lettering:
 
 
 def _top(nodes: list[_Node]) -> tuple[list[_Node], Lettering]:
-    """The nodes down to the greatest depth that fits, laid out, each of that depth with one below for all its words."""
+    """The nodes down to the greatest depth that fits, laid out; each of that depth has one for all words below."""
     leaves = Counter(node.depth for node in nodes if not node.children)
     inner = Counter(node.depth for node in nodes if node.children)
     # One level deeper has at least as many leaves: those of a symbol take its place.

@@ -179,7 +179,7 @@ def _sentences(language: Language, sentences: Sentences, log_prob: list[float]) 
 
 @singledispatch
 def structure(language: Language, sentences: Sentences) -> tuple[Description, Estimate | None]:
-    """What is special to this kind of language, under a key of its own, and H(sentence) where it comes with it."""
+    """What only this kind of language has, under a key of its own, with H(sentence) where that is computed too."""
     return {}, None
 
 
@@ -239,7 +239,7 @@ def _balance(task: Task, generator: torch.Generator, sentences: Sentences, langu
 
 
 def _json(value: Any) -> Any:
-    """The value with what JSON has no number for as null."""
+    """The value with null for each number that JSON cannot hold."""
     if isinstance(value, Estimate):
         value = asdict(value)
     if isinstance(value, dict):

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import nltk
-
 from ..fonts import columns, readable, shortened
 from .show import Description
 
@@ -85,7 +83,7 @@ def _sentences(sentences: list[Description]) -> Iterator[str]:
 
 
 def _word(word: str) -> str:
-    """On one line, in quotes where it has blanks, or nothing, in it."""
+    """The word on one line; in quotes where it is empty or has blanks."""
     text = shortened(readable(word), MOST_LETTERS)
     return f"'{text}'" if not text or any(map(str.isspace, text)) else text
 
@@ -115,6 +113,8 @@ def _drawn(bracketed: str, room: int) -> list[str]:
     """The tree as nltk draws it; nothing where that takes more lines than there is room, or is too wide."""
     if _depth(bracketed) > min(MOST_DRAWN_DEPTH, room):
         return []
+    import nltk
+
     tree, stream = nltk.Tree.fromstring(bracketed), io.StringIO()
     words = tree.leaves()
     if len(words) > MOST_DRAWN_WORDS:
@@ -258,7 +258,7 @@ def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Six significant digits; what is smaller than rounding is 0, None is infinite."""
+    """The number with six significant digits; 0 where it is below rounding, "infinite" for None."""
     if value is None:
         return "infinite"
     return "0" if abs(value) < 1e-12 else f"{value:.6g}"
@@ -270,7 +270,7 @@ def nats(value: float | None) -> str:
 
 
 def estimate(given: dict[str, Any]) -> str:
-    """The value to as many digits as its standard error has a meaning for: 1.0299 +- 0.0009."""
+    """The value with the digits that its standard error leaves meaningful: 1.0299 +- 0.0009."""
     value, stderr = given["value"], given["stderr"]
     if value is None or not stderr or stderr < 1e-12:
         return number(value)

@@ -115,7 +115,7 @@ def _written(jobs: list[Job], out: Path) -> list[Path]:
 
 
 def save_figure(figure: Figure, place: Path) -> list[Path]:
-    """Writes the figure as PNG and PDF, each whole or not at all; their paths, which are the place and an ending."""
+    """Writes the figure as PNG and PDF, each whole or not at all; returns their paths, `place` with a suffix."""
     paths = [place.with_name(place.name + suffix) for suffix in (".png", ".pdf")]
     for path in paths:
         content = io.BytesIO()
@@ -130,7 +130,7 @@ def _of(name: str, rows: list[Row]) -> list[Row]:
 
 
 def _steps_figure(runs: int) -> tuple[Figure, Axes]:
-    """A panel against steps, with room for the legend of so many runs."""
+    """A panel over steps, with room for a legend of so many runs."""
     return plt.subplots(figsize=(6 if runs <= MOST_INSIDE else 8.5, 4), layout="constrained")
 
 
@@ -241,7 +241,7 @@ def _flatness(
 
 
 def _trace_axis(axes: Axes, traces: list[float]) -> None:
-    """Logarithmic where the values span more than a factor of three, with plain numbers either way."""
+    """Makes the x axis logarithmic where the values span more than a factor of three; labels are plain numbers."""
     axes.margins(x=0.2)
     if max(traces) > 3 * min(traces) > 0:
         log_axis(axes)
@@ -251,7 +251,7 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic x axis that reads 1,000 and not 10^3."""
+    """Makes the x axis logarithmic, with labels such as 1,000 and not 10^3."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:,g}")

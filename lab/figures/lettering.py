@@ -34,12 +34,12 @@ def marked(name: str, saturated: bool, remark: str = "") -> str:
 
 
 def brief(name: str) -> str:
-    """A name that leaves room beside it: of a long one the beginning and the end."""
+    """The name, short enough for a figure: of a long one, its beginning and its end."""
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 12]}\u2026{name[-11:]}"
 
 
 def write_below(figure: Figure, said: list[str]) -> None:
-    """Writes what is said below the panels, in CAPTION_LINES as wide as the figure, which grows by their height.
+    """Writes sentences below the panels, at most CAPTION_LINES lines; the figure grows by their height.
 
     Args:
         figure: with its panels.
@@ -58,7 +58,7 @@ def write_below(figure: Figure, said: list[str]) -> None:
 
 
 def looks_of(groups: Sequence[str]) -> list[Row]:
-    """How each line is drawn: a color for each group, a dash and a marker for each member of those of a color."""
+    """The look of each line: a colour for each group; a dash and a marker for each line of that colour."""
     names, members, looks = list(dict.fromkeys(groups)), [0] * 10, []
     for group in groups:
         color = names.index(group) % 10

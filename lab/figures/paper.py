@@ -44,7 +44,7 @@ STEPS, SIZE = "training step", "parameters"
 
 
 def check_forms(forms: list[str]) -> None:
-    """Checks the forms of a paper: an InputError for one that does not exist, or is given twice."""
+    """Raises InputError for a form that does not exist, and for one that is given twice."""
     for form in forms:
         if form not in FORMS:
             raise unknown("form", form, FORMS)

@@ -123,7 +123,7 @@ def measured_columns(wide: list[Row], key: str) -> Row:
 
 
 def said_of_bars(trainings: set[int], what: str = "Bars:") -> str:
-    """What errors are of numbers that are means over so many trainings."""
+    """The meaning of the errors of means over so many trainings."""
     if trainings <= {0, 1}:
         return f"{what} one standard error of the measurement, within one training (n = 1 training)."
     least, most = min(trainings), max(trainings)

@@ -1,4 +1,4 @@
-"""Which features the probes of a model read, known from the model's name before there is a model."""
+"""The features that the probes of a model read, known from its name before it is built."""
 
 from ...models.names import network_of
 from ...models.networks.base import SizedNetwork
@@ -37,6 +37,6 @@ def features_need_disk(model: str, length: int, config: ProbeConfig) -> bool:
 
 
 def _size(model: str) -> tuple[int, int]:
-    """Returns (layers, width); (0, 0) for a network without a size."""
+    """(layers, width); (0, 0) for a network without a size."""
     network = network_of(model)
     return (network.layers, network.width) if isinstance(network, SizedNetwork) else (0, 0)

@@ -9,14 +9,16 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...estimate import Estimate
-from ...models import LanguageModel
 from ...system.disk import append_missing, check_appendable
-from ..runs.run import Run
 from .result_cache import known_rows, of_key
+
+if TYPE_CHECKING:
+    from ...models import LanguageModel
+    from ..runs.run import Run
 
 Row = dict[str, Any]
 
@@ -28,7 +30,7 @@ ENLARGED = "hessian_trace_enlarged"
 
 
 def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Row]:
-    """Returns the rows of a measurement; makes it and appends its rows, all at once, where the file has none.
+    """The rows of a measurement; where the file has none, it is made, and its rows are appended all at once.
 
     Where another process has appended rows meanwhile, those are returned.
 
@@ -53,19 +55,19 @@ def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Ro
     return append_missing(file, lambda there: [] if of_key(there, key) else rows) or known_rows(file, key)
 
 
-def key_of(run: Run, step: int, what: str, method: str, settings: str) -> Row:
-    """Returns what names a measurement of a checkpoint; rows that agree in all of it are the same measurement."""
+def key_of(run: "Run", step: int, what: str, method: str, settings: str) -> Row:
+    """What names a measurement of a checkpoint; rows that agree in all of it are the same measurement."""
     of_run = {"model": run.model, "seed": run.config.seed, "step": step}
     return of_run | {"what": what, "method": method, "settings": settings}
 
 
 def values_of(estimate: Estimate) -> Row:
-    """Returns the columns value, stderr and n of a row."""
+    """The columns value, stderr and n of a row."""
     # A single draw has no standard error, and JSON has no nan.
     stderr = None if math.isnan(estimate.stderr) else estimate.stderr
     return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
-def size_of(model: LanguageModel) -> Row:
-    """Returns the column parameters of a row: their number, tied ones counted once."""
+def size_of(model: "LanguageModel") -> Row:
+    """The column parameters of a row: their number, tied ones counted once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}

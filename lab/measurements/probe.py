@@ -119,7 +119,7 @@ def _sharing(probes: Iterable[Probe]) -> list[list[Probe]]:
 
 
 def _part_of(on_part: Progress, number: int, index: int, groups: int, of: int) -> Progress:
-    """Returns what translates the progress of group `index` of `groups` into that of item `number` of `of`."""
+    """A function that turns the progress of group `index` of `groups` into that of item `number` of `of`."""
     return lambda done, parts: on_part(number + (index + done / parts) / groups, of)
 
 
@@ -152,7 +152,7 @@ class _Work:
     cache: str | None
 
     def accuracies(self, model: LanguageModel, group: list[Probe], on_part: Progress) -> dict[Probe, Row]:
-        """Returns the values of the probes of a group that `_sharing` made."""
+        """The values of the probes of a group that `_sharing` made."""
         more = size_of(model) | {"unit": "accuracy"}
         probes = {method: self.config.probe(method) for method, _ in group}
         alone = probes[group[0][0]]
@@ -251,7 +251,7 @@ def _baseline_key(config: ProbeConfig, method: str, name: str, choice: FeatureCh
 
 
 def _of_task(language: Language, task: Task, config: ProbeConfig) -> dict[str, Callable[[], Estimate]]:
-    """Returns what depends on no probe, each measured once for all of them: baseline -> its measurement."""
+    """The measurement of each baseline that depends on no probe, made once for all of them."""
 
     @cache
     def bayes() -> Estimate:

@@ -80,7 +80,13 @@ class ProbeConfig:
         return [self.method] if isinstance(self.method, str) else self.method
 
     def probe(self, method: str) -> ProbeMethod:
-        """Returns the probe of this name with its settings.
+        """The probe of this name with its settings.
+
+        Args:
+            method: the name.
+
+        Returns:
+            The probe.
 
         Raises:
             InputError: for a setting that the probe refuses.
@@ -89,7 +95,7 @@ class ProbeConfig:
         return made
 
     def extraction(self, cache: str | None = None) -> Extraction:
-        """Returns how features are kept.
+        """How features are kept.
 
         Args:
             cache: directory for features that memory has no room for.
@@ -108,7 +114,7 @@ class ProbeConfig:
         return Samples(self.train_sentences, self.test_sentences, self.seeds, self.seed)
 
     def settings(self, method: str, choice: FeatureChoice | None = None) -> dict[str, Any]:
-        """Returns what names a row of this probe: everything on which its accuracy depends, and nothing else."""
+        """What names a row of this probe: everything on which its accuracy depends, and nothing else."""
         where: dict[str, Any] = asdict(choice) if choice else {}
         if not is_model_probe(method):
             where |= {
@@ -141,5 +147,5 @@ class ProbeConfig:
 
 
 def table_probe(method: str) -> str:
-    """Returns the name of the probe by which the look-up table is measured beside this one."""
+    """The name of the probe by which the look-up table is measured beside this one."""
     return TABLE_PROBE if is_model_probe(method) else method

@@ -4,28 +4,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...flatness import flatness_measures
 from ...system.disk import read_lines
-from .flatness_config import settings_used
+from .known_methods import is_flatness_measure, settings_used
 
 Row = dict[str, Any]
 
 
 def known_rows(file: Path, key: Row) -> list[Row]:
-    """Returns the rows of the file that agree with the key; flatness settings that the measure ignores do not count."""
+    """The rows of the file that agree with the key; flatness settings that the measure ignores do not count."""
     return of_key(read_lines(file), key)
 
 
 def of_key(rows: list[Row], key: Row) -> list[Row]:
-    """Returns those of the rows that agree with the key, as `known_rows` does for a file."""
+    """Those of the rows that agree with the key, as `known_rows` does for a file."""
     wanted = key | {"settings": of_method(key)}
     rows = [row for row in rows if row.get("what") == key["what"] and row.get("method") == key["method"]]
     return [row for row in rows if (row | {"settings": of_method(row)}).items() >= wanted.items()]
 
 
 def of_method(row: Row) -> str:
-    """Returns the settings of a row or key that count: rows of older versions name flatness settings that do not."""
+    """The settings of a row or key that count: rows of older versions name flatness settings that do not."""
     settings = str(row.get("settings"))
-    if row["method"] not in flatness_measures:
+    if not is_flatness_measure(row["method"]):
         return settings
     return json.dumps(settings_used(row["method"], json.loads(settings)), sort_keys=True)

@@ -160,7 +160,7 @@ def _baselines(chosen: list[Row]) -> list[Row]:
 
 
 def _measured_by(chosen: list[Row]) -> Row:
-    """By which method and settings is what the page shows: "KL", "Tr(H)" and each panel."""
+    """The method and settings of what the page shows, under the titles "KL", "Tr(H)" and the name of each panel."""
     titles = {"kl": "KL", "hessian_trace": "Tr(H)"}
     rows = [row for row in chosen if row["method"] not in BASELINES]
     found = {titles[row["what"]]: row for row in rows if row["what"] in titles}

@@ -48,7 +48,7 @@ def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
 
 
 def as_html(data: dict[str, Any]) -> str:
-    """The page. Names and settings are data in it, never markup, and its policy lets no other script or address in."""
+    """The page: names and settings are data in it, never markup; its policy admits no other script or address."""
     script, style = (
         "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
     )
@@ -72,5 +72,5 @@ def as_script_data(data: Any) -> str:
 
 
 def _hash(text: str) -> str:
-    """The source expression of a content security policy that lets exactly this text in."""
+    """The source expression of a content security policy that admits exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from ...errors import InputError
@@ -98,6 +97,8 @@ def settle_device(folder: Path, kind: str) -> None:
     """
     content, found = read_yaml(folder / CONFIG, PUT_BACK), checkpoints(folder, kept_only=False)
     if not found and content.get(DEVICE) != kind:
+        import torch
+
         begun = content | {DEVICE: kind, TORCH: str(torch.__version__)}
         write_atomic(folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
     elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...models.names import canonical_name
 from ...randomness import derive_seed
 
 FROM, START = "from", "start.safetensors"
@@ -84,6 +83,8 @@ def model_from(origin_model: str, given: str | None) -> str:
     Raises:
         InputError: where another one was asked for.
     """
+    from ...models.names import canonical_name
+
     if given is not None and canonical_name(given) != origin_model:
         raise InputError(
             f"model '{given}' from the weights of '{origin_model}', expected the same model; leave the model out, or "

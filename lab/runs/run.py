@@ -8,31 +8,28 @@ RUN/checkpoints/     see train/checkpoint.py                RUN/start.safetensor
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ... import __version__
 from ...errors import InputError
-from ...generators import Language, load_language
 from ...generators.corpus.manifest import is_corpus, open_corpus
-from ...generators.corpus.stream import CorpusStream
-from ...generators.tasks import find_task
-from ...models import build_model
-from ...models.build import DESCRIPTION
-from ...models.names import canonical_name
+from ...models.files import DESCRIPTION
 from ...system.disk import naming, read_lines, write_atomic
 from ...system.new_folder import begun
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig, checkpoints
-from ...train.parallel.world import World, without_tf32
-from ...train.trainer import resolved
 from ..file_names import CONFIG, PUT_BACK
 from ..reading import from_mapping
 from .config_file import as_now, as_written, check_same, occupied
-from .memory_check import check_model_room, check_sentences_room
+from .kept_language import KeptLanguage
 from .origin import FROM, Origin, origin_read
 from .rows import wrong_metrics, wrong_result
+
+if TYPE_CHECKING:
+    from ...generators import Language
+    from ...train.parallel.world import World
 
 METRICS, RESULTS = "metrics.jsonl", "results.jsonl"
 
@@ -54,7 +51,7 @@ class Run:
         source: the language, as it was given.
         model: the model's name.
         config: how it is trained.
-        language: the language itself.
+        kept: the language, read when it is first asked for.
         corpus: what it trains on; None for fresh sentences.
         origin: the checkpoint with whose weights it begins; None for weights of its own.
         copies: other directories, or other names of this one, that hold the same training; see lab/runs/trainings.py.
@@ -64,15 +61,27 @@ class Run:
     source: str
     model: str
     config: TrainConfig
-    language: Language
+    kept: KeptLanguage
     corpus: TrainingCorpus | None = None
     origin: Origin | None = None
     copies: tuple[Path, ...] = ()
 
     def on(self, device: str) -> "Run":
         """The run with its language on this device, where measurements are then made."""
+        from ...train.parallel.world import without_tf32
+
         without_tf32(device)
-        return replace(self, language=self.language.to(device))
+        return replace(self, kept=KeptLanguage(self.fingerprint, self.language.to(device)))
+
+    @property
+    def language(self) -> "Language":
+        """The language, read when it is first asked for."""
+        return self.kept.language
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the language."""
+        return self.kept.fingerprint
 
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
@@ -107,12 +116,11 @@ def load_run(folder: Path) -> Run:
     content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
         config = from_mapping(TrainConfig, as_now(content["train"]), str(folder / CONFIG))
-        language = load_language(folder / content["language_file"])
-        if language.fingerprint() != content["language_fingerprint"]:
-            raise InputError(f"{folder / content['language_file']}: not the language of this run; put its own back")
+        kept = KeptLanguage(content["language_fingerprint"], folder / content["language_file"])
+        kept.check()
         _check_model(folder, content["model"])
         corpus = TrainingCorpus(**content["corpus"]) if "corpus" in content else None
-        return Run(folder, content["language"], content["model"], config, language, corpus, origin_read(content))
+        return Run(folder, content["language"], content["model"], config, kept, corpus, origin_read(content))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -140,7 +148,7 @@ def check_run(
     config: TrainConfig,
     max_length: int | None = None,
     origin: Origin | None = None,
-) -> tuple[Language, dict[str, Any]]:
+) -> tuple["Language", dict[str, Any]]:
     """Checks everything about a run before anything is written.
 
     Args:
@@ -158,6 +166,14 @@ def check_run(
         InputError: for a language, model or setting that does not exist, sizes that memory here cannot hold, a corpus
             that is unfinished or of another language, and a directory that holds another run or something else.
     """
+    from ...generators import load_language
+    from ...generators.corpus.stream import CorpusStream
+    from ...generators.tasks import find_task
+    from ...models import build_model
+    from ...models.names import canonical_name
+    from ...train.trainer import resolved
+    from .memory_check import check_model_room, check_sentences_room
+
     language = load_language(source, max_length)
     if model == "lookup":
         raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
@@ -194,7 +210,7 @@ def create_run(
     config: TrainConfig,
     max_length: int | None = None,
     origin: Origin | None = None,
-    world: World | None = None,
+    world: "World | None" = None,
 ) -> Run:
     """Makes a run, or finds the same run again. Everything is checked before anything is written.
 
@@ -223,7 +239,8 @@ def create_run(
     corpus = TrainingCorpus(**wanted["corpus"]) if "corpus" in wanted else None
     if world is not None and not world.first:
         config = from_mapping(TrainConfig, wanted["train"], "")
-        return Run(folder, wanted["language"], model, config, language, corpus, origin)
+        kept = KeptLanguage(wanted["language_fingerprint"], language)
+        return Run(folder, wanted["language"], model, config, kept, corpus, origin)
     if not occupied(folder):
         with begun(folder, "language.*"):
             if not occupied(folder):

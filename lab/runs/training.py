@@ -13,7 +13,8 @@ import yaml
 from ...errors import InputError
 from ...generators.corpus.manifest import Corpus, open_corpus
 from ...models import LanguageModel, build_model
-from ...models.build import WEIGHTS, load_tensors
+from ...models.build import load_tensors
+from ...models.files import WEIGHTS
 from ...system.disk import append_lines, only_writer, write_atomic
 from ...system.sums import damaged_file, sha256
 from ...system.yaml_files import read_yaml

@@ -11,8 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ...errors import InputError
-from ...generators import load_language
-from ...models.build import WEIGHTS
+from ...models.files import WEIGHTS
 from ...system.sums import sha256, sums_in
 from .checkpoints import chosen_checkpoints
 from .origin import Origin, split_origin
@@ -55,7 +54,7 @@ def settings_of(run: Run) -> str:
     """What a run was told, but for where it and what it reads lie and how it was spread over processes."""
     train = {key: value for key, value in asdict(run.config).items() if key != "sharding"}
     corpus = None if run.corpus is None else run.corpus.sha256
-    told = [run.model, run.language.fingerprint(), run.language.max_length, corpus, train]
+    told = [run.model, run.fingerprint, corpus, train]
     if run.origin is not None:
         told += [run.origin.root, run.origin.phase, run.origin.weights_sha256]
     return json.dumps(told, sort_keys=True, default=str)
@@ -112,6 +111,8 @@ def origin_in(text: str, source: Any, max_length: int | None) -> tuple[Origin, R
     Raises:
         InputError: where there is no such run or checkpoint, and where it is of another language.
     """
+    from ...generators import load_language
+
     folder, step = split_origin(text)
     run, language = load_run(folder), load_language(source, max_length)
     if run.language.fingerprint() != language.fingerprint() or run.language.max_length != language.max_length:

@@ -45,7 +45,7 @@ class Logistic(FittedProbe):
     l2: float
 
     def scores(self, features: Tensor) -> Tensor:
-        """Returns logits [n, k] in float64 on the device of the features [n, d]; the classifier may be on another."""
+        """Logits [n, k] in float64 on the device of the features [n, d]; the classifier may be on another."""
         device = features.device
         standardised = (features.double() - self.mean.to(device)) / self.scale.to(device)
         return torch.addmm(self.bias.to(device), standardised, self.weight.T.to(device))

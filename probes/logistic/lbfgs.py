@@ -50,7 +50,7 @@ class History:
             self.products[place], self.products[:, place] = row, row
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Returns the direction [N]: minus the approximate inverse Hessian times the gradient [N]."""
+        """The direction [N]: minus the approximate inverse Hessian times the gradient [N]."""
         if not self.slots:
             return -gradient
         along = (self.vectors @ gradient).cpu().numpy()
@@ -127,7 +127,7 @@ def _line_search(
 
 
 def _between(near: float, near_slope: float, far: float, far_slope: float) -> float:
-    """Returns the zero of the linearly interpolated slope, kept away from both ends; the middle where there is none."""
+    """The zero of the linearly interpolated slope, kept away from both ends; the middle where there is none."""
     width = far - near
     secant = near - near_slope * width / (far_slope - near_slope) if far_slope > near_slope else near + width / 2
     if not np.isfinite(secant):

@@ -41,7 +41,7 @@ class Metric:
     rest: float
 
     def power(self, rows: Tensor, exponent: float) -> Tensor:
-        """Returns rows [k, d] times M^exponent."""
+        """Rows [k, d] times M^exponent."""
         along = rows @ self.directions
         change = self.strengths**exponent - self.rest**exponent
         return torch.addmm(rows * self.rest**exponent, along * change, self.directions.T)
@@ -140,7 +140,7 @@ def prepare(features: Features, rows: int) -> tuple[Standardised, Metric]:
 def _loss(
     x: Standardised, labels: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> tuple[float, Tensor, Tensor]:
-    """Returns mean -log softmax(W h + b)[y] and its gradients [k, d] and [k]; products are in the given dtype."""
+    """Mean -log softmax(W h + b)[y] and its gradients [k, d] and [k]; products are in the given dtype."""
     value, of_weight, of_bias = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
     plain = weight.to(dtype)
     for rows, part in x.parts(dtype):

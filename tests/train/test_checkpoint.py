@@ -17,7 +17,7 @@ from support.networks import demo_hmm, same_weights
 from support.training import folders, parts, short
 
 from satlab.lab.cli import main as cli
-from satlab.models import build_model, load_model
+from satlab.models import build, build_model, load_model
 from satlab.train import checkpoint, checkpoints
 
 __all__ = ["whole"]
@@ -280,14 +280,14 @@ def test_writing_that_fails_names_the_file_and_leaves_nothing(tmp_path, monkeypa
             patched.setattr(checkpoint, "flush", flush)
         else:
             function = {
-                "model.safetensors": "save_model",
+                "model.safetensors": "satlab.models.build.save_model",
                 "optimizer.safetensors": "safetensors.torch.save_file",
-                "state.json": "write_sums",
+                "state.json": "satlab.train.checkpoint.write_sums",
             }[file]
             written = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
             if file == "optimizer.safetensors":
-                patched.setattr(checkpoint, "save_model", lambda *_: None)
-            patched.setattr(f"satlab.train.checkpoint.{function}", fail(full if how == "error" else written))
+                patched.setattr(build, "save_model", lambda *_: None)
+            patched.setattr(function, fail(full if how == "error" else written))
         with pytest.raises(OSError, match="No space left on device") as caught:
             checkpoint.save(tmp_path, model, optimizer, state(5))
     assert caught.value.errno == errno.ENOSPC

@@ -29,6 +29,7 @@ from support.training import (
 )
 
 from satlab.errors import DivergedError, StoppedError
+from satlab.models import build
 from satlab.system.disk import read_lines
 from satlab.train import checkpoint, checkpoints
 from satlab.train import losses as objective
@@ -88,7 +89,7 @@ def stop_after(monkeypatch, operations):
     monkeypatch.setattr(os, "replace", limited(os.replace))
     monkeypatch.setattr(shutil, "rmtree", limited(shutil.rmtree))
     monkeypatch.setattr(checkpoint, "flush", limited(checkpoint.flush))
-    monkeypatch.setattr(checkpoint, "save_model", limited(checkpoint.save_model))
+    monkeypatch.setattr(build, "save_model", limited(build.save_model))
 
 
 def stopped_at_every_file_operation(folder, name, config, monkeypatch):

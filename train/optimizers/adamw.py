@@ -1,12 +1,15 @@
 """AdamW: Adam with decoupled weight decay."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
 from typing_extensions import override
 
 from .base import Optimizer, decayed_groups, optimizers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @optimizers.register("adamw")
@@ -33,7 +36,9 @@ class AdamW(Optimizer):
     weight_decay: float
 
     @override
-    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+    def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
+        import torch
+
         groups = decayed_groups(model.parameters(), self.weight_decay)
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
 

@@ -3,13 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, get_args
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from ...errors import InputError, unknown
 from ...registry import Registry, settings_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 class Optimizer(ABC):
@@ -22,7 +23,7 @@ class Optimizer(ABC):
     """Whether it works on parts of a parameter, so that fsdp may distribute them over processes."""
 
     @abstractmethod
-    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+    def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
         """Builds the optimiser of a model.
 
         Its state must hold tensors alone. A group may hold `lr_ratio`, the ratio of its learning rate to the
@@ -50,7 +51,7 @@ optimizers: Registry[Optimizer] = Registry("optimizer", __package__ or "")
 """name -> optimiser."""
 
 
-def decayed_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+def decayed_groups(parameters: "Iterable[Tensor]", weight_decay: float) -> list[dict[str, Any]]:
     """Returns two groups of parameters: matrices, which decay, and vectors (biases and norms), which do not."""
     parameters = list(parameters)
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == wide] for wide in (True, False))

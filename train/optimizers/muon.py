@@ -1,16 +1,16 @@
 """Muon for the matrices inside the network, AdamW for all other parameters."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import nn
 from typing_extensions import override
 
 from ...errors import InputError
-from ...models import LanguageModel
 from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 MOST_ITERATIONS = 99
 """The most Newton-Schulz iterations that torch does in one step."""
@@ -53,6 +53,8 @@ class Muon(Optimizer):
     shardable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        import torch
+
         if not hasattr(torch.optim, "Muon"):
             raise InputError(f"optimizer 'muon' with torch {torch.__version__}, expected 2.9 or later; install that")
         if self.matrix_lr is not None and not is_positive(self.matrix_lr):
@@ -63,7 +65,12 @@ class Muon(Optimizer):
             raise wrong("ns_steps", self.ns_steps, f"1 to {MOST_ITERATIONS}")
 
     @override
-    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+    def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
+        import torch
+
+        from ...models import LanguageModel
+        from ..composite import Composite
+
         parameters = dict(model.named_parameters())
         block_of = getattr(model, "parameter_block", LanguageModel.parameter_block)
         inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
@@ -85,24 +92,3 @@ class Muon(Optimizer):
     @override
     def state_size(self, total: int, embeddings: int) -> int:
         return total + embeddings
-
-
-class Composite(torch.optim.Optimizer):
-    """Several optimisers as one: each updates its own groups, and all share one state.
-
-    Args:
-        parts: the optimisers.
-    """
-
-    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
-        self.parts = parts
-        self.sizes = [len(part.param_groups) for part in parts]
-        super().__init__([group for part in parts for group in part.param_groups], {})
-
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Takes one step of each part, on the current state and groups: loading a state replaces both."""
-        begin = 0
-        for part, size in zip(self.parts, self.sizes, strict=True):
-            part.state, part.param_groups = self.state, self.param_groups[begin : begin + size]
-            part.step()
-            begin += size

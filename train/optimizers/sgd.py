@@ -1,12 +1,15 @@
 """Stochastic gradient descent, plain or with momentum."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
 from typing_extensions import override
 
 from .base import Optimizer, decayed_groups, optimizers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @optimizers.register("sgd")
@@ -27,7 +30,9 @@ class SGD(Optimizer):
     weight_decay: float
 
     @override
-    def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
+    def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
+        import torch
+
         groups = decayed_groups(model.parameters(), self.weight_decay)
         # torch has no fused SGD for sharded parameters.
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, fused=not sharded)

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from ..arguments import Arguments, Given
 
+NEEDS_TORCH = False
+"""What was recorded suffices."""
+
 
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab plot`."""

@@ -9,6 +9,9 @@ from ....errors import InputError
 from ...file_names import REPORT
 from ..arguments import Arguments, Given
 
+NEEDS_TORCH = False
+"""What was recorded suffices."""
+
 
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab report`."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,20 @@ def test_nothing_heavy_is_loaded_where_no_command_is_run():
 @pytest.mark.parametrize("line", [["--help"], ["verify", "--help"]])
 def test_help_of_a_command_without_settings_loads_its_writer_alone(line):
     assert loaded_by(line) == [[0], ["jsonargparse"]]
+
+
+DRAWN = Path(__file__).parents[2] / "fixtures" / "first_layout"
+
+
+def test_verifying_a_corpus_loads_nothing():
+    assert loaded_by(["verify", str(DRAWN / "corpus-bin")]) == [[0], []]
+
+
+def test_what_was_recorded_is_drawn_without_torch(tmp_path):
+    """The language's fingerprint is that of its file, and what a row's method depends on is read off the sources."""
+    lines = ["plot", str(DRAWN / "study"), "--out", str(tmp_path)], ["report", str(DRAWN / "study")]
+    lines[1].extend(["--out", str(tmp_path / "report.html")])
+    assert loaded_by(*lines) == [[0, 0], ["numpy", "matplotlib"]]
 
 
 def usage_errors(command):

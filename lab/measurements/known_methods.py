@@ -1,0 +1,99 @@
+"""What figures and tables need to know of the flatness measures and probes behind recorded rows.
+
+It is read off the sources where nothing else has imported the measures or probes, and packages of others add none:
+torch, which takes seconds to import, is not loaded for it.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..declared import Declared, declared_in, has_plugins
+
+ALWAYS = ("method", "contexts", "seed", "enlarge_to")
+"""Settings that name every row of flatness, whatever the measure."""
+
+
+@dataclass(frozen=True)
+class KnownMeasure:
+    """A flatness measure.
+
+    Args:
+        settings: the names of its settings.
+        gauss_newton: whether it estimates the Gauss-Newton trace.
+    """
+
+    settings: frozenset[str]
+    gauss_newton: bool
+
+
+def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings on which a measure depends; all of them where the name is no known flatness measure."""
+    known = _measures().get(method)
+    if known is None:
+        return dict(settings)
+    return {name: value for name, value in settings.items() if name in ALWAYS or name in known.settings}
+
+
+def is_flatness_measure(method: str) -> bool:
+    """Whether this name is registered for a measure of flatness."""
+    return method in _measures()
+
+
+def estimates_gauss_newton(method: str) -> bool:
+    """Whether a measure estimates the Gauss-Newton trace, which is the Hessian's where the model equals the truth."""
+    return method in _measures() and _measures()[method].gauss_newton
+
+
+def is_model_probe(method: str) -> bool:
+    """Whether this name is registered for a probe of the model itself."""
+    return _probes().get(method, False)
+
+
+def probe_names() -> list[str]:
+    """The names of all probes, feature probes first."""
+    return sorted(_probes(), key=lambda name: (_probes()[name], name))
+
+
+def _measures() -> dict[str, KnownMeasure]:
+    """The name of each flatness measure -> what is known of it."""
+    read = _read("flatness.estimators") if _may_read("satlab.flatness.measure") else None
+    if read is not None:
+        return {name: KnownMeasure(one.settings, one.flags.get("gauss_newton") is True) for name, one in read.items()}
+    from ...flatness import flatness_measures
+    from ...registry import settings_of
+
+    return {
+        name: KnownMeasure(frozenset(setting.name for setting in settings_of(one)), one.gauss_newton)
+        for name, one in flatness_measures.items()
+    }
+
+
+def _probes() -> dict[str, bool]:
+    """The name of each probe -> whether it is one of the model itself."""
+    read = _read("probes") if _may_read("satlab.probes.method") else None
+    if read is not None:
+        return {name: "ModelProbe" in one.bases for name, one in read.items()}
+    from ...probes import ModelProbe, probe_methods
+
+    return {name: issubclass(one, ModelProbe) for name, one in probe_methods.items()}
+
+
+def _may_read(module: str) -> bool:
+    """Whether the sources tell all: nobody can have registered more."""
+    return module not in sys.modules and not _extended()
+
+
+@cache
+def _extended() -> bool:
+    return has_plugins()
+
+
+@cache
+def _read(package: str) -> dict[str, Declared] | None:
+    try:
+        return declared_in(package)
+    except (OSError, SyntaxError):
+        return None

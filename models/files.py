@@ -1,0 +1,3 @@
+"""The files that hold a model."""
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
