@@ -78,4 +78,5 @@ class Exact(Objective):
     def least(self, truth: "Tensor") -> "Tensor | None":
         import torch
 
-        return torch.special.entr(truth).sum()
+        entropies: Tensor = torch.special.entr(truth)
+        return entropies.sum()

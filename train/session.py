@@ -57,7 +57,7 @@ class Progress:
 
     def as_state(self) -> dict[str, Any]:
         """Returns what state.json holds of it: the fields that only some runs need where they are set."""
-        unset = {"decay_from": None, "running": []}
+        unset: dict[str, Any] = {"decay_from": None, "running": []}
         return {name: value for name, value in vars(self).items() if name not in unset or value != unset[name]}
 
     @classmethod

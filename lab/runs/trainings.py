@@ -54,7 +54,7 @@ def settings_of(run: Run) -> str:
     """What a run was told, but for where it and what it reads lie and how it was spread over processes."""
     train = {key: value for key, value in asdict(run.config).items() if key != "sharding"}
     corpus = None if run.corpus is None else run.corpus.sha256
-    told = [run.model, run.fingerprint, corpus, train]
+    told: list[Any] = [run.model, run.fingerprint, corpus, train]
     if run.origin is not None:
         told += [run.origin.root, run.origin.phase, run.origin.weights_sha256]
     return json.dumps(told, sort_keys=True, default=str)
