@@ -54,6 +54,10 @@ class TrainConfig:
         masking: what the model predicts: one (one hidden word per sentence), bernoulli:p (every word is hidden with
             probability p) or next (the following word; gpt only); unless given, next for gpt and one otherwise.
         targets: what the model learns: sampled words, or their exact conditional probabilities (no label noise).
+        average: decay of an exponential moving average of the weights, which each checkpoint then holds too (see satlab
+            average); none unless given.
+        micro_batch: sentences in a forward pass of one process; the gradients of a step's passes add up. Unless given,
+            the whole batch, which one process on a CPU splits by itself.
         adversary_task: downstream task that training makes worse at equal loss; none unless given.
         adversary_strength: weight of the adversary's loss; unless given, it grows as long as the model stays saturated.
         adversary_sentences: labelled sentences per step; the head is fitted to one half, and the other half is spoilt.
@@ -88,6 +92,8 @@ class TrainConfig:
     dropout: float = 0.0
     masking: str | None = None
     targets: str = "sampled"
+    average: float | None = None
+    micro_batch: int | None = None
     adversary_task: str | None = None
     adversary_strength: float | None = None
     adversary_sentences: int = 512
@@ -135,6 +141,10 @@ class TrainConfig:
                 close = nearest(given, choices)
                 remedy = f"did you mean '{close}'?" if close else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise InputError(f"average is {self.average}, expected a decay of at least 0 and below 1; correct it")
+        if self.micro_batch is not None:
+            at_least("micro_batch", self.micro_batch, 1)
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}, expected a finite number from 0; correct it")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -173,8 +183,9 @@ class TrainConfig:
                 f"sharding 'fsdp' with optimizer '{self.optimizer}', which needs whole matrices; set sharding to ddp"
             )
         task, strength = self.adversary_task, self.adversary_strength
-        if self.sharding == "fsdp" and (self.compile or task is not None):
-            beside = "compile" if self.compile else f"adversary_task '{task}'"
+        if self.sharding == "fsdp" and (self.compile or task is not None or self.average is not None):
+            kept = f"average {self.average}" if task is None else f"adversary_task '{task}'"
+            beside = "compile" if self.compile else kept
             raise InputError(f"sharding 'fsdp' with {beside}, which needs the model as a whole; set sharding to ddp")
         if strength is not None and not 0 < strength < math.inf:
             raise InputError(f"adversary_strength is {strength}, expected a positive number; correct it")
