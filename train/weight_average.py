@@ -12,8 +12,8 @@ class WeightAverage:
 
         a <- a + (1 - d) / (1 - d^k) (w - a)  after step k,
 
-    so that a is the mean of w_1, ..., w_k with weights proportional to d^(k - i): Adam's correction of its bias. Beside a
-    it has no state.
+    so that a is the mean of w_1, ..., w_k with weights proportional to d^(k - i), as by Adam's correction of its bias.
+    Beside a it has no state.
 
     Args:
         model: whose weights w are averaged; its device and type are those of a.

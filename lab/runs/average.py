@@ -105,8 +105,8 @@ def check_averages(run: Run, how: Averaging, kept: list[int]) -> None:
         )
     if not how.steps(kept):
         raise InputError(
-            f"{run.folder}: last is {how.last}, expected at most {len(kept)}, the number of kept checkpoints; give fewer, "
-            "or train with more checkpoints"
+            f"{run.folder}: last is {how.last}, expected at most {len(kept)}, the number of kept checkpoints; give "
+            "fewer, or train with more checkpoints"
         )
 
 

@@ -27,7 +27,8 @@ MOST_SECONDS = 600.0
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
     """Checks that memory here holds a model and, where there is no GPU, its training.
 
-    Training holds the weights, their average if it keeps one, their gradient and the optimiser's moments; several processes that share a model, less.
+    Training holds the weights, their average if it keeps one, their gradient and the optimiser's moments; several
+    processes that share a model, less.
 
     Raises:
         TooLargeError: where it does not.

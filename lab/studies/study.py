@@ -23,10 +23,11 @@ from ..analysis.results import rows_in, write_tables
 from ..file_names import STUDY_FILE
 from ..reading import STUDY, from_mapping
 from ..runs.run import Run, check_run, create_run
+from .averages import check_averages, following, source_of, trained_models
 from .checks import check_names, check_same_language, check_settings, run_name
 from .config import StudyConfig
 from .executors import pool_of, reached
-from .jobs import Cell, baselines, measurements, timed, train_cell, training
+from .jobs import Cell, baselines, timed, training
 from .progress import Ended, Progress, Report
 
 RunPlan = tuple[Path, Any, str, TrainConfig, int | None]
@@ -94,7 +95,7 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     language = language_of(study)
     check_settings(study, language, {name: model_of(study, name) for name in study.models})
     check_same_language(study, language, out)
-    return [
+    grid = [
         (
             name,
             (
@@ -105,9 +106,11 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
                 study.max_length,
             ),
         )
-        for name in study.models
+        for name in trained_models(study)
         for seed in study.seeds
     ]
+    check_averages(study, out, {name: how[3] for name, how in grid})
+    return grid
 
 
 def language_of(study: StudyConfig) -> Language:
@@ -148,7 +151,8 @@ def changes_of(study: StudyConfig, name: str) -> dict[str, Any]:
 
 
 def model_of(study: StudyConfig, name: str) -> str:
-    """The model that a key of `models` stands for: itself, or what is under its key `model`."""
+    """The model that a key of `models` stands for: itself, what is under its key `model`, or that which it averages."""
+    name = source_of(study, name) or name
     model = changes_of(study, name).get("model", name)
     if not isinstance(model, str):
         raise InputError(f"model is '{model}', expected a model such as bert-1x64; correct it", STUDY, f"model {name}")
@@ -218,7 +222,7 @@ def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[
 def _work_off(
     study: StudyConfig, out: Path, engine: str, todo: list[Cell], stop: StopRequest
 ) -> Iterator[Ended | None]:
-    """Does all cells side by side, and the measurements of each run once it is trained, until it is to stop.
+    """Does all cells side by side, and what follows each run once it is trained, until it is to stop.
 
     Args:
         study: its settings.
@@ -243,8 +247,7 @@ def _work_off(
                     seconds = future.result()
                 except (InputError, DivergedError) as error:
                     failure = error
-                _, function, arguments = cell
-                then = measurements(arguments[0], study) if function is train_cell else []
+                then = following(study, cell, not isinstance(failure, InputError))
                 waiting.update({pool.submit(timed, cell[1], *cell[2]): cell for cell in then})
                 yield Ended(cell, then, seconds, failure)
 
