@@ -25,6 +25,7 @@ from ..models import LanguageModel, save_model
 from ..models.build import DESCRIPTION, WEIGHTS, load_tensors, save_weights
 from ..system.disk import check_writable, flush
 from ..system.sums import SUMS, damaged_file, sums_in, write_sums
+from .optimizer_state import flattened, load_flattened
 
 OPTIMIZER, STATE, AVERAGE = "optimizer.safetensors", "state.json", "average.safetensors"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)
@@ -130,12 +131,10 @@ def _write(
     average: LanguageModel | None,
 ) -> None:
     """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
-    moments = optimizer.state_dict()["state"]
-    tensors = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
     with naming_file(target / WEIGHTS):
         save_model(model, partial)
     with naming_file(target / OPTIMIZER):
-        safetensors.torch.save_file(tensors, partial / OPTIMIZER)
+        safetensors.torch.save_file(flattened(optimizer), partial / OPTIMIZER)
     if average is not None:
         with naming_file(target / AVERAGE):
             save_weights(average, partial / AVERAGE)
@@ -198,11 +197,7 @@ def restore(
             average.load_state_dict(load_tensors(folder / AVERAGE))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); remove it to resume from the one before") from None
-    moments: dict[int, dict[str, Any]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    load_flattened(optimizer, tensors)
     return state
 
 

@@ -1,16 +1,15 @@
 """Muon for the matrices inside the network, AdamW for all other parameters."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 from typing_extensions import override
 
 from ...errors import InputError
-from ...models import LanguageModel
-from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
+from .base import Optimizer, decayed_groups, is_positive, matrices_inside, optimizers, wrong
+from .composite import Composite
 
 MOST_ITERATIONS = 99
 """The most Newton-Schulz iterations that torch does in one step."""
@@ -64,15 +63,13 @@ class Muon(Optimizer):
 
     @override
     def build(self, model: nn.Module, sharded: bool = False) -> torch.optim.Optimizer:
-        parameters = dict(model.named_parameters())
-        block_of = getattr(model, "parameter_block", LanguageModel.parameter_block)
-        inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
-        others = decayed_groups((p for name, p in parameters.items() if name not in inside), self.weight_decay)
-        rest = torch.optim.AdamW(others, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        inside, others = matrices_inside(model)
+        groups = decayed_groups(others, self.weight_decay)
+        rest = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
         if not inside:
             return rest
         matrices = torch.optim.Muon(
-            [parameters[name] for name in inside],
+            inside,
             lr=self.lr,
             weight_decay=self.weight_decay,
             momentum=self.muon_momentum,
@@ -85,24 +82,3 @@ class Muon(Optimizer):
     @override
     def state_size(self, total: int, embeddings: int) -> int:
         return total + embeddings
-
-
-class Composite(torch.optim.Optimizer):
-    """Several optimisers as one: each updates its own groups, and all share one state.
-
-    Args:
-        parts: the optimisers.
-    """
-
-    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
-        self.parts = parts
-        self.sizes = [len(part.param_groups) for part in parts]
-        super().__init__([group for part in parts for group in part.param_groups], {})
-
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Takes one step of each part, on the current state and groups: loading a state replaces both."""
-        begin = 0
-        for part, size in zip(self.parts, self.sizes, strict=True):
-            part.state, part.param_groups = self.state, self.param_groups[begin : begin + size]
-            part.step()
-            begin += size

@@ -22,6 +22,7 @@ from typing_extensions import override
 from ...errors import InputError, WorkerError
 from ...generators.sentences import Batch
 from ...models import LanguageModel
+from ..optimizer_state import flattened, load_flattened
 
 LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
 """Matches the errors of a collective operation when another process is gone."""
@@ -157,19 +158,14 @@ class World:
             return
         for weight in model.state_dict().values():
             dist.broadcast(weight, 0)
-        own = optimizer.state_dict()
-        described = [
-            (int(i), name, list(value.shape), str(value.dtype).removeprefix("torch."))
-            for i, entry in own["state"].items()
-            for name, value in entry.items()
-        ]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for i, name, shape, dtype in self.broadcast(described):
-            value = own["state"][i][name].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
-            dist.broadcast(value, 0)
-            moments.setdefault(i, {})[name] = value
+        own = flattened(optimizer)
+        described = [(key, list(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in own.items()]
+        tensors: dict[str, Tensor] = {}
+        for key, shape, dtype in self.broadcast(described):
+            tensors[key] = own[key].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
+            dist.broadcast(tensors[key], 0)
         if not self.first:
-            optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
+            load_flattened(optimizer, tensors)
 
     def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
         """Compares the processes.
