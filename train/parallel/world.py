@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -116,6 +116,15 @@ class World:
         if self.size == 1 or any(hasattr(part, "unshard") for part in module.modules()):
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    def apart(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """Returns a context in which a module that `wrap` wrapped adds to the gradients of this process alone.
+
+        A sharded module adds to those of all processes in every pass.
+        """
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            return wrapped.no_sync()
+        return nullcontext()
 
     def together(self, model: LanguageModel) -> LanguageModel:
         """Returns the model, without gradients; the processes share each call of logits_at and get the same bits."""
