@@ -41,7 +41,7 @@ class TrainConfig:
     Args:
         steps: step limit, at which the schedule ends.
         batch_size: sentences per step, over all processes together.
-        optimizer: adamw, sgd or muon (matrices inside the network by Muon, the rest by AdamW).
+        optimizer: adamw, sgd, muon or shampoo (matrices inside the network by these two, the rest by AdamW), or soap.
         lr: peak learning rate.
         schedule: learning rate after the warm-up: constant, or a decay to zero at the step limit (linear or cosine).
         warmup: share of the steps during which the learning rate rises from zero.
@@ -76,7 +76,8 @@ class TrainConfig:
         threads: CPU threads; several pay off from a width of about 256; other bits result from another number.
         sharding: what each of several processes holds: ddp, the whole model, or fsdp, a part of it and of its moments.
         seed: seed of all random streams of the run.
-        optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps.
+        optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps, soap and
+            shampoo precondition_every.
     """
 
     steps: int = 16_000

@@ -85,7 +85,7 @@ def _with_lists(value: Any) -> Any:
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     """(name, tensor) of all that a value holds."""
     if isinstance(value, Tensor):
-        order = sorted(range(value.dim()), key=lambda axis: -value.stride(axis))
+        order = sorted(range(value.dim()), key=lambda axis: -value.stride()[axis])
         straight = value.is_contiguous()
         yield (path, value) if straight else (f"{path}:{','.join(map(str, order))}", value.permute(order).contiguous())
     elif isinstance(value, dict):
