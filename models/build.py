@@ -126,7 +126,12 @@ def save_model(model: LanguageModel, folder: Path) -> None:
         "dropout": dropout_of(model),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
-    safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+    save_weights(model, folder / WEIGHTS)
+
+
+def save_weights(model: LanguageModel, path: Path) -> None:
+    """Writes the weights of a model as a .safetensors file."""
+    safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -138,11 +143,12 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return dict(safetensors.torch.load_file(path))
 
 
-def load_model(folder: str | Path) -> LanguageModel:
+def load_model(folder: str | Path, weights: str = WEIGHTS) -> LanguageModel:
     """The model of a checkpoint, or of a run's last checkpoint.
 
     Args:
         folder: the directory of a checkpoint or of a run.
+        weights: the file of its weights there.
 
     Returns:
         The model, in evaluation mode.
@@ -166,7 +172,7 @@ def load_model(folder: str | Path) -> LanguageModel:
             raise InputError(f"{folder}: no checkpoint here, expected a run or a checkpoint directory; train one first")
         folder = checkpoints[-1].parent
     try:
-        return _loaded(folder).eval()
+        return _loaded(folder, weights).eval()
     except TooLargeError:
         raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
@@ -174,13 +180,13 @@ def load_model(folder: str | Path) -> LanguageModel:
         raise InputError(f"{folder}: damaged checkpoint ({error}); {remedy}") from None
 
 
-def _loaded(folder: Path) -> LanguageModel:
+def _loaded(folder: Path, weights: str) -> LanguageModel:
     """The model of a checkpoint. Any error means that a file is damaged, but for TooLargeError."""
-    if damaged := damaged_file(folder, (DESCRIPTION, WEIGHTS)):
+    if damaged := damaged_file(folder, (DESCRIPTION, weights)):
         raise ValueError(damaged)
     description = json.loads((folder / DESCRIPTION).read_text())
     model = make_model(
         description["name"], description["vocab_size"], description["max_length"], description["dropout"]
     )
-    model.load_state_dict(load_tensors(folder / WEIGHTS))
+    model.load_state_dict(load_tensors(folder / weights))
     return model

@@ -1,6 +1,7 @@
 """Checkpoints: one directory each, complete or absent; loading one never runs code.
 
 RUN/checkpoints/step-00016000/   model.json, model.safetensors, optimizer.safetensors, state.json
+                                average.safetensors, where training keeps an average of the weights
                                 SHA256SUMS, which reveals every byte that changes on the disk
 """
 
@@ -20,14 +21,14 @@ from safetensors import SafetensorError
 from ..errors import InputError
 from ..models.files import DESCRIPTION, WEIGHTS
 from ..system.disk import check_writable, flush
-from ..system.sums import SUMS, damaged_file, write_sums
+from ..system.sums import SUMS, damaged_file, sums_in, write_sums
 
 if TYPE_CHECKING:
     import torch
 
     from ..models import LanguageModel
 
-OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
+OPTIMIZER, STATE, AVERAGE = "optimizer.safetensors", "state.json", "average.safetensors"
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)
 
 SPARE = 2
@@ -80,10 +81,18 @@ def damage(folder: Path) -> str | None:
     missing = [f"{name}: missing" for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
         return missing[0]
-    return damaged_file(folder, FILES) or (f"{STATE}: damaged" if read_state(folder) is None else None)
+    averaged = (folder / AVERAGE).exists() or AVERAGE in sums_in(folder)
+    files = (*FILES, AVERAGE) if averaged else FILES
+    return damaged_file(folder, files) or (f"{STATE}: damaged" if read_state(folder) is None else None)
 
 
-def save(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", state: dict[str, Any]) -> None:
+def save(
+    run: Path,
+    model: "LanguageModel",
+    optimizer: "torch.optim.Optimizer",
+    state: dict[str, Any],
+    average: "LanguageModel | None" = None,
+) -> None:
     """Writes the checkpoint of state["step"], then removes earlier ones that are no longer needed.
 
     The directory appears under its name only once every byte is on the disk.
@@ -93,6 +102,7 @@ def save(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", 
         model: the model.
         optimizer: its state is written too.
         state: the content of state.json.
+        average: the model with averaged weights; None where training keeps none.
 
     Raises:
         OSError: naming the file, where writing fails, for instance on a full disk; nothing is left behind.
@@ -102,7 +112,7 @@ def save(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", 
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        _write(partial, target, model, optimizer, state)
+        _write(partial, target, model, optimizer, state, average)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -114,19 +124,27 @@ def save(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", 
 
 
 def _write(
-    partial: Path, target: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", state: dict[str, Any]
+    partial: Path,
+    target: Path,
+    model: "LanguageModel",
+    optimizer: "torch.optim.Optimizer",
+    state: dict[str, Any],
+    average: "LanguageModel | None",
 ) -> None:
     """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
     from safetensors.torch import save_file
 
     from ..models import save_model
+    from ..models.build import save_weights
+    from .optimizer_state import flattened
 
-    moments = optimizer.state_dict()["state"]
-    tensors = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
     with naming_file(target / WEIGHTS):
         save_model(model, partial)
     with naming_file(target / OPTIMIZER):
-        save_file(tensors, partial / OPTIMIZER)
+        save_file(flattened(optimizer), partial / OPTIMIZER)
+    if average is not None:
+        with naming_file(target / AVERAGE):
+            save_weights(average, partial / AVERAGE)
     with naming_file(target / STATE):
         (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
         write_sums(partial)
@@ -150,7 +168,9 @@ def naming_file(file: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(file)) from None
 
 
-def restore(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer") -> dict[str, Any] | None:
+def restore(
+    run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", average: "LanguageModel | None" = None
+) -> dict[str, Any] | None:
     """Restores model and optimiser from the last undamaged checkpoint of a run.
 
     Damaged checkpoints after it are removed, with one warning each: training reaches the same bits again.
@@ -159,6 +179,7 @@ def restore(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer
         run: the directory of the run.
         model: takes the weights.
         optimizer: takes its state.
+        average: takes the averaged weights; None where training keeps none.
 
     Returns:
         The content of state.json; None where there is no checkpoint.
@@ -168,6 +189,7 @@ def restore(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer
         OSError: where the run cannot be written to.
     """
     from ..models.build import load_tensors
+    from .optimizer_state import load_flattened
 
     found = checkpoints(run, kept_only=False)
     folder = found[-1][1] if found else None
@@ -181,13 +203,11 @@ def restore(run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer
     try:
         model.load_state_dict(load_tensors(folder / WEIGHTS))
         tensors = load_tensors(folder / OPTIMIZER)
+        if average is not None:
+            average.load_state_dict(load_tensors(folder / AVERAGE))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{folder}: damaged checkpoint ({error}); remove it to resume from the one before") from None
-    moments: dict[int, dict[str, Any]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    load_flattened(optimizer, tensors)
     return state
 
 

@@ -42,7 +42,7 @@ class TrainConfig:
     Args:
         steps: step limit, at which the schedule ends.
         batch_size: sentences per step, over all processes together.
-        optimizer: adamw, sgd or muon (matrices inside the network by Muon, the rest by AdamW).
+        optimizer: adamw, sgd, muon or shampoo (matrices inside the network by these two, the rest by AdamW), or soap.
         lr: peak learning rate.
         schedule: learning rate after the warm-up: constant, a decay to zero at the step limit (linear or cosine), or
             wsd, constant with a decay at the end; wsd:at_saturation=true begins the decay when the model is saturated.
@@ -56,6 +56,10 @@ class TrainConfig:
         masking: what the model predicts: one (one hidden word per sentence), bernoulli:p (every word is hidden with
             probability p) or next (the following word; gpt only); unless given, next for gpt and one otherwise.
         targets: what the model learns: sampled words, or their exact conditional probabilities (no label noise).
+        average: decay of an exponential moving average of the weights, which each checkpoint then holds too (see satlab
+            average); none unless given.
+        micro_batch: sentences in a forward pass of one process; the gradients of a step's passes add up. Unless given,
+            the whole batch, which one process on a CPU splits by itself.
         adversary_task: downstream task that training makes worse at equal loss; none unless given.
         adversary_strength: weight of the adversary's loss; unless given, it grows as long as the model stays saturated.
         adversary_sentences: labelled sentences per step; the head is fitted to one half, and the other half is spoilt.
@@ -74,7 +78,8 @@ class TrainConfig:
         threads: CPU threads; several pay off from a width of about 256; other bits result from another number.
         sharding: what each of several processes holds: ddp, the whole model, or fsdp, a part of it and of its moments.
         seed: seed of all random streams of the run.
-        optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps.
+        optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps, soap and
+            shampoo precondition_every.
     """
 
     steps: int = 16_000
@@ -90,6 +95,8 @@ class TrainConfig:
     dropout: float = 0.0
     masking: str | None = None
     targets: str = "sampled"
+    average: float | None = None
+    micro_batch: int | None = None
     adversary_task: str | None = None
     adversary_strength: float | None = None
     adversary_sentences: int = 512
@@ -138,6 +145,10 @@ class TrainConfig:
                 remedy = f"did you mean '{close}'?" if close else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
         object.__setattr__(self, "schedule", spec_of(schedules.name_of(self.schedule_entry), self.schedule_entry))
+        if self.average is not None and not 0 <= self.average < 1:
+            raise InputError(f"average is {self.average}, expected a decay of at least 0 and below 1; correct it")
+        if self.micro_batch is not None:
+            at_least("micro_batch", self.micro_batch, 1)
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay is {self.weight_decay}, expected a finite number from 0; correct it")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -176,8 +187,9 @@ class TrainConfig:
                 f"sharding 'fsdp' with optimizer '{self.optimizer}', which needs whole matrices; set sharding to ddp"
             )
         task, strength = self.adversary_task, self.adversary_strength
-        if self.sharding == "fsdp" and (self.compile or task is not None):
-            beside = "compile" if self.compile else f"adversary_task '{task}'"
+        if self.sharding == "fsdp" and (self.compile or task is not None or self.average is not None):
+            kept = f"average {self.average}" if task is None else f"adversary_task '{task}'"
+            beside = "compile" if self.compile else kept
             raise InputError(f"sharding 'fsdp' with {beside}, which needs the model as a whole; set sharding to ddp")
         if strength is not None and not 0 < strength < math.inf:
             raise InputError(f"adversary_strength is {strength}, expected a positive number; correct it")

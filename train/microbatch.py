@@ -1,6 +1,7 @@
-"""Batches in parts of some seconds of CPU time, so that a step can be abandoned before it changes anything."""
+"""Batches in parts: as large as memory holds, or of some seconds of CPU time, after each of which a step can stop."""
 
 import math
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -25,6 +26,19 @@ def number_of_parts(model: LanguageModel, words: int) -> int:
     return 1 if work <= MOST_WORK else math.ceil(SHARE * work / MOST_WORK)
 
 
+def passes(sentences: int, most: int, processes: int) -> int:
+    """Returns the number of parts in which no process reads more than `most` sentences, the same for each process.
+
+    Args:
+        sentences: of the step, over all processes, at least one each.
+        most: sentences in a part.
+        processes: that share the step.
+    """
+    number = math.ceil(math.ceil(sentences / processes) / most)
+    # A process with a sentence fewer must not be left without one in the last part.
+    return min(number, sentences // processes)
+
+
 def parts_of(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:
     """Splits a batch and its truth, in order, into at most `number` parts of equal size; the last may be smaller."""
     if number == 1:
@@ -43,6 +57,16 @@ def sentences_in_parts(sentences: Sentences, number: int) -> list[Sentences]:
 
 def _is_embedding(model: LanguageModel, name: str) -> bool:
     return model.parameter_block(name) in ("embedding", "position")
+
+
+def even_parts(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:
+    """Splits a batch and its truth, in order, into exactly so many parts, whose sizes differ by at most one."""
+    bounds = [len(batch.inputs) * part // number for part in range(number + 1)]
+    parts = []
+    for begin, end in pairwise(bounds):
+        part, which = batch.select(slice(begin, end))
+        parts.append((part, None if truth is None else truth[which]))
+    return parts
 
 
 def _bounds(n: int, number: int) -> list[tuple[int, int]]:

@@ -25,6 +25,7 @@ from .parallel.world import World
 from .running_kl import LEAST_STEPS, RunningKL
 from .saturation import HeldOut, Measured
 from .step import Stepper
+from .weight_average import WeightAverage
 
 
 @dataclass
@@ -96,7 +97,10 @@ class Session:
         self.model, self.held_out, self.config, self.run = model, held_out, config, run
         self.adversary, self.world = adversary, world
         self.optimizer = config.optimizer_entry.build(model)
-        state = world.broadcast(checkpoint.restore(run, model, self.optimizer) if world.first else None)
+        # The weights are the same everywhere, and the first process alone writes.
+        kept = config.average if world.first else None
+        self.average = None if kept is None else WeightAverage(model, kept)
+        state = world.broadcast(checkpoint.restore(run, model, self.optimizer, self._averaged) if world.first else None)
         world.broadcast_state(model, self.optimizer)
         self.sharded = world.size > 1 and config.sharding == "fsdp"
         if self.sharded:
@@ -117,6 +121,10 @@ class Session:
         """Whether this step gets a checkpoint that serves to resume."""
         return self.now.step % self.config.resume_every == 0
 
+    @property
+    def _averaged(self) -> LanguageModel | None:
+        return None if self.average is None else self.average.model
+
     def step(self, on_step: Callable[[int, float], None]) -> bool:
         """Takes the next step.
 
@@ -131,6 +139,8 @@ class Session:
             taken = self.take(step, self.config.learning_rate(step, self.now.decay_from))
         except StoppedError:
             return False
+        if self.average is not None:
+            self.average.update(step)
         self.now.step = step
         self.meter.add(step, taken.loss, taken.words)
         if taken.excess is not None:
@@ -280,6 +290,7 @@ class Session:
         parts = (self.model, self.optimizer)
         trained = whole(*parts, self.config, self.world) if self.sharded else parts
         if trained is not None and self.world.first:
-            checkpoint.save(self.run, *trained, {"keep": keep} | self.now.as_state() | more | adversary)
+            state = {"keep": keep} | self.now.as_state() | more | adversary
+            checkpoint.save(self.run, *trained, state, self._averaged)
         # A process that writes nothing must not end before the first one has written.
         self.world.barrier()

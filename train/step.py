@@ -20,7 +20,7 @@ from ..randomness import derive_seed
 from .adversary import Adversary
 from .config import TrainConfig
 from .losses import MaskedLoss
-from .microbatch import number_of_parts, parts_of
+from .microbatch import even_parts, number_of_parts, parts_of, passes
 from .parallel.world import World
 
 
@@ -59,9 +59,9 @@ LOOK_AGAIN = 0.2
 class Stepper:
     """Takes step k, a function of (seed, k), the weights and the optimiser's state alone.
 
-    A single process on a CPU splits a large batch into parts, which give the same gradient up to rounding. It calls
-    stops() before each part; once that is true it abandons the step with StoppedError, and weights and the optimiser's
-    state stay those of step k - 1.
+    A single process on a CPU splits a large batch into parts, which give the same gradient up to rounding; with
+    micro_batch, any process on any device does. On a CPU, a single one calls stops() before each part; once that is
+    true it abandons the step with StoppedError, and weights and the optimiser's state stay those of step k - 1.
 
     Args:
         model: is trained in place.
@@ -118,12 +118,14 @@ class Stepper:
         # DDP averages the gradients over the processes, while each process holds a part of the sum.
         count = max(1, len(batch.targets)) / self.world.size
         drawn = self.adversary.draw(step) if self.adversary is not None and self.adversary.strength > 0 else None
-        number, pieces = self._parts(words), 1 if drawn is None else self._parts(drawn[0].lengths.sum())
+        number, pieces = self._parts(words, len(batch.inputs)), self._pieces(drawn)
+        share = self.world.share(batch, truth)
         self.model.train()
         if number == pieces == 1:
-            loss = self._at_once(step, *self.world.share(batch, truth), count, drawn)
+            loss = self._at_once(step, *share, count, drawn)
         else:
-            loss = self._in_parts(step, parts_of(batch, truth, number), count, drawn, pieces)
+            split = parts_of if self.config.micro_batch is None else even_parts
+            loss = self._in_parts(step, split(*share, number), count, drawn, pieces)
         self.optimizer.step()
         loss = self.world.mean(loss)
         return Taken(loss, words, None if least is None else loss - least / max(1, len(batch.targets)))
@@ -164,17 +166,35 @@ class Stepper:
             with self._randomness(step, part), self._arithmetic():
                 yield
 
+        def ascend() -> None:
+            if self.adversary is not None and drawn is not None:
+                self.adversary.ascend(*drawn, pieces, lambda piece: within(len(parts) + piece))
+
+        # Processes add up their gradients in the last pass, which must find all the others done.
+        if self.world.size > 1:
+            ascend()
         for number, (part, truth) in enumerate(parts):
-            with within(number):
-                loss = self.loss(part, truth, count)
-            torch.autograd.backward(loss)
+            with nullcontext() if number == len(parts) - 1 else self.world.apart(self.loss):
+                with within(number):
+                    loss = self.loss(part, truth, count)
+                torch.autograd.backward(loss)
             total = total + loss.detach()
-        if self.adversary is not None and drawn is not None:
-            self.adversary.ascend(*drawn, pieces, lambda piece: within(len(parts) + piece))
+        if self.world.size == 1:
+            ascend()
         return total
 
-    def _parts(self, words: Tensor) -> int:
+    def _parts(self, words: Tensor, sentences: int) -> int:
+        if self.config.micro_batch is not None:
+            return passes(sentences, self.config.micro_batch, self.world.size)
         return number_of_parts(self.model, int(words)) if self.alone else 1
+
+    def _pieces(self, drawn: tuple[Sentences, Tensor] | None) -> int:
+        """Returns in how many parts the adversary's sentences are read; each process reads all of them."""
+        if drawn is None:
+            return 1
+        if self.config.micro_batch is not None:
+            return passes(len(drawn[0]), self.config.micro_batch, 1)
+        return self._parts(drawn[0].lengths.sum(), len(drawn[0]))
 
     def _data(self, step: int) -> Made:
         """Returns the batch of a step and its truth; on a CPU a thread makes the next batch meanwhile."""

@@ -167,8 +167,10 @@ def resolved(config: TrainConfig, model: LanguageModel) -> TrainConfig:
         The configuration with its masking.
 
     Raises:
-        InputError: for a model without weights, unfit for masking or sharding, or with another dropout.
+        InputError: for a model without weights, unfit for masking or sharding, or with another dropout, and for an
+            optimiser whose library is not installed.
     """
+    config.optimizer_entry.check_installed()
     if next(model.parameters(), None) is None:
         raise InputError(f"model '{model.name}' has nothing to train, expected one with weights; choose another")
     if config.sharding == "fsdp":

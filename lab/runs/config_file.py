@@ -18,11 +18,14 @@ from .origin import FROM, Origin, named_origin
 DEVICE, TORCH = "device", "torch"
 """Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
 
-OPTIMIZER_SETTINGS = "optimizer_settings"
-"""The setting of training that config.yaml leaves out where it is empty."""
+LEFT_OUT: dict[str, Any] = {"optimizer_settings": {}, "average": None, "micro_batch": None}
+"""Settings of training that config.yaml leaves out where they have this value, as files of earlier versions do."""
 
-WIDENED = "widened"
-"""The key of config.yaml that says which smaller run's model a run holds; it was written, not trained."""
+WIDENED, AVERAGED = "widened", "averaged"
+"""Keys of config.yaml that say of what a run was made by `satlab widen` or `satlab average`; it was not trained."""
+
+MAKERS = {WIDENED: "satlab widen", AVERAGED: "satlab average"}
+"""Such a key -> what made the run."""
 
 
 def occupied(folder: Path) -> bool:
@@ -45,8 +48,9 @@ def check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
     there = read_yaml(folder / CONFIG, PUT_BACK)
-    if WIDENED in there:
-        raise InputError(f"{folder}: made by satlab widen, expected a run that was trained; choose another --out")
+    for key, maker in MAKERS.items():
+        if key in there:
+            raise InputError(f"{folder}: made by {maker}, expected a run that was trained; choose another --out")
     for key in ("max_length", "language_fingerprint", "model"):
         if there.get(key) != wanted[key]:
             what = "language" if key == "language_fingerprint" else key
@@ -61,19 +65,17 @@ def check_same(folder: Path, wanted: dict[str, Any]) -> None:
     if (mine or its) and (mine is None or not mine.same(its)):
         shown = ", ".join(f"from {named_origin(origin)} {where}" for origin, where in ((its, "there"), (mine, "given")))
         raise InputError(f"{folder} holds another run ({shown}); choose another --out")
-    before = {OPTIMIZER_SETTINGS: {}} | as_now(there.get("train", {}))
-    for key, value in ({OPTIMIZER_SETTINGS: {}} | wanted["train"]).items():
+    before = LEFT_OUT | as_now(there.get("train", {}))
+    for key, value in (LEFT_OUT | wanted["train"]).items():
         if key != "sharding" and before.get(key) != value:
             shown = f"{key}: {before.get(key)} there, {value} given"
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
 
 
 def as_written(config: TrainConfig) -> dict[str, Any]:
-    """The settings as config.yaml has them: those of the optimiser only where there are any, as in older files."""
+    """The settings as config.yaml has them."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    if not settings[OPTIMIZER_SETTINGS]:
-        del settings[OPTIMIZER_SETTINGS]
-    return settings
+    return {key: value for key, value in settings.items() if key not in LEFT_OUT or value != LEFT_OUT[key]}
 
 
 def as_now(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from ...errors import InputError
 from ...generators.batches import make_batch
-from ...models import LanguageModel, default_masking, load_model, save_model
+from ...models import LanguageModel, default_masking, load_model
 from ...models.widen import check_larger, widen
 from ...randomness import random_stream
 from ...system.new_folder import new_folder
-from ...system.yaml_files import read_yaml
-from ...train.checkpoint import STATE, folder_of, naming_file
-from ..file_names import CONFIG
 from .checkpoints import chosen_checkpoints
 from .config_file import WIDENED
+from .made import write_begin, write_checkpoint
 from .run import METRICS, Run
 
 
@@ -58,16 +55,10 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
 
 def _write(run: Run, wide: LanguageModel, step: int, source: dict[str, Any], folder: Path) -> None:
     """The files of a run with one checkpoint; its row of metrics is the smaller model's, the same function's."""
-    content = read_yaml(run.folder / CONFIG) | {"model": wide.name, WIDENED: source}
-    (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
-    (folder / content["language_file"]).write_bytes((run.folder / content["language_file"]).read_bytes())
+    write_begin(run, folder, {"model": wide.name, WIDENED: source})
     rows = [row for row in run.metrics if row["step"] == step]
     (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    checkpoint = folder_of(folder, step)
-    checkpoint.mkdir(parents=True)
-    with naming_file(checkpoint):
-        save_model(wide, checkpoint)
-    (checkpoint / STATE).write_text(json.dumps({"step": step, "keep": True, "finished": True}, indent=1) + "\n")
+    write_checkpoint(wide, folder, step)
 
 
 @torch.no_grad()

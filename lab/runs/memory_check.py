@@ -27,7 +27,8 @@ MOST_SECONDS = 600.0
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
     """Checks that memory here holds a model and, where there is no GPU, its training.
 
-    Training holds the weights, their gradient and the optimiser's moments; several processes that share a model, less.
+    Training holds the weights, their average if it keeps one, their gradient and the optimiser's moments; several
+    processes that share a model, less.
 
     Raises:
         TooLargeError: where it does not.
@@ -37,7 +38,7 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
         size = (language.vocab_size, language.max_length)
         count = count_parameters(name, *size)
         moments = config.optimizer_entry.state_size(count.total, count.embeddings) / count.total
-        check_size(name, *size, copies=2 + moments)
+        check_size(name, *size, copies=2 + moments + (config.average is not None))
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:

@@ -84,6 +84,13 @@ class Run:
         return self.kept.fingerprint
 
     @property
+    def phase_config(self) -> TrainConfig:
+        """The settings with the seed from which this phase of training draws its sentences."""
+        if self.origin is None:
+            return self.config
+        return replace(self.config, seed=self.origin.seed(self.config.seed))
+
+    @property
     def checkpoints(self) -> list[tuple[int, Path]]:
         """(step, directory) of each checkpoint that is kept, by step."""
         return checkpoints(self.folder)

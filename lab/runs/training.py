@@ -4,7 +4,7 @@ import json
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -64,12 +64,9 @@ def train_run(
         model = build_model(run.model, language, run.config.seed, run.config.dropout)
         if run.config.sharding == "ddp" or world.size == 1:
             model = model.to(device)
-        config = run.config
-        if run.origin is not None:
-            config = replace(config, seed=run.origin.seed(config.seed))
-            if world.first:
-                _begin(run, run.origin, model)
-        trainer = Trainer(model, language, config, run.folder, corpus=_corpus(run), world=world)
+        if run.origin is not None and world.first:
+            _begin(run, run.origin, model)
+        trainer = Trainer(model, language, run.phase_config, run.folder, corpus=_corpus(run), world=world)
         trainer.on_step, trainer.should_stop = on_step, should_stop
         if world.first:
             _forget_after_last_checkpoint(run)

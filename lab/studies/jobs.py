@@ -64,9 +64,9 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     return cells
 
 
-def planned_measurements(run: Run, study: StudyConfig) -> Counter[Callable[..., None]]:
-    """Function -> how many measurements by it a run gets that keeps the checkpoints it is told to."""
-    steps, enlarged = len(run.config.kept_steps), study.enlarge_to is not None
+def planned_measurements(steps: int, study: StudyConfig) -> Counter[Callable[..., None]]:
+    """Function -> how many measurements by it a run gets that keeps so many checkpoints."""
+    enlarged = study.enlarge_to is not None
     of_each: Counter[Callable[..., None]] = Counter({_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)})
     of_each[_theorem] = steps * len(study.theorems)
     return of_each + Counter({_enlarged: steps * enlarged, _rescaling: int(enlarged)})

@@ -9,6 +9,7 @@ from ...models.names import canonical_name
 from ...train import TrainConfig
 from ...train.recipes import with_recipe
 from ..reading import STUDY, from_mapping
+from .averages import source_of, trained_models
 from .config import StudyConfig
 
 MODEL, FROM, RECIPE = "model", "from", "recipe"
@@ -51,10 +52,11 @@ def origin_key(study: StudyConfig, name: str) -> str | None:
 
 def _origin(study: StudyConfig, name: str) -> str | None:
     origin = changes_of(study, name).get(FROM)
-    if origin is None or (isinstance(origin, str) and origin in study.models):
+    trained = trained_models(study)
+    if origin is None or (isinstance(origin, str) and origin in trained):
         return origin
     with placed(*_place(name)):
-        raise unknown("from", str(origin), study.models)
+        raise unknown("from", str(origin), trained)
 
 
 def model_of(study: StudyConfig, name: str) -> str:
@@ -65,11 +67,13 @@ def model_of(study: StudyConfig, name: str) -> str:
         name: the key.
 
     Returns:
-        What is under its key `model`, else the model of the key that it begins with, else the key itself.
+        That of the key which it averages; else what is under its key `model`, else the model of the key that it begins
+        with, else the key itself.
 
     Raises:
         InputError: for a model that is no text, or another one than it begins with.
     """
+    name = source_of(study, name) or name
     changes, origin = changes_of(study, name), origin_key(study, name)
     model = changes.get(MODEL, name if origin is None else model_of(study, origin))
     if not isinstance(model, str):

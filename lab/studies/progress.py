@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ...errors import DivergedError, InputError
 from ..runs.run import Run
+from .averages import average_cell, planned, planned_after
 from .config import StudyConfig
-from .jobs import Cell, planned_measurements, train_cell
+from .jobs import Cell, train_cell
 from .time_left import TimeLeft
 
 Report = Callable[[str, int, int, float | None], None]
@@ -52,9 +53,9 @@ class Progress:
     """
 
     def __init__(self, study: StudyConfig, runs: list[Run], todo: list[Cell], report: Report) -> None:
-        self.report, self.time = report, TimeLeft(study.num_workers)
+        self.study, self.report, self.time = study, report, TimeLeft(study.num_workers)
         self.in_training = {run.folder: run for run in runs}
-        self.planned = {run.folder: planned_measurements(run, study) for run in runs}
+        self.planned = {run.folder: planned(study, run) for run in runs}
         self.begun = Counter(cell[1] for cell in todo if cell[1] is not train_cell)
         later = len(runs) - sum(cell[1] is train_cell for cell in todo)
         self.done, self.total = 0, len(todo) + later + sum(planned.total() for planned in self.planned.values())
@@ -64,13 +65,17 @@ class Progress:
         _, function, arguments = ended.cell
         self.done += 1
         if function is train_cell:
-            run = self.in_training.pop(arguments[0])
-            measured = [cell[1] for cell in ended.then if cell[1] is not train_cell]
-            self.total += len(measured) - self.planned.pop(run.folder).total()
-            self.begun.update(measured)
+            del self.in_training[arguments[0]]
         else:
             self.begun[function] -= 1
             self.time.count(function, ended.seconds)
+        before = sum(cells.total() for cells in self.planned.values())
+        self.planned.pop(arguments[0], None)
+        # Trainings that begin with the end of this one are counted from the start.
+        measured = [cell for cell in ended.then if cell[1] is not train_cell]
+        self.planned |= {cell[2][0]: planned_after(self.study, cell) for cell in ended.then if cell[1] is average_cell}
+        self.begun.update(cell[1] for cell in measured)
+        self.total += len(measured) + sum(cells.total() for cells in self.planned.values()) - before
         logger.debug("%s took %.1f s", ended.cell[0], ended.seconds)
         self._tell(ended.title if ended.error is None else f"failed: {ended.title}")
 

@@ -11,8 +11,9 @@ from ...system.signals import StopRequest
 from ..file_names import STUDY_FILE
 from ..runs.run import check_run, create_run
 from ..runs.training import train_run
+from .averages import following, trained_models
 from .config import StudyConfig
-from .jobs import baselines, measurements
+from .jobs import baselines, train_cell
 from .models import model_of
 from .progress import Report
 from .study import RunPlan, as_yaml, check_study, run_folder
@@ -20,9 +21,10 @@ from .study import RunPlan, as_yaml, check_study, run_folder
 
 def cells_of(study: StudyConfig) -> list[dict[str, Any]]:
     """What each cell is, by its number: the runs in the order of models and seeds, then the tasks."""
+    # An average is made in the cell of the run whose weights it averages.
     cells: list[dict[str, Any]] = [
         {"train": run_folder(Path(), name, seed).name, "model": model_of(study, name), "seed": seed}
-        for name in study.models
+        for name in trained_models(study)
         for seed in study.seeds
     ]
     cells += [{"baselines": task} for task in study.tasks]
@@ -68,10 +70,12 @@ def run_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict
         failure = error
     torch.set_num_threads(1)
     with StopRequest():
-        parts = measurements(run.folder, study)
+        parts = following(study, (f"train {run.folder.name}", train_cell, (run.folder, study.device)))
         report(f"train {run.folder.name}", 1, 1 + len(parts), None)
-        for done, (title, function, arguments) in enumerate(parts, start=2):
+        for done, part in enumerate(parts, start=2):
+            title, function, arguments = part
             function(*arguments)
+            parts += following(study, part)
             report(title, done, 1 + len(parts), None)
     if failure is not None:
         raise failure

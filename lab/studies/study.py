@@ -24,10 +24,11 @@ from ..file_names import STUDY_FILE
 from ..reading import STUDY
 from ..runs.origin import Origin
 from ..runs.run import Run, check_run, create_run
+from .averages import check_averages, following, trained_models
 from .checks import check_names, check_same_language, check_settings, run_name
 from .config import StudyConfig
 from .executors import pool_of, reached
-from .jobs import Cell, baselines, measurements, timed, train_cell, training
+from .jobs import Cell, baselines, timed, train_cell, training
 from .models import model_of, origin_key, train_config
 from .progress import Ended, Progress, Report
 
@@ -96,7 +97,7 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     language = language_of(study)
     check_settings(study, language, {name: model_of(study, name) for name in study.models})
     check_same_language(study, language, out)
-    return [
+    grid = [
         (
             name,
             (
@@ -108,9 +109,11 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
                 _origin(study, out, name, seed),
             ),
         )
-        for name in study.models
+        for name in trained_models(study)
         for seed in study.seeds
     ]
+    check_averages(study, out, {name: how[3] for name, how in grid})
+    return grid
 
 
 def _origin(study: StudyConfig, out: Path, name: str, seed: int) -> Origin | None:
@@ -205,7 +208,7 @@ def _work_off(
 ) -> Iterator[Ended | None]:
     """Does all cells side by side until it is to stop.
 
-    A run that is trained gives rise to its measurements, and to the runs that begin with its end.
+    A run that is trained gives rise to its measurements, averages of its weights, and runs that begin with its end.
 
     Args:
         study: its settings.
@@ -231,16 +234,17 @@ def _work_off(
                     seconds = future.result()
                 except (InputError, DivergedError) as error:
                     failure = error
-                _, function, arguments = cell
-                then = _after(arguments[0], study, runs) if function is train_cell else []
+                then = [*_next_phase(cell, study, runs), *following(study, cell, not isinstance(failure, InputError))]
                 waiting.update({pool.submit(timed, cell[1], *cell[2]): cell for cell in then})
                 yield Ended(cell, then, seconds, failure)
 
 
-def _after(folder: Path, study: StudyConfig, runs: list[Run]) -> list[Cell]:
-    """The cells that become possible when a run is trained: the runs that begin with its end, and its measurements."""
-    next_phase = [run for run in runs if run.origin is not None and Path(run.origin.run).name == folder.name]
-    return [*training(next_phase, study.device), *measurements(folder, study)]
+def _next_phase(cell: Cell, study: StudyConfig, runs: list[Run]) -> list[Cell]:
+    """The trainings that begin with the end of a run, once a cell has trained it."""
+    if cell[1] is not train_cell:
+        return []
+    name = cell[2][0].name
+    return training([run for run in runs if run.origin is not None and Path(run.origin.run).name == name], study.device)
 
 
 def _left(runs: list[Run]) -> str:

@@ -82,10 +82,16 @@ def folders(run):
 
 
 def tensors_of(folder):
-    """All tensors of a checkpoint: weights and the optimiser's state."""
+    """All tensors of a checkpoint: weights, their average where one is kept, and the optimiser's state."""
+    kept = folder / "average.safetensors"
+    averages = safetensors.torch.load_file(kept) if kept.exists() else {}
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     moments = safetensors.torch.load_file(folder / "optimizer.safetensors")
-    return {f"model {k}": v for k, v in weights.items()} | {f"optimizer {k}": v for k, v in moments.items()}
+    return {
+        f"{what} {k}": v
+        for what, found in (("model", weights), ("average", averages), ("optimizer", moments))
+        for k, v in found.items()
+    }
 
 
 def check_same(one, rows, other, other_rows):

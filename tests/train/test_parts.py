@@ -1,14 +1,14 @@
 """A step in parts: the gradient of the whole, and a stop between two parts that loses nothing."""
 
 import threading
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
 from support.networks import demo_hmm, gap, grammar_language, shaken
 from support.training import check_same, comparable, known, running, session, short
 
-from satlab.errors import StoppedError
+from satlab.errors import InputError, StoppedError
 from satlab.generators.batches import Stream
 from satlab.generators.tasks import find_task
 from satlab.models import build_model
@@ -57,6 +57,43 @@ def test_the_gradients_of_the_parts_are_that_of_the_whole(name, changes, monkeyp
     assert found[2] == whole[2]
     assert max(gap(a, b) for a, b in zip(found[1], whole[1], strict=True)) < 1e-12
     assert max(float(g.abs().max()) for g in whole[1]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"targets": "exact"}, {"masking": "bernoulli:0.4", "targets": "exact"}, ADVERSARY]
+)
+@pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x16"])
+def test_the_gradients_of_micro_batches_are_that_of_the_whole(name, changes, monkeypatch):
+    language = demo_hmm() if "adversary_task" in changes else grammar_language()
+    whole = step_with(1e12, monkeypatch, name, language, short(batch_size=50, **changes))
+    found = step_with(1e12, monkeypatch, name, language, short(batch_size=50, micro_batch=7, **changes))
+    assert (whole[3], found[3]) == ([50], [6, 6, 6, 7] * 2)
+    assert found[0].item() == pytest.approx(whole[0].item(), abs=1e-12)
+    assert max(gap(a, b) for a, b in zip(found[1], whole[1], strict=True)) < 1e-12
+    assert max(float(g.abs().max()) for g in whole[1]) > 1e-3
+
+
+def test_a_micro_batch_that_holds_the_batch_changes_no_bit(tmp_path):
+    one, other = (session(tmp_path / str(size), "bert-1x16", short(micro_batch=size)) for size in (None, 8))
+    check_same(tmp_path / "None", one, tmp_path / "8", other)
+
+
+def test_the_parts_of_the_processes_are_as_many_and_none_is_empty():
+    for sentences, most, processes in product((3, 4, 5, 7, 8, 12, 31), range(1, 9), (1, 2, 3)):
+        number = parts.passes(sentences, most, processes)
+        batch = Stream(demo_hmm(), sentences, 1).batch(1)
+        for rank in range(processes):
+            share, _ = World(rank, processes).share(batch, None)
+            sizes = [len(part.inputs) for part, _ in parts.even_parts(share, None, number)]
+            assert (len(sizes), sum(sizes)) == (number, len(share.inputs))
+            assert min(sizes) >= 1
+            # Processes that cannot share evenly may read one sentence more than a single one.
+            assert max(sizes) <= max(most, 1 + (processes > 1 and most == 1))
+
+
+def test_a_micro_batch_has_a_sentence():
+    with pytest.raises(InputError, match="micro_batch is 0, expected at least 1"):
+        short(micro_batch=0)
 
 
 def test_parts_that_draw_for_dropout_do_not_draw_the_same(monkeypatch):

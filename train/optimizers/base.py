@@ -26,8 +26,8 @@ class Optimizer(ABC):
     def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
         """Builds the optimiser of a model.
 
-        Its state must hold tensors alone. A group may hold `lr_ratio`, the ratio of its learning rate to the
-        schedule's.
+        Its state must hold tensors, numbers, and lists and mappings of them (see train/optimizer_state.py). A group may
+        hold `lr_ratio`, the ratio of its learning rate to the schedule's, and `step`, the steps that it counts.
 
         Args:
             model: its parameters are optimised.
@@ -36,6 +36,10 @@ class Optimizer(ABC):
         Returns:
             The optimiser.
         """
+
+    def check_installed(self) -> None:
+        """Checks what the optimiser needs beside torch: an InputError where it is not installed."""
+        return
 
     @abstractmethod
     def state_size(self, total: int, embeddings: int) -> int:
@@ -56,6 +60,16 @@ def decayed_groups(parameters: "Iterable[Tensor]", weight_decay: float) -> list[
     parameters = list(parameters)
     matrices, vectors = ([p for p in parameters if (p.dim() > 1) == wide] for wide in (True, False))
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def matrices_inside(model: "nn.Module") -> "tuple[list[Tensor], list[Tensor]]":
+    """Returns the matrices inside a network, and its other parameters: embeddings, positions, norms and biases."""
+    from ...models import LanguageModel
+
+    block_of = getattr(model, "parameter_block", LanguageModel.parameter_block)
+    parameters = dict(model.named_parameters())
+    inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
+    return [parameters[name] for name in inside], [p for name, p in parameters.items() if name not in inside]
 
 
 def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) -> Optimizer:

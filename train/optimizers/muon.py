@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from ...errors import InputError
-from .base import Optimizer, decayed_groups, is_positive, optimizers, wrong
+from .base import Optimizer, decayed_groups, is_positive, matrices_inside, optimizers, wrong
 
 if TYPE_CHECKING:
     import torch
@@ -68,18 +68,15 @@ class Muon(Optimizer):
     def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
         import torch
 
-        from ...models import LanguageModel
         from ..composite import Composite
 
-        parameters = dict(model.named_parameters())
-        block_of = getattr(model, "parameter_block", LanguageModel.parameter_block)
-        inside = [name for name, p in parameters.items() if p.dim() == 2 and block_of(name) == "weight"]
-        others = decayed_groups((p for name, p in parameters.items() if name not in inside), self.weight_decay)
-        rest = torch.optim.AdamW(others, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        inside, others = matrices_inside(model)
+        groups = decayed_groups(others, self.weight_decay)
+        rest = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
         if not inside:
             return rest
         matrices = torch.optim.Muon(
-            [parameters[name] for name in inside],
+            inside,
             lr=self.lr,
             weight_decay=self.weight_decay,
             momentum=self.muon_momentum,

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from typing_extensions import override
 from ...errors import InputError, WorkerError
 from ...generators.sentences import Batch
 from ...models import LanguageModel
+from ..optimizer_state import flattened, load_flattened
 
 LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
 """Matches the errors of a collective operation when another process is gone."""
@@ -116,6 +117,15 @@ class World:
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
 
+    def apart(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """Returns a context in which a module that `wrap` wrapped adds to the gradients of this process alone.
+
+        A sharded module adds to those of all processes in every pass.
+        """
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            return wrapped.no_sync()
+        return nullcontext()
+
     def together(self, model: LanguageModel) -> LanguageModel:
         """Returns the model, without gradients; the processes share each call of logits_at and get the same bits."""
         return model if self.size == 1 else _Together(model, self)
@@ -157,19 +167,14 @@ class World:
             return
         for weight in model.state_dict().values():
             dist.broadcast(weight, 0)
-        own = optimizer.state_dict()
-        described = [
-            (int(i), name, list(value.shape), str(value.dtype).removeprefix("torch."))
-            for i, entry in own["state"].items()
-            for name, value in entry.items()
-        ]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for i, name, shape, dtype in self.broadcast(described):
-            value = own["state"][i][name].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
-            dist.broadcast(value, 0)
-            moments.setdefault(i, {})[name] = value
+        own = flattened(optimizer)
+        described = [(key, list(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in own.items()]
+        tensors: dict[str, Tensor] = {}
+        for key, shape, dtype in self.broadcast(described):
+            tensors[key] = own[key].cpu() if self.first else torch.empty(shape, dtype=getattr(torch, dtype))
+            dist.broadcast(tensors[key], 0)
         if not self.first:
-            optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
+            load_flattened(optimizer, tensors)
 
     def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
         """Compares the processes.

@@ -37,6 +37,7 @@ MINIMAL = {
     "export": ["run", "--out", "new"],
     "models": [],
     "widen": ["run", "--to", "bert-post-1x16", "--sentences", "2", "--out", "new"],
+    "average": ["run", "--ema", "--out", "new"],
     "study": ["study.yaml", "--out", "new", "--cells"],
     "table": ["run", "--matched"],
     "plot": ["run"],
@@ -68,7 +69,7 @@ def original(tmp_path_factory):
     folder.mkdir()
     with contextlib.chdir(folder):
         lay_out(folder)
-        assert cli.run(["train", "demo-hmm", "--out", "run", *SMALL]) == 0
+        assert cli.run(["train", "demo-hmm", "--out", "run", "--average", "0.9", *SMALL]) == 0
         assert cli.run(["generate", "demo-hmm", "--out", "corpus", "--sentences", "5"]) == 0
         shutil.copytree("run", "unfinished", ignore=shutil.ignore_patterns("checkpoints", "metrics.jsonl"))
         (folder / "trees.mrg").write_text("(S (A a) (B b))\n(S (A c) (B b))\n")
