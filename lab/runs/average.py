@@ -150,6 +150,8 @@ def _measured(run: Run, averages: Iterator[tuple[int, LanguageModel]]) -> Iterat
             floor_stderr=found.floor.stderr,
             n=found.kl.n,
             lr=0.0,
+            train_kl=None,
+            train_kl_stderr=None,
             saturated=saturated,
             saturated_step=since,
             since_saturation=None if since is None else step - since,

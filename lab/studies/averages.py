@@ -7,10 +7,10 @@ from pathlib import Path
 from ...errors import InputError, placed, unknown
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig, checkpoints
-from ..file_names import CONFIG
+from ..file_names import CONFIG, PUT_BACK
 from ..reading import STUDY, from_mapping
 from ..runs.average import Averaging, average
-from ..runs.config_file import AVERAGED, PUT_BACK
+from ..runs.config_file import AVERAGED
 from ..runs.run import Run, load_run
 from .checks import run_name
 from .config import StudyConfig

@@ -53,16 +53,19 @@ class Muon(Optimizer):
     shardable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        import torch
-
-        if not hasattr(torch.optim, "Muon"):
-            raise InputError(f"optimizer 'muon' with torch {torch.__version__}, expected 2.9 or later; install that")
         if self.matrix_lr is not None and not is_positive(self.matrix_lr):
             raise wrong("matrix_lr", self.matrix_lr, "a positive number")
         if not 0 <= self.muon_momentum < 1:
             raise wrong("muon_momentum", self.muon_momentum, "a share of at least 0 and below 1")
         if not 1 <= self.ns_steps <= MOST_ITERATIONS:
             raise wrong("ns_steps", self.ns_steps, f"1 to {MOST_ITERATIONS}")
+
+    @override
+    def check_installed(self) -> None:
+        import torch
+
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(f"optimizer 'muon' with torch {torch.__version__}, expected 2.9 or later; install that")
 
     @override
     def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
