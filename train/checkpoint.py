@@ -4,10 +4,8 @@ RUN/checkpoints/step-00016000/   model.json, model.safetensors, optimizer.safete
                                 SHA256SUMS, which reveals every byte that changes on the disk
 """
 
-import errno
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from ..errors import InputError
 from ..models import LanguageModel, save_model
 from ..models.build import DESCRIPTION, WEIGHTS, load_tensors
 from ..system.disk import check_writable, flush
+from ..system.library_words import error_number
 from ..system.sums import SUMS, damaged_file, write_sums
 
 OPTIMIZER, STATE = "optimizer.safetensors", "state.json"
@@ -139,8 +138,7 @@ def naming_file(file: Path) -> Iterator[None]:
         error.filename, error.filename2 = str(file), None
         raise
     except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))
-        number = int(code[1]) if code else errno.EIO
+        number = error_number(error)
         raise OSError(number, os.strerror(number), str(file)) from None
 
 

@@ -70,16 +70,13 @@ def correlation(
     """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
     Pearson: r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2). Spearman: r of the ranks;
-        ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least
-        squares on 1 and z
-    (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
+    ties share their mean rank. Given z: r of the residuals of x and y (Spearman: of their ranks) after least squares on
+    1 and z (its ranks), which is (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)).
 
     The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
     [-1, 1], and the note says so, with fewer than 5 groups (8 given z), and where all resamples agree, as for points in
-    perfect
-    order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer groups
-        it
-    may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
+    perfect order: the bootstrap then knows no spread. On normal data it covers about 95 % from 12 groups on. With fewer
+    groups it may cover less: Spearman's at a true correlation of 0.9 covers 74 % from 5 groups.
 
     Args:
         x: [n].
@@ -99,32 +96,33 @@ def correlation(
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
-    if any(len(array) != n for array in arrays) or len(labels) != n:
-        lengths = ", ".join(str(len(array)) for array in arrays)
-        raise InputError(
-            f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
-        )
-    _check_how(method, resamples)
-    partial, count = given is not None, len(set(labels.tolist()))
-
-    def found(value: float, low: float, high: float, note: str) -> Correlation:
-        return Correlation(value, low, high, n, count, method, partial, note)
-
+    _check(arrays, labels, method, resamples)
+    partial = given is not None
     # Two points always lie on a line, and three do once a third quantity is taken out.
     value = float(_coefficients(np.ones((1, n)), arrays, method)[0]) if n > 2 + partial else np.nan
     if np.isnan(value):
-        return found(value, -1.0, 1.0, _why_undefined(arrays))
-    least = LEAST_GIVEN if partial else LEAST_GROUPS
+        low, high, note = -1.0, 1.0, _why_undefined(arrays)
+    else:
+        low, high, note = _interval(value, arrays, method, labels, resamples, seed)
+    return Correlation(value, low, high, n, len(set(labels.tolist())), method, partial, note)
+
+
+def _interval(
+    value: float, arrays: list[Array], method: str, labels: NDArray[np.int64], resamples: int, seed: int
+) -> tuple[float, float, str]:
+    """(low, high, why there is no narrower interval)."""
+    count = len(set(labels.tolist()))
+    least = LEAST_GIVEN if len(arrays) > 2 else LEAST_GROUPS
     if count < least:
-        kind = "models" if count == n else "runs"
-        return found(value, -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval")
+        kind = "models" if count == len(labels) else "runs"
+        return -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval"
     drawn = _resampled(arrays, method, labels, count, resamples, seed)
     drawn = drawn[~np.isnan(drawn)]
     if 2 * len(drawn) < resamples or np.ptp(drawn) < 1e-9:
-        return found(value, -1.0, 1.0, "the resamples agree, or most have no spread: no interval")
+        return -1.0, 1.0, "the resamples agree, or most have no spread: no interval"
     without = 1.0 - (labels[None, :] == np.arange(count)[:, None])
     low, high = _bca(value, drawn, _coefficients(without, arrays, method))
-    return found(value, low, high, "")
+    return low, high, ""
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
@@ -200,8 +198,13 @@ def _ranks(weights: Array, array: Array) -> Array:
     return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
 
 
-def _check_how(method: str, resamples: int) -> None:
-    """Checks how a correlation is computed: an InputError for an unknown method, and for no resamples."""
+def _check(arrays: list[Array], labels: NDArray[np.int64], method: str, resamples: int) -> None:
+    """Checks the arguments of `correlation`: an InputError for unequal lengths, an unknown method and no resamples."""
+    if any(len(array) != len(arrays[0]) for array in arrays) or len(labels) != len(arrays[0]):
+        lengths = ", ".join(str(len(array)) for array in arrays)
+        raise InputError(
+            f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
+        )
     if method not in METHODS:
         raise unknown("correlation", method, METHODS)
     at_least("resamples", resamples, 1)

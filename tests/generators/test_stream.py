@@ -17,6 +17,7 @@ from satlab.generators.batches import Batch, Stream, evaluation_set, exact_truth
 from satlab.generators.corpus.manifest import open_corpus
 from satlab.generators.corpus.stream import CorpusStream
 from satlab.generators.corpus.writer import write_corpus
+from satlab.generators.loss_floor import entropies_of_truth
 
 MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
 
@@ -246,7 +247,7 @@ def test_floor_of_the_next_word_is_the_entropy_of_a_sentence():
         assert 0 < estimate.stderr < 0.02
         assert estimate.n == n
     sentences = language.sample(50, generator(2), latents=False)
-    entropies, counts = language._entropies(sentences, "next", generator(0))
+    entropies, counts = entropies_of_truth(language, sentences, "next", generator(0))
     assert torch.equal(counts, sentences.lengths + 1.0)
     for row, length in enumerate(sentences.lengths.tolist()):
         truth = language.next_word(sentences.tokens[row : row + 1, :length])[0]
