@@ -92,11 +92,9 @@ def assert_conditionals(language, rules, start, string, positions):
 
 @pytest.mark.parametrize("string", ["bbabbacbc", "abacbcacbbac", "b" * 30 + "a" + "c" * 29, "ab" * 29 + "ac"])
 def test_pcfg_conditionals_with_tiny_probabilities(string):
-    length = len(string)
-    language = PCFG.from_string(TINY, 60 if length == 60 else 12)
-    assert_conditionals(
-        language, *_log_rules(TINY), string, range(len(string)) if len(string) < 60 else (0, 1, 30, 58, 59)
-    )
+    positions = range(len(string)) if len(string) < 60 else (0, 1, 30, 58, 59)
+    language = PCFG.from_string(TINY, max(12, len(string)))
+    assert_conditionals(language, *_log_rules(TINY), string, positions)
 
 
 def test_pcfg_spans_that_no_symbol_yields_beside_tiny_ones():

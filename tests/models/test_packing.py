@@ -73,13 +73,16 @@ def test_where_nothing_is_padded_attention_has_no_mask_and_the_logits_are_the_sa
     assert [mask is None for mask in masks] == [False] * calls + [True] * calls
 
 
-def test_training_on_a_cpu_packs_and_says_so_to_nobody_else():
-    language, config = grammar_language(), TrainConfig(batch_size=8)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_on_a_cpu_packs_unless_it_is_compiled_and_says_so_to_nobody_else(compiled):
+    language, config = grammar_language(), TrainConfig(batch_size=8, compile=compiled)
     model = shaken("bert-1x16", language)
     assert not model.packs
     stream = Stream(language, config.batch_size, 0)
-    Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())(1)
-    assert model.packs
+    stepper = Stepper(model, config.optimizer_entry.build(model), stream, config, None, World())
+    if not compiled:
+        stepper(1)
+    assert model.packs == (not compiled)
 
 
 @pytest.mark.parametrize("rows", [[0, 0, 2], [2, 1, 0], [1, 1, 1]])
