@@ -1,6 +1,7 @@
 """The sampled trace against exact traces over all contexts of a tiny language, and against itself."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from support.words import generator
 from torch import nn
 
 from satlab.errors import InputError
-from satlab.flatness import contexts, hessian_trace, trace_methods
+from satlab.flatness import contexts, flatness_measures, hessian_trace, trace_methods
 from satlab.flatness.estimators import sampled_gradient
 from satlab.flatness.ghost_norms import fallback as gradients
 from satlab.generators.batches import Stream
@@ -104,6 +105,20 @@ def test_measuring_changes_neither_weights_nor_gradients_nor_random_state(name, 
         one = hessian_trace(model, sampled(language, 12), method, **settings)
         model.train()
         assert hessian_trace(model, sampled(language, 12), method, **settings) == one
+
+
+LEAST = {"probes": 2, "draws": 1, "eigenvalues": 1, "iterations": 1}
+
+
+@pytest.mark.parametrize(
+    ("measure", "setting"),
+    [(measure, f.name) for measure in flatness_measures for f in fields(flatness_measures[measure]) if f.name in LEAST],
+)
+def test_the_least_number_is_taken_and_one_fewer_refused(measure, setting):
+    least = 6 if measure == "hutch++" else LEAST[setting]
+    assert getattr(flatness_measures[measure](**{setting: least}), setting) == least
+    with pytest.raises(InputError, match=f"{setting} is {least - 1}, expected at least {least}"):
+        flatness_measures[measure](**{setting: least - 1})
 
 
 def test_the_trace_has_a_seed():

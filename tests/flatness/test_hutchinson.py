@@ -153,12 +153,7 @@ def test_the_standard_error_is_the_deviation_over_repetitions():
     assert mean_square**0.5 == pytest.approx(deviation, rel=0.3)
 
 
-@pytest.mark.parametrize("probes", [1, 13])
-def test_more_probes_than_sentences_are_refused(probes):
+def test_more_probes_than_sentences_are_refused():
     language = demo_hmm()
-    model = shaken("bert-1x16", language)
-    with pytest.raises(
-        InputError,
-        match="probes is 1, expected" if probes == 1 else "13 probes on 12 sentences: expected",
-    ):
-        hessian_trace(model, sampled(language, 12), "hutchinson", probes=probes)
+    with pytest.raises(InputError, match="13 probes on 12 sentences: expected"):
+        hessian_trace(shaken("bert-1x16", language), sampled(language, 12), "hutchinson", probes=13)
