@@ -1,5 +1,6 @@
-"""Checks of the arguments of a language's methods: tokens, lengths and hidden positions."""
+"""Checks of the arguments of a language's methods: tokens, lengths, hidden positions, numbers and paths."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,6 +71,22 @@ def check_draw(num_sentences: object, generator: object, least: int) -> None:
         raise InputError(
             f"generator is {generator!r:.80}, expected a torch.Generator; take torch.Generator().manual_seed(SEED)"
         )
+
+
+def check_path(path: object) -> None:
+    """Checks where a language is saved.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        InputError: for a path without a name, or in a directory that is missing.
+    """
+    if not isinstance(path, (str, Path)) or not str(path) or str(path).endswith("/"):
+        raise InputError(f"path is {str(path)!r}, expected that of a file, without its suffix; add a name")
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
 
 
 def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) -> None:

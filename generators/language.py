@@ -13,18 +13,15 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..estimate import Estimate
-from . import masking as masks
-from .arguments import check_draw, check_possible_length, checked_arguments
+from .arguments import check_draw, check_path, check_possible_length, checked_arguments
 from .devices import on_device
+from .loss_floor import loss_floor
 from .sentences import Sentences
 from .tasks import Task, listed_tasks
 from .vocabulary import CLS, MASK, PAD
 
 MEMORY_BUDGET = 2**27
 """How many float64 numbers one exact pass may hold (1 GiB); larger batches are cut into chunks."""
-
-SAMPLE_CHUNK = 4096
-"""How many sentences are sampled at a time for an average over many."""
 
 
 class Language(ABC):
@@ -175,11 +172,7 @@ class Language(ABC):
         Raises:
             InputError: for a path without a name, in a directory that is missing or cannot be written to.
         """
-        if not isinstance(path, (str, Path)) or not str(path) or str(path).endswith("/"):
-            raise InputError(f"path is {str(path)!r}, expected that of a file, without its suffix; add a name")
-        folder = Path(path).parent
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
+        check_path(path)
         try:
             return self.write(str(path).removesuffix(self.suffix))
         except OSError as error:
@@ -279,33 +272,7 @@ class Language(ABC):
             0.335828
         """
         check_draw(num_sentences, generator, least=1)
-        sums, counts = [], []
-        chunk = max(1, min(SAMPLE_CHUNK, MEMORY_BUDGET // (4 * self.max_length * self.vocab_size)))
-        chunk = chunk if self.positions_share_passes or masking == masks.NEXT else 1
-        for begin in range(0, num_sentences, chunk):
-            size = min(chunk, num_sentences - begin)
-            entropies, predictions = self._entropies(self.sample(size, generator, latents=False), masking, generator)
-            sums.append(entropies)
-            counts.append(predictions)
-            on_sentences(size)
-        if float(torch.cat(counts).sum()) == 0:
-            raise InputError(f"masking '{masking}' hid no word in {num_sentences} sentences; take more, or hide more")
-        return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
-
-    def _entropies(self, sentences: Sentences, masking: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(sum of the truth's entropies in nats, number of predictions) of each sentence, [n] each."""
-        tokens, lengths = sentences.tokens, sentences.lengths
-        if masking == masks.NEXT:
-            return torch.special.entr(self.next_word(tokens, lengths)).sum((1, 2)), (lengths + 1).double()
-        if masking == "one" and self.positions_share_passes:
-            # To leave out the word at t is to hide it, so one pass over the whole sentence serves all positions.
-            entropy = torch.special.entr(self.conditional(tokens, lengths)).sum(-1)
-            mean = entropy.sum(1) / lengths
-            return mean, torch.ones_like(mean)
-        hidden = masks.hide(lengths, tokens.shape[1], masking, generator)
-        entropy = torch.special.entr(self.conditional_at(tokens, lengths, hidden)).sum(-1)
-        per_row = torch.zeros(len(tokens), dtype=torch.float64, device=self.device)
-        return per_row.index_add(0, hidden.nonzero()[:, 0], entropy), hidden.sum(1).double()
+        return loss_floor(self, num_sentences, generator, masking, MEMORY_BUDGET, on_sentences)
 
     def to(self, device: torch.device | str) -> Self:
         """The same language with its numbers on another device."""

@@ -61,19 +61,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         raise InputError("language is '', expected a preset's name or a path; give one")
     path = Path(source)
     if path.suffix in READERS:
-        if path.is_dir():
-            raise InputError(f"{path}: a directory, expected a file with a grammar or HMM; check the path")
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, expected a grammar or HMM; check the path")
-        try:
-            return READERS[path.suffix](path, max_length)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        except UnicodeDecodeError as error:
-            where = f"the byte 0x{error.object[error.start]:02X} at {error.start} is not UTF-8"
-            raise InputError(f"{path}: {where}, expected a text in UTF-8; save the file as UTF-8") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
+        return _read_file(path, max_length)
     if str(source) in preset_names():
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
     for language in (path / name for name in LANGUAGE_FILES):
@@ -91,8 +79,24 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     raise InputError(str(unknown("language", source, preset_names())))
 
 
-def _read_pcfg(path: Path, max_length: int | None) -> Language:
+def _read_file(path: Path, max_length: int | None) -> Language:
+    """The language in a file whose suffix is one of READERS. Raises InputError as `load_language`."""
+    if path.is_dir():
+        raise InputError(f"{path}: a directory, expected a file with a grammar or HMM; check the path")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a grammar or HMM; check the path")
+    try:
+        return READERS[path.suffix](path, max_length)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        where = f"the byte 0x{error.object[error.start]:02X} at {error.start} is not UTF-8"
+        raise InputError(f"{path}: {where}, expected a text in UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
 
+
+def _read_pcfg(path: Path, max_length: int | None) -> Language:
     return PCFG.from_string(path.read_text(encoding="utf-8-sig"), max_length)
 
 

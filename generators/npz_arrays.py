@@ -9,6 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
             f"the array '{name}' cannot be unpacked ({error}); write it with numpy.savez_compressed"
         ) from None
     except UNREADABLE as error:
-        if "Object arrays" in str(error):
+        if _holds_objects(archive, member):
             wanted = (
                 "texts; store it as numpy.array(words, dtype=str)"
                 if name == "words"
@@ -104,6 +105,14 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
             f"the array '{name}' is damaged ({said:.200}), expected what numpy.savez wrote; put it back"
         ) from None
     return array
+
+
+def _holds_objects(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether the header of an array says that it is made of Python objects."""
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with suppress(*UNREADABLE), archive.open(member) as file:
+        return bool(read_header[np.lib.format.read_magic(file)](file)[2].hasobject)
+    return False
 
 
 def as_numbers(name: str, array: np.ndarray) -> np.ndarray:

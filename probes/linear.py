@@ -35,7 +35,7 @@ def linear_probe(
         task: gives the labels.
         train_sentences: sentences to which the probe is fitted, in each repeat.
         test_sentences: sentences on which its accuracy is measured, in each repeat.
-        seeds: the number of repeats.
+        seeds: number of repeats.
         l2: the penalty; None chooses it by validation, see `Optimum`.
         seed: seed of the repeats.
         method: replaces Optimum(l2), for instance by AdamW(), the layer as Liu et al. 2022 train it (section 3, A.4).
@@ -60,7 +60,7 @@ def linear_probe(
         >>> accuracy.n, 0.5 < accuracy.value < 1
         (3, True)
     """
-    found = frozen_probes(
+    return frozen_probes(
         model,
         language,
         task,
@@ -69,5 +69,4 @@ def linear_probe(
         samples=Samples(train_sentences, test_sentences, seeds, seed),
         extraction=extraction,
         on_fit=on_fit,
-    )
-    return found["", choice]
+    )["", choice]

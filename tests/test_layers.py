@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,29 @@ def test_the_root_modules_import_only_one_another(name):
 def test_of_the_root_only_its_shared_modules_and_the_version_are_imported(name):
     of_root = {imported.split(".")[0] for imported in internal_imports(name) if layer_of(imported) == "root"}
     assert of_root <= {*LEAVES, "__version__"}
+
+
+def test_every_package_that_is_imported_is_named():
+    """Each in install_requires or an extra, under the name that the registry knows it by."""
+    listed = configparser.ConfigParser()
+    listed.read(ROOT / "setup.cfg")
+    lines = [listed["options"]["install_requires"], *listed["options.extras_require"].values()]
+    named = {re.match(r"[\w-]+", line)[0].lower().replace("-", "_") for text in lines for line in text.split()}
+    used = {module.split(".")[0] for name in MODULES for module in outside_imports(name)}
+    ours = {"yaml": "pyyaml", "huggingface_hub": "transformers", "llvmlite": "numba"}
+    wrong = {ours.get(package, package) for package in used - sys.stdlib_module_names - {"satlab"}} - named
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_a_file_and_a_function_can_be_read_at_once(name):
+    """A function's lines are counted without its docstring."""
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 310
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            said = node.body[0] if ast.get_docstring(node) is not None else None
+            lines = node.end_lineno - node.lineno - (said.end_lineno - said.lineno if said else -1)
+            assert lines <= 50, f"{node.name} has {lines} lines"
 
 
 @pytest.mark.parametrize("name", list(MODULES))

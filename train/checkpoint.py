@@ -5,10 +5,8 @@ RUN/checkpoints/step-00016000/   model.json, model.safetensors, optimizer.safete
                                 SHA256SUMS, which reveals every byte that changes on the disk
 """
 
-import errno
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from safetensors import SafetensorError
 from ..errors import InputError
 from ..models.files import DESCRIPTION, WEIGHTS
 from ..system.disk import check_writable, flush
+from ..system.library_words import error_number
 from ..system.sums import SUMS, damaged_file, sums_in, write_sums
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ def naming_file(file: Path) -> Iterator[None]:
         error.filename, error.filename2 = str(file), None
         raise
     except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))
-        number = int(code[1]) if code else errno.EIO
+        number = error_number(error)
         raise OSError(number, os.strerror(number), str(file)) from None
 
 

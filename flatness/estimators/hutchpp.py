@@ -23,7 +23,7 @@ from ...errors import InputError
 from ...estimate import Estimate
 from ...models import LanguageModel
 from ..contexts import positions_at_a_time
-from ..measure import TraceMeasure, at_least, check_targets, flatness_measures
+from ..measure import TraceMeasure, check_targets, flatness_measures
 from ..operator import Curvature
 from ..trace_terms import Given, Terms, TraceEstimate
 
@@ -101,7 +101,6 @@ class HutchPlusPlus(TraceMeasure):
     targets: str = "sampled"
 
     def __post_init__(self) -> None:
-        at_least("probes", self.probes, 2)
         check_targets(self.targets)
         if self.probes < 6:
             raise InputError(f"probes is {self.probes}, expected at least 6 for hutch++; give a larger number")

@@ -20,7 +20,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from ...errors import InputError
-from ...estimate import Estimate
 from ...generators import Language, Sentences
 from ...models import LanguageModel
 from ..contexts import positions_at_a_time
@@ -97,23 +96,26 @@ def top_eigenvalues(
     given = Problem(sentences, masking, seed, language).given(model, "lanczos" if targets == "exact" else None)
     batch, truth, at_a_time = given.batch, given.truth, positions_at_a_time(model)
     operator = Curvature(model, matrix, batch, truth, at_a_time)
-    values, vectors, bounds = lanczos(operator, count, iterations, given.generator)
-    converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
-    if converged < len(values):
-        missing = f"{converged} of the {len(values)} largest eigenvalues converged in {iterations} iterations"
-        if not converged:
-            raise InputError(f"lanczos: {missing}, expected at least one; give more iterations")
-        warnings.warn(f"lanczos: {missing}, the others are left out; more iterations would find them", stacklevel=2)
-        values, vectors, bounds = values[:converged], vectors[:, :converged], bounds[:converged]
+    values, vectors, bounds = _converged(*lanczos(operator, count, iterations, given.generator), iterations)
     # Each part holds several sentences, and there are enough parts for a standard error.
     parts = Curvature(model, matrix, batch, truth, min(at_a_time, batch.inputs.numel() // PARTS or 1))
     shares = parts.shares(vectors.T.to(parts.space.dtype))
     found = []
     for i, (value, bound) in enumerate(zip(values.tolist(), bounds.tolist(), strict=True)):
         estimate = Terms({block: of_parts[i] for block, of_parts in shares.items()}, parts.counts).estimate
-        total = Estimate(value, estimate.stderr, estimate.n)
-        found.append(Eigenvalue(total.value, total.stderr, total.n, estimate.blocks, bound))
+        found.append(Eigenvalue(value, estimate.stderr, estimate.n, estimate.blocks, bound))
     return found
+
+
+def _converged(values: Tensor, vectors: Tensor, bounds: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The leading eigenvalues whose bound is small enough, with a warning about the others; see `top_eigenvalues`."""
+    converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
+    if converged < len(values):
+        missing = f"{converged} of the {len(values)} largest eigenvalues converged in {iterations} iterations"
+        if not converged:
+            raise InputError(f"lanczos: {missing}, expected at least one; give more iterations")
+        warnings.warn(f"lanczos: {missing}, the others are left out; more iterations would find them", stacklevel=3)
+    return values[:converged], vectors[:, :converged], bounds[:converged]
 
 
 def lanczos(

@@ -81,16 +81,17 @@ def write_corpus(
     _check_numbers(sentences, shard_sentences, workers, engine)
     _check_format(format, language, truth)
     language = language if language.device.type == "cpu" else language.to("cpu")
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(language.save(f"{folder}/language")).read_bytes()
+    saved = _saved(language)
     asked = {"seed": seed, "sentences": sentences, "truth": truth, "format": format}
     manifest = _manifest(language, source, sha256(saved), asked, shard_sentences)
-    if sentences > MOST_SHARDS * manifest["shard_sentences"]:
-        raise InputError(
-            f"{sentences} sentences: expected at most {MOST_SHARDS} shards of {manifest['shard_sentences']}; "
-            "give fewer, or a larger shard_sentences"
-        )
     _found_or_new(out, manifest, saved)
+    yield from _write_alone(out, manifest, saved, workers, engine, language)
+
+
+def _write_alone(
+    out: Path, manifest: dict[str, Any], saved: bytes, workers: int | None, engine: str, language: Language
+) -> Iterator[int]:
+    """Writes the corpus of this manifest while no other process can; yields as `write_corpus`."""
     with connection() if engine == "ray" else nullcontext():
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
@@ -171,10 +172,23 @@ def _check_format(format: str, language: Language, truth: bool) -> None:
         )
 
 
+def _saved(language: Language) -> bytes:
+    """The file that `Language.save` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(language.save(f"{folder}/language")).read_bytes()
+
+
 def _manifest(
     language: Language, source: str, saved: str, asked: dict[str, Any], shard_sentences: int | None
 ) -> dict[str, Any]:
+    """The manifest of a corpus before its first shard. Raises InputError for more than MOST_SHARDS shards."""
     numbers = language.max_length + (language.vocab_size if asked["truth"] else 0)
+    each = shard_sentences or max(1, min(SHARD_SENTENCES, SHARD_NUMBERS // numbers))
+    if asked["sentences"] > MOST_SHARDS * each:
+        raise InputError(
+            f"{asked['sentences']} sentences: expected at most {MOST_SHARDS} shards of {each}; "
+            "give fewer, or a larger shard_sentences"
+        )
     flat = {"dtype": "uint16", "byte_order": "little", "end": language.pad_id, "vocab_size": language.pad_id + 1}
     return {
         "versions": versions(),
@@ -187,7 +201,7 @@ def _manifest(
         "classes": {name: list(task.classes) for name, task in language.own_tasks.items()},
         **asked,
         **({"tokens": flat} if asked["format"] == "bin" else {}),
-        "shard_sentences": shard_sentences or max(1, min(SHARD_SENTENCES, SHARD_NUMBERS // numbers)),
+        "shard_sentences": each,
         "shards": [],
         "complete": False,
     }

@@ -4,7 +4,7 @@ A class is written as one of m tuples of s features. Each feature is written as 
 below, and so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +72,23 @@ def random_hierarchy(
     start = Nonterminal("S")
     productions = [ProbabilisticProduction(start, (symbol,), prob=1 / classes) for symbol in level_names[depth]]
     for level in range(depth, 0, -1):
-        parents, below = level_names[level], level_names[level - 1]
         skewed = zipf_levels is None or level in zipf_levels
         weights = zipf_weights(synonyms, zipf if skewed else 0.0).tolist()
-        rules = _tuples(len(parents), synonyms, features, tuple_size, generator)
-        for symbol, right_sides in zip(parents, rules, strict=True):
-            for right, p in zip(right_sides, weights, strict=True):
-                productions.append(ProbabilisticProduction(symbol, tuple(below[i] for i in right), prob=p))
+        rules = _tuples(len(level_names[level]), synonyms, features, tuple_size, generator)
+        productions += _productions(level_names[level], level_names[level - 1], rules, weights)
     spans = {"class": Span(None, tuple(map(str, level_names[depth])))}
     for level in range(1, depth):
         spans[f"level-{level}"] = Span(tuple_size**level, tuple(map(str, level_names[level])))
     return PCFG(check(start, productions), None, spans)
+
+
+def _productions(
+    parents: Sequence[Nonterminal], below: Sequence[Any], rules: Sequence[Any], weights: Sequence[float]
+) -> Iterator[ProbabilisticProduction]:
+    """The rules of a level; `rules` [parents, synonyms, tuple size] holds numbers of symbols of the level below."""
+    for symbol, right_sides in zip(parents, rules, strict=True):
+        for right, p in zip(right_sides, weights, strict=True):
+            yield ProbabilisticProduction(symbol, tuple(below[i] for i in right), prob=p)
 
 
 def _tuples(symbols: int, synonyms: int, features: int, size: int, generator: torch.Generator) -> list[list[list[int]]]:

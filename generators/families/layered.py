@@ -19,6 +19,7 @@ from .base import Family, families
 from .draws import covers, dirichlet, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
+from .word_rules import word_rules
 
 ATTEMPTS = 10_000
 """How often the rules of a layer are drawn before the numbers are refused."""
@@ -68,43 +69,41 @@ def layered_pcfg(
         InputError: for numbers that do not fit together or leave symbols that no rule reaches.
     """
     _check(layers, rules, words, words_per_symbol, exit_probability)
-    names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
     start = Nonterminal("S")
+    names = [[Nonterminal(f"L{depth + 1}_{i + 1}") for i in range(size)] for depth, size in enumerate(layers)]
     productions = [ProbabilisticProduction(start, (symbol,), prob=1 / layers[0]) for symbol in names[0]]
     for depth, count in enumerate(rules):
-        exits = exit_probability if depth > 0 else None
         pairs = _pairs(layers[depth], count, layers[depth + 1], generator)
-        weights = dirichlet(layers[depth], count, rule_concentration, generator)
-        for symbol, chosen, weight in zip(names[depth], pairs, weights.tolist(), strict=True):
-            productions += _rules_of(symbol, names[depth + 1], chosen, weight, words, exits, generator)
+        weights = dirichlet(layers[depth], count, rule_concentration, generator).tolist()
+        exits = exit_probability if depth > 0 else None
+        productions += _rules_of(names[depth], names[depth + 1], pairs, weights, words, exits, generator)
     share = words if words_per_symbol is None else words_per_symbol
     rows = emissions(layers[-1], share, generator, emission_concentration, zipf, temperature).tolist()
     for symbol, row in zip(names[-1], rows, strict=True):
-        chosen_words = torch.randperm(words, generator=generator)[:share].sort().values.tolist()
-        for word, p in zip(chosen_words, row, strict=True):
-            productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=p))
+        productions += word_rules(symbol, row, words, generator)
     return PCFG(check(start, productions), None, _spans(names, exit_probability is not None), lengths)
 
 
 def _rules_of(
-    symbol: Nonterminal,
+    layer: Sequence[Nonterminal],
     below: Sequence[Nonterminal],
-    pairs: Sequence[tuple[int, int]],
-    weights: Sequence[float],
+    pairs: Sequence[Sequence[tuple[int, int]]],
+    weights: Sequence[Sequence[float]],
     words: int,
     exits: tuple[float, float] | None,
     generator: torch.Generator,
 ) -> Iterator[ProbabilisticProduction]:
-    """The rules of one symbol: a word of its own where it may exit, then its pairs."""
-    rest = 1.0
-    if exits is not None:
-        low, high = exits
-        leaves = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
-        word = int(torch.randint(words, (), generator=generator))
-        yield ProbabilisticProduction(symbol, (f"w{word}",), prob=leaves)
-        rest -= leaves
-    for (left, right), p in zip(pairs, weights, strict=True):
-        yield ProbabilisticProduction(symbol, (below[left], below[right]), prob=rest * p)
+    """The rules of a layer. Those of a symbol: a word of its own where it may exit, then its pairs."""
+    for symbol, own_pairs, own_weights in zip(layer, pairs, weights, strict=True):
+        rest = 1.0
+        if exits is not None:
+            low, high = exits
+            leaves = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+            word = int(torch.randint(words, (), generator=generator))
+            yield ProbabilisticProduction(symbol, (f"w{word}",), prob=leaves)
+            rest -= leaves
+        for (left, right), p in zip(own_pairs, own_weights, strict=True):
+            yield ProbabilisticProduction(symbol, (below[left], below[right]), prob=rest * p)
 
 
 def _check(

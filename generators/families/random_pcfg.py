@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from typing_extensions import override
 
 from ...errors import InputError
@@ -19,6 +18,7 @@ from .base import Family, families
 from .draws import dirichlet, distinct, emissions
 from .lengths import length_weights
 from .target_floor import at_target_floor
+from .word_rules import word_rules
 
 MOST_SYMBOLS, MOST_RULES = 2**13, 2**20
 """The most symbols, since the closure of the unary rules is a dense table of symbols by symbols; the most rules."""
@@ -70,29 +70,19 @@ def random_pcfg(
     _check(symbols, rules, words, words_per_symbol, max_length, binary_mass)
     names = [Nonterminal("S"), *(Nonterminal(f"N{i}") for i in range(1, symbols))]
     share = words if words_per_symbol is None else words_per_symbol
-    triples = _triples(symbols, rules, generator)
-    by_parent: list[list[tuple[int, int]]] = [[] for _ in names]
-    for parent, left, right in triples.tolist():
-        by_parent[parent].append((left, right))
+    by_parent = _pairs_by_parent(symbols, rules, generator)
     rows = emissions(symbols, share, generator, emission_concentration, zipf, temperature).tolist()
     productions = []
     for symbol, pairs, row in zip(names, by_parent, rows, strict=True):
-        for (left, right), p in zip(pairs, _shares(len(pairs), rule_concentration, generator), strict=True):
+        weights = dirichlet(1, len(pairs), rule_concentration, generator)[0].tolist() if pairs else []
+        for (left, right), p in zip(pairs, weights, strict=True):
             productions.append(ProbabilisticProduction(symbol, (names[left], names[right]), prob=binary_mass * p))
-        rest = 1 - binary_mass if pairs else 1.0
-        chosen = torch.randperm(words, generator=generator)[:share].sort().values.tolist()
-        for word, p in zip(chosen, row, strict=True):
-            productions.append(ProbabilisticProduction(symbol, (f"w{word}",), prob=rest * p))
+        productions += word_rules(symbol, row, words, generator, 1 - binary_mass if pairs else 1.0)
     return PCFG(check(names[0], productions), max_length, None, lengths)
 
 
-def _shares(count: int, concentration: float, generator: torch.Generator) -> list[float]:
-    """Random probabilities of a symbol's binary rules."""
-    return dirichlet(1, count, concentration, generator)[0].tolist() if count else []
-
-
-def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
-    """Distinct rules (parent, left, right) [rules, 3] by which the start reaches every symbol."""
+def _pairs_by_parent(symbols: int, rules: int, generator: torch.Generator) -> list[list[tuple[int, int]]]:
+    """The children (left, right) of each symbol's rules, all distinct, by which the start reaches every symbol."""
     order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(symbols - 1, generator=generator)])
     fresh = torch.arange(1, symbols, 2)
     known = torch.rand(len(fresh), 2, generator=generator, dtype=torch.float64) * fresh[:, None]
@@ -101,8 +91,10 @@ def _triples(symbols: int, rules: int, generator: torch.Generator) -> Tensor:
     links = ((parent * symbols + order[fresh]) * symbols + right).tolist()
     taken = set(links)
     others = [code for code in distinct(rules, symbols**3, generator).tolist() if code not in taken]
-    codes = torch.tensor([*links, *others[: rules - len(links)]], dtype=torch.long)
-    return torch.stack([codes // symbols**2, codes // symbols % symbols, codes % symbols], 1)
+    pairs: list[list[tuple[int, int]]] = [[] for _ in range(symbols)]
+    for code in [*links, *others[: rules - len(links)]]:
+        pairs[code // symbols**2].append((code // symbols % symbols, code % symbols))
+    return pairs
 
 
 def _check(

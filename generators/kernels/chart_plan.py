@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .kind_tables import kind_tables, of_all_kinds
+from .ragged import joined, offsets
 from .rule_tables import RuleTables
 from .simd import LANES
 
@@ -115,7 +117,7 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
     kind = kind.reshape(-1)
     numbers = np.where(sets, sets.cumsum(1) - 1, -1)
     entries = np.nonzero(rules.closure > 0)
-    tables = [_rules_of(rules, entries, members) for members in sets]
+    tables = [kind_tables(rules, entries, members) for members in sets]
     split_from, left_width, keys = _splits(kept, kind, len(sets))
     unique_keys, which = np.unique(keys, return_inverse=True)
     which = which.reshape(-1)
@@ -129,8 +131,8 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
         step=0 if alike else 1,
         widest=int(slots.max()),
         slots=slots,
-        first_slot=_begins(starts * slots),
-        first_cell=_begins(starts),
+        first_slot=offsets(starts * slots),
+        first_cell=offsets(starts),
         root_slot=np.where(kept[:, 0], numbers[kind, 0], -1),
         split_from=split_from,
         split_left=left_width[alive],
@@ -142,20 +144,9 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
         run_from=lists.run_from,
         code=lists.code,
         kind=kind,
-        num_pairs=np.array([len(table.pairs) for table in tables]),
-        rule_from=_offsets([len(table.rule_pair) for table in tables]),
-        rule_pair=_joined([table.rule_pair for table in tables]),
-        rule_parent=_joined([table.rule_parent for table in tables]),
-        rule_p=_joined([table.rule_p for table in tables], np.float64),
-        down_pair=_joined([np.sort(table.rule_pair) for table in tables]),
-        down_parent=_joined([table.rule_parent[np.argsort(table.rule_pair, kind="stable")] for table in tables]),
-        down_p=_joined([table.rule_p[np.argsort(table.rule_pair, kind="stable")] for table in tables], np.float64),
-        closure_from=_offsets([len(table.slot) for table in tables]),
-        closure_slot=_joined([table.slot for table in tables]),
-        closure_symbol=_joined([table.symbol for table in tables]),
-        closure_p=_joined([table.closure_p for table in tables], np.float64),
-        symbols_from=_offsets(sets.sum(1).tolist()),
-        symbols=_joined([members.nonzero()[0] for members in sets]),
+        **of_all_kinds(tables),
+        symbols_from=offsets(sets.sum(1).tolist()),
+        symbols=joined([members.nonzero()[0] for members in sets]),
         leaf=np.array(rules.leaves),
         num_symbols=rules.num_symbols,
     )
@@ -178,7 +169,7 @@ def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray,
     parent = np.repeat(np.arange(len(kept)), [len(some) for some in widths])
     keys = np.ravel_multi_index((kind[parent], kind[left], kind[parent - left]), (kinds,) * 3)
     order = np.lexsort((keys, parent))
-    return _offsets([len(some) for some in widths]), left[order], keys[order]
+    return offsets([len(some) for some in widths]), left[order], keys[order]
 
 
 def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
@@ -190,38 +181,6 @@ def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
         if not first[split + 1] and split_list[split + 1] == split_list[split]:
             ahead[split] += ahead[split + 1]
     return ahead
-
-
-class _KindTables(NamedTuple):
-    pairs: np.ndarray
-    rule_pair: np.ndarray
-    rule_parent: np.ndarray
-    rule_p: np.ndarray
-    slot: np.ndarray
-    symbol: np.ndarray
-    closure_p: np.ndarray
-
-
-def _rules_of(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.ndarray) -> _KindTables:
-    """The pairs and rules that make the members of a set, and the closure from what rules make to the members.
-
-    Args:
-        rules: the grammar.
-        entries: (rows, columns) of the positive entries of the closure.
-        members: the set, [N] bool.
-
-    Returns:
-        Its tables.
-    """
-    here = members[entries[0]]
-    row, symbol = entries[0][here], entries[1][here]
-    made = np.zeros(rules.num_symbols, dtype=bool)
-    made[symbol] = True
-    used = made[rules.rule_parent]
-    pairs, number = np.unique(rules.rule_pair[used], return_inverse=True)
-    slot = (members.cumsum() - 1)[row]
-    p = rules.closure[row, symbol]
-    return _KindTables(pairs, number.reshape(-1), rules.rule_parent[used], rules.rule_p[used], slot, symbol, p)
 
 
 def _pair_list(
@@ -272,22 +231,9 @@ def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists
         runs, entries = runs + len(begins), entries + len(number)
     return _Lists(
         np.array([len(number) for _, number, _, _ in lists], dtype=np.int64),
-        _offsets([len(part) for part in block_from]),
-        _joined(block_from),
-        _joined(run_left),
-        _joined([*run_from, np.array([entries])]),
-        _joined(codes),
+        offsets([len(part) for part in block_from]),
+        joined(block_from),
+        joined(run_left),
+        joined([*run_from, np.array([entries])]),
+        joined(codes),
     )
-
-
-def _begins(sizes: np.ndarray) -> np.ndarray:
-    """Where the entries of each width begin, then their total; sizes [length + 1], with none at width 0."""
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def _offsets(sizes: list[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def _joined(parts: list[np.ndarray], dtype: type = np.int64) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)

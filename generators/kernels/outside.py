@@ -115,7 +115,7 @@ def _offer(
     Returns:
         Whether the contribution is still to be added; False too where there is none.
     """
-    cell, first = place(plan, child[0], child[1])
+    cell = place(plan, child[0], child[1])[0]
     sibling_cell, sibling_first = place(plan, sibling[0], sibling[1])
     mine, given = space.alpha_exponent[cell], space.fresh_exponent
     alive, together = False, True
@@ -135,6 +135,17 @@ def _offer(
     scale_into(scaled, room_of(plan, k), space.beta, sibling_first, plan.slots[sibling[0]], space.factor)
     if together:
         return True
+    _add_apart(plan, space, split, child, sibling, k)
+    return False
+
+
+@compiled
+def _add_apart(
+    plan: Plan, space: Space, split: int, child: tuple[int, int], sibling: tuple[int, int], k: int
+) -> None:  # fmt: skip
+    """Adds to the child's alpha what `_offer` found at another scale, given in `fresh_exponent`."""
+    cell, first = place(plan, child[0], child[1])
+    mine, given = space.alpha_exponent[cell], space.fresh_exponent
     space.fresh[: plan.slots[child[0]] * LANES] = 0.0
     for block in range(blocks(plan, plan.kind[child[0] + sibling[0]])):
         if child[1] < sibling[1]:
@@ -145,7 +156,6 @@ def _offer(
     # What other spans handed down may be zero, whatever its exponent says.
     normalise(space.alpha, first, plan.slots[child[0]], mine, space.factor)
     merge(space, space.alpha, mine, first, plan.slots[child[0]])
-    return False
 
 
 @compiled

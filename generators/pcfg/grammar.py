@@ -15,7 +15,7 @@ from ...errors import InputError
 from ..kernels.binary_rules import Rules
 from ..latent.stochastic import ROUNDING, TOLERANCE, as_range, as_sum
 from .nltk_rules import empty_rule, empty_word
-from .notation import parse, text_of
+from .notation import NLTK_TOLERANCE, parse, text_of
 from .rules import Nonterminal, ProbabilisticProduction, of_nltk
 
 MOST_NAMED = 5
@@ -52,6 +52,16 @@ def read_text(text: str) -> Grammar:
         InputError: for a line that is not a rule, and for what `check` refuses.
     """
     return check(*parse(text))
+
+
+def read_nltk(grammar: Any) -> Grammar:
+    """The grammar of an nltk.PCFG. Raises InputError for anything else, and as `check`, with nltk's tolerance."""
+    if not hasattr(grammar, "productions") or not all(hasattr(rule, "prob") for rule in grammar.productions()):
+        raise InputError(
+            f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; "
+            "take nltk.PCFG, or PCFG.from_string for a text"
+        )
+    return check(grammar.start(), grammar.productions(), NLTK_TOLERANCE)
 
 
 def check(start: Any, productions: Iterable[Any], tolerance: float = TOLERANCE) -> Grammar:

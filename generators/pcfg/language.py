@@ -5,7 +5,6 @@
 The inside algorithm computes Z (Baker 1979), the outside algorithm its gradient (Eisner 2016).
 """
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -25,9 +24,8 @@ from .chart.log_partition import LogPartition
 from .chart.prefix import walks_to
 from .chart.tensor import START, InsideTables
 from .distribution_of_lengths import length_log_prob
-from .grammar import Grammar, binarise, check, read_text
-from .notation import NLTK_TOLERANCE
-from .reduced import DEFAULT_MAX_LENGTH, bounded, longest_sentence
+from .grammar import Grammar, binarise, read_nltk, read_text
+from .reduced import bounded, longest_sentence, warn_of_cut
 from .rules import to_nltk
 from .sampler import DerivationSampler
 from .span import Span, published_spans
@@ -37,15 +35,6 @@ if TYPE_CHECKING:
 
 MOST_UNARY_STEPS = 1000
 """The most times that a symbol may come back, on average, in one chain of unary rules."""
-
-
-def _warn_of_cut(kept: float) -> None:
-    """Says what share of a recursive grammar's probability the default bound on the length leaves out."""
-    warnings.warn(
-        f"the grammar is recursive and no max_length is given: cut at {DEFAULT_MAX_LENGTH} words, which leaves out "
-        f"{max(1 - kept, 0):.2g} of its probability; give max_length",
-        stacklevel=4,
-    )
 
 
 class PCFG(LatentLanguage):
@@ -90,7 +79,7 @@ class PCFG(LatentLanguage):
         worth, log_scale = self.tables.yields()
         self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
         if max_length is None and longest_sentence(self.grammar) == torch.inf:
-            _warn_of_cut(float(self.log_mass.exp().sum()))
+            warn_of_cut(float(self.log_mass.exp().sum()))
         self.lengths = dict(lengths) if lengths is not None else None
         self.length_log_prob = length_log_prob(self.log_mass, self.lengths)
         self.sampler = DerivationSampler(self.rules, self.tables, self.length_log_prob.exp())
@@ -130,12 +119,7 @@ class PCFG(LatentLanguage):
     @classmethod
     def from_nltk(cls, grammar: "nltk.PCFG", max_length: int | None = None) -> "PCFG":
         """The language of an nltk.PCFG; raises as `from_string` does, with nltk's tolerance for sums."""
-        if not hasattr(grammar, "productions") or not all(hasattr(rule, "prob") for rule in grammar.productions()):
-            raise InputError(
-                f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; "
-                "take nltk.PCFG, or PCFG.from_string for a text"
-            )
-        return cls(check(grammar.start(), grammar.productions(), NLTK_TOLERANCE), max_length)
+        return cls(read_nltk(grammar), max_length)
 
     def to_nltk(self) -> "nltk.PCFG":
         """The grammar as an nltk.PCFG, which knows no bound on the length."""

@@ -54,6 +54,19 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
     return reduced(grammar, max_length), max_length
 
 
+def warn_of_cut(kept: float) -> None:
+    """Says what share of a recursive grammar's probability DEFAULT_MAX_LENGTH leaves out.
+
+    Args:
+        kept: the probability of the sentences of at most that length.
+    """
+    warnings.warn(
+        f"the grammar is recursive and no max_length is given: cut at {DEFAULT_MAX_LENGTH} words, which leaves out "
+        f"{max(1 - kept, 0):.2g} of its probability; give max_length",
+        stacklevel=4,
+    )
+
+
 def longest_sentence(grammar: Grammar) -> float:
     """The number of words in the longest sentence; inf where there is no bound or no sentence."""
     least, greatest = yield_lengths(grammar)

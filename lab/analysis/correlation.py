@@ -94,30 +94,31 @@ def correlation(
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
-    if any(len(array) != n for array in arrays) or len(labels) != n:
-        lengths = ", ".join(str(len(array)) for array in arrays)
-        raise InputError(
-            f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
-        )
-    _check_how(method, resamples)
-    partial, count = given is not None, len(set(labels.tolist()))
-
-    def found(value: float, low: float, high: float, note: str) -> Correlation:
-        return Correlation(value, low, high, n, count, method, partial, note)
-
+    _check(arrays, labels, method, resamples)
+    partial = given is not None
     # Two points always lie on a line, and three do once a third quantity is taken out.
     value = float(_coefficients(np.ones((1, n)), arrays, method)[0]) if n > 2 + partial else np.nan
     if np.isnan(value):
-        return found(value, -1.0, 1.0, _why_undefined(arrays))
-    least = LEAST_GIVEN if partial else LEAST_GROUPS
+        low, high, note = -1.0, 1.0, _why_undefined(arrays)
+    else:
+        low, high, note = _interval(value, arrays, method, labels, resamples, seed)
+    return Correlation(value, low, high, n, len(set(labels.tolist())), method, partial, note)
+
+
+def _interval(
+    value: float, arrays: list[Array], method: str, labels: NDArray[np.int64], resamples: int, seed: int
+) -> tuple[float, float, str]:
+    """(low, high, why there is no narrower interval)."""
+    count = len(set(labels.tolist()))
+    least = LEAST_GIVEN if len(arrays) > 2 else LEAST_GROUPS
     if count < least:
-        kind = "models" if count == n else "runs"
-        return found(value, -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval")
-    weights = drawn_groups(count, resamples, seed, max(1, BLOCK // n))
+        kind = "models" if count == len(labels) else "runs"
+        return -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval"
+    weights = drawn_groups(count, resamples, seed, max(1, BLOCK // len(labels)))
     drawn = np.concatenate([_coefficients(times[:, labels], arrays, method) for times in weights])
     without = 1.0 - (labels[None, :] == np.arange(count)[:, None])
     ends = bca(value, drawn, _coefficients(without, arrays, method))
-    return found(value, *(ends or (-1.0, 1.0)), "" if ends else AGREE)
+    return *(ends or (-1.0, 1.0)), "" if ends else AGREE
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
@@ -178,8 +179,13 @@ def _ranks(weights: Array, array: Array) -> Array:
     return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
 
 
-def _check_how(method: str, resamples: int) -> None:
-    """Raises InputError for an unknown method, and for no resamples."""
+def _check(arrays: list[Array], labels: NDArray[np.int64], method: str, resamples: int) -> None:
+    """Checks the arguments of `correlation`: an InputError for unequal lengths, an unknown method and no resamples."""
+    if any(len(array) != len(arrays[0]) for array in arrays) or len(labels) != len(arrays[0]):
+        lengths = ", ".join(str(len(array)) for array in arrays)
+        raise InputError(
+            f"correlation of {lengths} values with {len(labels)} group labels, expected as many of each; correct them"
+        )
     if method not in METHODS:
         raise unknown("correlation", method, METHODS)
     at_least("resamples", resamples, 1)

@@ -2,10 +2,10 @@
 
 import errno
 import os
-import re
 import sys
 
 from ...errors import DivergedError, InputError, StoppedError, WorkerError
+from ...system.library_words import is_no_file_name, is_no_memory
 from ...system.signals import SignalError
 from ..unforeseen import explained, on_one_line, show_traceback
 
@@ -18,17 +18,7 @@ UNUSABLE_PATH = {
 }
 """Errors of a path that was given, not of the disk that it is on."""
 
-UNUSABLE_NAME = re.compile("^Symlink loop|^embedded null")
-"""What Python says, in a RuntimeError or a ValueError, of a path that no file can have."""
-
 CHECK_PATH = "expected a path that can be used; check it, or choose another one"
-
-NO_MEMORY = re.compile(
-    r"not enough memory|out of memory|can't allocate memory|cannot allocate memory|unable to allocate"
-    r"|storage size calculation overflowed|maximum allowed dimension exceeded|array is too big|overflow when unpacking",
-    re.IGNORECASE,
-)
-"""What torch and numpy say, in a RuntimeError or a ValueError, where there is no memory for a tensor."""
 
 
 def ending(error: BaseException, with_traceback: bool = False) -> int:
@@ -56,13 +46,11 @@ def ending(error: BaseException, with_traceback: bool = False) -> int:
             return 141
         case OSError() if error.errno != errno.ENOMEM:
             return _of_a_path(error)
-        case RuntimeError() | ValueError() if UNUSABLE_NAME.search(str(error)):
+        case _ if is_no_file_name(error):
             return _end(2, f"{str(error)[:MOST_SHOWN]}; {CHECK_PATH}")
         case KeyboardInterrupt():
             return _end(130, "interrupted; run the same command again to go on")
-    if isinstance(error, (MemoryError, OSError)) or (
-        isinstance(error, (RuntimeError, ValueError)) and NO_MEMORY.search(str(error))
-    ):
+    if is_no_memory(error):
         said = " ".join(str(error).split())[:MOST_SHOWN]
         remedy = "take fewer sentences at a time or a smaller model; a run that was begun needs a new --out then"
         return _end(1, f"not enough memory{f' ({said})' if said else ''}; {remedy}")

@@ -135,8 +135,7 @@ def describe(
         name -> value. Estimates have value, stderr and n; entropies are in nats; null stands for what is infinite.
     """
     samples, first = len(sentences), sentences[:shown]
-    lengths = language.length_log_prob.exp().tolist()
-    mean = math.fsum(length * p for length, p in enumerate(lengths))
+    lengths = _lengths(language)
     special, entropy = structure(language, sentences)
     read = sentences if entropy is None else first
     log_prob = language.log_prob(read.tokens, read.lengths)
@@ -148,12 +147,11 @@ def describe(
         "seed": seed,
         "samples": samples,
         "sentences": _sentences(language, first, log_prob[:shown].tolist()),
-        "expected_length": mean,
-        "length_sd": math.sqrt(math.fsum((length - mean) ** 2 * p for length, p in enumerate(lengths))),
-        "length_probability": {length: p for length, p in enumerate(lengths) if p > 0},
+        **lengths,
     }
     if entropy is None:
         entropy = Estimate.from_samples(-log_prob)
+    mean = lengths["expected_length"]
     perplexity = math.exp(entropy.value / mean)
     found |= special
     found["sentence_entropy"] = entropy
@@ -164,6 +162,17 @@ def describe(
     found["more_tasks"] = max(0, len(language.tasks) - MOST_TASKS)
     described: Description = _json(found)
     return described
+
+
+def _lengths(language: Language) -> Description:
+    """Mean, standard deviation and distribution of the number of words."""
+    lengths = language.length_log_prob.exp().tolist()
+    mean = math.fsum(length * p for length, p in enumerate(lengths))
+    return {
+        "expected_length": mean,
+        "length_sd": math.sqrt(math.fsum((length - mean) ** 2 * p for length, p in enumerate(lengths))),
+        "length_probability": {length: p for length, p in enumerate(lengths) if p > 0},
+    }
 
 
 def _sentences(language: Language, sentences: Sentences, log_prob: list[float]) -> list[Description]:

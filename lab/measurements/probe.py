@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -34,6 +34,8 @@ Probe = tuple[str, FeatureChoice]
 """The name of a probe, and the features that it reads."""
 
 NO_LOOKUP = "the language's conditionals are not defined at this task's own inputs"
+NO_TABLE = {"value": None, "stderr": None, "n": 0, "unit": "accuracy", "skipped": NO_LOOKUP, "seconds": 0.0}
+"""The row of the look-up table for such a task."""
 
 
 def check_probe(
@@ -219,20 +221,18 @@ def measure_baselines(
     work, of_task = _Work(language, task, whole, cache), _of_task(language, task, config)
     for number, ((_, name, _), key) in enumerate(keys.items()):
         if name == "lookup" and task.own_inputs:
-            nothing = {"value": None, "stderr": None, "n": 0, "unit": "accuracy", "skipped": NO_LOOKUP}
-            yield key | nothing | {"seconds": 0.0, "satlab": __version__}
+            yield key | NO_TABLE | {"satlab": __version__}
         elif name == "lookup":
             for group in _sharing(probe for probe, row in tables.items() if not known_rows(file, row)):
                 _measure_table(work, file, {probe: tables[probe] for probe in group}, on_part, number, len(keys))
             yield from known_rows(file, key)
         else:
-            take = of_task[name]
-
-            def row(take: Callable[[], Estimate] = take) -> list[Row]:
-                return [values_of(take()) | {"unit": "accuracy"}]
-
-            yield from measured(file, key, row)
+            yield from measured(file, key, partial(_accuracy_row, of_task[name]))
         on_part(number + 1, len(keys))
+
+
+def _accuracy_row(take: Callable[[], Estimate]) -> list[Row]:
+    return [values_of(take()) | {"unit": "accuracy"}]
 
 
 def _measure_table(work: _Work, file: Path, keys: dict[Probe, Row], on_part: Progress, number: int, total: int) -> None:

@@ -41,13 +41,11 @@ class HeadTransform(nn.Module):
 class Bert(LanguageModel):
     """The encoder. The features of post-LN are the output of the head transform, so the logits are linear in them.
 
+    The arguments are those of `Network.build`, and:
+
     Args:
-        name: the model's name.
-        vocab_size: V, the number of words.
-        max_length: T, the number of words in the longest sentence.
         settings: layers, width, heads and the multiplier of the output.
         norm: "pre", or "post", the published BERT.
-        dropout: probability with which an activation is dropped in training.
     """
 
     def __init__(

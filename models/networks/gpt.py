@@ -21,12 +21,10 @@ from .transformer import Block, TransformerNetwork
 class Gpt(LanguageModel):
     """The decoder. GELU is the exact one, and all weights start with one deviation, as BERT's do.
 
+    The arguments are those of `Network.build`, and:
+
     Args:
-        name: the model's name.
-        vocab_size: V, the number of words.
-        max_length: T, the number of words in the longest sentence.
         settings: layers, width, heads and the multiplier of the output.
-        dropout: probability with which an activation is dropped in training.
     """
 
     causal = True

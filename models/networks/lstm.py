@@ -18,13 +18,7 @@ class Lstm(LanguageModel):
     The map takes the 2 * width states of a position to the width of the embedding, so that the head is that of the
     encoders.
 
-    Args:
-        name: the model's name.
-        vocab_size: V, the number of words.
-        max_length: T, the number of words in the longest sentence.
-        layers: number of LSTM layers.
-        width: number of units a direction, and of features of a position, d.
-        dropout: probability with which an activation is dropped in training.
+    The arguments are those of `RecurrentNetwork` and of `Network.build`.
     """
 
     per_example_gradients = False
@@ -120,18 +114,7 @@ class LstmNetwork(RecurrentNetwork):
 
     @override
     def count(self, vocab_size: int, max_length: int) -> Count:
-        """The number of parameters.
-
-        (V + 3) d embeddings and V output biases; both directions together, 16 d^2 + 16 d in the first layer and
-        24 d^2 + 16 d in each further one; 2 d^2 + d in the linear map.
-
-        Args:
-            vocab_size: V, the number of words.
-            max_length: T, which makes no difference here.
-
-        Returns:
-            The counts.
-        """
+        """(V + 3) d embeddings, V output biases, 8 (3 L - 1) d^2 + 16 L d in layers, 2 d^2 + d in the linear map."""
         d = self.width
         embeddings = (vocab_size + SPECIAL_TOKENS) * d
         inside = 16 * (d * d + d) + (self.layers - 1) * (24 * d * d + 16 * d) + 2 * d * d + d

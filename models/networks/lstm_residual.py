@@ -44,13 +44,7 @@ class Layer(nn.Module):
 class ResidualLstm(LanguageModel):
     """Residual layers, a final LayerNorm, and the tied output.
 
-    Args:
-        name: the model's name.
-        vocab_size: V, the number of words.
-        max_length: T, the number of words in the longest sentence.
-        layers: number of residual layers.
-        width: number of units a direction, and of features of a position, d.
-        dropout: probability with which an activation is dropped in training.
+    The arguments are those of `RecurrentNetwork` and of `Network.build`.
     """
 
     per_example_gradients = False

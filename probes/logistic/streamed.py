@@ -109,11 +109,10 @@ def fit_streamed(
     x, shared = data or prepare(features, len(labels) if rows is None else rows)
     labels = labels[: x.rows].cpu()
     metric = Metric(shared.directions, shared.strengths + l2, shared.rest + l2)
-    d = features.width
 
     def split(table: Tensor) -> tuple[Tensor, Tensor]:
         # The bias is scaled like the rest: Boehning's bound for a feature that is 1 everywhere is 1/2.
-        return metric.power(table[:, :d], -0.5), table[:, d] * 2**0.5
+        return metric.power(table[:, :-1], -0.5), table[:, -1] * 2**0.5
 
     def value_and_gradient(table: Tensor, dtype: torch.dtype) -> tuple[float, Tensor]:
         weight, bias = split(table)
@@ -122,13 +121,17 @@ def fit_streamed(
         rounded = metric.power(of_weight + l2 * weight, -0.5)
         return value, torch.cat([rounded, of_bias[:, None] * 2**0.5], 1)
 
-    begin = torch.zeros(num_classes, d + 1, dtype=torch.float64)
-    if start is not None:
-        there = metric.power(start.weight.cpu(), 0.5)
-        begin = torch.cat([there, start.bias.cpu()[:, None] * 0.5**0.5], 1)
+    zero = torch.zeros(num_classes, features.width + 1, dtype=torch.float64)
+    begin = zero if start is None else _joined(start, metric)
     stages = [partial(value_and_gradient, dtype=dtype) for dtype in dict.fromkeys((x.dtype, torch.float64))]
     weight, bias = split(minimise(stages, begin, l2, tolerance))
     return Logistic(weight, bias, x.mean, x.scale, l2)
+
+
+def _joined(start: Logistic, metric: Metric) -> Tensor:
+    """The table [k, d + 1] of weights and biases, in the coordinates in which they are sought."""
+    there = metric.power(start.weight.cpu(), 0.5)
+    return torch.cat([there, start.bias.cpu()[:, None] * 0.5**0.5], 1)
 
 
 def prepare(features: Features, rows: int) -> tuple[Standardised, Metric]:

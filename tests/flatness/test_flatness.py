@@ -1,17 +1,19 @@
 """The sampled trace against exact traces over all contexts of a tiny language, and against itself."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 from support.contexts import Exact, all_contexts, gauss_newton, true_hessian
 from support.networks import NETWORKS, demo_hmm, grammar_language, shaken, tiny_hmm
+from support.untouched import untouched
 from support.words import generator
 from torch import nn
 
 from satlab.errors import InputError
-from satlab.flatness import contexts, hessian_trace, trace_methods
+from satlab.flatness import contexts, flatness_measures, hessian_trace, trace_methods
 from satlab.flatness.estimators import sampled_gradient
 from satlab.flatness.ghost_norms import fallback as gradients
 from satlab.generators.batches import Stream
@@ -92,18 +94,31 @@ def test_a_small_budget_of_memory_changes_nothing(monkeypatch):
             assert all((parts[block] - whole[block]).abs().max() < 1e-11 * whole[block].max() for block in BLOCKS)
 
 
-@pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x16"])
-def test_measuring_changes_neither_weights_nor_gradients_nor_random_state(name):
+@pytest.mark.parametrize("method", ["sampled-gradient", "hutchinson", "hutch++"])
+@pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x4"])
+def test_measuring_changes_neither_weights_nor_gradients_nor_random_state(name, method):
     language = demo_hmm()
     model = shaken(name, language, dropout=0.4)
     model.train()
-    weights, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.random.get_rng_state()
-    one = hessian_trace(model, sampled(language, 8))
-    model.train()
-    assert hessian_trace(model, sampled(language, 8)) == one
-    assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
-    assert all(p.grad is None for p in model.parameters())
-    assert torch.equal(state, torch.random.get_rng_state())
+    settings = {} if method == "sampled-gradient" else {"probes": 6}
+    with untouched(model):
+        one = hessian_trace(model, sampled(language, 12), method, **settings)
+        model.train()
+        assert hessian_trace(model, sampled(language, 12), method, **settings) == one
+
+
+LEAST = {"probes": 2, "draws": 1, "eigenvalues": 1, "iterations": 1}
+
+
+@pytest.mark.parametrize(
+    ("measure", "setting"),
+    [(measure, f.name) for measure in flatness_measures for f in fields(flatness_measures[measure]) if f.name in LEAST],
+)
+def test_the_least_number_is_taken_and_one_fewer_refused(measure, setting):
+    least = 6 if measure == "hutch++" else LEAST[setting]
+    assert getattr(flatness_measures[measure](**{setting: least}), setting) == least
+    with pytest.raises(InputError, match=f"{setting} is {least - 1}, expected at least {least}"):
+        flatness_measures[measure](**{setting: least - 1})
 
 
 def test_the_trace_has_a_seed():

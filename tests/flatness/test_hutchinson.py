@@ -153,26 +153,7 @@ def test_the_standard_error_is_the_deviation_over_repetitions():
     assert mean_square**0.5 == pytest.approx(deviation, rel=0.3)
 
 
-@pytest.mark.parametrize("method", ["hutchinson", "hutch++"])
-def test_measuring_changes_neither_weights_nor_gradients_nor_random_state(method):
+def test_more_probes_than_sentences_are_refused():
     language = demo_hmm()
-    model, sentences = shaken("lstm-1x4", language, dropout=0.3), sampled(language, 12)
-    model.train()
-    weights, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.random.get_rng_state()
-    one = hessian_trace(model, sentences, method, probes=6)
-    model.train()
-    assert hessian_trace(model, sentences, method, probes=6) == one
-    assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
-    assert all(p.grad is None for p in model.parameters())
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-@pytest.mark.parametrize("probes", [1, 13])
-def test_more_probes_than_sentences_are_refused(probes):
-    language = demo_hmm()
-    model = shaken("bert-1x16", language)
-    with pytest.raises(
-        InputError,
-        match="probes is 1, expected" if probes == 1 else "13 probes on 12 sentences: expected",
-    ):
-        hessian_trace(model, sampled(language, 12), "hutchinson", probes=probes)
+    with pytest.raises(InputError, match="13 probes on 12 sentences: expected"):
+        hessian_trace(shaken("bert-1x16", language), sampled(language, 12), "hutchinson", probes=13)

@@ -116,6 +116,11 @@ def test_the_embedding_of_padding_has_no_influence(name):
     assert (model(tokens)[keep] - before).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize(("layers", "between"), [(1, 0.0), (2, 0.3), (3, 0.3)])
+def test_dropout_of_an_lstm_is_between_its_layers(layers, between):
+    assert build_model(f"lstm-{layers}x8", demo_hmm(), dropout=0.3).lstm.dropout == between
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_order_and_every_visible_word_matter(name):
     language = demo_hmm()

@@ -99,6 +99,8 @@ def test_each_reading_is_a_part_of_the_whole(name, in_memory, monkeypatch):
     layers = [words_alone(model, layer, tokens) for layer in model.layer_features(model.whole(tokens))]
     for choice, features in found.items():
         rows = torch.cat([part.clone() for _, part in features.in_order()])
+        if choice.layer is None:
+            assert rows.shape[1] == choice.width(model.feature_size, tokens.shape[1])
         expected = whole.unflatten(1, (tokens.shape[1], -1))
         if choice.layer is not None:
             expected = layers[choice.layer].masked_fill(~words[..., None], 0.0).detach()

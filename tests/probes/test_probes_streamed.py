@@ -217,6 +217,19 @@ def test_a_penalty_that_cannot_be_fitted_ends_the_search(monkeypatch):
         Optimum(None).fit(stored(x, True), labels, 2)
 
 
+def test_after_two_worse_penalties_in_a_row_no_other_is_tried(monkeypatch):
+    losses, tried = [3.0, 3.5, 2.0, 2.5, 2.2, 1.0, 0.5], []
+
+    def loss(probe, *_):
+        tried.append(probe.l2)
+        return losses[len(tried) - 1]
+
+    x, labels = noisy()
+    monkeypatch.setattr(optimum, "cross_entropy", loss)
+    assert Optimum(None).fit(stored(x, True), labels, 2).l2 == 1e-2
+    assert tried == list(optimum.L2_GRID[:5])
+
+
 def test_one_sentence_is_too_few_to_choose_by():
     with pytest.raises(InputError, match="train_sentences is 1, expected at least 2"):
         Optimum(None).fit(stored(torch.ones(1, 2), True), torch.tensor([0]), 2)

@@ -139,6 +139,14 @@ def test_a_key_that_is_no_name_is_one_line(place, key):
         from_mapping(StudyConfig, STUDY | changed, "study.yaml")
 
 
+def test_only_values_behind_aliases_are_limited(monkeypatch):
+    monkeypatch.setattr("satlab.system.yaml_files.MOST_UNFOLDED", 5)
+    assert read_yaml_text(b"[1, 2, 3, 4, 5, 6, 7, 8]") == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert read_yaml_text(b"[&a [1], 2, 3, 4, 5, 6, *a]")[-1] == [1]
+    with pytest.raises(InputError, match="more than 5 values"):
+        read_yaml_text(b"[&a [1, 2, 3], *a, *a]")
+
+
 @pytest.mark.parametrize("value", ["2024-13-45", "&a [*a]", "0b_", "!!timestamp x", {1: 2}, [[]], "[" * 400])
 @pytest.mark.parametrize("key", ["contexts", "radii"])
 def test_a_value_of_another_kind_is_one_line(key, value):

@@ -1,5 +1,6 @@
 """Checkpoints: what is damaged is noticed and named, and writing one leaves it whole or nothing."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -179,6 +180,15 @@ def saved(tmp_path):
     model, optimizer = model_and_optimizer()
     checkpoint.save(tmp_path, model, optimizer, state(7))
     return checkpoint.folder_of(tmp_path, 7)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_only_a_run_that_goes_on_must_be_writable(tmp_path, monkeypatch, finished):
+    model, optimizer = model_and_optimizer()
+    checkpoint.save(tmp_path, model, optimizer, state(7, finished=finished))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with contextlib.nullcontext() if finished else pytest.raises(OSError, match="not writable"):
+        assert checkpoint.restore(tmp_path, model, optimizer) == state(7, finished=True)
 
 
 def test_what_is_restored_is_what_was_saved(tmp_path):

@@ -7,7 +7,6 @@ LOCAL_RANK (its rank on its machine). Numbers and flags on the CPU travel by glo
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,10 +21,8 @@ from typing_extensions import override
 from ...errors import InputError, WorkerError
 from ...generators.sentences import Batch
 from ...models import LanguageModel
+from ...system.library_words import is_lost_peer
 from ..optimizer_state import flattened, load_flattened
-
-LOST = re.compile("connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE)
-"""Matches the errors of a collective operation when another process is gone."""
 
 PATIENCE = 10
 """Seconds to wait for the store that knows whether another process has already reported its error."""
@@ -257,7 +254,7 @@ def joined() -> Iterator[World]:
         yield world
         world.barrier()
     except RuntimeError as error:
-        if isinstance(error, dist.DistError) or (type(error) is RuntimeError and LOST.search(str(error))):
+        if isinstance(error, dist.DistError) or is_lost_peer(error):
             raise WorkerError("another process of this training is gone; run the same command again to go on") from None
         raise
     # Not after an exception: other processes may be waiting for this one in vain, so it must end at once.

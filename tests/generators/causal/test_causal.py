@@ -12,8 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from support.exactness import EXACT, assert_chain_rule, assert_conditionals, assert_log_prob, assert_loss_floor
 from support.oracles import Enumeration
-from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
+from support.untouched import untouched
+from support.words import assert_frequencies, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import language, load_language
@@ -25,7 +27,6 @@ from satlab.lab.cli import main as cli
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 LENGTH, TEMPERATURE = 4, 0.7
 TOKEN_IDS = {"opt": [3, 17, 5, 8, 0], "gpt2": [6, 2, 11, 14, 9]}
 """Five of twenty tokens, in no particular order; in OPT, 2 begins every text and 1 is padding, in GPT-2 19 begins."""
@@ -74,10 +75,8 @@ def pair(folder):
 
 def test_log_prob_is_that_of_a_full_pass_over_all_strings(pair):
     made, enumeration, strings = pair
+    assert_log_prob(made, enumeration, strings, whole=True)
     log_prob = made.log_prob(encode(made, strings)[0])
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
-    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-10)
     assert enumeration.total == pytest.approx(1, abs=1e-10)
     assert float(log_prob.max() - log_prob.min()) > 5
     assert made.log_prob(torch.tensor([[0, 1, 2]])).tolist() == [-math.inf]
@@ -90,10 +89,7 @@ def test_conditional_is_that_of_all_strings(pair, hide):
     hidden = torch.zeros(len(strings), LENGTH, dtype=torch.bool)
     hidden[: len(strings) // 2 + 1, list(hide)] = True
     hidden[-1] = torch.tensor([False, False, bool(hide), False])
-    unseen = torch.where(hidden, made.mask_id, encode(made, strings)[0])
-    expected = conditional_table(made, enumeration, strings, hidden)
-    torch.testing.assert_close(made.conditional(unseen, None, hidden), expected, **EXACT)
-    torch.testing.assert_close(made.conditional_at(unseen, None, hidden), expected[hidden], **EXACT)
+    unseen, hidden, expected = assert_conditionals(made, enumeration, strings, hidden)
     single = made.conditional_at(unseen, None, hidden, dtype=torch.float32)
     torch.testing.assert_close(single, expected[hidden].float())
 
@@ -119,10 +115,8 @@ def test_next_word_multiplies_to_the_sentence(pair):
     made, enumeration, strings = pair
     strings = strings[::31]
     tokens = encode(made, strings)[0]
+    assert_chain_rule(made, tokens)
     table = made.next_word(tokens)
-    torch.testing.assert_close(table.sum(-1), torch.ones_like(table[..., 0]), **EXACT)
-    chain = table[:, :LENGTH].gather(2, tokens[..., None]).log().sum((1, 2)) + table[:, LENGTH, made.pad_id].log()
-    torch.testing.assert_close(chain, made.log_prob(tokens), **EXACT)
     prefix = sum(p for string, p in enumeration.probabilities.items() if string[:2] == strings[3][:2])
     longer = sum(p for string, p in enumeration.probabilities.items() if string[:3] == strings[3][:3])
     assert float(table[3, 2, tokens[3, 2]]) == pytest.approx(longer / prefix, abs=1e-10)
@@ -158,10 +152,8 @@ def test_loss_floor(folder, masking):
     strings = list(itertools.product(range(4), repeat=3))
     probabilities = full_pass(folder, token_ids, 1.0, strings).exp().tolist()
     enumeration = Enumeration(dict(zip(strings, probabilities, strict=True)), 3)
-    exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
-    estimate = CausalLM(folder, 3, token_ids=token_ids, dtype="float64").loss_floor(400, generator(1), masking)
-    assert 0 < estimate.stderr < 0.1 * exact
-    assert abs(estimate.value - exact) < 4 * estimate.stderr
+    language = CausalLM(folder, 3, token_ids=token_ids, dtype="float64")
+    assert assert_loss_floor(language, enumeration, 400, 1, masking, 0.1).stderr > 0
 
 
 def test_temperature_divides_the_logits(folder):
@@ -173,11 +165,10 @@ def test_temperature_divides_the_logits(folder):
 
 
 def test_single_precision_is_close_and_no_global_random_state_is_read(folder):
-    state = torch.get_rng_state()
-    single, double = (CausalLM(folder, LENGTH, words=5, dtype=dtype) for dtype in ("float32", "float64"))
-    tokens = double.sample(20, generator()).tokens
-    torch.testing.assert_close(single.conditional(tokens), double.conditional(tokens), rtol=0, atol=1e-5)
-    assert torch.equal(torch.get_rng_state(), state)
+    with untouched():
+        single, double = (CausalLM(folder, LENGTH, words=5, dtype=dtype) for dtype in ("float32", "float64"))
+        tokens = double.sample(20, generator()).tokens
+        torch.testing.assert_close(single.conditional(tokens), double.conditional(tokens), rtol=0, atol=1e-5)
 
 
 def test_which_words(folder, tmp_path):

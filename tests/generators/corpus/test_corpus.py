@@ -11,7 +11,7 @@ import torch
 from support.commands import contents
 
 from satlab.errors import InputError
-from satlab.generators import Sentences, load_language
+from satlab.generators import HMM, Sentences, load_language
 from satlab.generators.corpus import writer as corpus_writer
 from satlab.generators.corpus.manifest import signature
 
@@ -52,6 +52,16 @@ def test_files_and_manifest(language, tmp_path):
     assert (manifest["seed"], manifest["sentences"], manifest["truth"]) == (3, SENTENCES, True)
     kept = load_language(tmp_path / "c" / f"language{language.suffix}")
     assert kept.fingerprint() == language.fingerprint() == manifest["fingerprint"]
+
+
+@pytest.mark.parametrize(("words", "narrowest"), [(2**15, "int16"), (2**15 + 1, "int32")])
+def test_tokens_have_the_narrowest_type_that_holds_every_word(words, narrowest, tmp_path):
+    emission = np.zeros((1, words))
+    emission[0, -1] = 1.0
+    write(HMM([1.0], [[1.0]], emission, 2), tmp_path / "c", 3, truth=False)
+    tokens = tables(tmp_path / "c")[0]["tokens"]
+    assert tokens.type.value_type == narrowest
+    assert tokens.to_pylist() == [[words - 1] * 2] * 3
 
 
 @pytest.mark.parametrize("truth", [False, True])

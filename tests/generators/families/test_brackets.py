@@ -5,11 +5,11 @@ import json
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
+from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor
 from support.oracles import Enumeration
-from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
+from support.words import assert_frequencies, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
@@ -18,7 +18,6 @@ from satlab.lab.measurements.probe import measure_baselines
 from satlab.lab.measurements.probe_config import ProbeConfig
 from satlab.probes import majority_class
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 LENGTHS = [2, 4, 8]
 
 
@@ -35,9 +34,7 @@ def pair(request):
 
 def test_log_prob_of_all_strings(pair):
     language, enumeration = pair
-    strings = all_strings(language.max_length)
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(language.log_prob(encode(language, strings)[0]), expected, **EXACT)
+    assert_log_prob(language, enumeration, all_strings(language.max_length), whole=True)
     assert language.length_log_prob.tolist() == pytest.approx(enumeration.length_log_prob(), abs=1e-10)
 
 
@@ -45,12 +42,7 @@ def test_log_prob_of_all_strings(pair):
 def test_conditional_is_that_of_all_strings(pair, rate):
     language, enumeration = pair
     strings = sorted(enumeration.probabilities)[:30]
-    tokens, _ = encode(language, strings)
-    hidden = torch.from_numpy(np.random.default_rng(0).random(tokens.shape) < rate)
-    expected = conditional_table(language, enumeration, strings, hidden)
-    unseen = torch.where(hidden, language.mask_id, tokens)
-    torch.testing.assert_close(language.conditional(unseen, None, hidden), expected, **EXACT)
-    torch.testing.assert_close(language.conditional_at(unseen, None, hidden), expected[hidden], **EXACT)
+    unseen, hidden, expected = assert_conditionals(language, enumeration, strings, rate)
     single = language.conditional(unseen, None, hidden, torch.float32)
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), expected, rtol=1e-6, atol=1e-7)
@@ -66,8 +58,7 @@ def test_one_hidden_word_is_certain(pair):
 def test_loss_floor():
     language = load_language({"family": "brackets", "length": 6})
     balanced = {string: 1.0 for string in all_strings(6) if string.count("(") == 3}
-    estimate = language.loss_floor(20_000, generator(1), "bernoulli:0.3")
-    assert abs(estimate.value - Enumeration(balanced, 6).floor_bernoulli(0.3)) < 4 * estimate.stderr
+    assert_loss_floor(language, Enumeration(balanced, 6), 20_000, 1, "bernoulli:0.3", 0.05)
 
 
 def test_next_word_of_every_beginning(pair):

@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.exactness import EXACT, assert_chain_rule, assert_conditionals, assert_log_prob, some_of
 from support.oracles import Enumeration, PcfgOracle
-from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
+from support.words import assert_frequencies, encode, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import Sentences, load_language
-
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 SMALL = {
     "one kind": {"kinds": 1, "max_length": 10},
@@ -61,10 +60,7 @@ def pair(request):
 
 def test_probabilities_are_alike_for_a_length(pair):
     language, enumeration = pair
-    strings = sorted(enumeration.probabilities)
-    log_prob = language.log_prob(*encode(language, strings))
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
+    assert_log_prob(language, enumeration, sorted(enumeration.probabilities), whole=True)
     lengths = torch.tensor(enumeration.length_log_prob(), dtype=torch.float64)
     torch.testing.assert_close(language.length_log_prob, lengths, **EXACT)
 
@@ -102,13 +98,8 @@ def test_q_and_its_complement_are_one_language():
 @pytest.mark.parametrize("rate", [0.0, 0.4, 1.0])
 def test_conditional_is_that_of_all_strings(pair, rate):
     language, enumeration = pair
-    rng = np.random.default_rng(0)
-    strings = sorted(enumeration.probabilities)
-    strings = [strings[i] for i in rng.permutation(len(strings))[:20]]
-    tokens, lengths = encode(language, strings)
-    hidden = torch.from_numpy(rng.random(tokens.shape) < rate)
-    expected = conditional_table(language, enumeration, strings, hidden)
-    torch.testing.assert_close(language.conditional(tokens, lengths, hidden), expected, **EXACT)
+    strings = some_of(enumeration.probabilities, 20, np.random.default_rng(0))
+    assert_conditionals(language, enumeration, strings, rate)
 
 
 def test_one_hidden_word_is_certain(pair):
@@ -117,14 +108,7 @@ def test_one_hidden_word_is_certain(pair):
 
 def test_the_chain_rule(pair):
     language, enumeration = pair
-    strings = sorted(enumeration.probabilities)[::5]
-    tokens, lengths = encode(language, strings)
-    rows = language.next_word(tokens, lengths)
-    words = torch.nn.functional.pad(tokens, (0, 1), value=language.pad_id)
-    steps = rows.gather(2, words[..., None])[..., 0]
-    read = torch.arange(words.shape[1]) <= lengths[:, None]
-    log_p = torch.where(read, steps, 1.0).log().sum(1)
-    torch.testing.assert_close(log_p, language.log_prob(tokens, lengths), **EXACT)
+    assert_chain_rule(language, *encode(language, sorted(enumeration.probabilities)[::5]))
 
 
 def test_sampled_frequencies(pair):

@@ -6,8 +6,9 @@ import math
 import nltk
 import pytest
 import torch
+from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor
 from support.oracles import HmmOracle, PcfgOracle
-from support.words import conditional_table, encode, generator
+from support.words import generator
 
 from satlab.errors import InputError
 from satlab.generators import load_language
@@ -15,8 +16,6 @@ from satlab.generators.families.draws import zipf_weights
 from satlab.generators.families.target_floor import TOLERANCE
 from satlab.generators.pcfg.rules import Nonterminal
 from satlab.randomness import random_stream
-
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 LAYERED = {"family": "layered-pcfg", "layers": [2, 2, 2], "rules": [2, 2], "words": 3, "seed": 1}
 CNF = {"family": "random-pcfg", "symbols": 3, "rules": 7, "words": 3, "max_length": 5, "seed": 1}
@@ -81,26 +80,17 @@ def pair(request):
 
 def test_log_prob_is_that_of_all_strings(pair):
     language, enumeration = pair
-    strings = sorted(enumeration.probabilities)
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(language.log_prob(*encode(language, strings)), expected, **EXACT)
+    assert_log_prob(language, enumeration, sorted(enumeration.probabilities), whole=True)
 
 
 def test_conditional_is_that_of_all_strings(pair):
     language, enumeration = pair
-    strings = sorted(enumeration.probabilities)[::7][:25]
-    tokens, lengths = encode(language, strings)
-    hidden = (torch.rand(tokens.shape, generator=generator(1)) < 0.5) & (
-        torch.arange(tokens.shape[1]) < lengths[:, None]
-    )
-    expected = conditional_table(language, enumeration, strings, hidden)
-    torch.testing.assert_close(language.conditional(tokens, lengths, hidden), expected, **EXACT)
+    assert_conditionals(language, enumeration, sorted(enumeration.probabilities)[::7][:25], 0.5)
 
 
 def test_loss_floor_is_that_of_all_strings(pair):
     language, enumeration = pair
-    estimate = language.loss_floor(3000, generator(2))
-    assert abs(estimate.value - enumeration.floor_one()) < 4 * estimate.stderr
+    assert_loss_floor(language, enumeration, 3000, 2, "one", 0.1)
 
 
 def test_a_saved_language_comes_back_bit_for_bit(pair, tmp_path):

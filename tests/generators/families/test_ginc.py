@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.exactness import EXACT, assert_chain_rule, assert_conditionals, assert_log_prob, some_of
 from support.oracles import Enumeration, HmmOracle
-from support.words import assert_frequencies, conditional_table, generator
+from support.words import assert_frequencies, generator
 
 from satlab.errors import InputError
 from satlab.generators import load_language
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 SMALL = {"family": "ginc", "concepts": 3, "entities": 2, "properties": 2, "words": 4, "length": 4, "seed": 1}
 
 
@@ -80,36 +80,18 @@ def test_stickiness_mixes_with_the_identity():
 
 def test_probabilities_are_those_of_the_mixture(mixture):
     language, _, enumeration = mixture
-    strings = list(itertools.product(range(4), repeat=4))
-    log_prob = language.log_prob(torch.tensor(strings))
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
-    possible = sorted(enumeration.probabilities)
-    rng = np.random.default_rng(0)
-    some = [possible[i] for i in rng.permutation(len(possible))[:30]]
-    tokens = torch.tensor(some)
+    # The oracle's words are numbers, the language's are / 1 2 3.
+    names = language.words
+    spelt = Enumeration({tuple(names[w] for w in string): p for string, p in enumeration.probabilities.items()}, 4)
+    assert_log_prob(language, spelt, list(itertools.product(names, repeat=4)), whole=True)
+    strings = some_of(spelt.probabilities, 30, np.random.default_rng(0))
     for rate in (0.0, 0.5, 1.0):
-        hidden = torch.from_numpy(rng.random(tokens.shape) < rate)
-        expected = conditional_table_of_numbers(language, enumeration, some, hidden)
-        torch.testing.assert_close(language.conditional(tokens, None, hidden), expected, **EXACT)
-
-
-def conditional_table_of_numbers(language, enumeration, strings, hidden):
-    """The oracle's words are numbers, the language's are / 1 2 3."""
-    names = dict(enumerate(language.words))
-    spelt = {tuple(names[w] for w in string): p for string, p in enumeration.probabilities.items()}
-    spelt_strings = [tuple(names[w] for w in string) for string in strings]
-    return conditional_table(language, Enumeration(spelt, 4), spelt_strings, hidden)
+        assert_conditionals(language, spelt, strings, rate)
 
 
 def test_the_chain_rule(mixture):
     language, _, enumeration = mixture
-    strings = sorted(enumeration.probabilities)
-    tokens = torch.tensor(strings)
-    rows = language.next_word(tokens)
-    words = torch.nn.functional.pad(tokens, (0, 1), value=language.pad_id)
-    log_p = rows.gather(2, words[..., None])[..., 0].log().sum(1)
-    torch.testing.assert_close(log_p, language.log_prob(tokens), **EXACT)
+    assert_chain_rule(language, torch.tensor(sorted(enumeration.probabilities)))
 
 
 def test_the_concept_task(mixture):

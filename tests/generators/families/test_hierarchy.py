@@ -6,13 +6,12 @@ from collections import Counter
 
 import pytest
 import torch
+from support.exactness import EXACT
 from support.oracles import PcfgOracle
 from support.words import generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import load_language
-
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 RHM = {"family": "random-hierarchy", "classes": 3, "features": 3, "synonyms": 2, "tuple_size": 2, "depth": 2, "seed": 1}
 CFG3 = {"family": "cfg3", "levels": [1, 2, 2], "words": 3, "degrees": [2], "rule_lengths": [1, 2], "seed": 9}

@@ -6,15 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.exactness import EXACT, assert_chain_rule, assert_conditionals, assert_log_prob, some_of
 from support.oracles import HmmOracle
-from support.words import assert_frequencies, conditional_table, encode, generator
+from support.words import assert_frequencies, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, load_language
 from satlab.generators.families.draws import permutation_mixture, softmax_rows
 from satlab.generators.hmm.tasks import state_before
-
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 SMALL = [
     {"family": "wei2021-hmm", "states": 4, "words": 3, "length": 4},
@@ -101,23 +100,13 @@ def test_probabilities_are_sums_over_all_paths(pair):
     language, oracle = pair
     enumeration = oracle.enumeration()
     strings = list(itertools.product(range(language.vocab_size), repeat=language.max_length))
-    tokens, _ = encode(language, strings)
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(language.log_prob(tokens), expected, **EXACT)
-    rng = np.random.default_rng(0)
-    some = [strings[i] for i in rng.permutation(len(strings))[:20]]
-    hidden = torch.from_numpy(rng.random((len(some), language.max_length)) < 0.4)
-    table = conditional_table(language, enumeration, some, hidden)
-    torch.testing.assert_close(language.conditional(encode(language, some)[0], None, hidden), table, **EXACT)
+    assert_log_prob(language, enumeration, strings, whole=True)
+    assert_conditionals(language, enumeration, some_of(strings, 20, np.random.default_rng(0)), 0.4)
 
 
 def test_the_chain_rule(pair):
     language, _ = pair
-    sentences = language.sample(50, generator())
-    rows = language.next_word(sentences.tokens)
-    words = torch.nn.functional.pad(sentences.tokens, (0, 1), value=language.pad_id)
-    log_p = rows.gather(2, words[..., None])[..., 0].log().sum(1)
-    torch.testing.assert_close(log_p, language.log_prob(sentences.tokens), **EXACT)
+    assert_chain_rule(language, language.sample(50, generator()).tokens)
 
 
 def state_before_by_paths(oracle, string, words):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from hmmlearn.hmm import CategoricalHMM
+from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor, some_of
 from support.oracles import HmmOracle, dense
 from support.random_languages import NUM_HMMS, random_hmm_arrays
-from support.words import assert_frequencies, conditional_table, encode, generator
+from support.words import assert_frequencies, encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import HMM, random_hmm
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 STRINGS = 30
 """Strings of a language whose conditionals and posteriors are compared."""
 
@@ -26,8 +26,7 @@ def pair(request):
     oracle = HmmOracle(initial, transition, emission, length)
     enumeration = oracle.enumeration()
     rng = np.random.default_rng([request.param, 3])
-    strings = sorted(enumeration.probabilities)
-    strings = [strings[i] for i in rng.permutation(len(strings))[:STRINGS]]
+    strings = some_of(enumeration.probabilities, STRINGS, rng)
     hidden = torch.from_numpy(rng.random((len(strings), length)) < 0.5)
     return HMM(initial, transition, emission, length), oracle, enumeration, strings, hidden
 
@@ -35,22 +34,15 @@ def pair(request):
 def test_log_prob_is_the_sum_over_all_paths(pair):
     language, oracle, enumeration, _, _ = pair
     strings = list(itertools.product(range(language.vocab_size), repeat=oracle.length))
-    log_prob = language.log_prob(encode(language, strings)[0])
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
-    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-10)
+    assert_log_prob(language, enumeration, strings, whole=True)
     assert enumeration.total == pytest.approx(1, abs=1e-10)
 
 
 @pytest.mark.parametrize("hide", ["nothing", "several", "everything"])
 def test_conditional_is_that_of_all_strings(pair, hide):
     language, _, enumeration, strings, several = pair
-    hidden = {"nothing": torch.zeros_like(several), "several": several, "everything": torch.ones_like(several)}[hide]
-    tokens, _ = encode(language, strings)
-    expected = conditional_table(language, enumeration, strings, hidden)
-    unseen = torch.where(hidden, language.mask_id, tokens)
-    torch.testing.assert_close(language.conditional(unseen, None, hidden), expected, **EXACT)
-    torch.testing.assert_close(language.conditional_at(unseen, None, hidden), expected[hidden], **EXACT)
+    hidden = {"nothing": several & False, "several": several, "everything": several | True}[hide]
+    assert_conditionals(language, enumeration, strings, hidden)
 
 
 def test_posterior_is_that_of_all_paths(pair):
@@ -134,11 +126,8 @@ def test_loss_floor(masking, seed):
     """Against the entropy of the truth by enumeration of all strings (and hidden sets), within 4 standard errors."""
     initial, transition, emission, length = random_hmm_arrays(seed)
     enumeration = HmmOracle(initial, transition, emission, length).enumeration()
-    exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
-    estimate = HMM(initial, transition, emission, length).loss_floor(20_000, generator(1), masking)
-    assert estimate.n == 20_000
-    assert 0 < estimate.stderr < 0.01 * exact
-    assert abs(estimate.value - exact) < 4 * estimate.stderr
+    language = HMM(initial, transition, emission, length)
+    assert assert_loss_floor(language, enumeration, 20_000, 1, masking, 0.01).stderr > 0
 
 
 @pytest.mark.parametrize("seed", [4, 8, 13])

@@ -5,15 +5,14 @@ import math
 import nltk
 import pytest
 import torch
+from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor
 from support.oracles import PcfgOracle
 from support.random_languages import NAMED_PCFGS
-from support.words import assert_frequencies, conditional_table, encode, generator, word_tuples
+from support.words import assert_frequencies, generator, word_tuples
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
 from satlab.generators.pcfg.grammar import read_text
-
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 WANTED = {
     "beyond-criticality": {1: 0.5, 3: 2.0, 6: 0.25},
@@ -36,11 +35,7 @@ def pair(request):
 
 def test_log_prob(pair):
     language, enumeration, plain = pair
-    strings = sorted(plain.probabilities)
-    log_prob = language.log_prob(*encode(language, strings))
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
-    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-10)
+    assert_log_prob(language, enumeration, sorted(plain.probabilities), whole=True)
 
 
 def test_length_log_prob(pair):
@@ -52,12 +47,7 @@ def test_length_log_prob(pair):
 def test_conditional(pair):
     """The length is given, so how likely it was plays no part."""
     language, enumeration, _ = pair
-    strings = sorted(enumeration.probabilities)[:40]
-    tokens, lengths = encode(language, strings)
-    hidden = torch.rand(tokens.shape, generator=generator(1)) < 0.4
-    hidden &= torch.arange(tokens.shape[1]) < lengths[:, None]
-    expected = conditional_table(language, enumeration, strings, hidden)
-    torch.testing.assert_close(language.conditional(tokens, lengths, hidden), expected, **EXACT)
+    assert_conditionals(language, enumeration, sorted(enumeration.probabilities)[:40], 0.4)
 
 
 def test_samples(pair):
@@ -74,9 +64,7 @@ def test_samples(pair):
 @pytest.mark.parametrize("masking", ["one", "bernoulli:0.3"])
 def test_loss_floor(pair, masking):
     language, enumeration, _ = pair
-    exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
-    estimate = language.loss_floor(4000, generator(3), masking)
-    assert abs(estimate.value - exact) <= 4 * estimate.stderr + 1e-12
+    assert_loss_floor(language, enumeration, 4000, 3, masking, 1)
 
 
 def test_a_saved_language_comes_back_bit_for_bit(pair, tmp_path):

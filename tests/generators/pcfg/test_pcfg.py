@@ -7,16 +7,16 @@ import nltk
 import numpy as np
 import pytest
 import torch
+from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor, some_of
 from support.oracles import InsideOutside, PcfgOracle
 from support.random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
-from support.words import conditional_table, encode, generator
+from support.words import encode, generator
 
 from satlab.errors import InputError
 from satlab.generators import PCFG, load_language
 from satlab.generators.latent import batching
 from satlab.generators.latent.batching import mixes
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
 STRINGS = 30
 """Strings of a language whose conditionals are compared."""
 
@@ -41,8 +41,7 @@ def pair(request):
     text, max_length = all_pcfgs()[request.param]
     enumeration = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
     rng = np.random.default_rng(len(text))
-    strings = sorted(enumeration.probabilities)
-    strings = [strings[i] for i in rng.permutation(len(strings))[:STRINGS]]
+    strings = some_of(enumeration.probabilities, STRINGS, rng)
     hidden = torch.from_numpy(rng.random((len(strings), max(map(len, strings)))) < 0.5)
     return PCFG.from_string(text, max_length), enumeration, strings, hidden
 
@@ -71,10 +70,7 @@ def test_log_prob_is_that_of_the_original_rules(pair):
     language, enumeration, _, _ = pair
     lengths = range(1, language.max_length + 1)
     strings = list(itertools.chain(*(itertools.product(language.words, repeat=n) for n in lengths)))
-    log_prob = language.log_prob(*encode(language, strings))
-    expected = torch.tensor([enumeration.log_prob(string) for string in strings], dtype=torch.float64)
-    torch.testing.assert_close(log_prob, expected, **EXACT)
-    assert float(log_prob.exp().sum()) == pytest.approx(1, abs=1e-10)
+    assert_log_prob(language, enumeration, strings, whole=True)
 
 
 def test_length_log_prob(pair):
@@ -88,13 +84,8 @@ def test_length_log_prob(pair):
 @pytest.mark.parametrize("hide", ["nothing", "several", "everything"])
 def test_conditional_is_that_of_all_strings(pair, hide):
     language, enumeration, strings, several = pair
-    tokens, lengths = encode(language, strings)
-    inside = torch.arange(tokens.shape[1]) < lengths[:, None]
-    hidden = {"nothing": several & False, "several": several, "everything": several | True}[hide] & inside
-    expected = conditional_table(language, enumeration, strings, hidden)
-    unseen = torch.where(hidden, language.mask_id, tokens)
-    torch.testing.assert_close(language.conditional(unseen, lengths, hidden), expected, **EXACT)
-    torch.testing.assert_close(language.conditional_at(unseen, lengths, hidden), expected[hidden], **EXACT)
+    hidden = {"nothing": several & False, "several": several, "everything": several | True}[hide]
+    assert_conditionals(language, enumeration, strings, hidden)
 
 
 @pytest.mark.parametrize("string", ["b", "a b b a c b", "b a a b b", "c a b c a b b a"])
@@ -258,8 +249,5 @@ def test_loss_floor(masking, name):
     """Against the entropy of the truth by enumeration of all strings (and hidden sets), within 4 standard errors."""
     text, max_length = NAMED_PCFGS[name]
     enumeration = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
-    exact = enumeration.floor_one() if masking == "one" else enumeration.floor_bernoulli(0.3)
-    estimate = PCFG.from_string(text, max_length).loss_floor(20_000, generator(1), masking)
-    assert estimate.n == 20_000
-    assert 0 < estimate.stderr < 0.05 * exact
-    assert abs(estimate.value - exact) < 4 * estimate.stderr
+    language = PCFG.from_string(text, max_length)
+    assert assert_loss_floor(language, enumeration, 20_000, 1, masking, 0.05).stderr > 0

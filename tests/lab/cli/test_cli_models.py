@@ -262,19 +262,6 @@ def test_a_failure_half_way_leaves_nothing(satlab, trained, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["models", "widen"])
-def test_help(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.run([command, "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"usage: satlab {command} ")
-    assert cli.COMMANDS[command].description.split(".")[0] in " ".join(text.split())
-    with pytest.raises(SystemExit):
-        cli.run(["--help"])
-    assert f"    {command} " in capsys.readouterr().out
-
-
 def test_the_difference_of_a_causal_model_is_over_its_own_inputs():
     language = demo_hmm()
     model = shaken("gpt-1x8", language)

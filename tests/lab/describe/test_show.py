@@ -15,7 +15,6 @@ from satlab.generators import PCFG, Language, load_language
 from satlab.generators.hmm.statistics import chain_statistics
 from satlab.generators.pcfg.chart import compiled
 from satlab.generators.pcfg.statistics import grammar_statistics
-from satlab.lab.cli import main as cli
 from satlab.lab.describe import show
 
 TOY = """
@@ -259,14 +258,3 @@ def test_png(satlab, tmp_path, language):
 def test_bad_input_is_one_line_and_writes_nothing(satlab, refused, tmp_path, line, fragments):
     (tmp_path / "folder.png").mkdir()
     refused(line, *fragments)
-
-
-@pytest.mark.parametrize("command", ["show", "induce"])
-def test_help(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.run([command, "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert cli.COMMANDS[command].description.split(".")[0] in " ".join(text.split())
-    for inside in ("typing.", "<class", "Optional[", "[options]"):
-        assert inside not in text
