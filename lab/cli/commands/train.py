@@ -75,9 +75,7 @@ def run(given: Given) -> None:
                 mirror(row)
 
             if given.recipe is not None and world.first:
-                logger.info(
-                    "recipe %s: all %d settings are in %s/config.yaml", given.recipe, len(vars(config)), given.out
-                )
+                logger.info("recipe %s: what it stands for is in %s/config.yaml", given.recipe, given.out)
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
