@@ -23,9 +23,9 @@ class Muon(Optimizer):
 
         B <- momentum B + (1 - momentum) g;  W <- W - lr (decay W + 0.2 sqrt(max(rows, columns)) O),
 
-    where O = U V^T is the orthogonal factor of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations in bfloat16.
-    Its scale is that of AdamW's steps, so that one learning rate serves both. AdamW trains embeddings, positions, norms
-    and biases.
+    where O = U V^T is the orthogonal factor of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations: in float32
+    on a CPU, in bfloat16 on a GPU. Its scale is that of AdamW's steps, so that one learning rate serves both. AdamW
+    trains embeddings, positions, norms and biases.
 
     Args:
         lr: peak learning rate.
@@ -72,13 +72,14 @@ class Muon(Optimizer):
         import torch
 
         from ..composite import Composite
+        from ..muon_step import CpuMuon
 
         inside, others = matrices_inside(model)
         groups = decayed_groups(others, self.weight_decay)
         rest = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
         if not inside:
             return rest
-        matrices = torch.optim.Muon(
+        matrices = CpuMuon(
             inside,
             lr=self.lr,
             weight_decay=self.weight_decay,
