@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..estimate import Estimate
+from ..system.replaceable import check_replaceable
 from . import masking as masks
 from .arguments import check_draw, check_possible_length, checked_arguments
 from .devices import on_device
@@ -157,15 +158,18 @@ class Language(ABC):
             The path with its suffix.
 
         Raises:
-            InputError: for a path without a name, in a directory that is missing or cannot be written to.
+            InputError: for a path without a name, in a directory that is missing or cannot be written to, and for one
+                where a directory, a device or a pipe is.
         """
         if not isinstance(path, (str, Path)) or not str(path) or str(path).endswith("/"):
             raise InputError(f"path is {str(path)!r}, expected that of a file, without its suffix; add a name")
         folder = Path(path).parent
         if not folder.is_dir():
             raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
+        name = str(path).removesuffix(self.suffix)
+        check_replaceable(Path(name + self.suffix))
         try:
-            return self.write(str(path).removesuffix(self.suffix))
+            return self.write(name)
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another path") from None
 

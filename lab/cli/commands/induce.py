@@ -31,15 +31,17 @@ def run(given: Given) -> None:
     from ....generators.pcfg.induce import Reading, induce
     from ....generators.pcfg.treebank import located_trees
     from ....system.disk import write_atomic
+    from ....system.replaceable import check_replaceable
     from ...messages import say_next
     from ..output import print_row
     from ..progress import progress_bar
 
     out = Path(given.out)
-    if out.suffix != ".pcfg" or not out.parent.is_dir() or out.is_dir():
+    if out.suffix != ".pcfg" or not out.parent.is_dir():
         raise InputError(
             f"--out {out}: expected a file in a directory that exists, its name ending in .pcfg; correct it"
         )
+    check_replaceable(out, "--out ")
     reading = Reading(**{each.name: getattr(given, each.name) for each in fields(Reading)})
     with progress_bar(None, "trees") as bar:
         trees, places = [], []
