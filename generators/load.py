@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError, unknown
+from ..errors import InputError, nearest, unknown
 from ..system.yaml_files import read_yaml_text
 from .corpus.storage import LANGUAGE_FILES
 from .families.base import families, language_of, typed
@@ -18,6 +18,9 @@ from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG
 
 PRESETS = Path(__file__).parent / "presets"
+
+NEAR = 0.75
+"""How alike a preset is whose name was meant, see `nearest`: a directory that is gone may have any name."""
 
 NPZ_ARRAYS = (
     *("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words"),
@@ -81,7 +84,19 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
-    raise InputError(str(unknown("language", source, preset_names())))
+    raise _no_language(str(source))
+
+
+def _no_language(source: str) -> InputError:
+    """The error for a source that is neither a preset nor there: the preset that was meant, or what is accepted."""
+    names = preset_names()
+    close = nearest(source, names, NEAR)
+    remedy = (
+        f"did you mean '{close}'?"
+        if close
+        else f"give the directory of a corpus, a file ({', '.join(READERS)}), or one of: {', '.join(names)}"
+    )
+    return InputError(f"unknown language '{source:.200}': there is no preset, file or directory of this name; {remedy}")
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:

@@ -35,6 +35,7 @@ def run(given: Given) -> None:
     from ....train.config import TrainConfig
     from ....train.parallel.world import joined
     from ...messages import say_next
+    from ...runs.lost_corpus import check_corpus_there
     from ...runs.run import create_run, train_run
     from ...runs.wandb_mirror import load_wandb, mirrored
     from ..progress import TrainingProgress, progress_bar
@@ -43,6 +44,7 @@ def run(given: Given) -> None:
     with joined() as world:
         device = world.device(given.device)
         wandb = load_wandb() if given.wandb and world.first else None
+        check_corpus_there(Path(given.out), given.language)
         run = create_run(Path(given.out), given.language, given.model, config, given.max_length, world)
         if world.first and config.dropped_checkpoints:
             beyond = f"checkpoints {config.dropped_checkpoints} lie beyond the {config.steps} steps and are left out"
