@@ -148,7 +148,12 @@ KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true 
 """Types of settings, as messages call them."""
 
 
-WORDS: dict[type, str] = KINDS | {list: "a list", tuple: "a list", dict: "a mapping of keys to values", NoneType: "null"}
+WORDS: dict[type, str] = KINDS | {
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping of keys to values",
+    NoneType: "null",
+}
 """Types of what files hold, as messages call them."""
 
 

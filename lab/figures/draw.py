@@ -92,9 +92,11 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
             missing |= fit_fonts(figure)
             written += save_figure(figure, out / name)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
+            written.append(out / f"{name}.csv")
     warn_of_missing(missing)
     if correlations:
         write_csv(correlations, list(correlations[0]), out / CORRELATIONS)
+        written.append(out / CORRELATIONS)
     return written
 
 

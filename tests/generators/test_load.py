@@ -110,7 +110,10 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ({"family": "pcfg", "rules": SMALL}, "unknown key of family pcfg 'rules', and 'grammar' is missing"),
         ({"family": "pcfg", "gramar": SMALL}, "unknown key of family pcfg 'gramar': did you mean 'grammar'"),
         ({"family": "pcfg"}, "family pcfg lacks the key 'grammar'"),
-        ({"family": "pcfg", "grammar": SMALL, "max_length": "six"}, "key 'max_length' is 'six', expected a whole number"),
+        (
+            {"family": "pcfg", "grammar": SMALL, "max_length": "six"},
+            "key 'max_length' is 'six', expected a whole number",
+        ),
         ({"family": "pcfg", "grammar": SMALL, "tasks": {"A": {"symbols": ["S"]}}}, "task A: expected words"),
         ({"file": "small.pcfg", "length": 3}, "unknown key 'length'"),
         ({"preset": "demo-hmm", "blocks": 3}, "3 blocks for 4 states"),

@@ -32,7 +32,7 @@ def run(given: Given) -> None:
     from ....generators.pcfg.treebank import located_trees
     from ....system.disk import write_atomic
     from ....system.replaceable import check_replaceable
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ..output import print_row
     from ..progress import progress_bar
 
@@ -57,4 +57,4 @@ def run(given: Given) -> None:
     counted = {"trees": len(trees), "symbols": len(grammar.nonterminals), "rules": len(grammar.productions)}
     criticality = {"expected_length": statistics.expected_length, "distance_from_criticality": statistics.distance}
     print_row({"out": given.out} | counted | {"words": len(words)} | criticality)
-    say_next(given.out, f"satlab show {given.out}", f"satlab train {given.out} --out RUN")
+    say_next(given.out, command_line("show", given.out), command_line("train", given.out, "--out", "RUN"))

@@ -34,7 +34,7 @@ def run(given: Given) -> None:
     from ....system.signals import StopRequest
     from ....train.config import TrainConfig
     from ....train.parallel.world import joined
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ...runs.lost_corpus import check_corpus_there
     from ...runs.run import create_run, train_run
     from ...runs.wandb_mirror import load_wandb, mirrored
@@ -60,8 +60,8 @@ def run(given: Given) -> None:
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
-        commands = (f"satlab {command}" for command in (f"evaluate {given.out}", f"probe {given.out} --task NAME"))
-        say_next(given.out, *commands, f"satlab flatness {given.out}")
+        commands = (("evaluate", given.out), ("probe", given.out, "--task", "NAME"), ("flatness", given.out))
+        say_next(given.out, *(command_line(*words) for words in commands))
 
 
 def _conclude(out: str, run: "Run") -> None:
