@@ -182,9 +182,8 @@ def _as_type(text: str, kind: type) -> Any:
 def _written(value: Any, annotation: Any, what: str) -> str:
     """The text that `_read` takes for this value: bare where that is enough, else quoted."""
     if value is not None and type(value) not in READ_FIRST:
-        raise InputError(
-            f"{what} is {WORDS.get(type(value), f'a {type(value).__name__}')}, which has no text form; use the entry from Python"
-        )
+        given = WORDS.get(type(value), f"a {type(value).__name__}")
+        raise InputError(f"{what} is {given}, which has no text form; use the entry from Python")
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, float):
         text = str(value + 0.0)  # -0.0 equals 0.0 and is written alike

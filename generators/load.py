@@ -84,19 +84,16 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
-    raise _no_language(str(source))
+    said = f"unknown language '{source!s:.200}': there is no preset, file or directory of this name"
+    raise InputError(f"{said}; {_what_instead(str(source))}")
 
 
-def _no_language(source: str) -> InputError:
-    """The error for a source that is neither a preset nor there: the preset that was meant, or what is accepted."""
+def _what_instead(source: str) -> str:
+    """What to do about a source that is not there: the preset that was meant, or what is accepted."""
     names = preset_names()
-    close = nearest(source, names, NEAR)
-    remedy = (
-        f"did you mean '{close}'?"
-        if close
-        else f"give the directory of a corpus, a file ({', '.join(READERS)}), or one of: {', '.join(names)}"
-    )
-    return InputError(f"unknown language '{source:.200}': there is no preset, file or directory of this name; {remedy}")
+    if close := nearest(source, names, NEAR):
+        return f"did you mean '{close}'?"
+    return f"give the directory of a corpus, a file ({', '.join(READERS)}), or one of: {', '.join(names)}"
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:

@@ -84,7 +84,7 @@ def fail(message: str) -> None:
 
 
 def command_line(*words: str) -> str:
-    """A command of satlab as a shell takes it; words in capitals alone, such as RUN, stand for what a person chooses."""
+    """A command of satlab as a shell takes it; a word such as RUN stands for what a person chooses."""
     return shlex.join(["satlab", *words])
 
 

@@ -2,15 +2,18 @@
 
 from ..errors import InputError
 from ..generators.masking import NEXT, read_masking
+from ..generators.named import takes_names
 from .interface import LanguageModel
 from .names import network_of
 
 
+@takes_names
 def default_masking(name: str) -> str:
     """The masking that a model is trained under unless another is given: "next" for a causal one, else "one"."""
     return NEXT if network_of(name).causal else "one"
 
 
+@takes_names
 def check_masking(model: LanguageModel, masking: str) -> None:
     """Checks that the model predicts under the masking.
 

@@ -8,7 +8,6 @@ from ...errors import InputError
 from ...system.disk import only_writer
 from .manifest import Corpus, open_corpus, sha256
 
-
 OF_ITS_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
 """Errors for which one shard cannot be written, while others may."""
 
@@ -80,8 +79,8 @@ def _put(corpus: Corpus, number: int, content: bytes) -> str | None:
     """Writes a shard that is as the manifest says; why it is left as it is, where it is."""
     if sha256(content) != corpus.shards[number]["sha256"]:
         return (
-            f"shard {number} came out otherwise than the manifest says and is left as it is ({other_versions(corpus)}); "
-            "repair it where the corpus was made"
+            f"shard {number} came out otherwise than the manifest says and is left as it is "
+            f"({other_versions(corpus)}); repair it where the corpus was made"
         )
     try:
         corpus.put(number, content)

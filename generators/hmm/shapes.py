@@ -34,7 +34,7 @@ def checked_shapes(initial: Any, transition: Any, emission: Any) -> tuple[Tensor
     if words.dim() != 2 or len(words) != states or not words.shape[1]:
         turned = words.dim() == 2 and words.shape[1] == states
         raise InputError(
-            f"emission has shape {list(words.shape)}, expected [{states}, V], a row for each of the {states} states and "
-            f"a column for each word; {'transpose it' if turned else 'correct it'}"
+            f"emission has shape {list(words.shape)}, expected [{states}, V], a row for each of the {states} states "
+            f"and a column for each word; {'transpose it' if turned else 'correct it'}"
         )
     return start, blocks, words

@@ -1,6 +1,7 @@
 """Draw figures from what runs and studies have recorded; no model is loaded.
 
-Prints a JSON line for each file: figure, a PNG or PDF, or table, a CSV of the numbers."""
+Prints a JSON line for each file: figure, a PNG or PDF, or table, a CSV of the numbers.
+"""
 
 from pathlib import Path
 

@@ -115,7 +115,7 @@ def test_what_is_odd_in_one_place_stops_no_other_repair(tmp_path, printed, odd):
     rows, error = printed(["verify", tmp_path / "c", "--repair"], 1)
     assert rows == [*found, last | {"repaired": 1}]
     assert error.count("\n") == 1
-    assert f"shard 1 is left as it is: " in error
+    assert "shard 1 is left as it is: " in error
     assert said in error
     assert known.problem(4) is None
     assert contents(tmp_path / "c")["shard-00004.parquet"] == whole["shard-00004.parquet"]

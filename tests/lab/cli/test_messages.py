@@ -83,7 +83,7 @@ NAME = "b>&\"copy of $HOME'"
 
 
 def test_the_commands_offered_next_are_lines_for_a_shell(satlab, tmp_path):
-    """Each offered command, split as a shell does, names the directory; the words in capitals are left to the reader."""
+    """Each offered command, split as a shell does, names the directory."""
     said = [
         satlab("train", *TRAIN, "--out", NAME)[1][-1],
         satlab("evaluate", NAME, "--sentences", "9")[1][-1],
