@@ -7,7 +7,6 @@ from .interface import LanguageModel
 from .names import network_of
 
 
-@takes_names
 def default_masking(name: str) -> str:
     """The masking that a model is trained under unless another is given: "next" for a causal one, else "one"."""
     return NEXT if network_of(name).causal else "one"
