@@ -15,7 +15,7 @@ from satlab.flatness import (
 )
 from satlab.generators import PCFG, load_language
 from satlab.generators.tasks import find_task
-from satlab.models import LanguageModel, build_model, check_masking, default_masking, save_model
+from satlab.models import LanguageModel, build_model, check_masking, save_model
 from satlab.probes import concatenated_features, fine_tune, frozen_probes, linear_probe, majority_class
 from satlab.probes.optimum import Optimum
 from satlab.probes.samples import Samples
