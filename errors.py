@@ -74,9 +74,18 @@ def placed(*place: str) -> Iterator[None]:
         raise error.at(*place, *error.place) from None
 
 
-def nearest(name: object, valid: Iterable[object]) -> str | None:
-    """The valid name that is spelled most like the given one; None where none comes close."""
-    close = difflib.get_close_matches(str(name), [str(item) for item in valid], n=1, cutoff=0.5)
+def nearest(name: object, valid: Iterable[object], likeness: float = 0.5) -> str | None:
+    """The valid name that is spelled most like the given one; None where none comes close.
+
+    Args:
+        name: as given.
+        valid: the names that exist.
+        likeness: the least share of characters that the two have in common, from 0 to 1.
+
+    Returns:
+        The name.
+    """
+    close = difflib.get_close_matches(str(name), [str(item) for item in valid], n=1, cutoff=likeness)
     return close[0] if close else None
 
 
@@ -137,6 +146,15 @@ def a_text(name: str, value: object) -> str:
 
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 """Types of settings, as messages call them."""
+
+
+WORDS: dict[type, str] = KINDS | {
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping of keys to values",
+    NoneType: "null",
+}
+"""Types of what files hold, as messages call them."""
 
 
 def check_types(config: Any) -> None:

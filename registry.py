@@ -17,8 +17,10 @@ when it is imported.
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -124,19 +126,37 @@ _loaded: set[str] = set()
 def load_plugins() -> None:
     """Imports what other packages registered by the entry-point group `satlab.plugins`, each once.
 
-    A plug-in that cannot be imported is left out, with one warning that names it.
+    A plug-in that cannot be imported, whatever it raises or however it ends, is left out, with one warning that names
+    it. What a plug-in prints meanwhile goes to stderr.
+
+    Raises:
+        KeyboardInterrupt: where loading is interrupted.
     """
-    for point in importlib.metadata.entry_points(group=PLUGINS):
+    try:
+        points = importlib.metadata.entry_points(group=PLUGINS)
+    except Exception as error:  # noqa: BLE001 - a package's own description may be damaged in any way
+        warnings.warn(f"the list of plug-ins cannot be read: {_said(error)}; all are left out", stacklevel=2)
+        return
+    for point in points:
         if point.value in _loaded:
             continue
         _loaded.add(point.value)
         try:
-            point.load()
-        except Exception as error:  # noqa: BLE001 - what others wrote may fail in any way
-            said = " ".join(str(error).split())
+            with redirect_stdout(sys.stderr):
+                point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - what others wrote may fail in any way
             warnings.warn(
-                f"plug-in {point.name} ({point.value}) cannot be loaded: {said}; it is left out", stacklevel=2
+                f"plug-in {point.name} ({point.value}) cannot be loaded: {_said(error)}; it is left out", stacklevel=2
             )
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, in one line: that of a process that ends itself, its text or how it does."""
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return f"it calls sys.exit({error.code or 0})"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 PYTHON_ONLY = {"python_only": True}

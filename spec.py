@@ -19,7 +19,7 @@ from dataclasses import MISSING
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from .errors import InputError, unknown
+from .errors import WORDS, InputError, unknown
 from .registry import Registry, default_of, settings_of
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ READ_FIRST = (NoneType, bool, int, float, str)
 """The order in which the types of a union are tried."""
 
 CONSTANTS: dict[type, dict[str, bool | None]] = {NoneType: {"null": None}, bool: {"true": True, "false": False}}
-IN_WORDS = {NoneType: "null", bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+IN_WORDS = {NoneType: "null", bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def split_spec(text: str) -> tuple[str, str]:
@@ -187,7 +187,8 @@ def _as_type(text: str, kind: type) -> Any:
 def _written(value: Any, annotation: Any, what: str) -> str:
     """The text that `_read` takes for this value: bare where that is enough, else quoted."""
     if value is not None and type(value) not in READ_FIRST:
-        raise InputError(f"{what} is a {type(value).__name__}, which has no text form; use the entry from Python")
+        given = WORDS.get(type(value), f"a {type(value).__name__}")
+        raise InputError(f"{what} is {given}, which has no text form; use the entry from Python")
     text = value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, float):
         text = str(value + 0.0)  # -0.0 equals 0.0 and is written alike

@@ -15,6 +15,7 @@ from typing_extensions import override
 from ..errors import InputError, at_least
 from ..estimate import Estimate
 from ..generators import Language, Sentences
+from ..generators.named import as_kind
 from ..models import LanguageModel
 from ..randomness import random_stream
 from ..registry import Registry
@@ -74,6 +75,11 @@ class Problem:
     masking: str = "one"
     seed: int = 0
     language: Language | None = None
+
+    def __post_init__(self) -> None:
+        as_kind("sentences", self.sentences, {})
+        if self.language is not None:
+            object.__setattr__(self, "language", as_kind("language", self.language, {}))
 
     def generator(self) -> torch.Generator:
         """A fresh generator. Its first draws are the hidden positions, so all measures see the same contexts."""

@@ -5,6 +5,7 @@ The loss is the mean over contexts (x, t), in nats. The parameters are all train
 
 from ..errors import unknown
 from ..generators import Language, Sentences
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from ..registry import settings_of
 from .measure import Problem, TraceMeasure, flatness_measures
@@ -16,6 +17,7 @@ def trace_methods() -> list[str]:
     return [name for name, measure in flatness_measures.items() if issubclass(measure, TraceMeasure)]
 
 
+@takes_names
 def hessian_trace(
     model: LanguageModel,
     sentences: Sentences,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..estimate import Estimate
+from ..system.replaceable import check_replaceable
 from .arguments import check_draw, check_path, check_possible_length, checked_arguments
 from .devices import on_device
 from .loss_floor import loss_floor
@@ -170,11 +171,14 @@ class Language(ABC):
             The path with its suffix.
 
         Raises:
-            InputError: for a path without a name, in a directory that is missing or cannot be written to.
+            InputError: for a path without a name, in a directory that is missing or cannot be written to, and for one
+                where a directory, a device or a pipe is.
         """
         check_path(path)
+        name = str(path).removesuffix(self.suffix)
+        check_replaceable(Path(name + self.suffix))
         try:
-            return self.write(str(path).removesuffix(self.suffix))
+            return self.write(name)
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another path") from None
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError, unknown
+from ..errors import InputError, nearest, unknown
 from ..system.yaml_files import read_yaml_text
 from .corpus.storage import LANGUAGE_FILES
 from .families.base import families, language_of, typed
@@ -18,6 +18,9 @@ from .npz_arrays import as_numbers, as_texts, read_arrays
 from .pcfg.language import PCFG
 
 PRESETS = Path(__file__).parent / "presets"
+
+NEAR = 0.75
+"""How alike a preset is whose name was meant, see `nearest`: a directory that is gone may have any name."""
 
 NPZ_ARRAYS = (
     *("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words"),
@@ -76,7 +79,16 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
-    raise InputError(str(unknown("language", source, preset_names())))
+    said = f"unknown language '{source!s:.200}': there is no preset, file or directory of this name"
+    raise InputError(f"{said}; {_what_instead(str(source))}")
+
+
+def _what_instead(source: str) -> str:
+    """What to do about a source that is not there: the preset that was meant, or what is accepted."""
+    names = preset_names()
+    if close := nearest(source, names, NEAR):
+        return f"did you mean '{close}'?"
+    return f"give the directory of a corpus, a file ({', '.join(READERS)}), or one of: {', '.join(names)}"
 
 
 def _read_file(path: Path, max_length: int | None) -> Language:

@@ -11,6 +11,7 @@ the tasks that the language supports. A kind with settings is also addressed by 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ from ..errors import InputError, a_text, unknown
 from ..estimate import Estimate
 from ..registry import Registry, settings_of
 from ..spec import parse_spec, spec_of, split_spec
+from .named import as_kind
 from .sentences import Sentences
 
 L_contra = TypeVar("L_contra", contravariant=True)
@@ -187,7 +189,7 @@ def find_task(language: HasTasks, name: str) -> Task:
     """The task of this name.
 
     Args:
-        language: whose task it is.
+        language: whose task it is, or its name.
         name: a key of `language.tasks`, or NAME:setting=value,... of a kind of task.
 
     Returns:
@@ -197,7 +199,10 @@ def find_task(language: HasTasks, name: str) -> Task:
         InputError: for a name, setting or value that does not exist, and for a kind that does not apply to the language
             or stands for several of its tasks.
     """
-    if a_text("task", name) in language.tasks:
+    a_text("task", name)
+    if isinstance(language, (str, Path)) or not hasattr(language, "tasks"):
+        language = as_kind("language", language, {})
+    if name in language.tasks:
         return language.tasks[name]
     if ":" not in name and name not in task_kinds:
         if not language.tasks:

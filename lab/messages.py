@@ -6,6 +6,7 @@ say what the one that started them does.
 
 import logging
 import os
+import shlex
 import sys
 import warnings
 from typing import Any
@@ -80,6 +81,11 @@ def say(message: str) -> None:
 def fail(message: str) -> None:
     """Prints a line about something that failed; it is always said."""
     logger.error("%s", message)
+
+
+def command_line(*words: str) -> str:
+    """A command of satlab as a shell takes it; a word such as RUN stands for what a person chooses."""
+    return shlex.join(["satlab", *words])
 
 
 def say_next(results: object, *commands: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, TooLargeError
 from ..generators import Language
+from ..generators.named import takes_names
 from ..randomness import random_stream
 from ..system.memory import check_memory
 from ..system.sums import damaged_file
@@ -25,6 +26,7 @@ BYTES = 4
 """Bytes of a weight."""
 
 
+@takes_names
 def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0.0) -> LanguageModel:
     """An untrained model for a language, with weights drawn from the seed's stream "init".
 
@@ -117,6 +119,7 @@ def dropout_of(model: nn.Module) -> float:
     return next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
 
 
+@takes_names
 def save_model(model: LanguageModel, folder: Path) -> None:
     """Writes model.json (how to build the model) and model.safetensors (its weights) into the folder."""
     description = {

@@ -2,6 +2,7 @@
 
 from ..errors import InputError
 from ..generators.masking import NEXT, read_masking
+from ..generators.named import takes_names
 from .interface import LanguageModel
 from .names import network_of
 
@@ -11,6 +12,7 @@ def default_masking(name: str) -> str:
     return NEXT if network_of(name).causal else "one"
 
 
+@takes_names
 def check_masking(model: LanguageModel, masking: str) -> None:
     """Checks that the model predicts under the masking.
 

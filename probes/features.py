@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..generators import Sentences
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from ..models.features import sentence_features, sentence_layers
 from ..models.ops.fast_linear import FastProducts
@@ -62,6 +63,7 @@ class FeatureChoice:
         return found.view(len(found), length, found.shape[1] // length)[:, self.position - 1]
 
 
+@takes_names
 @torch.no_grad()
 def concatenated_features(model: LanguageModel, sentences: Sentences) -> Tensor:
     """[h_1(x), ..., h_T(x)] [n, T * d] in evaluation mode, without a graph; see `sentence_features`."""

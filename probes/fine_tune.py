@@ -13,6 +13,7 @@ from typing_extensions import override
 from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 from ..randomness import derive_seed, random_stream
@@ -124,6 +125,7 @@ class SentenceClassifier(nn.Module):
         return F.linear(features, self.weight, self.bias)
 
 
+@takes_names
 def fine_tune(
     model: LanguageModel,
     language: Language,

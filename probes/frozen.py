@@ -8,6 +8,7 @@ import torch
 from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from .feature_store import Features, FeatureStorage
 from .features import PRECISIONS, FeatureChoice, check_choices, extract
@@ -63,6 +64,7 @@ class Extraction:
             raise InputError(f"precision is '{self.precision}', expected one of {', '.join(PRECISIONS)}; correct it")
 
 
+@takes_names
 def frozen_probes(
     model: LanguageModel,
     language: Language,

@@ -1,6 +1,7 @@
 """The linear probe: how well one linear layer reads a task's label from frozen features."""
 
 from ..generators import Language, Task
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from .features import FeatureChoice
 from .frozen import Extraction, ProbeAccuracy, frozen_probes
@@ -9,6 +10,7 @@ from .optimum import Optimum
 from .samples import Samples
 
 
+@takes_names
 def linear_probe(
     model: LanguageModel,
     language: Language,

@@ -8,6 +8,7 @@ import torch
 from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language, Sentences, Task
+from ..generators.named import takes_names
 from ..randomness import random_stream
 
 
@@ -47,6 +48,7 @@ class Samples:
             yield sentences[: self.train_sentences], sentences[self.train_sentences :]
 
 
+@takes_names
 def majority_class(
     language: Language,
     task: Task,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .replaceable import check_replaceable
 
 try:
     import fcntl
@@ -75,12 +76,19 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Replaces a file's content in one step: a reader finds the old content or the new one, nothing between.
 
     Several processes may write the file at the same time; the content is then that of one of them. Where writing fails,
-    as on a full disk, the OSError names the file, and nothing is left behind.
+    as on a full disk, the OSError names the file, and nothing is left behind. A link stays; the file that it leads to
+    is written.
 
     Args:
         path: the file.
         content: its new content.
+
+    Raises:
+        InputError: where a directory, a device or a pipe is there.
     """
+    check_replaceable(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     left = memoryview(content.encode() if isinstance(content, str) else content)
     partial = partial_of(path)
     with naming(path), _held(partial) as file:
@@ -120,7 +128,8 @@ def is_there(path: Path, file: int) -> bool:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Gives a completely written file its final name."""
+    """Gives a completely written file its final name. Raises InputError where what is there is no file."""
+    check_replaceable(path)
     flush(partial)
     os.replace(partial, path)
     flush(path.parent)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from ..errors import InputError
+from ..errors import WORDS, InputError
 
 MOST_UNFOLDED = 10**5
 """The most values that aliases (*name) may add to those that are written."""
@@ -80,7 +80,7 @@ def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: {error}{'' if remedy is None else f'; {remedy}'}") from None
     if not isinstance(content, dict):
-        given = "empty" if content is None else f"holds a {type(content).__name__}"
+        given = "empty" if content is None else f"holds {WORDS.get(type(content), type(content).__name__)}"
         raise InputError(f"{path}: {given}, expected a mapping of keys to values; {remedy or 'correct the file'}")
     return content
 

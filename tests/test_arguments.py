@@ -5,14 +5,26 @@ import pytest
 import torch
 
 from satlab.errors import InputError
-from satlab.flatness import hessian_trace
+from satlab.flatness import (
+    Problem,
+    hessian_trace,
+    rescaled,
+    sharpness,
+    top_eigenvalues,
+    trace_under_rescaling,
+)
 from satlab.generators import PCFG, load_language
 from satlab.generators.tasks import find_task
-from satlab.models import build_model
+from satlab.models import LanguageModel, build_model, check_masking, save_model
+from satlab.probes import concatenated_features, fine_tune, frozen_probes, linear_probe, majority_class
+from satlab.probes.optimum import Optimum
+from satlab.probes.samples import Samples
 from satlab.randomness import random_stream
-from satlab.train import TrainConfig
+from satlab.theory import Subject
+from satlab.train import Adversary, HeldOut, TrainConfig, Trainer, kl_to_truth, masked_loss
 
 HMM = load_language("demo-hmm")
+SMALL = build_model("bert-1x8", HMM)
 TWO_WORDS = PCFG.from_string("S -> 'a' S [0.6] | 'b' [0.4]", 4)
 
 
@@ -48,6 +60,39 @@ WRONG = {
         lambda: hessian_trace(build_model("bert-1x8", TWO_WORDS), drawn(HMM)),
         "the sentences hold the token .*, but model 'bert-1x8' has 2 words, expected tokens 0 to 1 and padding 2",
     ),
+    "model by name": (lambda: linear_probe("bert-1x8", HMM, "state-1"), "model is 'bert-1x8', expected a model; take"),
+    "model's class": (lambda: hessian_trace(LanguageModel, drawn(HMM)), "model is <class .*, expected a model"),
+    "language's number": (lambda: build_model("bert-1x8", 3), "language is 3, expected a language or its name; give"),
+    "no language": (lambda: build_model("bert-1x8", None), "language is None, expected a language or its name"),
+    "language of no preset": (lambda: find_task("demo-hm", "state-1"), "did you mean 'demo-hmm'"),
+    "model as language": (
+        lambda: fine_tune(SMALL, SMALL, "state-1"),
+        "language is .*, expected a language or its name",
+    ),
+    "task's number": (lambda: fine_tune(SMALL, HMM, 3), "task is 3, expected a task or its name"),
+    "task of no name": (lambda: majority_class(HMM, "stat-1"), "unknown task 'stat-1': did you mean 'state-1'"),
+    "sentences by name": (lambda: top_eigenvalues(SMALL, "demo-hmm"), "sentences are of type str, expected Sentences"),
+    "features": (lambda: concatenated_features("bert-1x8", drawn(HMM)), "model is 'bert-1x8', expected a model"),
+    "rescaled": (lambda: rescaled("bert-1x8", 2.0), "model is 'bert-1x8', expected a model"),
+    "sharpness": (lambda: sharpness(SMALL, HMM), "sentences are of type HMM, expected Sentences"),
+    "rescaling": (lambda: trace_under_rescaling("bert-1x8", drawn(HMM)), "model is 'bert-1x8', expected a model"),
+    "problem": (lambda: Problem("demo-hmm"), "sentences are of type str, expected Sentences"),
+    "subject": (lambda: Subject("bert-1x8", HMM), "model is 'bert-1x8', expected a model"),
+    "trainer": (lambda: Trainer("bert-1x8", HMM, TrainConfig(), "r"), "model is 'bert-1x8', expected a model"),
+    "trainer's settings": (
+        lambda: Trainer(SMALL, HMM, "fast", "r"),
+        "config is 'fast', expected the settings of train",
+    ),
+    "held out": (
+        lambda: HeldOut("demo-hmm", {"steps": 3}),
+        "config is {'steps': 3}, expected the settings of training",
+    ),
+    "adversary": (lambda: Adversary(SMALL, HMM, 3, TrainConfig()), "task is 3, expected a task or its name"),
+    "kl's model": (lambda: kl_to_truth("bert-1x8", None), "model is 'bert-1x8', expected a model"),
+    "kl's set": (lambda: kl_to_truth(SMALL, drawn(HMM)), "evaluation is .*, expected a held-out set with its truth"),
+    "loss's batch": (lambda: masked_loss(SMALL, drawn(HMM)), "batch is .*, expected a batch of sentences with hidden"),
+    "model to check": (lambda: check_masking("bert-1x8", "one"), "model is 'bert-1x8', expected a model"),
+    "model to save": (lambda: save_model("bert-1x8", "folder"), "model is 'bert-1x8', expected a model"),
     "other padding": (
         lambda: hessian_trace(build_model("bert-1x8", HMM), drawn(TWO_WORDS)),
         "the sentences hold the padding 2, but model 'bert-1x8' has .* words",
@@ -78,3 +123,36 @@ def test_a_language_without_tasks_offers_kinds_with_settings():
     language = PCFG.from_string("S -> 'a' S [0.4] | 'b' [0.6]", 4)
     with pytest.raises(InputError, match=r"unknown task 'A'.*NAME:setting=value with one of inside, tree"):
         find_task(language, "A")
+
+
+FEW = {"train_sentences": 20, "test_sentences": 20, "seeds": 1}
+BY_NAME = {
+    "build_model": lambda language, task: build_model("bert-1x8", language).state_dict(),
+    "find_task": lambda language, task: find_task(language, "state-1").name,
+    "linear_probe": lambda language, task: linear_probe(SMALL, language, task, **FEW),
+    "frozen_probes": lambda language, task: frozen_probes(
+        SMALL, language, task, {"": Optimum(1e-2)}, samples=Samples(**FEW)
+    ),
+    "majority_class": lambda language, task: majority_class(language, task, **FEW),
+    "trace": lambda language, task: hessian_trace(
+        SMALL, drawn(HMM), "hutchinson", probes=2, targets="exact", language=language
+    ),
+    "held out": lambda language, task: (
+        HeldOut(language, TrainConfig(masking="one", evaluation_sentences=20)).measure(SMALL).kl
+    ),
+    "trainer": lambda language, task: Trainer(
+        SMALL, language, TrainConfig(evaluation_sentences=20), "r"
+    ).language.fingerprint(),
+    "adversary": lambda language, task: Adversary(SMALL, language, task, TrainConfig()).task.name,
+    "subject": lambda language, task: Subject(SMALL, language).language.fingerprint(),
+}
+
+
+@pytest.mark.parametrize("case", BY_NAME)
+def test_a_language_and_a_task_may_be_given_by_name(case):
+    named, given = BY_NAME[case]("demo-hmm", "state-1"), BY_NAME[case](HMM, find_task(HMM, "state-1"))
+    if case == "build_model":
+        assert named.keys() == given.keys()
+        assert all(torch.equal(named[key], given[key]) for key in given)
+    else:
+        assert repr(named) == repr(given)

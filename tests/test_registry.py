@@ -1,6 +1,7 @@
 """Registries: names, settings, and plug-ins of other packages."""
 
 import importlib
+import re
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -87,13 +88,62 @@ def test_a_package_of_others_registers_by_its_entry_point(tmp_path, monkeypatch,
     assert sys.modules["plugin_with_circles"].loaded == 1
 
 
-def test_a_plug_in_that_fails_is_left_out_with_one_warning(tmp_path, monkeypatch):
-    install(tmp_path, "broken", "plugin_that_fails", "raise RuntimeError('no such\\nthing')\n")
+ENDINGS = {
+    "raise RuntimeError('no such\\nthing')": "no such thing",
+    "raise RuntimeError": "RuntimeError",
+    "import sys; sys.exit('missing licence')": "missing licence",
+    "import sys; sys.exit(0)": r"it calls sys.exit\(0\)",
+    "import sys; sys.exit()": r"it calls sys.exit\(0\)",
+    "class Odd(BaseException): pass\nraise Odd('odd')": "odd",
+    "raise GeneratorExit": "GeneratorExit",
+    "import no_such_module": "No module named 'no_such_module'",
+    "this is no Python": "invalid syntax",
+}
+"""A plug-in's code -> what the warning says of it."""
+
+
+@pytest.mark.parametrize("number", range(len(ENDINGS)))
+def test_a_plug_in_that_fails_is_left_out_with_one_warning(number, tmp_path, monkeypatch, capsys):
+    code, said = list(ENDINGS.items())[number]
+    install(tmp_path, "broken", f"plugin_that_fails{number}", f"print('hello')\n{code}\n")
+    install(tmp_path, "other", f"plugin_beside_it{number}", "print('here')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.warns(
-        UserWarning, match=r"plug-in broken \(plugin_that_fails\) cannot be loaded: no such thing; it is"
-    ):
+    with pytest.warns(UserWarning, match="plug-in") as caught:
         load_plugins()
+    (warning,) = caught
+    assert re.fullmatch(
+        rf"plug-in broken \(plugin_that_fails{number}\) cannot be loaded: {said}.*; it is left out",
+        str(warning.message),
+    )
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("here") == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        load_plugins()
+
+
+@pytest.mark.parametrize("place", ["plugin_without_it:missing", "plugin_without_it:", "no such module"])
+def test_an_entry_point_that_names_what_is_not_there(place, tmp_path, monkeypatch):
+    install(tmp_path, "broken", "plugin_without_it", "loaded = 1\n")
+    (tmp_path / "broken-1.dist-info" / "entry_points.txt").write_text(f"[{PLUGINS}]\nbroken = {place}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_plugins()
+    assert [str(each.message)[:16] for each in caught] == ["plug-in broken ("]
+
+
+def test_a_list_of_plug_ins_that_cannot_be_read(tmp_path, monkeypatch):
+    install(tmp_path, "broken", "plugin_unlisted", "loaded = 1\n")
+    (tmp_path / "broken-1.dist-info" / "entry_points.txt").write_text(f"[{PLUGINS}]\nnonsense\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(UserWarning, match="the list of plug-ins cannot be read: .*; all are left out"):
+        load_plugins()
+
+
+def test_an_interruption_of_a_plug_in_ends_the_command(tmp_path, monkeypatch):
+    install(tmp_path, "slow", "plugin_interrupted", "raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
         load_plugins()

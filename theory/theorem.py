@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from ..estimate import Estimate
 from ..generators import Language
+from ..generators.named import as_kind
 from ..models import LanguageModel
 from ..registry import Registry
 
@@ -31,6 +32,10 @@ class Subject:
     language: Language
     masking: str = "one"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("model", "language"):
+            object.__setattr__(self, name, as_kind(name, getattr(self, name), vars(self)))
 
 
 @dataclass(frozen=True)

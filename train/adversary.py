@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..generators import Language, Sentences, Task
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from ..models.features import sentence_features
 from ..randomness import random_stream
@@ -58,6 +59,7 @@ class Adversary:
         config: strength, sentences, ridge and seed.
     """
 
+    @takes_names
     def __init__(self, model: LanguageModel, language: Language, task: Task, config: TrainConfig) -> None:
         self.model, self.language, self.task, self.config = model, language, task, config
         self.strength = config.adversary_strength or 0.0

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..errors import StoppedError
 from ..estimate import Estimate
 from ..generators.batches import EvaluationSet
+from ..generators.named import takes_names
 from ..generators.sentences import Batch
 from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
@@ -44,12 +45,14 @@ class MaskedLoss(nn.Module):
         return self.objective.loss(logits, batch.targets, truth) / count
 
 
+@takes_names
 def masked_loss(model: LanguageModel, batch: Batch) -> Tensor:
     """Returns -mean_i log f(target_i | the visible words), a scalar with its graph, nats; 0 where nothing is hidden."""
     loss: Tensor = MaskedLoss(model)(batch, None, max(1, len(batch.targets)))
     return loss
 
 
+@takes_names
 def kl_to_truth(model: LanguageModel, evaluation: EvaluationSet) -> Estimate:
     """Returns E KL(p* || f) over the held-out set, nats; p* is the exact conditional at the same hidden positions.
 

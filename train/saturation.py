@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..estimate import Estimate
 from ..generators import Language
 from ..generators.batches import EvaluationSet, evaluation_set
+from ..generators.named import takes_names
 from ..models import LanguageModel
 from .config import TrainConfig
 from .losses import divergences
@@ -74,6 +75,7 @@ class HeldOut:
         InputError: where the configuration leaves the masking open.
     """
 
+    @takes_names
     def __init__(self, language: Language, config: TrainConfig) -> None:
         if config.masking is None:
             raise InputError(

@@ -17,6 +17,7 @@ from ..generators.batches import Stream
 from ..generators.corpus.manifest import Corpus
 from ..generators.corpus.stream import CorpusStream
 from ..generators.masking import NEXT
+from ..generators.named import takes_names
 from ..generators.tasks import find_task
 from ..models import LanguageModel, check_masking
 from ..models.build import dropout_of
@@ -68,6 +69,7 @@ class Trainer:
         4 False
     """
 
+    @takes_names
     def __init__(
         self,
         model: LanguageModel,

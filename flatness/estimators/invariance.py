@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ...generators import Language, Sentences
+from ...generators.named import takes_names
 from ...models import LanguageModel
 from ...models.networks.lstm import Lstm
 from ...models.networks.lstm_residual import Layer
@@ -50,6 +51,7 @@ class Rescaled(TraceEstimate):
     logit_change: float
 
 
+@takes_names
 def rescaled(model: LanguageModel, alpha: float) -> LanguageModel:
     """A copy with the same logits up to rounding and other weights; see the module.
 
@@ -103,6 +105,7 @@ def _scale(parameters: Iterable[Tensor], factor: float) -> None:
         parameter.mul_(factor)
 
 
+@takes_names
 def trace_under_rescaling(
     model: LanguageModel,
     sentences: Sentences,

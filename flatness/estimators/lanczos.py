@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ...generators import Language, Sentences
+from ...generators.named import takes_names
 from ...models import LanguageModel
 from ..contexts import positions_at_a_time
 from ..measure import (
@@ -56,6 +57,7 @@ class Eigenvalue(TraceEstimate):
     bound: float
 
 
+@takes_names
 def top_eigenvalues(
     model: LanguageModel,
     sentences: Sentences,

@@ -20,6 +20,7 @@ from typing_extensions import override
 from ...errors import InputError
 from ...estimate import Estimate
 from ...generators import Language, Sentences
+from ...generators.named import takes_names
 from ...generators.sentences import Batch
 from ...models import LanguageModel
 from ...models.ops.fast_linear import FastProducts
@@ -49,6 +50,7 @@ class Rise(Estimate):
     radius: float
 
 
+@takes_names
 def sharpness(
     model: LanguageModel,
     sentences: Sentences,

@@ -11,6 +11,7 @@ DIR/train.bin               uint16 tokens, each sentence followed by the token t
 
 import hashlib
 import json
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,7 @@ from ...errors import InputError
 from ...system.disk import write_atomic
 from ...system.processes import in_order
 from ...system.ray_cluster import on_cluster
+from ...system.replaceable import no_file
 from .storage import LANGUAGE_FILES, STORAGE, Entry
 
 if TYPE_CHECKING:
@@ -93,15 +95,32 @@ class Corpus:
     # ---- what is there
 
     def language_problem(self) -> str | None:
-        """What is wrong with the language's file, "missing" or "damaged"; None where it matches the manifest."""
-        content = self.language_file.read_bytes() if self.language_file.exists() else None
+        """What is wrong with the language's file, as of a shard; None where it matches the manifest."""
+        try:
+            if no_file(self.language_file):
+                return "not a file"
+            content = self.language_file.read_bytes() if self.language_file.exists() else None
+        except OSError:
+            return "unreadable"
         return _problem(content, self.manifest["language_sha256"])
 
     def problem(self, number: int) -> str | None:
-        """What is wrong with a shard, "missing" or "damaged"; None where its bytes match the manifest."""
+        """What is wrong with a shard; None where its bytes match the manifest.
+
+        Args:
+            number: of the shard.
+
+        Returns:
+            "missing"; "damaged"; "not a file", where a directory or a pipe has its name; or "unreadable".
+        """
         if number >= len(self.shards):
             return "missing"
-        content, entry = self.storage.read(number), self.shards[number]
+        try:
+            if no_file(self.storage.place(number)):
+                return "not a file"
+            content, entry = self.storage.read(number), self.shards[number]
+        except OSError:
+            return "unreadable"
         if content is not None and len(content) != entry["bytes"]:
             return "damaged"
         return _problem(content, entry["sha256"])
@@ -122,7 +141,7 @@ class Corpus:
         if content is None or problem:
             raise InputError(
                 f"{self.folder / self.storage.file(number)}: {problem}, expected shard {number} of the corpus; "
-                f"make it again: satlab verify {self.folder} --repair"
+                f"make it again: satlab verify {shlex.quote(str(self.folder))} --repair"
             )
         return read_tokens(content, self.manifest["format"], self.end)
 

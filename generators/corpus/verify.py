@@ -1,11 +1,15 @@
 """Checks a corpus against its manifest, and makes again what does not match."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import InputError
 from ...system.disk import only_writer
 from .manifest import Corpus, open_corpus, sha256
+
+OF_ITS_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
+"""Errors for which one shard cannot be written, while others may."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Finding:
     Args:
         file: its name.
         shard: the number of the shard; None for the language, and for a file that is none of the corpus's.
-        problem: "missing", "damaged", or "unexpected" for a file that would be read with the corpus.
+        problem: "missing", "damaged", "not a file", "unreadable", or "unexpected" for a file that would be read with
+            the corpus.
     """
 
     file: str
@@ -37,8 +42,8 @@ def examine(corpus: Corpus) -> Iterator[Finding | None]:
                 yield Finding(path.name, None, "unexpected")
 
 
-def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, bool]]:
-    """Makes shards again from the seed. A shard that comes out different is left as it is.
+def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, str | None]]:
+    """Makes shards again from the seed. One that comes out different, or has no place, is left as it is.
 
     Args:
         corpus: the corpus.
@@ -46,7 +51,7 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
         workers: how many processes make them.
 
     Yields:
-        The number of each shard, and whether it came out as the manifest says.
+        The number of each shard, and why it is left as it is; None where it is as the manifest says again.
 
     Raises:
         InputError: where the language's file is missing or damaged itself, or another process writes the corpus.
@@ -63,14 +68,30 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
         before = list(corpus.shards)
         known = [number for number in numbers if number < len(before)]
         for number, content in corpus.make(known, workers, any_version=True):
-            same = sha256(content) == corpus.shards[number]["sha256"]
-            if same:
-                corpus.put(number, content)
-            yield number, same
+            yield number, _put(corpus, number, content)
         if corpus.manifest["complete"]:
             corpus.storage.finish()
         if corpus.shards != before:
             corpus.save(corpus.manifest["complete"])
+
+
+def _put(corpus: Corpus, number: int, content: bytes) -> str | None:
+    """Writes a shard that is as the manifest says; why it is left as it is, where it is."""
+    if sha256(content) != corpus.shards[number]["sha256"]:
+        return (
+            f"shard {number} came out otherwise than the manifest says and is left as it is "
+            f"({other_versions(corpus)}); repair it where the corpus was made"
+        )
+    try:
+        corpus.put(number, content)
+    except InputError as error:
+        return f"shard {number} is left as it is: {error.said}"
+    except OSError as error:
+        if error.errno not in OF_ITS_PLACE:
+            raise
+        said = f"{corpus.storage.file(number)}: {error.strerror}"
+        return f"shard {number} is left as it is: {said}, expected a file; remove what is there"
+    return None
 
 
 def other_versions(corpus: Corpus) -> str:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ...errors import InputError, nearest, unknown
+from ...errors import WORDS, InputError, nearest, unknown
 from ...registry import Registry, settings_of
 from ..language import Language
 
@@ -102,6 +102,8 @@ def typed(key: str, value: Any, annotation: Any) -> Any:
         and not (isinstance(value, float) and math.isnan(value))
     )
     if not valid:
-        names = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
-        raise InputError(f"key '{key}' is {given!r}, expected {names}; correct it")
+        names = " or ".join(WORDS.get(kind, kind.__name__) for kind in kinds)
+        if isinstance(given, float) and math.isnan(given):
+            names = names.replace("a number", "a finite number")
+        raise InputError(f"key '{key}' is {given!r:.200}, expected {names}; correct it")
     return value

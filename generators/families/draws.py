@@ -51,7 +51,7 @@ def zipf_weights(columns: int, exponent: float) -> Tensor:
         InputError: for an exponent that is negative or not finite.
     """
     if not 0 <= exponent < math.inf:
-        raise InputError(f"zipf is {exponent}, expected an exponent of at least 0; correct it")
+        raise InputError(f"zipf is {exponent}, expected a finite exponent of at least 0; correct it")
     return (-exponent * torch.arange(1, columns + 1, dtype=torch.float64).log()).softmax(0)
 
 
@@ -72,7 +72,7 @@ def tempered(rows: Tensor, temperature: float) -> Tensor:
         InputError: for a temperature that is not positive and finite.
     """
     if not 0 < temperature < math.inf:
-        raise InputError(f"temperature is {temperature}, expected a positive number; correct it")
+        raise InputError(f"temperature is {temperature}, expected a positive finite number; correct it")
     if temperature == 1:
         return rows
     log_p = rows.log()

@@ -26,6 +26,7 @@ from .backend import ChainBackend, chain_backend
 from .forward_backward import forward
 from .hmmlearn_models import categorical_tables
 from .readout import POSTERIOR, Readout
+from .shapes import checked_shapes
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
@@ -77,28 +78,14 @@ class HMM(LatentLanguage):
         block_task: str | None = None,
         readout: Readout | None = None,
     ) -> None:
-        initial, blocks, emission = (
-            torch.as_tensor(table, dtype=torch.float64) for table in (initial, transition, emission)
-        )
-        if initial.dim() != 1 or emission.dim() != 2:
-            shapes = f"{list(initial.shape)} and {list(emission.shape)}"
-            raise InputError(f"initial and emission have shapes {shapes}, expected [K] and [K, V]; correct them")
+        initial, blocks, emission = checked_shapes(initial, transition, emission)
         rounded: list[str] = []
         self.initial = stochastic_rows(initial[None], lambda _: "the initial probabilities", rounded)[0]
-        blocks = blocks[None] if blocks.dim() == 2 else blocks
-        if blocks.dim() != 3 or blocks.shape[1] != blocks.shape[2]:
-            raise InputError(f"the transition matrix has shape {list(blocks.shape)}, expected [K, K] or [B, K/B, K/B]")
         rows = blocks.reshape(-1, blocks.shape[2])
         rows = stochastic_rows(rows, lambda k: f"the transition probabilities of state {k + 1}", rounded)
         self.blocks = rows.reshape(blocks.shape)
         self.emission = stochastic_rows(emission, lambda k: f"the emission probabilities of state {k + 1}", rounded)
         warn_of_rounding(rounded)
-        states = len(self.initial)
-        if len(rows) != states or len(self.emission) != states:
-            raise InputError(
-                f"initial has {states} states, transition {len(rows)}, emission {len(self.emission)}: "
-                "expected the same number; correct the shapes"
-            )
         length = whole_number("length", length)
         if not 1 <= length <= MOST_WORDS:
             raise InputError(f"length {length}: expected 1 to {MOST_WORDS} words; give another length")

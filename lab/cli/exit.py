@@ -21,6 +21,10 @@ UNUSABLE_PATH = {
 CHECK_PATH = "expected a path that can be used; check it, or choose another one"
 
 
+class EndedError(RuntimeError):
+    """Code of others asked for the end of the process while a command was at work."""
+
+
 def ending(error: BaseException, with_traceback: bool = False) -> int:
     """Says why a command ends.
 
@@ -36,8 +40,10 @@ def ending(error: BaseException, with_traceback: bool = False) -> int:
     match error:
         case InputError():
             return _end(2, error)
-        case DivergedError() | WorkerError():
+        case DivergedError() | WorkerError() | SystemExit():
             return _end(1, error)
+        case EndedError():
+            return _end(1, f"{error}; leave the plug-in out, or run with --traceback to see which it is")
         case StoppedError():
             return _end(error.status if isinstance(error, SignalError) else 143, error)
         case BrokenPipeError():

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ... import __version__
 from ...errors import InputError, unknown
 from ..messages import listen
+from ..unforeseen import wants_traceback
 from .arguments import Arguments, Given
 from .command_line import HELP, Spoken, asks_for, check_given, hyphened, read_arguments, split_spoken
 from .environment import one_thread
-from .exit import ending
+from .exit import EndedError, ending
 
 if TYPE_CHECKING:
     from .help import Parser
@@ -127,13 +128,29 @@ def run(arguments: Sequence[str]) -> int:
         name, rest = _command_in(argv)
         if name is None or asks_for(HELP, rest):
             _show_help(name)
+        return _done(name, rest)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
+        return ending(error, spoken.traceback)
+
+
+def _done(name: str, rest: list[str]) -> int:
+    """Does what the command is given to do.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        EndedError: where a plug-in or a library asked for the end of the process.
+    """
+    try:
         given = read_arguments(name, COMMANDS[name].arguments(), rest)
         _check_processes(name)
         if COMMANDS[name].needs_torch:
             one_thread()
         return _timed(COMMANDS[name], given)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever happens is said in one line
-        return ending(error, spoken.traceback)
+    except SystemExit as ended:
+        code = repr(ended.code or 0)
+        raise EndedError(f"a plug-in or a library called sys.exit({code}) before the command was done") from ended
 
 
 def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
@@ -200,7 +217,9 @@ def main() -> None:
     try:
         status = run(sys.argv[1:])
     except SystemExit as ended:
-        status = int(ended.code or 0)
+        status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else ending(ended)
+    except BaseException as error:  # noqa: BLE001 - what plug-ins raise may be no Exception
+        status = ending(error, wants_traceback(sys.argv[1:]))
     status = _flushed(status)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         # The others may be gone, and nothing here is to wait for them. An orderly exit is now and then aborted by

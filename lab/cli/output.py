@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..messages import say_next, warn
+from ..messages import command_line, say_next, warn
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -46,4 +46,5 @@ def say_next_of_rows(run: "Run") -> None:
     """Says where the rows of a measurement are, and which commands show them."""
     from ..runs.run import RESULTS
 
-    say_next(run.folder / RESULTS, f"satlab plot {run.folder}", f"satlab report {run.folder}")
+    folder = str(run.folder)
+    say_next(run.folder / RESULTS, command_line("plot", folder), command_line("report", folder))

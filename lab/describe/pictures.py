@@ -20,6 +20,7 @@ from ...errors import InputError
 from ...generators import HMM, PCFG, Language, Sentences
 from ...generators.pcfg.trees import nltk_trees
 from ...system.disk import write_atomic
+from ...system.replaceable import check_replaceable
 from ..fonts import Lettering, readable, shortened, text_width, warn_of_missing
 from .state_picture import MOST_DRAWN, draw_states
 
@@ -69,9 +70,10 @@ def check_png(path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"--png {path}: expected a file name that ends in .png; rename it")
-    if not path.parent.is_dir() or path.is_dir():
-        wrong = "is a directory" if path.is_dir() else f"there is no directory {path.parent}"
+    if not path.parent.is_dir():
+        wrong = f"there is no directory {path.parent}"
         raise InputError(f"--png {path}: {wrong}, expected a file in a directory that exists; choose another place")
+    check_replaceable(path, "--png ")
 
 
 def save_png(figure: Figure, path: Path) -> None:

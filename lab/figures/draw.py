@@ -96,6 +96,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     for table, name in ((correlations, CORRELATIONS), (matched, MATCHED)):
         if table:
             write_csv(table, list(table[0]), out / name)
+            written.append(out / name)
     return written
 
 
@@ -110,6 +111,7 @@ def _written(jobs: list[Job], out: Path) -> list[Path]:
             missing |= fit_fonts(figure)
             written += save_figure(figure, out / name)
             write_csv(numbers, list(numbers[0]), out / f"{name}.csv")
+            written.append(out / f"{name}.csv")
     warn_of_missing(missing)
     return written
 

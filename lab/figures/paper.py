@@ -79,6 +79,7 @@ def draw_forms(
             missing |= fit_fonts(figure)
             written += save_figure(figure, out / f"paper-{form}")
             write_csv(numbers, list(numbers[0]), out / f"paper-{form}.csv")
+            written.append(out / f"paper-{form}.csv")
     warn_of_missing(missing)
     return written
 

@@ -95,8 +95,12 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
 @pytest.mark.parametrize(
     ("source", "match"),
     [
-        ("demo-pcf", "unknown language 'demo-pcf': did you mean 'demo-pcfg'"),
-        ("zzz", "unknown language 'zzz': expected one of: .*demo-hmm"),
+        ("demo-pcf", "unknown language 'demo-pcf': there is no preset, file or .* name; did you mean 'demo-pcfg'"),
+        ("cfg3", "did you mean 'cfg3i'"),
+        ("zzz", "'zzz': there is no preset, file or directory of this name; give the directory of a .*demo-hmm"),
+        ("c33", r"give the directory of a corpus, a file \(.yaml, .yml, .pcfg, .npz\), or one of: brackets"),
+        ("runs/cfg3i", "give the directory of a corpus"),
+        ("corpus", "give the directory of a corpus"),
         ("nowhere.pcfg", "nowhere.pcfg: no such file"),
         ("nowhere.npz", "nowhere.npz: no such file"),
         ({"family": "hmn"}, "unknown family 'hmn': did you mean 'hmm'"),
@@ -106,7 +110,10 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ({"family": "pcfg", "rules": SMALL}, "unknown key of family pcfg 'rules', and 'grammar' is missing"),
         ({"family": "pcfg", "gramar": SMALL}, "unknown key of family pcfg 'gramar': did you mean 'grammar'"),
         ({"family": "pcfg"}, "family pcfg lacks the key 'grammar'"),
-        ({"family": "pcfg", "grammar": SMALL, "max_length": "six"}, "key 'max_length' is 'six', expected int"),
+        (
+            {"family": "pcfg", "grammar": SMALL, "max_length": "six"},
+            "key 'max_length' is 'six', expected a whole number",
+        ),
         ({"family": "pcfg", "grammar": SMALL, "tasks": {"A": {"symbols": ["S"]}}}, "task A: expected words"),
         ({"file": "small.pcfg", "length": 3}, "unknown key 'length'"),
         ({"preset": "demo-hmm", "blocks": 3}, "3 blocks for 4 states"),

@@ -62,6 +62,8 @@ NAMES = [
     *(" ", "a b", "'a b'", '"', "\\", "$HOME", "a;b", "a:b", "a=b", "x" * 5000),
 ]
 
+DEVICES = ("/dev/full", "/dev/null")
+
 PLACES = [
     *(
         "missing",
@@ -74,7 +76,7 @@ PLACES = [
         "loop",
         "loop/inside",
     ),
-    *("dangling", "other", "other/", "/dev/full", "/dev/null", "/dev/null/inside", "n" * 300, "n/" * 3000, "pipe"),
+    *("dangling", "other", "other/", *DEVICES, "/dev/null/inside", "n" * 300, "n/" * 3000, "pipe"),
     *("run", "run/", "run/.", "./run/../run", "link", "corpus", "corpus/", "study", "unfinished", "run/config.yaml"),
     *(
         "caf\u00e9",

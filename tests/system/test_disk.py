@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import time
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from satlab.errors import InputError
 from satlab.system.disk import append_lines, publish, read_lines, write_atomic
 
 WRITER = """
 import sys, time, pathlib
+from satlab.errors import InputError
 from satlab.system.disk import append_lines
 folder, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 (folder / f"ready-{number}").touch()
@@ -190,3 +194,68 @@ def test_content_is_on_the_disk_before_it_gets_its_name_and_the_name_after(tmp_p
     inode = partial.stat().st_ino
     publish(partial, path)
     assert events == [("fsync", inode), ("replace", inode), ("fsync", tmp_path.stat().st_ino)]
+
+
+def listen_at(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+MAKERS = {"a pipe": os.mkfifo, "a socket": listen_at, "a directory": os.mkdir}
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_is_no_file_is_never_replaced(kind, linked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place, link = Path("place"), Path("link")
+    MAKERS[kind](place)
+    link.symlink_to(place)
+    before = place.stat()
+    with pytest.raises(InputError, match=f"^{link if linked else place}: {kind}, expected a file or a new name"):
+        write_atomic(link if linked else place, "text")
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(InputError, match=kind):
+        publish(tmp_path / "text", place)
+    assert os.path.samestat(before, place.stat())
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "place", "text"]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK])
+def test_a_device_is_never_replaced(kind, tmp_path, monkeypatch):
+    """The device is a file whose status is told otherwise: no test touches a real one."""
+    place, told = tmp_path / "null", os.stat
+    place.write_text("as it was")
+
+    def status(path, **options):
+        found = told(path, **options)
+        return os.stat_result((stat.S_IFMT(kind) | 0o666, *found[1:])) if Path(path) == place else found
+
+    monkeypatch.setattr(os, "stat", status)
+    for call in (lambda: write_atomic(place, "text"), lambda: publish(tmp_path / "other", place)):
+        with pytest.raises(InputError, match="null: a device, expected a file or a new name; choose another place"):
+            call()
+    assert place.read_text() == "as it was"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(there, tmp_path):
+    target, link = tmp_path / "far" / "file", tmp_path / "link"
+    target.parent.mkdir()
+    if there:
+        target.write_text("old")
+    (tmp_path / "between").symlink_to(target)
+    link.symlink_to("between")
+    write_atomic(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["between", "far", "file", "link"]
+
+
+def test_a_link_in_a_circle_and_one_into_no_directory_are_left_alone(tmp_path):
+    for name, target in (("circle", "circle"), ("nowhere", "gone/file")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(OSError, match=name if name == "circle" else "gone"):
+            write_atomic(tmp_path / name, "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle", "nowhere"]

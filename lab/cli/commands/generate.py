@@ -30,7 +30,7 @@ def run(given: Given) -> None:
     """Writes the corpus, or what is missing of it, and prints what it holds."""
     from ....generators import load_language
     from ....generators.corpus.writer import write_corpus
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ..output import print_row
     from ..progress import progress_bar
 
@@ -42,7 +42,5 @@ def run(given: Given) -> None:
         for done in written:
             bar.update(done - bar.n)
     print_row({"out": given.out, "sentences": given.sentences, "seed": given.seed, "truth": given.truth})
-    if given.format == "parquet":
-        say_next(given.out, f"satlab train {given.out} --out RUN", f"satlab verify {given.out}")
-    else:
-        say_next(given.out, f"satlab verify {given.out}")
+    trained = [command_line("train", given.out, "--out", "RUN")] if given.format == "parquet" else []
+    say_next(given.out, *trained, command_line("verify", given.out))

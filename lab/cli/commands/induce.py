@@ -31,15 +31,17 @@ def run(given: Given) -> None:
     from ....generators.pcfg.induce import Reading, induce
     from ....generators.pcfg.treebank import located_trees
     from ....system.disk import write_atomic
-    from ...messages import say_next
+    from ....system.replaceable import check_replaceable
+    from ...messages import command_line, say_next
     from ..output import print_row
     from ..progress import progress_bar
 
     out = Path(given.out)
-    if out.suffix != ".pcfg" or not out.parent.is_dir() or out.is_dir():
+    if out.suffix != ".pcfg" or not out.parent.is_dir():
         raise InputError(
             f"--out {out}: expected a file in a directory that exists, its name ending in .pcfg; correct it"
         )
+    check_replaceable(out, "--out ")
     reading = Reading(**{each.name: getattr(given, each.name) for each in fields(Reading)})
     with progress_bar(None, "trees") as bar:
         trees, places = [], []
@@ -55,4 +57,4 @@ def run(given: Given) -> None:
     counted = {"trees": len(trees), "symbols": len(grammar.nonterminals), "rules": len(grammar.productions)}
     criticality = {"expected_length": statistics.expected_length, "distance_from_criticality": statistics.distance}
     print_row({"out": given.out} | counted | {"words": len(words)} | criticality)
-    say_next(given.out, f"satlab show {given.out}", f"satlab train {given.out} --out RUN")
+    say_next(given.out, command_line("show", given.out), command_line("train", given.out, "--out", "RUN"))

@@ -1,4 +1,7 @@
-"""Draw figures from what runs and studies have recorded, a JSON line for each file; no model is loaded."""
+"""Draw figures from what runs and studies have recorded; no model is loaded.
+
+Prints a JSON line for each file: figure, a PNG or PDF, or table, a CSV of the numbers.
+"""
 
 from pathlib import Path
 
@@ -19,7 +22,7 @@ def run(given: Given) -> None:
     from ...analysis.checkpoint_table import recorded
     from ...analysis.notices import notices_of
     from ...figures.draw import draw
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ..output import print_row, warn_of
 
     folders = [Path(folder) for folder in given.directories]
@@ -27,5 +30,5 @@ def run(given: Given) -> None:
     written = draw(folders, out)
     warn_of(notices_of(*recorded(folders)))
     for path in written:
-        print_row({"figure": str(path)})
-    say_next(out, f"satlab report {' '.join(given.directories)}")
+        print_row({"table" if path.suffix == ".csv" else "figure": str(path)})
+    say_next(out, command_line("report", *given.directories))

@@ -26,14 +26,16 @@ def run(given: Given) -> None:
     Raises:
         InputError: for an output that is no .html file.
     """
+    from ....system.replaceable import check_replaceable
     from ...messages import say_next
     from ...report.write import write_report
     from ..output import print_row, warn_of
 
     folders = [Path(folder) for folder in given.directories]
     out = Path(given.out) if given.out else folders[0] / REPORT
-    if out.suffix not in (".html", ".htm") or out.is_dir():
+    if out.suffix not in (".html", ".htm"):
         raise InputError(f"--out {out}: expected a file, its name ending in .html; correct it")
+    check_replaceable(out, "--out ")
     warn_of(write_report(folders, out)["notices"])
     print_row({"report": str(out)})
     say_next(out, "open it in a browser")

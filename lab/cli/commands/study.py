@@ -17,6 +17,8 @@ from ..arguments import Arguments, Given
 if TYPE_CHECKING:
     from ...studies.config import StudyConfig
 
+SHIPPED = Path(__file__).parents[3] / "studies"
+
 CELL_HELP = "do this cell alone, in this process: train and measure one model, or one task's baselines; counted from 0"
 DEVICE_HELP = (
     "cpu or cuda, instead of what the study says; a GPU takes one cell at a time unless --workers says otherwise"
@@ -26,7 +28,8 @@ CACHE_HELP = "directory for features that do not fit in memory, instead of what 
 
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab study`."""
-    study = "a study's YAML file, or the name of one that ships with satlab: demo"
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+    study = f"a study's YAML file, or the name of one that ships with satlab: {shipped}"
     arguments.add_argument("study", help=study)
     arguments.add_argument("--out", required=True, help="directory to write; an unfinished one is continued")
     workers = "cells side by side; all cores (ray: the cluster's) unless given"
@@ -63,7 +66,7 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
     from ....system.processes import check_workers
     from ....system.ray_cluster import check_tasks
     from ....train.parallel.world import World
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ...studies.conclusion import check_conclusion
     from ...studies.executors import check_engine
     from ...studies.slurm_array import cells_of, run_cell
@@ -86,7 +89,7 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
         with progress_bar(None, "parts") as bar:
             print_row({"study": given.out} | run_cell(config, out, given.cell, StudyProgress(bar)))
-        say_next(out, f"satlab study {given.study} --out {given.out}")
+        say_next(out, command_line("study", given.study, "--out", given.out))
         return 0
     if given.workers is not None:
         check_workers(given.workers) if given.engine == "local" else check_tasks(given.workers)
@@ -116,7 +119,7 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
     Raises:
         InputError: where nothing was recorded though no cell failed.
     """
-    from ...messages import fail, say_next
+    from ...messages import command_line, fail, say_next
     from ...studies.conclusion import conclude
     from ..output import print_row, warn_of
 
@@ -134,5 +137,5 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
     print_row({"study": name} | found | {"report": None if page is None else str(page)})
     if failures:
         return 1
-    say_next(name, f"satlab report {name}", f"satlab plot {name}")
+    say_next(name, command_line("report", name), command_line("plot", name))
     return 0

@@ -47,7 +47,8 @@ def run(given: Given) -> None:
     from ....train.config import TrainConfig
     from ....train.parallel.world import joined
     from ....train.recipes import with_recipe
-    from ...messages import say_next
+    from ...messages import command_line, say_next
+    from ...runs.lost_corpus import check_corpus_there
     from ...runs.origin import model_from
     from ...runs.run import create_run
     from ...runs.training import train_run
@@ -62,6 +63,7 @@ def run(given: Given) -> None:
     with joined() as world:
         device = world.device(given.device)
         wandb = load_wandb() if given.wandb and world.first else None
+        check_corpus_there(Path(given.out), given.language)
         run = create_run(Path(given.out), given.language, model, config, given.max_length, origin, world)
         if world.first and config.dropped_checkpoints:
             beyond = f"checkpoints {config.dropped_checkpoints} lie beyond the {config.steps} steps and are left out"
@@ -79,8 +81,8 @@ def run(given: Given) -> None:
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
-        commands = (f"satlab {command}" for command in (f"evaluate {given.out}", f"probe {given.out} --task NAME"))
-        say_next(given.out, *commands, f"satlab flatness {given.out}")
+        commands = (("evaluate", given.out), ("probe", given.out, "--task", "NAME"), ("flatness", given.out))
+        say_next(given.out, *(command_line(*words) for words in commands))
 
 
 def _origin(given: Given) -> tuple["Origin | None", "Run | None"]:

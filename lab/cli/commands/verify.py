@@ -72,18 +72,15 @@ def run(given: Given) -> int:
 def _repair(corpus: "Corpus", numbers: list[int]) -> int:
     """How many of the shards are as they were, once they have been made again."""
     one_thread()
-    from ....generators.corpus.verify import other_versions, repair
+    from ....generators.corpus.verify import repair
     from ...messages import warn
     from ..progress import progress_bar
 
     repaired = 0
     with progress_bar(len(numbers), "shards") as bar:
-        for number, same in repair(corpus, numbers, workers=None):
+        for _, problem in repair(corpus, numbers, workers=None):
             bar.update()
-            repaired += same
-            if not same:
-                warn(
-                    f"{corpus.folder}: shard {number} came out otherwise than the manifest says and is left as it is "
-                    f"({other_versions(corpus)}); repair it where the corpus was made"
-                )
+            repaired += problem is None
+            if problem is not None:
+                warn(f"{corpus.folder}: {problem}")
     return repaired

@@ -24,11 +24,11 @@ def add_arguments(arguments: Arguments) -> None:
 def run(given: Given) -> None:
     """Writes the run, and prints how its model differs."""
     at_least("sentences", given.sentences, 1)
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ...runs.enlarge import enlarge
     from ...runs.run import load_run
     from ..output import print_row
 
     run = load_run(Path(given.run))
     print_row(enlarge(run, given.to, Path(given.out), given.step, given.added, given.sentences))
-    say_next(given.out, f"satlab evaluate {given.out}", f"satlab flatness {given.out}")
+    say_next(given.out, command_line("evaluate", given.out), command_line("flatness", given.out))

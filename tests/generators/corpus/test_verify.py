@@ -70,6 +70,66 @@ def test_a_file_that_would_be_read_with_the_corpus_is_told(corpus, printed):
         assert rows == [finding, {"dir": str(corpus), "shards": 5, "damaged": 1} | more]
 
 
+def folder_at(path):
+    path.unlink()
+    path.mkdir()
+
+
+def pipe_at(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_at(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+ODD = {
+    "directory": (folder_at, "not a file", "a directory"),
+    "pipe": (pipe_at, "not a file", "a pipe"),
+    "link into nowhere": (lambda path: link_at(path, "gone/shard"), "missing", "No such file"),
+    "link in a circle": (lambda path: link_at(path, path.name), "unreadable", "Too many levels"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_in_one_place_stops_no_other_repair(tmp_path, printed, odd):
+    list(write(tmp_path / "c"))
+    whole, known = contents(tmp_path / "c"), open_corpus(tmp_path / "c")
+    spoil, problem, said = ODD[odd]
+    spoil(tmp_path / "c" / "shard-00001.parquet")
+    (tmp_path / "c" / "shard-00004.parquet").unlink()
+    (tmp_path / "c" / "shard-00009.parquet").write_bytes(b"more")
+    names = ("file", "shard", "problem")
+    found = [
+        dict(zip(names, row, strict=True))
+        for row in (
+            ("shard-00001.parquet", 1, problem),
+            ("shard-00004.parquet", 4, "missing"),
+            ("shard-00009.parquet", None, "unexpected"),
+        )
+    ]
+    last = {"dir": str(tmp_path / "c"), "shards": 5, "damaged": 3}
+    assert printed(["verify", tmp_path / "c"], 1) == ([*found, last], "")
+    rows, error = printed(["verify", tmp_path / "c", "--repair"], 1)
+    assert rows == [*found, last | {"repaired": 1}]
+    assert error.count("\n") == 1
+    assert "shard 1 is left as it is: " in error
+    assert said in error
+    assert known.problem(4) is None
+    assert contents(tmp_path / "c")["shard-00004.parquet"] == whole["shard-00004.parquet"]
+
+
+@pytest.mark.parametrize("spoil", [folder_at, pipe_at])
+def test_a_language_that_is_no_file_is_named(tmp_path, printed, spoil):
+    list(write(tmp_path / "c"))
+    spoil(tmp_path / "c" / "language.npz")
+    rows, error = printed(["verify", tmp_path / "c"], 1)
+    assert (rows[0], error) == ({"file": "language.npz", "shard": None, "problem": "not a file"}, "")
+    assert "language.npz: not a file, and without it" in printed(["verify", tmp_path / "c", "--repair"], 2)[1]
+
+
 def test_every_flipped_byte_of_a_shard_is_found(tmp_path):
     list(write(tmp_path / "c"))
     known, path = open_corpus(tmp_path / "c"), tmp_path / "c" / "shard-00001.parquet"
@@ -236,7 +296,7 @@ def test_repairing_reads_the_manifest_once_no_other_process_writes(corpus):
     assert not known.manifest["complete"]
     list(write(corpus, format))
     damage(corpus, 1, flipped)
-    assert list(verify.repair(known, [1, 99])) == [(1, True)]
+    assert list(verify.repair(known, [1, 99])) == [(1, None)]
     assert contents(corpus) == whole
 
 

@@ -237,7 +237,7 @@ def test_save_and_load(tmp_path, positions):
         ({"length": 7}, "length is 7, expected an even number"),
         ({"length": 0}, "length is 0"),
         ({"length": -2}, "length is -2"),
-        ({"length": 4.0}, "key 'length' is 4.0, expected int"),
+        ({"length": 4.0}, "key 'length' is 4.0, expected a whole number"),
         ({"length": 4, "task_positions": [4]}, "task_positions has 4, expected whole numbers from 1 to 3"),
         ({"length": 4, "task_positions": ["x"]}, "task_positions has 'x'"),
         ({"length": 4, "max_length": 4}, "unknown key of family brackets 'max_length'"),

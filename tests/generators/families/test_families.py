@@ -241,8 +241,11 @@ def test_a_target_out_of_reach(target):
     [
         (LAYERED | {"zipf": -1}, "zipf is -1.0"),
         (LAYERED | {"zipf": math.inf}, "zipf is inf"),
-        (LAYERED | {"zipf": "steep"}, "key 'zipf' is 'steep', expected float or null"),
-        (LAYERED | {"temperature": 0}, "temperature is 0.0, expected a positive number"),
+        (LAYERED | {"zipf": "steep"}, "key 'zipf' is 'steep', expected a number or null; correct it"),
+        (LAYERED | {"zipf": float("nan")}, "key 'zipf' is nan, expected a finite number or null; correct it"),
+        (LAYERED | {"zipf": float("inf")}, "zipf is inf, expected a finite exponent of at least 0"),
+        (LAYERED | {"zipf": [1]}, r"key 'zipf' is \[1\], expected a number or null"),
+        (LAYERED | {"temperature": 0}, "temperature is 0.0, expected a positive finite number"),
         (LAYERED | {"temperature": [1]}, r"key 'temperature' is \[1\]"),
         (LAYERED | {"target_floor": "low"}, "key 'target_floor' is 'low'"),
         (LAYERED | {"target_floor": math.inf}, "target_floor is inf, expected"),

@@ -155,7 +155,7 @@ def test_save_and_load(tmp_path, spec):
         ({"properties": 0}, "0 properties"),
         ({"words": 1}, "1 words"),
         ({"stickiness": 1.5}, "stickiness 1.5.*a probability"),
-        ({"stickiness": "high"}, "key 'stickiness' is 'high', expected float"),
+        ({"stickiness": "high"}, "key 'stickiness' is 'high', expected a number; correct"),
         ({"entities": 10**5}, "expected at most"),
         ({"properties": 10**5}, "expected at most"),
         ({"concepts": 10**6, "entities": 100, "properties": 100}, "expected at most"),

@@ -249,7 +249,7 @@ def test_without_levels_the_tasks_are_those_of_any_grammar():
         ({"family": "uniform-cfg", "rules": {"S": "a | "}}, r"the rules of S are \['a', ''\]"),
         ({"family": "uniform-cfg", "rules": {"S": ["a"]}}, r"rules: S has \['a'\], expected right-hand sides"),
         ({"family": "uniform-cfg", "rules": {"S": True}}, "rules: S has True"),
-        ({"family": "uniform-cfg", "rules": "S: a"}, "key 'rules' is 'S: a', expected dict"),
+        ({"family": "uniform-cfg", "rules": "S: a"}, "key 'rules' is 'S: a', expected a mapping of keys to values"),
         ({"family": "uniform-cfg", "rules": {"S": "S a"}}, "the nonterminal S never ends"),
         (
             {"family": "uniform-cfg", "rules": {str(i): f"{i + 1} {i + 1}" for i in range(40)}},

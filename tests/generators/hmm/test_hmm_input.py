@@ -157,3 +157,32 @@ def test_a_length_that_is_no_whole_number_is_refused(length):
 def test_an_empty_word_is_refused():
     with pytest.raises(InputError, match=r"a word is empty \(''\), expected at least one character"):
         HMM([1.0], [[1.0]], [[0.5, 0.5]], 2, ["a", ""])
+
+
+HALF, ROWS = [0.5, 0.5], [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]
+SQUARE = [HALF, HALF]
+SHAPES = {
+    "transposed": (
+        HALF,
+        SQUARE,
+        np.array(ROWS).T,
+        "emission has shape [3, 2], expected [2, V], a row for each of the 2",
+    ),
+    "transposed, what to do": (HALF, SQUARE, np.array(ROWS).T, "a column for each word; transpose it"),
+    "a row too many": (HALF, SQUARE, [*ROWS, ROWS[0]], "emission has shape [3, 3], expected [2, V]"),
+    "flat": (HALF, SQUARE, HALF, "emission has shape [2], expected [2, V]"),
+    "no words": (HALF, SQUARE, [[], []], "emission has shape [2, 0], expected [2, V]"),
+    "initial as a row": ([HALF], SQUARE, ROWS, "initial has shape [1, 2], expected [K], a number for each state"),
+    "no states": ([], SQUARE, ROWS, "initial has shape [0], expected [K]"),
+    "not square": (HALF, ROWS, ROWS, "transition has shape [2, 3], expected [2, 2], as initial has 2 states"),
+    "too small": (HALF, [[1.0]], ROWS, "transition has shape [1, 1], expected [2, 2]"),
+    "too many blocks": (HALF, [SQUARE, SQUARE], ROWS, "transition has shape [2, 2, 2], expected [2, 2]"),
+    "flat transition": (HALF, HALF, ROWS, "transition has shape [2], expected [2, 2]"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_are_checked_before_sums(case):
+    *tables, said = SHAPES[case]
+    with pytest.raises(InputError, match=re.escape(said)):
+        HMM(*tables, 4)

@@ -129,6 +129,7 @@ def test_every_probe_has_figures_that_say_how(tmp_path, monkeypatch):
     written = figures.draw([make_run(tmp_path / "r", rows=rows)], tmp_path / "f")
     ends = ("state-4-fine-tune", "state-4-linear-adamw")
     assert {path.stem for path in written} == {
+        "correlation",
         "kl_vs_step",
         *(f"{kind}-{end}" for kind in ("probe_vs_step", "flatness_vs_accuracy") for end in ends),
     }

@@ -54,8 +54,6 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("bad", [LONG, "circle", "file"])
 @pytest.mark.parametrize("line", LINES)
 def test_a_path_that_cannot_be_used(line, bad, place, refused):
-    if bad == "circle" and ("--out {bad}.pcfg" in line or "--png" in line):
-        pytest.skip("a link that leads nowhere is replaced, as a file is")
     assert len(refused(line.format(bad=bad), bad[:150])) < 900
 
 
@@ -80,3 +78,29 @@ def test_which_errors_are_of_the_path_and_which_of_the_disk(number, status, plac
     error = capsys.readouterr().err
     assert error.startswith(f"satlab: new/file: {os.strerror(number)}; ")
     assert ("make room" in error) == (status == 1)
+
+
+FILES = [
+    "show demo-hmm --samples 20 --png {bad}.png",
+    "induce trees.mrg --out {bad}.pcfg",
+    "report run --out {bad}.html",
+]
+
+
+@pytest.mark.parametrize("line", FILES)
+def test_a_pipe_is_no_file_to_replace(line, place, refused):
+    for suffix in (".png", ".pcfg", ".html"):
+        os.mkfifo(f"pipe{suffix}")
+    refused(line.format(bad="pipe"), "pipe.", "a pipe, expected a file or a new name; choose another place")
+    assert all((place / f"pipe{suffix}").is_fifo() for suffix in (".png", ".pcfg", ".html"))
+
+
+@pytest.mark.parametrize("line", FILES[:2])
+def test_a_link_given_as_output_stays_and_its_file_is_written(line, place, satlab):
+    (place / "far").mkdir()
+    for suffix in (".png", ".pcfg"):
+        (place / f"link{suffix}").symlink_to(place / "far" / f"it{suffix}")
+    satlab(line.format(bad="link"))
+    assert all((place / f"link{suffix}").is_symlink() for suffix in (".png", ".pcfg"))
+    (written,) = (place / "far").iterdir()
+    assert written.stat().st_size > 20

@@ -278,3 +278,14 @@ def test_an_interruption_is_one_line(printed, monkeypatch):
     rows, err = printed(f"train demo-hmm --out r {SMALL}", status=130)
     assert rows == []
     assert err == "satlab: interrupted; run the same command again to go on\n"
+
+
+def test_a_corpus_that_is_gone_is_no_misspelt_preset(printed, refused, tmp_path):
+    printed("generate demo-hmm --sentences 40 --out c33")
+    printed(f"train c33 --out r33 {SMALL}")
+    (tmp_path / "c33").rename(tmp_path / "elsewhere")
+    where = f"which was at {tmp_path / 'c33'}; put it back, or give the directory where it is now"
+    refused(f"train c33 --out r33 {SMALL}", "satlab: c33: gone, expected the corpus that r33 trains on, ", where)
+    refused(f"train {tmp_path / 'c33'} --out r33 {SMALL}", "gone, expected the corpus that r33 trains on, ", where)
+    refused(f"train c34 --out r33 {SMALL}", "unknown language 'c34': there is no preset, file or directory of this")
+    assert printed(f"train elsewhere --out r33 {SMALL}")[0][0]["run"] == "r33"

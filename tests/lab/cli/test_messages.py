@@ -2,12 +2,14 @@
 
 import json
 import logging
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from satlab.lab.cli import main as cli
+from satlab.lab.studies.config import STUDIES
 
 TRAIN = ["demo-hmm", "--steps", "2", "--batch_size", "4", "--evaluation_sentences", "20", "--model", "bert-1x8"]
 
@@ -75,3 +77,32 @@ def test_processes_that_are_started_say_as_much():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "True"
+
+
+NAME = "b>&\"copy of $HOME'"
+
+
+def test_the_commands_offered_next_are_lines_for_a_shell(satlab, tmp_path):
+    """Each offered command, split as a shell does, names the directory."""
+    said = [
+        satlab("train", *TRAIN, "--out", NAME)[1][-1],
+        satlab("evaluate", NAME, "--sentences", "9")[1][-1],
+        satlab("plot", NAME, NAME)[1][-1],
+        satlab("generate", "demo-hmm", "--sentences", "5", "--out", f"c {NAME}")[1][-1],
+    ]
+    offered = [command for line in said for command in line.partition("; next: ")[2].split(" | ")]
+    assert len(offered) == 8
+    for command in offered:
+        assert any(word.endswith(NAME) for word in shlex.split(command)), command
+    (tmp_path / f"c {NAME}" / "shard-00000.parquet").unlink()
+    _, error = satlab("train", f"c {NAME}", *TRAIN[1:], "--out", "new", status=2)
+    assert shlex.quote(f"c {NAME}") in error[-1]
+
+
+def test_every_shipped_study_is_named_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.run(["study", "--help"])
+    told = "".join(capsys.readouterr().out.split())
+    names = [path.stem for path in STUDIES.glob("*.yaml")]
+    assert len(names) > 20
+    assert [name for name in names if name not in told] == []

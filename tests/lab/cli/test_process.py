@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,8 @@ CLOSED = [
 
 @pytest.mark.parametrize(("line", "redirected", "status", "said"), CLOSED)
 def test_streams_that_are_closed_or_full(line, redirected, status, said, tmp_path):
+    if "full" in redirected and not Path("/dev/full").is_char_device():
+        pytest.skip("without the device, the shell would make a file of this name")
     found, _, err = satlab(line, tmp_path, redirected)
     assert (found, err[: len(said)]) == (status, said)
     assert said or not err

@@ -250,7 +250,7 @@ def test_png(satlab, tmp_path, language):
         ("show demo-hmm --samples many", ["samples is 'many'", "expected a whole number"]),
         ("show demo-hmm --png tree.pdf", ["tree.pdf", ".png"]),
         ("show demo-hmm --png nowhere/tree.png", ["nowhere", "no directory"]),
-        ("show demo-hmm --png folder.png", ["folder.png", "is a directory"]),
+        ("show demo-hmm --png folder.png", ["folder.png", "a directory, expected a file"]),
         ("show demo-hmm --pgn t.png", ["unknown option '--pgn'", "did you mean '--png'"]),
         ("show", ["LANGUAGE missing"]),
     ],

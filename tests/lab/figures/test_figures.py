@@ -53,9 +53,12 @@ def test_plot_of_a_run(tmp_path, capsys):
     captured = capsys.readouterr()
     assert without_hint(captured.err) == ""
     out = tmp_path / "r" / "figures"
-    assert sorted(json.loads(line)["figure"] for line in captured.out.splitlines()) == sorted(
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert sorted(row["figure"] for row in rows if "figure" in row) == sorted(
         f"{out / name}{suffix}" for name in ALL for suffix in (".png", ".pdf")
     )
+    assert {row["table"] for row in rows if "table" in row} >= {f"{out / name}.csv" for name in ALL}
+    assert sorted(path for row in rows for path in row.values()) == sorted(map(str, out.iterdir()))
     assert drawn(out) == ALL
 
 

@@ -1,0 +1,81 @@
+"""Arguments of public functions: a language and a task may be given by name, and what is of another kind is refused."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from ..errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OFFERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "model": (("features", "logits_at"), "a model; take what build_model or load_model returns"),
+    "language": (("sample", "conditional"), "a language or its name; give one as load_language takes it"),
+    "task": (("labels", "classes"), "a task or its name; give a name of language.tasks"),
+    "sentences": (("tokens", "lengths"), "Sentences; give what language.sample returns"),
+    "batch": (("inputs", "targets"), "a batch of sentences with hidden words; take what make_batch returns"),
+    "evaluation": (("batch", "truth"), "a held-out set with its truth; take one of EvaluationSet"),
+    "config": (("steps", "masking"), "the settings of training; give a TrainConfig"),
+}
+"""An argument -> the attributes by which it is known, and what was expected where it lacks one."""
+
+
+def takes_names(function: Callable[P, R]) -> Callable[P, R]:
+    """A decorator: a name given for `language` is loaded, one for `task` is found in that language.
+
+    Args:
+        function: any of whose arguments may be those of OFFERS, under these names.
+
+    Returns:
+        The function; it raises InputError for such an argument of another kind.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in OFFERS and not (value is None and signature.parameters[name].default is None):
+                bound.arguments[name] = as_kind(name, value, bound.arguments)
+        return function(*bound.args, **bound.kwargs)
+
+    return checked
+
+
+def as_kind(name: str, value: Any, others: Mapping[str, Any]) -> Any:
+    """An argument as what its name says.
+
+    Args:
+        name: one of OFFERS.
+        value: as given.
+        others: the arguments before it; a language loaded by name goes to the device of a `model` among them, and a
+            task is one of the `language`.
+
+    Returns:
+        The value, or what a text or path stands for.
+
+    Raises:
+        InputError: for a value of another kind, and a name of nothing.
+    """
+    if name == "language" and isinstance(value, (str, Path, Mapping)):
+        return _loaded(value, others.get("model"))
+    if name == "task" and isinstance(value, str):
+        from .tasks import find_task
+
+        return find_task(others["language"], value)
+    attributes, expected = OFFERS[name]
+    if isinstance(value, type) or not all(hasattr(value, each) for each in attributes):
+        given = f"are of type {type(value).__name__}" if name == "sentences" else f"is {value!r:.80}"
+        raise InputError(f"{name} {given}, expected {expected}")
+    return value
+
+
+def _loaded(source: Any, model: Any) -> Any:
+    from .load import load_language
+
+    language = load_language(source)
+    parameter = next(model.parameters(), None) if hasattr(model, "parameters") else None
+    return language if parameter is None else language.to(parameter.device)
