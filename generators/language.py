@@ -86,13 +86,6 @@ class Language(ABC):
 
         Raises:
             InputError: for a token that is no word.
-
-        Example:
-            >>> from satlab.generators import HMM
-            >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
-
-            >>> coin.log_prob(torch.tensor([[0, 0, 0], [0, 1, 0]])).exp()
-            tensor([0.4050, 0.0050], dtype=torch.float64)
         """
 
     @abstractmethod
@@ -148,15 +141,6 @@ class Language(ABC):
 
         Raises:
             InputError: for a number that is not whole or below 0, and for what is no generator.
-
-        Example:
-            >>> from satlab.generators import HMM
-            >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
-
-            >>> from satlab.randomness import random_stream
-            >>> sentences = coin.sample(1000, random_stream(0, "measurement"))
-            >>> sentences.tokens.shape, sentences.lengths.unique()
-            (torch.Size([1000, 3]), tensor([3]))
         """
         check_draw(num_sentences, generator, least=0)
         return self.draw(num_sentences, generator, latents)
@@ -205,16 +189,6 @@ class Language(ABC):
         Raises:
             InputError: for a token that is no word, a length that no sentence has, and a sentence that is impossible
                 given its visible words.
-
-        Example:
-            >>> from satlab.generators import HMM
-            >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
-
-            >>> coin.conditional(torch.tensor([[0, 1, 0]]))[0, 1]  # between heads and heads: 0.81 to 0.01
-            tensor([0.9878, 0.0122], dtype=torch.float64)
-            >>> hidden = torch.tensor([[False, False, True]])
-            >>> coin.conditional(torch.tensor([[0, 1, 0]]), hidden=hidden)[0, 2]
-            tensor([0.1000, 0.9000], dtype=torch.float64)
         """
         return self.conditional_table(*self.checked(tokens, lengths, hidden), dtype)
 
@@ -265,15 +239,6 @@ class Language(ABC):
 
         Raises:
             InputError: for an unknown masking, where the masking hid no word, and as `sample`, for no sentences too.
-
-        Example:
-            >>> from satlab.generators import HMM
-            >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
-
-            >>> from satlab.randomness import random_stream
-            >>> floor = coin.loss_floor(100, random_stream(0, "floor"), masking="next")
-            >>> round(floor.value, 6)  # (log 2 + 2 H(0.1)) / 4, the same for every sentence
-            0.335828
         """
         check_draw(num_sentences, generator, least=1)
         return loss_floor(self, num_sentences, generator, masking, MEMORY_BUDGET, on_sentences)

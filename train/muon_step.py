@@ -19,7 +19,7 @@ class CpuMuon(torch.optim.Muon):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Takes a step: B <- momentum B + (1 - momentum) g, then W <- (1 - lr decay) W - lr scale O."""
         if any(not p.is_cpu for group in self.param_groups for p in group["params"]):
-            super().step(closure)
+            super().step(closure)  # type: ignore[no-untyped-call]
             return
         for group in self.param_groups:
             alike: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)

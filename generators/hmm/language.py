@@ -65,6 +65,17 @@ class HMM(LatentLanguage):
         >>> coin = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[1, 0], [0, 1]], length=3, words=["heads", "tails"])
         >>> coin.log_prob(torch.tensor([[0, 0, 0], [0, 1, 0]])).exp()
         tensor([0.4050, 0.0050], dtype=torch.float64)
+        >>> coin.conditional(torch.tensor([[0, 1, 0]]))[0, 1]  # between heads and heads: 0.81 to 0.01
+        tensor([0.9878, 0.0122], dtype=torch.float64)
+        >>> hidden = torch.tensor([[False, False, True]])
+        >>> coin.conditional(torch.tensor([[0, 1, 0]]), hidden=hidden)[0, 2]
+        tensor([0.1000, 0.9000], dtype=torch.float64)
+        >>> from satlab.randomness import random_stream
+        >>> coin.sample(1000, random_stream(0, "measurement")).tokens.shape
+        torch.Size([1000, 3])
+        >>> floor = coin.loss_floor(100, random_stream(0, "floor"), masking="next")
+        >>> round(floor.value, 6)  # (log 2 + 2 H(0.1)) / 4, the same for every sentence
+        0.335828
     """
 
     def __init__(

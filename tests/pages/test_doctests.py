@@ -9,7 +9,6 @@ MODULES = {
     "estimate": 1,
     "spec": 1,
     "generators.load": 1,
-    "generators.language": 4,
     "generators.hmm.language": 1,
     "generators.pcfg.language": 1,
     "models.build": 2,
