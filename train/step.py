@@ -101,18 +101,19 @@ class Stepper:
             loss.compile(mode=compilation(self.device.type, stream.masking))
         self.loss = world.wrap(loss)
 
-    def __call__(self, step: int, rate: float) -> Taken:
+    def __call__(self, step: int, rate: float | None = None) -> Taken:
         """Takes a step.
 
         Args:
             step: its number, from 1.
-            rate: learning rate.
+            rate: learning rate; that of the schedule before saturation unless given.
 
         Returns:
             Its loss and what else it tells.
         """
+        peak = self.config.learning_rate(step) if rate is None else rate
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("lr_ratio", 1.0)
+            group["lr"] = peak * group.get("lr_ratio", 1.0)
         batch, truth, least = self._data(step)
         words = (batch.inputs != self.model.pad_id).sum()
         # DDP averages the gradients over the processes, while each process holds a part of the sum.

@@ -123,7 +123,7 @@ def load_run(folder: Path) -> Run:
     content = read_yaml(folder / CONFIG, PUT_BACK)
     try:
         config = from_mapping(TrainConfig, as_now(content["train"]), str(folder / CONFIG))
-        kept = KeptLanguage(content["language_fingerprint"], folder / content["language_file"])
+        kept = KeptLanguage(content["language_fingerprint"], (folder / content["language_file"]).absolute())
         kept.check()
         _check_model(folder, content["model"])
         corpus = TrainingCorpus(**content["corpus"]) if "corpus" in content else None

@@ -82,7 +82,7 @@ def check_averages(study: StudyConfig, out: Path, trainings: Mapping[str, TrainC
             said = f"last is {how.last}, expected at most {len(config.kept_steps)}, the checkpoints of '{source}'"
             raise InputError(f"{said}; give fewer, or more checkpoints there", STUDY, f"model {name}")
         for seed in study.seeds:
-            _is_there(out / "runs" / run_name(name, seed), how, config)
+            _is_there(out / "runs" / run_name(name, seed), out / "runs" / run_name(source, seed), how, config)
 
 
 def _averages(study: StudyConfig) -> list[tuple[str, str]]:
@@ -90,13 +90,14 @@ def _averages(study: StudyConfig) -> list[tuple[str, str]]:
     return [(name, source) for name in study.models if (source := source_of(study, name)) is not None]
 
 
-def _is_there(folder: Path, how: Averaging, config: TrainConfig) -> bool:
+def _is_there(folder: Path, source: Path, how: Averaging, config: TrainConfig) -> bool:
     """Whether a directory holds this average already; an InputError where it holds something else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     there = read_yaml(folder / CONFIG, PUT_BACK).get(AVERAGED) if (folder / CONFIG).is_file() else None
-    if not isinstance(there, Mapping) or {**there, "run": None} != {"run": None} | how.described(config):
-        said = f"{there} there, {how.described(config)} given" if there else "none there"
+    given = {"run": source.name} | how.described(config)
+    if not isinstance(there, Mapping) or {**there, "run": Path(str(there.get("run"))).name} != given:
+        said = f"{there} there, {given} given" if there else "none there"
         raise InputError(f"{folder} holds another run (average: {said}); choose another --out")
     return True
 
@@ -159,5 +160,5 @@ def average_cell(folder: Path, source: Path, how: Averaging, device: str) -> Non
         device: where KL is measured.
     """
     run = load_run(source)
-    if not _is_there(folder, how, run.config):
+    if not _is_there(folder, source, how, run.config):
         average(run.on(device), how, folder)

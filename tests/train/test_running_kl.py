@@ -80,7 +80,7 @@ def test_a_decay_begins_when_the_model_is_saturated_and_training_ends_with_it(tm
     assert rows[-1]["lr"] == 0.0
     assert folders(tmp_path) == [f"step-{first + 39:08d}"]
     rates = [config.learning_rate(step, first) for step in range(first, first + 40)]
-    assert np.allclose(rates, config.lr * np.linspace(1, 0, 40))
+    assert np.allclose(rates, config.lr * np.arange(39, -1, -1) / 39.2)
     # Where the model never gets there, the decay takes the last steps.
     assert config.learning_rate(360) == config.lr
     assert config.learning_rate(400 - 19.6) == pytest.approx(config.lr / 2)
@@ -90,8 +90,9 @@ def test_sessions_that_end_in_the_decay_change_no_bit(tmp_path):
     changes = EXACT | {"schedule": "wsd:at_saturation=true,decay=0.2", "threshold": 1.5, "steps": 60}
     config = short(**changes, checkpoints=[16, 60], evaluate_every=60)
     whole, rows = session(tmp_path / "whole", "bert-1x16", config), []
-    assert whole[-1]["step"] < 60
-    for stop in (4, 13, 21, 27, 33):
+    assert 15 < whole[-1]["step"] < 60
+    last = whole[-1]["step"]
+    for stop in (4, 9, last - 5, last - 1):
         rows = interrupted(tmp_path / "parts", "bert-1x16", config, rows, stop)
     rows = session(tmp_path / "parts", "bert-1x16", config, rows)
     check_same(tmp_path / "whole", whole, tmp_path / "parts", rows)

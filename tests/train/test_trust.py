@@ -202,9 +202,9 @@ def test_a_finished_run_need_not_be_writable(small_disk, capsys):
 def test_a_loss_that_is_no_number_is_one_line_and_what_was_before_is_kept(whole, tmp_path, monkeypatch, capsys):
     folder, take = tmp_path / "r", Stepper.__call__
 
-    def spoiled(self, step):
-        loss, words = take(self, step)
-        return (loss * float("nan") if step == 11 else loss), words
+    def spoiled(self, step, rate):
+        taken = take(self, step, rate)
+        return taken._replace(loss=taken.loss * float("nan")) if step == 11 else taken
 
     with monkeypatch.context() as patched:
         patched.setattr(Stepper, "__call__", spoiled)

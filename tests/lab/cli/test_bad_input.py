@@ -145,7 +145,7 @@ COMMANDS = [
     (f"{TRAIN} --checkpoints [-1]", ["checkpoints are [-1]", "from 1 on"]),
     (f"{TRAIN} --checkpoints 5", ["checkpoints is '5'", "list"]),
     (f"{TRAIN} --schedule cosin", ["schedule is 'cosin'", "'cosine'"]),
-    (f"{TRAIN} --schedule qqq", ["schedule is 'qqq', expected one of constant, cosine, linear; correct it"]),
+    (f"{TRAIN} --schedule qqq", ["schedule is 'qqq', expected one of constant, cosine, linear, wsd; correct it"]),
     (f"{TRAIN} --seed -1", ["seed is -1, expected at least 0"]),
     (f"{TRAIN} --lr=", ["--lr is empty", "expected a value"]),
     (f"{TRAIN} --evaluation-sentences ''", ["--evaluation-sentences is empty", "expected a value"]),

@@ -21,6 +21,7 @@ from satlab.lab.runs.run import load_run
 SMALL = "--steps 6 --batch_size 8 --checkpoints [3] --evaluate_every 3 --evaluation_sentences 50 --model bert-1x8"
 PROBE = "--train_sentences 60 --test_sentences 40 --seeds 2"
 METRICS = {"step", "loss", "kl", "kl_stderr", "kl_upper95", "floor", "floor_stderr", "n", "lr", "saturated", "seconds"}
+METRICS |= {"train_kl", "train_kl_stderr"}
 METRICS |= {"saturated_step", "since_saturation", "adversary_strength", "tokens_per_second"}
 ROW = {"model", "seed", "step", "what", "method", "settings", "value", "stderr", "n", "unit", "seconds", "satlab"}
 COMMANDS = ["generate", "verify", "show", "induce", "floor", "train", "evaluate", "probe", "flatness", "export"]
@@ -274,7 +275,7 @@ def test_piped_output_is_json_lines_without_a_bar(tmp_path):
 
 
 def test_an_interruption_is_one_line(printed, monkeypatch):
-    monkeypatch.setattr("satlab.lab.runs.run.train_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("satlab.lab.runs.training.train_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     rows, err = printed(f"train demo-hmm --out r {SMALL}", status=130)
     assert rows == []
     assert err == "satlab: interrupted; run the same command again to go on\n"

@@ -78,7 +78,7 @@ def test_a_run_that_fails_is_marked(recorder, tmp_path, monkeypatch, capsys):
     def diverge(*_):
         raise InputError("no more")
 
-    monkeypatch.setattr("satlab.lab.runs.run.train_run", diverge)
+    monkeypatch.setattr("satlab.lab.runs.training.train_run", diverge)
     assert cli.run(command(MIRRORED, tmp_path / "r")) == 2
     assert recorder.calls[-1] == ("finish", 1)
     assert capsys.readouterr().err == "satlab: no more\n"

@@ -139,6 +139,8 @@ CHANGES = {
     "precision": "bf16",
     "compile": True,
     "threads": 2,
+    "average": 0.5,
+    "micro_batch": 3,
     "seed": 1,
     "optimizer_settings": {"ns_steps": 3},
 }
