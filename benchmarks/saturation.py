@@ -10,8 +10,8 @@ exact targets included, the measurement of KL left out. Rates and step limits ma
 
 Each run lies in OUT/LANGUAGE-RECIPE-seedS, as `satlab train` makes it: killed, it goes on by the same command; a run
 that is finished is not repeated. The runs of one seed follow one another, so that all recipes meet the same machine.
-Written after each run: OUT/saturation-DEVICE.csv, a line a run; OUT/saturation-table-DEVICE.csv, means with standard
-errors over seeds and ratios to tuned AdamW on sampled words; OUT/saturation-DEVICE.png, KL against both.
+Written after each run: OUT/recipes-DEVICE.csv, a line a run; OUT/recipes-table-DEVICE.csv, means with standard
+errors over seeds and ratios to tuned AdamW on sampled words; OUT/recipes-DEVICE.png, KL against both.
 """
 
 import argparse
@@ -177,9 +177,9 @@ def main() -> None:
         train(run, given.device)
         runs[language, recipe, seed] = run
         lines = [line_of(done, its, how, given.device) for (its, how, _), done in runs.items()]
-        write_rows(given.out / f"saturation-{given.device}.csv", lines)
-        write_rows(given.out / f"saturation-table-{given.device}.csv", table(lines))
-        draw(given.out / f"saturation-{given.device}.png", runs, given.device)
+        write_rows(given.out / f"recipes-{given.device}.csv", lines)
+        write_rows(given.out / f"recipes-table-{given.device}.csv", table(lines))
+        draw(given.out / f"recipes-{given.device}.png", runs, given.device)
 
 
 if __name__ == "__main__":
