@@ -65,17 +65,17 @@ def is_quiet() -> bool:
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
     """Replaces `warnings.showwarning`: a line for each of satlab's own warnings, none for those of libraries."""
     if category is UserWarning:
-        logger.warning("%s", message)
+        logger.warning("%s", on_one_line(str(message)))
 
 
 def warn(message: str) -> None:
     """Prints a warning on a line of its own, also where it was given before."""
-    logger.warning("%s", message)
+    logger.warning("%s", on_one_line(str(message)))
 
 
 def say(message: str) -> None:
     """Prints a line of news, unless nothing but errors is said."""
-    logger.info("%s", message)
+    logger.info("%s", on_one_line(str(message)))
 
 
 def fail(message: str) -> None:
@@ -96,4 +96,4 @@ def say_next(results: object, *commands: str) -> None:
         *commands: what can be done with them.
     """
     then = f"; next: {' | '.join(commands)}" if commands else ""
-    logger.info("satlab: results are in %s%s", results, then)
+    logger.info("%s", on_one_line(f"satlab: results are in {results}{then}"))

@@ -33,9 +33,11 @@ def explained(error: BaseException) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """The text on one line: control characters, which file names may hold, escaped, and other white space as blanks."""
+    """The text on one line: what file names may hold and no line can is escaped, and other white space is blanks."""
     text = " ".join(text.split())
-    return "".join(repr(c)[1:-1] if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+    return "".join(
+        repr(c)[1:-1] if ord(c) < 32 or 127 <= ord(c) < 160 or "\ud800" <= c <= "\udfff" else c for c in text
+    )
 
 
 def show_traceback(error: BaseException) -> None:

@@ -21,7 +21,7 @@ def add_arguments(arguments: Arguments) -> None:
 
 def run(given: Given) -> None:
     """Writes the run, and prints its rows of metrics."""
-    from ...messages import say_next
+    from ...messages import command_line, say_next
     from ...runs.average import Averaging, average
     from ..arguments import opened_run
     from ..output import print_row
@@ -29,4 +29,4 @@ def run(given: Given) -> None:
     how = Averaging(given.ema, given.last)
     for row in average(opened_run(given), how, Path(given.out)):
         print_row({"run": given.out} | row.as_json())
-    say_next(given.out, f"satlab evaluate {given.out}", f"satlab flatness {given.out}")
+    say_next(given.out, command_line("evaluate", given.out), command_line("flatness", given.out))

@@ -53,6 +53,7 @@ def run(given: Given) -> None:
     from ...runs.run import create_run
     from ...runs.training import train_run
     from ...runs.wandb_mirror import load_wandb, mirrored
+    from ...unforeseen import on_one_line
     from ..progress import TrainingProgress, progress_bar
 
     origin, start = _origin(given)
@@ -77,7 +78,7 @@ def run(given: Given) -> None:
                 mirror(row)
 
             if given.recipe is not None and world.first:
-                logger.info("recipe %s: what it stands for is in %s/config.yaml", given.recipe, given.out)
+                logger.info("recipe %s: what it stands for is in %s/config.yaml", given.recipe, on_one_line(given.out))
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)
