@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from growth import write_rows
 from machine import machine
+from matplotlib.ticker import NullFormatter
 from tqdm import tqdm
 
 from satlab.lab.runs.run import Run, create_run
@@ -150,6 +151,7 @@ def draw(path: Path, runs: dict[tuple[str, str, int], Run], device: str) -> None
         for axis, name in zip(axes[:, column], ("sentences", "seconds of training"), strict=True):
             axis.axhline(0.01, color="k", ls=":", lw=1)
             axis.set(xscale="log", yscale="log", xlabel=name)
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.grid(alpha=0.25)
         axes[0, column].set_title(f"{language}, {MODELS[language]}", fontsize=9)
         axes[0, column].legend(frameon=False, fontsize=8)
