@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...system.yaml_files import read_yaml
-from ..file_names import CONFIG
+from ..file_names import CONFIG, PUT_BACK
 
 
 def check_corpus_there(folder: Path, source: str) -> None:
@@ -19,7 +19,7 @@ def check_corpus_there(folder: Path, source: str) -> None:
     """
     if Path(source).exists() or not (folder / CONFIG).is_file():
         return
-    known = read_yaml(folder / CONFIG)
+    known = read_yaml(folder / CONFIG, PUT_BACK)
     corpus = known.get("corpus")
     place = corpus.get("folder") if isinstance(corpus, dict) else None
     if place is not None and place in (str(Path(source).resolve()), source):

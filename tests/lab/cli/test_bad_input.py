@@ -95,7 +95,7 @@ LANGUAGES = [
     (floor("family.yaml"), ["family.yaml", "family"]),
     (floor("layers.yaml"), ["layers.yaml", "layers"]),
     (floor("self.yaml"), ["self.yaml"]),
-    (floor("bound.yaml"), ["bound.yaml", "max_length", "six", "int"]),
+    (floor("bound.yaml"), ["bound.yaml", "max_length", "six", "a whole number"]),
 ]
 
 COMMANDS = [
