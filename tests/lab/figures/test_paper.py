@@ -75,7 +75,7 @@ def test_names_are_shown_as_they_are(tmp_path):
     runs, rows = measured(tmp_path)
     wide = [row | {"name": {"plain": "_a$b$^", "spoilt": "$x_{"}[row["name"]]} for row in wide_rows(runs, rows)]
     written = draw_forms(list(FORMS), wide, rows, ["A"], tmp_path / "out")
-    assert len(written) == 2 * (len(FORMS) - 1) + 2
+    assert len(written) == 3 * (len(FORMS) - 1) + 2  # PNG, PDF and CSV; a table has two files
     figure, _ = FORMS["training"](wide, rows, ["A"])
     assert "\u200b_a\\$b\\$^" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     plt.close("all")
