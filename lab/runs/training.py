@@ -87,10 +87,10 @@ def _begin(run: Run, origin: Origin, model: LanguageModel) -> None:
     Raises:
         InputError: where the origin is gone, damaged, changed or not trained to its end.
     """
-    if any((run.folder / "checkpoints").glob("step-*")):
-        return  # Training goes on from a checkpoint of its own.
     copy = run.folder / START
     if not copy.is_file() or sha256(copy) != origin.weights_sha256:
+        if checkpoints(run.folder, kept_only=False):
+            return  # Training goes on from a whole checkpoint of its own, and needs no first weights.
         there, weights = _weights_of(run, origin)
         content = read_yaml(run.folder / CONFIG, PUT_BACK) | {FROM: asdict(there)}
         write_atomic(run.folder / CONFIG, yaml.safe_dump(content, sort_keys=False))

@@ -33,7 +33,9 @@ def by_hand(points, weights):
         y.append(a["accuracy"] - b["accuracy"])
         z.append((a["kl"] - b["kl"]) / mean)
         won.append(x[-1] * y[-1] > 0)
-        w.append(weights[a["run"]] * weights[b["run"]])
+        # Runs of one root come together, as often as the root is drawn.
+        same = a["root"] == b["root"]
+        w.append(weights[a["root"]] * (1.0 if same else weights[b["root"]]))
     x, y, z, w = map(np.array, (x, y, z, w))
     if not w.sum():
         return [math.nan] * 3
@@ -48,7 +50,7 @@ def by_hand(points, weights):
 def test_values_are_those_of_two_loops():
     points = world(0, runs=7)
     rows = matched_of(points, resamples=50)
-    expected = by_hand(points, dict.fromkeys({each["run"] for each in points}, 1.0))
+    expected = by_hand(points, dict.fromkeys({each["root"] for each in points}, 1.0))
     values = [found(rows, name)["value"] for name in ("share", "gain", "gain given KL")]
     assert values == pytest.approx(expected, rel=1e-10)
     pairs = pairs_of(points, CONFIG)
@@ -56,10 +58,13 @@ def test_values_are_those_of_two_loops():
     assert found(rows, "lower KL")["value"] == pytest.approx(np.mean(pairs.kl_left < 0))
 
 
-def test_the_interval_resamples_runs_and_pairs_no_run_with_itself():
-    points = world(1, runs=9, gain=0.004)
+@pytest.mark.parametrize("of_one_root", [1, 2])
+def test_the_interval_resamples_roots_and_pairs_no_run_with_itself(of_one_root):
+    points = world(1, runs=9 * of_one_root, gain=0.004)
+    points = [point | {"root": f"q{int(point['run'][1:]) // of_one_root}"} for point in points]
     rows = matched_of(points, resamples=4000)
-    names, rng = [f"r{i}" for i in range(9)], np.random.default_rng(5)
+    assert found(rows)["runs"] == 9
+    names, rng = [f"q{i}" for i in range(9)], np.random.default_rng(5)
     drawn = []
     for _ in range(600):
         times = rng.multinomial(9, np.full(9, 1 / 9))

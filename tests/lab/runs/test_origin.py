@@ -68,6 +68,20 @@ def test_it_is_the_same_without_the_first_run(first, tmp_path):
     assert [row["kl"] for row in whole.metrics] == [row["kl"] for row in parts.metrics]
 
 
+def test_a_damaged_first_checkpoint_leads_back_to_the_first_weights(first, tmp_path):
+    whole = second(first, tmp_path / "whole")
+    create_run(tmp_path / "parts", "demo-hmm", MODEL, config(), origin=origin_of(first, None))
+    asked = iter([False] * 8 + [True] * 99)
+    with pytest.raises(RuntimeError, match="stopped at step"):
+        train_run(load_run(tmp_path / "parts"), should_stop=lambda: next(asked))
+    for checkpoint in (tmp_path / "parts" / "checkpoints").iterdir():
+        (checkpoint / "model.safetensors").write_bytes(b"")
+    with pytest.warns(UserWarning, match="training begins again at step 0"):
+        train_run(load_run(tmp_path / "parts"))
+    last = [load_tensors(run.checkpoints[-1][1] / "model.safetensors") for run in (whole, load_run(tmp_path / "parts"))]
+    assert all(torch.equal(value, last[1][name]) for name, value in last[0].items())
+
+
 def test_a_third_phase_knows_its_root(first, tmp_path):
     two = second(first, tmp_path / "two")
     three = second(two, tmp_path / "three")
