@@ -43,7 +43,7 @@ class Path:
 
 def velocity(problem: FiniteProblem, theta: Tensor, factor: float = FACTOR) -> Tensor:
     """-factor times the gradient of Tr(H) along ker A, [P], at a point near Gamma; ker A is ker H on it."""
-    return -factor * problem.tangent(theta, problem.trace_gradient(theta))
+    return -factor * problem.trace_along(theta)
 
 
 def drift_ode(

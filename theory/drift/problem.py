@@ -79,28 +79,32 @@ class FiniteProblem:
         found: Tensor = torch.func.vmap(self._trace)(theta)
         return found
 
-    def trace_gradient(self, theta: Tensor) -> Tensor:
-        """The Euclidean gradient of `trace` at one point, [P]."""
-        found: Tensor = torch.func.grad(self._trace)(theta)
-        return found
+    def trace_along(self, theta: Tensor) -> Tensor:
+        """The gradient of `trace` at one point [P], without its part across Gamma.
+
+        The part is taken out that lies in the range of A^T, with the truth's covariance in A: on Gamma that is the range
+        of H, and near it the field remains smooth.
+        """
+        theta = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            jacobian = torch.func.jacrev(self._centred)(theta).flatten(0, 1)
+            (gradient,) = torch.autograd.grad(jacobian.square().sum(), theta)
+        _, _, rows = _range(jacobian.detach())
+        return gradient - rows.T @ (rows @ gradient)
+
+    def _centred(self, theta: Tensor) -> Tensor:
+        """(w p*)^(1/2) (z - sum_u p*_u z_u) at one point, [C, V]."""
+        z = self.logits(theta[None])[0]
+        return self.joint.sqrt() * (z - (self.truth * z).sum(-1, keepdim=True))
 
     def _trace(self, theta: Tensor) -> Tensor:
-        def scaled(one: Tensor) -> Tensor:
-            z = self.logits(one[None])[0]
-            return self.joint.sqrt() * (z - (self.truth * z).sum(-1, keepdim=True))
-
-        squares: Tensor = torch.func.jacrev(scaled)(theta).square().sum()
+        squares: Tensor = torch.func.jacrev(self._centred)(theta).square().sum()
         return squares
 
     def hessian(self, theta: Tensor) -> Tensor:
         """The Hessian [P, P] of the population loss at one point, by differentiating twice."""
         found: Tensor = torch.func.hessian(lambda one: self.kl(one[None])[0])(theta)
         return found
-
-    def tangent(self, theta: Tensor, vector: Tensor) -> Tensor:
-        """The part of a vector [P] in the kernel of A at a point: in ker H, where the point is on Gamma."""
-        _, _, rows = self._range(theta)
-        return vector - rows.T @ (rows @ vector)
 
     def retract(self, theta: Tensor) -> Tensor:
         """The minimiser that Gauss-Newton steps of least norm reach from a point [P].
@@ -118,7 +122,7 @@ class FiniteProblem:
             residual = self.residual(theta)
             if float(residual.abs().max()) < REACHED:
                 return theta
-            left, values, rows = self._range(theta)
+            left, values, rows = _range(self.jacobian(theta))
             theta = theta - rows.T @ ((left.T @ residual) / values)
             if not bool(theta.isfinite().all()):
                 break
@@ -127,8 +131,9 @@ class FiniteProblem:
             f"expected {REACHED:g}; start nearer to a minimum, or take a model that can represent the truth"
         )
 
-    def _range(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The singular value decomposition of A without its zeros: left [C V, M], values [M], rows [M, P]."""
-        left, values, rows = torch.linalg.svd(self.jacobian(theta), full_matrices=False)
-        kept = values > RANK * values[0]
-        return left[:, kept], values[kept], rows[kept]
+
+def _range(jacobian: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The singular value decomposition of A without its zeros: left [C V, M], values [M], rows [M, P]."""
+    left, values, rows = torch.linalg.svd(jacobian, full_matrices=False)
+    kept = values > RANK * values[0]
+    return left[:, kept], values[kept], rows[kept]

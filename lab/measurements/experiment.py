@@ -1,0 +1,65 @@
+"""Experiments on theorems: their rows on disk, each cell computed once, then a table and a figure.
+
+A directory holds rows.jsonl (a row for each point, with the experiment and its settings), and NAME.csv, NAME.png and
+NAME.pdf for what was asked for last. A cell is appended whole or not at all.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+
+from ...spec import parse_spec
+from ...theory.experiment import Experiment, experiments
+from .measure import Row, measured
+
+ROWS = "rows.jsonl"
+
+KEY = ("what", "method", "settings", "cell")
+
+
+def experiment_of(spec: str) -> Experiment:
+    """The experiment that a name with settings stands for, such as "drift:replicas=200".
+
+    Args:
+        spec: NAME or NAME:setting=value,...
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: for an experiment or setting that nobody knows, with the nearest name.
+    """
+    return parse_spec(spec, experiments)
+
+
+def run_experiment(spec: str, out: Path, on_cell: Callable[[int], object] = lambda cells: None) -> list[Row]:
+    """The rows of all cells; what rows.jsonl has already is not computed again.
+
+    Args:
+        spec: see `experiment_of`.
+        out: the directory.
+        on_cell: called with 1 after each cell.
+
+    Returns:
+        The rows, cell by cell.
+
+    Raises:
+        InputError: as `experiment_of`, and where a cell says so.
+    """
+    experiment = experiment_of(spec)
+    assert is_dataclass(experiment)
+    settings = json.dumps(asdict(experiment), sort_keys=True)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for cell in experiment.cells():
+        key = {"what": "experiment", "method": experiments.name_of(experiment), "settings": settings, "cell": cell}
+        rows += measured(out / ROWS, key, lambda cell=cell: list(experiment.rows(cell)))  # type: ignore[misc]
+        on_cell(1)
+    return rows
+
+
+def columns_of(rows: list[Row]) -> list[str]:
+    """The columns of the table: all keys in their order, without what all rows share."""
+    found = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in found if key not in (*KEY, "seconds", "satlab")]

@@ -1,0 +1,1 @@
+"""Experiments on theorems, one file each."""
