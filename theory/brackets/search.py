@@ -36,7 +36,7 @@ class Search:
     networks: int = 3
     steps: int = 6000
     lr: float = 0.03
-    penalty: float = 1e-2
+    penalty: float = 1e-1
     last_penalty: float = 1e-4
     weight_decay: float = 0.0
     label_noise: float = 0.0

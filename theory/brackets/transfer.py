@@ -16,7 +16,7 @@ from ...estimate import Estimate
 from .network import Weights, features
 from .sentences import Brackets
 
-EXACT = 1e-6
+EXACT = 1e-3
 """The mean squared error, per position, of a head that counts as exact."""
 
 

@@ -1,0 +1,78 @@
+"""Follow SGD along the minimum, from a saturated run on, in the clock of Theorem 4.3 of Liu et al. 2022.
+
+With --out, SGD goes on from RUN at a constant step, as a run of its own there; without it, RUN is such a second phase.
+Prints a JSON line for each checkpoint: clock, KL beside its predicted floor, Tr(H), and accuracy where --task names one.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....errors import InputError, at_least
+from ..arguments import Arguments, Given, add_run, opened_run, settings_of
+
+if TYPE_CHECKING:
+    from ...runs.run import Run
+
+
+def add_arguments(arguments: Arguments) -> None:
+    """The arguments of `satlab drift`."""
+    add_run(arguments)
+    arguments.add_argument("--out", type=str | None, help="directory of the second phase; RUN itself is one unless given")
+    arguments.add_argument("--task", type=str | None, help="a task of the language whose accuracy is measured")
+    arguments.add_argument("--contexts", type=int, default=2000, help="sampled sentences on which Tr(H) is measured")
+    arguments.add_argument("--sentences", type=int, default=20_000, help="held-out sentences on which KL is measured")
+    arguments.add_settings("lab.measurements.drift", "DriftConfig")
+
+
+def run(given: Given) -> None:
+    """Trains where --out is given, then prints the rows.
+
+    Raises:
+        InputError: for settings of a training without --out, and for a run that the theorem is not about.
+    """
+    from ...measurements.drift import check_drifts, drift_rows
+    from ...messages import warn
+    from ..output import print_row, say_next_of_rows
+    from ..progress import progress_bar
+
+    for name in ("contexts", "sentences"):
+        at_least(name, getattr(given, name), 2)
+    run = opened_run(given)
+    if given.out is not None:
+        run = _moved(given, run)
+    elif given.settings:
+        first = next(iter(given.settings))
+        raise InputError(f"--{first.replace('_', '-')} without --out, expected a directory for the second phase; name one")
+    check_drifts(run)
+    with progress_bar(len(run.checkpoints) + 1, "checkpoints") as bar:
+        for row in drift_rows(run, given.task, given.contexts, given.sentences):
+            print_row(row)
+            bar.update(1)
+    if row["saturated_start"] is False:
+        warn(f"the start is not saturated: its KL is not below {run.config.threshold:g} nats, which the theorem assumes")
+    elif row["saturated_start"] is None:
+        warn("the run with which this phase began is gone or changed, so there is no row of step 0")
+    say_next_of_rows(run)
+
+
+def _moved(given: Given, start: "Run") -> "Run":
+    """The second phase, trained to its end."""
+    from ....system.signals import StopRequest
+    from ....theory.drift.ode import check_step
+    from ...measurements.drift import DriftConfig, largest_eigenvalue
+    from ...runs.checkpoints import chosen_checkpoints
+    from ...runs.run import create_run
+    from ...runs.training import train_run
+    from ...runs.trainings import origin_of
+    from ..progress import TrainingProgress, progress_bar
+
+    config = settings_of(DriftConfig, given)
+    step = chosen_checkpoints(start, given.step)[-1][0]
+    training = config.training(start.config.masking)
+    check_step(config.eta, largest_eigenvalue(start, step).value)
+    out, length = Path(given.out), start.language.max_length
+    moved = create_run(out, start.source, start.model, training, length, origin_of(start, step))
+    with StopRequest() as stop, progress_bar(training.steps, "steps") as bar:
+        progress = TrainingProgress(bar, training.steps)
+        train_run(moved, given.device, progress.on_row, progress.on_step, stop)
+    return moved.on(given.device)

@@ -1,0 +1,195 @@
+"""The drift of a trained network along its minimum: a second phase of SGD, read off in the clock of Theorem 4.3.
+
+A row for each checkpoint: clock eta^2 k / B, KL beside its predicted floor eta Tr(H) / (4 B), Tr(H), and accuracy. Step
+0 is the checkpoint with which the phase began, where its run is still there.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError, at_least
+from ...estimate import ONE_SIDED_95, Estimate
+from ...train import TrainConfig
+from ..runs.run import Run, load_run
+from ..runs.trainings import origin_of
+from .flatness import measure_flatness
+from .flatness_config import FlatnessConfig
+from .kl import EvaluateConfig, measure_kl
+from .measure import Row
+from .probe import check_probe, measure_probe
+from .probe_config import ProbeConfig
+
+
+@dataclass(frozen=True)
+class DriftConfig:
+    """SGD at a constant step on sampled words, from a saturated checkpoint on.
+
+    Args:
+        eta: the step, the learning rate of SGD; below 2 / the largest eigenvalue of H.
+        batch_size: B, sentences of a step.
+        clock: t = eta^2 k / B at which it ends; the number of steps k follows.
+        points: checkpoints, equally spaced in the clock.
+        phase_seed: seed of the sentences.
+    """
+
+    eta: float = 0.1
+    batch_size: int = 256
+    clock: float = 0.2
+    points: int = 4
+    phase_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("eta", "clock"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a positive number; correct it")
+        for name in ("batch_size", "points"):
+            at_least(name, getattr(self, name), 1)
+        at_least("phase_seed", self.phase_seed, 0)
+        if self.steps < self.points:
+            raise InputError(
+                f"clock {self.clock:g} at eta {self.eta:g} and batch_size {self.batch_size} is {self.steps} steps, "
+                f"expected at least {self.points}, a checkpoint each; give a larger clock"
+            )
+
+    @property
+    def steps(self) -> int:
+        """k = t B / eta^2."""
+        return round(self.clock * self.batch_size / self.eta**2)
+
+    def training(self, masking: str | None) -> TrainConfig:
+        """The settings of the second phase.
+
+        Args:
+            masking: that of the first one.
+        """
+        marks = [round(self.steps * (i + 1) / self.points) for i in range(self.points)]
+        return TrainConfig(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            optimizer="sgd",
+            lr=self.eta,
+            schedule="constant",
+            warmup=0.0,
+            weight_decay=0.0,
+            masking=masking,
+            stop_at_saturation=False,
+            checkpoints=marks,
+            evaluate_every=marks[0],
+            evaluate_growth=1.0,
+            seed=self.phase_seed,
+        )
+
+
+def largest_eigenvalue(run: Run, step: int | None) -> Estimate:
+    """The largest eigenvalue of the Gauss-Newton matrix of a checkpoint, with its standard error over contexts.
+
+    Args:
+        run: whose.
+        step: of the checkpoint; the last unless given.
+
+    Returns:
+        The eigenvalue, nats per squared parameter.
+    """
+    config = FlatnessConfig(method="lanczos-gauss-newton", contexts=500)
+    step = run.checkpoints[-1][0] if step is None and run.checkpoints else step
+    rows = [row for row in measure_flatness(run, config, step) if row["block"] == "1"]
+    return Estimate(rows[0]["value"], rows[0]["stderr"], rows[0]["n"])
+
+
+def check_drifts(run: Run) -> None:
+    """Checks that Theorem 4.3 is about a run.
+
+    Raises:
+        InputError: for a run without a first phase, and for one that is no SGD at a constant step on sampled words.
+    """
+    config, origin = run.config, run.origin
+    if origin is None:
+        raise InputError(
+            f"{run.folder}: training began with random weights, expected a second phase from a saturated checkpoint; "
+            "give --out, and SGD goes on from this run"
+        )
+    wanted = {
+        "optimizer": (config.optimizer, "sgd"),
+        "momentum": (config.momentum, 0.0),
+        "schedule": (config.schedule, "constant"),
+        "warmup": (config.warmup, 0.0),
+        "weight_decay": (config.weight_decay, 0.0),
+        "adversary_task": (config.adversary_task, None),
+    }
+    for name, (given, expected) in wanted.items():
+        if given != expected:
+            raise InputError(
+                f"{run.folder}: {name} is {given!r}, expected {expected!r}: the theorem is about plain SGD at a constant "
+                "step and says nothing of this run; use satlab table"
+            )
+
+
+def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Iterator[Row]:
+    """The rows of a second phase by SGD; what is measured already is not measured again.
+
+    Args:
+        run: the second phase.
+        task: whose accuracy a linear probe measures; none unless given.
+        contexts: on which Tr(H) is measured.
+        sentences: on which KL is measured.
+
+    Yields:
+        run, step, clock, kl, floor, trace, accuracy, each with its standard error and n, and `saturated_start`, whether
+        the upper 95 % bound of the start's KL is below the run's threshold; null where the start is gone.
+
+    Raises:
+        InputError: as `check_drifts`, and as the measurements.
+    """
+    check_drifts(run)
+    eta, batch = run.config.lr, run.config.batch_size
+    noisy = run.config.targets == "sampled"
+    at_start, saturated = _start(run), None
+    phases: list[tuple[Run, int, int]] = [(run, at, at) for at, _ in run.checkpoints]
+    if at_start is not None:
+        phases.insert(0, (*at_start, 0))
+    for where, step, shown in phases:
+        kl, trace, accuracy = _measured(where, step, task, contexts, sentences)
+        if shown == 0:
+            saturated = kl.value + ONE_SIDED_95 * kl.stderr < run.config.threshold
+        row: Row = {"run": str(run.folder), "step": shown, "eta": eta, "batch_size": batch, "targets": run.config.targets}
+        row["clock"] = eta**2 * shown / batch
+        share = eta / (4 * batch) if noisy else 0.0
+        floor = Estimate(share * trace.value, share * trace.stderr, trace.n)
+        named = {"kl": kl, "floor": floor, "trace": trace} | ({} if accuracy is None else {"accuracy": accuracy})
+        for name, found in named.items():
+            row |= {name: found.value, f"{name}_stderr": found.stderr, f"{name}_n": found.n}
+        yield row | {"saturated_start": saturated}
+
+
+def _start(run: Run) -> tuple[Run, int] | None:
+    """The run and the step of the checkpoint with which a phase began, where it is still there with those weights."""
+    assert run.origin is not None
+    try:
+        first = load_run(Path(run.origin.run))
+        found = origin_of(first, run.origin.step)
+    except InputError:
+        return None
+    if found.weights_sha256 != run.origin.weights_sha256 or found.step is None:
+        return None
+    return first, found.step
+
+
+def _measured(
+    run: Run, step: int, task: str | None, contexts: int, sentences: int
+) -> tuple[Estimate, Estimate, Estimate | None]:
+    """KL, Tr(H) and accuracy of a checkpoint."""
+    kl = next(iter(measure_kl(run, EvaluateConfig(sentences=sentences), step)))
+    flat = measure_flatness(run, FlatnessConfig(contexts=contexts), step)
+    trace = next(row for row in flat if row["block"] == "total")
+    found: list[Estimate | None] = [Estimate(row["value"], row["stderr"], row["n"]) for row in (kl, trace)]
+    if task is not None:
+        config = ProbeConfig(train_sentences=2000, test_sentences=4000)
+        check_probe(run, task, config, step, None)
+        probe = next(iter(measure_probe(run, task, config, step)))
+        found.append(Estimate(probe["value"], probe["stderr"], probe["n"]))
+    first, second, third = (*found, None)[:3]
+    assert first is not None
+    assert second is not None
+    return first, second, third
