@@ -50,6 +50,13 @@ class Experiment(ABC):
     panels: ClassVar[tuple[Panel, ...]]
     """What its figure shows."""
 
+    def check(self) -> None:  # noqa: B027 - most experiments check their settings on construction
+        """What is to be found wrong before anything is written, and takes more than a moment.
+
+        Raises:
+            InputError: where a cell would fail.
+        """
+
     @abstractmethod
     def cells(self) -> tuple[str, ...]:
         """The names of its parts, each computed as a whole and not again."""

@@ -7,9 +7,12 @@ NAME.pdf for what was asked for last. A cell is appended whole or not at all.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 
+from ...errors import InputError
 from ...spec import parse_spec
+from ...system.new_folder import made_for
 from ...theory.experiment import Experiment, experiments
 from .measure import Row, measured
 
@@ -50,13 +53,20 @@ def run_experiment(spec: str, out: Path, on_cell: Callable[[int], object] = lamb
     experiment = experiment_of(spec)
     assert is_dataclass(experiment)
     settings = json.dumps(asdict(experiment), sort_keys=True)
-    out.mkdir(parents=True, exist_ok=True)
+    experiment.check()
+    if out.exists() and not (out / ROWS).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
     rows = []
-    for cell in experiment.cells():
-        key = {"what": "experiment", "method": experiments.name_of(experiment), "settings": settings, "cell": cell}
-        rows += measured(out / ROWS, key, lambda cell=cell: list(experiment.rows(cell)))  # type: ignore[misc]
-        on_cell(1)
+    with made_for(out):
+        for cell in experiment.cells():
+            key = {"what": "experiment", "method": experiments.name_of(experiment), "settings": settings, "cell": cell}
+            rows += measured(out / ROWS, key, partial(_taken, experiment, cell))
+            on_cell(1)
     return rows
+
+
+def _taken(experiment: Experiment, cell: str) -> list[Row]:
+    return list(experiment.rows(cell))
 
 
 def columns_of(rows: list[Row]) -> list[str]:

@@ -56,10 +56,10 @@ class BracketsExperiment(Experiment):
     """
 
     lengths: str = "4 6 8"
-    neurons: str = "8 24"
+    neurons: str = "8"
     searched_lengths: str = "4 6"
     networks: int = 3
-    steps: int = 6000
+    steps: int = 3000
     dead: int = 24
     sentences: str = "2 5 10 20"
     draws: int = 500

@@ -11,7 +11,7 @@ from ...errors import InputError, at_least
 from ...randomness import random_stream
 from ...spec import parse_spec, spec_of
 from ..drift import FiniteProblem, Noise, deep_linear, drift_ode, noises, sgd_replicas
-from ..drift.ode import kl_floor_of_step
+from ..drift.ode import check_step, kl_floor_of_step
 from ..experiment import Experiment, Panel, Row, experiments
 
 CLOCK = "clock eta^2 k / B"
@@ -68,6 +68,13 @@ class Drift(Experiment):
             at_least(name, getattr(self, name), 1)
         at_least("replicas", self.replicas, 2)
         self._others()
+
+    @override
+    def check(self) -> None:
+        problem, start = deep_linear(seed=self.seed)
+        largest = float(torch.linalg.matrix_norm(problem.jacobian(start), 2)) ** 2
+        for eta in self._numbers("etas", float):
+            check_step(eta, largest)
 
     @override
     def cells(self) -> tuple[str, ...]:

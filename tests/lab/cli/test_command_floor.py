@@ -23,6 +23,8 @@ from satlab.lab.studies.study import prepare
 
 SMALL = ["--steps", "2", "--batch_size", "8", "--evaluation_sentences", "20", "--model", "bert-post-1x8"]
 
+DRIFT = ["--clock", "0.01", "--batch_size", "2", "--points", "1", "--contexts", "5", "--sentences", "5"]
+
 MINIMAL = {
     "generate": ["demo-hmm", "--sentences", "5", "--out", "new"],
     "verify": ["corpus"],
@@ -34,6 +36,8 @@ MINIMAL = {
     "probe": ["run", "--task", "state-1", "--train_sentences", "20", "--test_sentences", "20", "--seeds", "1"],
     "flatness": ["run", "--contexts", "5"],
     "theorem": ["run", "--name", "bartlett:contexts=2,vectors=2"],
+    "drift": ["run", "--out", "new", *DRIFT],
+    "experiment": ["drift:replicas=2,points=1,clock=1,etas=0.2,batches=4,noises=exact", "--out", "new"],
     "export": ["run", "--out", "new"],
     "models": [],
     "widen": ["run", "--to", "bert-post-1x16", "--sentences", "2", "--out", "new"],
