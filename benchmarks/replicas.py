@@ -2,8 +2,8 @@
 
     python benchmarks/replicas.py [--replicas 200] [--steps 200] [--rounds 5] [--out DIR]
 
-The deep linear softmax of the experiment `drift`, batch size 1, one thread. The peer steps the same system with the same
-function, two replicas at a time, the fewest that it takes; what counts is steps of replicas a second.
+The deep linear softmax of the experiment `drift`, batch size 1, one thread. The peer steps the same system with the
+same function, two replicas at a time, the fewest that it takes; what counts is steps of replicas a second.
 """
 
 import argparse

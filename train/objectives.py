@@ -80,3 +80,22 @@ class Exact(Objective):
 
         entropies: Tensor = torch.special.entr(truth)
         return entropies.sum()
+
+
+@objectives.register("squared")
+@dataclass(frozen=True)
+class Squared(Objective):
+    """Squared error of two words as +1 and -1: sum_i 1/2 (z_1 - z_2 - y_i)^2 (Liu et al. 2022, section 6)."""
+
+    @override
+    def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
+        from ..errors import InputError
+
+        if logits.shape[1] != 2:
+            raise InputError(
+                f"targets 'squared' read two words as +1 and -1, but the model predicts {logits.shape[1]}; take "
+                "brackets"
+            )
+        signs = 1 - 2 * words.to(logits.dtype)
+        total: Tensor = (logits[:, 0] - logits[:, 1] - signs).square().sum() / 2
+        return total

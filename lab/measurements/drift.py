@@ -63,6 +63,9 @@ class DriftConfig:
 
         Args:
             masking: that of the first one.
+
+        Returns:
+            The settings.
         """
         marks = [round(self.steps * (i + 1) / self.points) for i in range(self.points)]
         return TrainConfig(
@@ -121,8 +124,8 @@ def check_drifts(run: Run) -> None:
     for name, (given, expected) in wanted.items():
         if given != expected:
             raise InputError(
-                f"{run.folder}: {name} is {given!r}, expected {expected!r}: the theorem is about plain SGD at a constant "
-                "step and says nothing of this run; use satlab table"
+                f"{run.folder}: {name} is {given!r}, expected {expected!r}: the theorem is about plain SGD at a "
+                "constant step and says nothing of this run; use satlab table"
             )
 
 
@@ -153,7 +156,13 @@ def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Ite
         kl, trace, accuracy = _measured(where, step, task, contexts, sentences)
         if shown == 0:
             saturated = kl.value + ONE_SIDED_95 * kl.stderr < run.config.threshold
-        row: Row = {"run": str(run.folder), "step": shown, "eta": eta, "batch_size": batch, "targets": run.config.targets}
+        row: Row = {
+            "run": str(run.folder),
+            "step": shown,
+            "eta": eta,
+            "batch_size": batch,
+            "targets": run.config.targets,
+        }
         row["clock"] = eta**2 * shown / batch
         share = eta / (4 * batch) if noisy else 0.0
         floor = Estimate(share * trace.value, share * trace.stderr, trace.n)

@@ -1,12 +1,16 @@
-"""Section 6: every formula against plain differentiation, the bound and its equality, the solutions and their transfer."""
+"""Section 6: formulas against plain differentiation, the bound and its equality, the solutions and their transfer."""
 
 import itertools
 import math
 
 import pytest
 import torch
+from support.networks import demo_hmm
 
 from satlab.errors import InputError
+from satlab.generators.families.brackets import BalancedBrackets
+from satlab.models import build_model
+from satlab.models.names import network_of
 from satlab.theory.brackets import (
     Brackets,
     Search,
@@ -22,8 +26,10 @@ from satlab.theory.brackets import (
     searched,
     success_probability,
     trace,
+    weights_of,
     with_dead_neurons,
 )
+from satlab.train.objectives import objectives
 
 
 def generator(seed=0):
@@ -94,6 +100,27 @@ def test_the_trace_is_the_mean_squared_norm_of_the_gradient():
     found = trace(weights, brackets.masked)
     terms = torch.stack([found.query, found.key, found.value, found.out])[:, 0]
     assert torch.allclose(terms, expected, rtol=1e-10)
+
+
+def test_a_model_of_the_lab_is_that_network():
+    language = BalancedBrackets(6)
+    model = build_model("brackets-attention:neurons=5", language).double()
+    brackets = Brackets(6)
+    words = torch.where(brackets.valid > 0, 0, 1).repeat_interleave(6, 0)
+    masked = torch.eye(6, dtype=torch.bool).repeat(len(brackets.valid), 1)
+    tokens = words.masked_fill(masked, model.mask_id)
+    assert torch.equal(model.encoded(tokens), brackets.masked)
+    logits = model(tokens)[masked]
+    expected = output(weights_of(model), brackets.masked)[0]
+    assert torch.allclose(logits[:, 0] - logits[:, 1], expected, atol=1e-12)
+    objective = objectives["squared"]().loss(logits, words[masked], None)
+    plain_loss = loss(weights_of(model), brackets.masked, brackets.targets)
+    assert float(objective) / len(logits) == pytest.approx(float(plain_loss), rel=1e-12)
+    assert sum(p.numel() for p in model.parameters()) == network_of(model.name).count(2, 6).total
+    with pytest.raises(InputError, match="expected 2; take brackets"):
+        build_model("brackets-attention", demo_hmm())
+    with pytest.raises(InputError, match="the model predicts 3"):
+        objectives["squared"]().loss(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long), None)
 
 
 @pytest.mark.parametrize("name", ["averaging", "position-specific", "dead neurons"])

@@ -1,6 +1,6 @@
 """Section 6 of Liu et al. 2022: among the networks that predict a masked bracket, does the flattest one transfer?"""
 
-from .network import Weights, attention, features, loss, output, trace
+from .network import Weights, attention, features, loss, output, trace, weights_of
 from .search import Search, searched
 from .sentences import Brackets
 from .solutions import averaging, position_specific, random_features, with_dead_neurons
@@ -22,5 +22,6 @@ __all__ = [
     "searched",
     "success_probability",
     "trace",
+    "weights_of",
     "with_dead_neurons",
 ]

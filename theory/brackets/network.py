@@ -2,8 +2,8 @@
 
     s_i = <W_Q x_1, W_K x_i>,   a = softmax(s),   z = sum_i a_i x_i,   f = u^T relu(W_V z)
 
-The loss is 1/2 E (f - y)^2. Where it is zero, Tr(H) = E ||grad f||^2 (Lemma D.4), and with d = sum_i a_i (v x_i - v z) x_i,
-v = W_V^T (u * 1[W_V z > 0]), each term is known:
+The loss is 1/2 E (f - y)^2. Where it is zero, Tr(H) = E ||grad f||^2 (Lemma D.4). With v = W_V^T (u * 1[W_V z > 0]) and
+d = sum_i a_i (v x_i - v z) x_i, each term is known:
 
     ||df/du||^2 = ||relu(W_V z)||^2          ||df/dW_V||^2 = sum_j u_j^2 1_j ||z||^2
     ||df/dW_Q||^2 = ||W_K d||^2 ||x_1||^2    ||df/dW_K||^2 = ||W_Q x_1||^2 ||d||^2
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ...models.networks.brackets_attention import BracketsAttention
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,16 @@ class Weights:
 
         Args:
             kept: [m], the same for all networks.
+
+        Returns:
+            The networks.
         """
         return Weights(self.query, self.key, self.value[:, kept], self.out[:, kept])
+
+
+def weights_of(model: BracketsAttention) -> Weights:
+    """The weights of a model of the lab, as one network."""
+    return Weights(*(part.detach().double()[None] for part in (model.query, model.key, model.value, model.out)))
 
 
 def attention(weights: Weights, x: Tensor) -> Tensor:

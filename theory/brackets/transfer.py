@@ -47,9 +47,7 @@ def success_probability(length: int, sentences: int) -> float:
     return 1 - 2 * ((1 + none) / 2) ** sentences + none**sentences
 
 
-def few_shot(
-    weights: Weights, brackets: Brackets, sentences: int, draws: int, generator: torch.Generator
-) -> Transfer:
+def few_shot(weights: Weights, brackets: Brackets, sentences: int, draws: int, generator: torch.Generator) -> Transfer:
     """Heads of least norm on one network's features, each from its own n sentences.
 
     Args:

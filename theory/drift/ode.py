@@ -7,6 +7,7 @@ The third derivatives of the loss turn it into a mean step of -eta/2 d^2(grad L)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def drift_ode(
     """
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance}, expected a positive number; correct it")
-    if not len(times) or times[0] < 0 or any(b <= a for a, b in zip(times[:-1], times[1:], strict=True)):
+    if not len(times) or times[0] < 0 or any(b <= a for a, b in pairwise(times)):
         raise InputError(f"times are {list(times)!r:.80}, expected increasing numbers from 0 on; correct them")
     theta, at, step, evaluations = problem.retract(start), 0.0, FIRST, 1
     slope, found = velocity(problem, theta, factor), []
@@ -84,15 +85,15 @@ def drift_ode(
             if error <= tolerance:
                 theta, at = problem.retract(ahead), at + tried
                 slope = velocity(problem, theta, factor)
-            step = max(step, tried * min(5.0, change)) if error <= tolerance and tried < step else tried * min(5.0, change)
+            wanted = tried * min(5.0, change)
+            # A step that an asked time cut short says little of the next one.
+            step = max(step, wanted) if error <= tolerance and tried < step else wanted
         found.append(theta)
     points = torch.stack(found)
     return Path(torch.tensor(list(times), dtype=torch.float64), points, problem.trace(points).detach(), evaluations)
 
 
-def _one_step(
-    problem: FiniteProblem, theta: Tensor, slope: Tensor, step: float, factor: float
-) -> tuple[Tensor, float]:
+def _one_step(problem: FiniteProblem, theta: Tensor, slope: Tensor, step: float, factor: float) -> tuple[Tensor, float]:
     """The third-order result of a step, and its distance to the second-order one, per unit of 1 + ||theta||."""
     second = velocity(problem, theta + step / 2 * slope, factor)
     third = velocity(problem, theta + 3 / 4 * step * second, factor)
@@ -150,8 +151,8 @@ def check_step(eta: float, largest: float) -> None:
     Raises:
         InputError: for a larger one, with the measured eigenvalue.
     """
-    if not 0 < eta < 2 / largest:
+    if not eta > 0 or not eta * largest < 2:
         raise InputError(
-            f"eta is {eta:g}, but the largest eigenvalue of H is {largest:.3g}, expected a step below 2 / {largest:.3g} = "
-            f"{2 / largest:.3g}; give a smaller one"
+            f"eta is {eta:g}, but the largest eigenvalue of H is {largest:.3g}, expected a step below 2 / "
+            f"{largest:.3g} = {2 / largest:.3g}; give a smaller one"
         )

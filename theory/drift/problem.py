@@ -47,8 +47,8 @@ class FiniteProblem:
         if not bool((self.truth > 0).all()):
             where = (self.truth <= 0).nonzero()[0].tolist()
             raise InputError(
-                f"truth of context {where[0]}, word {where[1]} is {float(self.truth[tuple(where)]):g}, expected positive "
-                "probabilities, since no softmax reaches zero; take a language without impossible words"
+                f"truth of context {where[0]}, word {where[1]} is {float(self.truth[tuple(where)]):g}, expected "
+                "positive probabilities, since no softmax reaches zero; take a language without impossible words"
             )
 
     @property
@@ -72,9 +72,15 @@ class FiniteProblem:
         return found
 
     def trace(self, theta: Tensor) -> Tensor:
-        """Tr(H) of each replica, [R, P] -> [R]: of the Gauss-Newton matrix with the truth's covariance.
+        """Tr(H) of each replica, with the truth's covariance also where f is not p*.
 
         sum_c w_c sum_v p*_v ||dz_v - sum_u p*_u dz_u||^2, where z are the logits: Tr(H) on Gamma, and smooth off it.
+
+        Args:
+            theta: [R, P].
+
+        Returns:
+            [R], nats.
         """
         found: Tensor = torch.func.vmap(self._trace)(theta)
         return found
@@ -82,8 +88,14 @@ class FiniteProblem:
     def trace_along(self, theta: Tensor) -> Tensor:
         """The gradient of `trace` at one point [P], without its part across Gamma.
 
-        The part is taken out that lies in the range of A^T, with the truth's covariance in A: on Gamma that is the range
-        of H, and near it the field remains smooth.
+        The part is taken out that lies in the range of A^T, with the truth's covariance in A: on Gamma that is the
+        range of H, and near it the field remains smooth.
+
+        Args:
+            theta: the point, [P].
+
+        Returns:
+            The gradient, [P].
         """
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
@@ -127,8 +139,9 @@ class FiniteProblem:
             if not bool(theta.isfinite().all()):
                 break
         raise InputError(
-            f"{MOST_ITERATIONS} Gauss-Newton steps do not reach f = p*: the residual is {float(residual.abs().max()):.2g}, "
-            f"expected {REACHED:g}; start nearer to a minimum, or take a model that can represent the truth"
+            f"{MOST_ITERATIONS} Gauss-Newton steps do not reach f = p*: the residual is "
+            f"{float(residual.abs().max()):.2g}, expected {REACHED:g}; start nearer to a minimum, or take a model that "
+            "can represent the truth"
         )
 
 

@@ -68,8 +68,8 @@ class BracketsExperiment(Experiment):
     source = "Liu, Xie, Li and Ma 2022, Theorem 6.1 and Lemma D.1"
 
     panels = (
-        Panel("ratio", "error", "few-shot error of n = 10", RATIO, ERROR, "x", points=True, only=("T ",)),
-        Panel("sentences", "success", "exact heads, T = 6", "n", "share of exact heads", "x", only=("T 6", "predicted")),
+        Panel("ratio", "error", "few-shot error of n = 10", RATIO, ERROR, "x", points=True, only=("T 6",)),
+        Panel("sentences", "success", "exact heads, T = 6", "n", "share", "x", only=("T 6", "predicted, T 6")),
     )
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class BracketsExperiment(Experiment):
     @override
     def rows(self, cell: str) -> Iterator[Row]:
         if cell.startswith("predicted"):
-            length = int(cell.split()[-1])
+            length = int(cell.rsplit(maxsplit=1)[-1])
             for n in self._numbers("sentences"):
                 yield {"label": cell, "T": length, "sentences": n, "success": success_probability(length, n)}
             return
@@ -107,7 +107,7 @@ class BracketsExperiment(Experiment):
 
     def _networks(self, cell: str, brackets: Brackets, generator: torch.Generator) -> Iterator[Weights]:
         if "searched" in cell:
-            neurons = int(cell.split("m ")[1].split(",")[0])
+            neurons = int(cell.split("m ")[1].split(",", maxsplit=1)[0])
             decay = 1e-3 if cell.endswith("decay") else 0.0
             search = Search(neurons=neurons, networks=self.networks, steps=self.steps, weight_decay=decay)
             found = searched(brackets, search, generator)

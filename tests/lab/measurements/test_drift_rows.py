@@ -70,7 +70,16 @@ def test_a_step_too_large_is_refused_with_the_eigenvalue(folders, tmp_path, caps
     largest = largest_eigenvalue(load_run(folders / "start"), None)
     assert largest.value > 0
     eta = 2.1 / largest.value
-    line = ["drift", str(folders / "start"), "--out", str(tmp_path / "new"), "--eta", str(eta), "--clock", str(40 * eta**2)]
+    line = [
+        "drift",
+        str(folders / "start"),
+        "--out",
+        str(tmp_path / "new"),
+        "--eta",
+        str(eta),
+        "--clock",
+        str(40 * eta**2),
+    ]
     capsys.readouterr()
     assert cli.run(line) == 2
     assert f"largest eigenvalue of H is {largest.value:.3g}" in capsys.readouterr().err
