@@ -59,6 +59,7 @@ def solutions(length):
         "averaging, 6 neurons": averaging(brackets, 6),
         "dead neurons": with_dead_neurons(averaging(brackets), 4, generator(1)),
         "position-specific": position_specific(brackets, generator(2)),
+        "position-specific, far": position_specific(brackets, generator(2), size=5.0),
         "random": random_features(brackets, 40 * length, generator(3)),
     }
 

@@ -85,8 +85,9 @@ def position_specific(brackets: Brackets, generator: torch.Generator, size: floa
     for sign in (1.0, -1.0):
         free = size * torch.randn(length, generator=generator, dtype=torch.float64)
         words = sign * scale * (1 - own) + scale * torch.diag(free)
-        # The other coordinates add up to at most T - 1.
-        rows.append(torch.cat([words, -length * scale * (1 - own)], 1))
+        # Where another position is masked, the other words add up to at most T - 2 + |free|.
+        silence = -scale * (length + free.abs())[:, None]
+        rows.append(torch.cat([words, silence * (1 - own)], 1))
         out.append(torch.full((length,), -sign * length**0.25, dtype=torch.float64))
     value = torch.cat(rows)
     none = torch.zeros_like(value)
