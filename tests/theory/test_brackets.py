@@ -60,7 +60,7 @@ def solutions(length):
         "dead neurons": with_dead_neurons(averaging(brackets), 4, generator(1)),
         "position-specific": position_specific(brackets, generator(2)),
         "position-specific, far": position_specific(brackets, generator(2), size=5.0),
-        "random": random_features(brackets, 40 * length, generator(3)),
+        "random": random_features(brackets, max(40 * length, 2 * len(brackets.masked)), generator(3)),
     }
 
 

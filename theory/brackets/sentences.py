@@ -4,6 +4,7 @@ A bracket at position i is +e_i if it opens and -e_i if it closes, in R^(2 T); t
 valid sentence as many open as close, so the masked bracket is y = -(sum of the others).
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,4 +69,4 @@ class Brackets:
     @property
     def least_trace(self) -> float:
         """2 / T^(1/2), below which no network that predicts the masked bracket has its trace (Lemma D.1)."""
-        return 2 / self.length**0.5
+        return 2 / math.sqrt(self.length)

@@ -3,6 +3,7 @@
 Theorem 4.3 is about sampled words alone. The others are controls, for which it says nothing or something else.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -120,4 +121,4 @@ class Isotropic(Noise):
     @override
     def added(self, gradient: Tensor, batch: int, generator: torch.Generator) -> Tensor:
         drawn = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype, device=gradient.device)
-        return gradient + self.deviation / batch**0.5 * drawn
+        return gradient + self.deviation / math.sqrt(batch) * drawn

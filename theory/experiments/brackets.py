@@ -25,8 +25,8 @@ from ..brackets import (
 from ..brackets.network import features
 from ..experiment import Experiment, Panel, Row, experiments
 
-FEATURES = 40
-"""Random neurons for each bracket of a sentence."""
+FEATURES, PER_SENTENCE = 40, 2
+"""Random neurons for each bracket of a sentence, and the fewest for each masked sentence."""
 
 ALIVE = 1e-3
 """A neuron is alive whose part |u_j| relu(w_j z) of the output is somewhere above this, on masked sentences."""
@@ -122,7 +122,8 @@ class BracketsExperiment(Experiment):
             elif cell.endswith("position-specific"):
                 yield position_specific(brackets, generator)
             else:
-                yield random_features(brackets, FEATURES * brackets.length, generator)
+                enough = max(FEATURES * brackets.length, PER_SENTENCE * len(brackets.masked))
+                yield random_features(brackets, enough, generator)
 
     def _measured(self, cell: str, brackets: Brackets, number: int, weights: Weights) -> Iterator[Row]:
         """A row for each n, with the features as they are, and with those of living neurons alone."""
