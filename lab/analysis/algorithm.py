@@ -9,5 +9,6 @@ def algorithm(config: TrainConfig) -> str:
     if config.targets != "sampled":
         words.append(f"{config.targets} targets")
     if config.adversary_task is not None:
-        words.append(f"against {config.adversary_task}")
+        head = "" if config.adversary_head == "clipped" else f" by the {config.adversary_head} head"
+        words.append(f"against {config.adversary_task}{head}")
     return ", ".join(words)
