@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from ..analysis.comparison import SATURATED
+from ..analysis.comparison import SATURATED, WITHIN
 from .lettering import MARKERS, brief, looks_of, plain_text, write_below
 
 Row = dict[str, Any]
@@ -16,8 +16,8 @@ WIDTH, HEIGHT = 4.4, 3.9
 """Inches of a panel."""
 
 READING = (
-    "A point is a saturated checkpoint; bars: one standard error within one training. Given KL: what is left once KL is "
-    "taken out, with the 95 % interval over trainings."
+    "Points: saturated checkpoints; bars: one standard error within one training. Brackets: 95 % interval over first "
+    "trainings."
 )
 
 
@@ -71,20 +71,23 @@ def same_loss_figure(
             named[way] = axes.errorbar(x, y, yerr, xerr, fmt=markers[way], **look)
         parameters = next(point["parameters"] for point in points if point["model"] == model)
         head = f"{brief(model)}, {parameters:,} parameters" if parameters else brief(model)
-        axes.set_title(f"{plain_text(head)}\n{_given_kl(correlations, model, len(models))}", fontsize=8.5)
+        said = _given_kl(correlations, model if len(models) > 1 else "", "")
+        axes.set_title("\n".join([plain_text(head), *said]), fontsize=8.5)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
     grid[0, 0].set_ylabel(plain_text(f"probe accuracy, task {brief(panel)}"))
     labels = [plain_text(way) for way in named]
     figure.legend(list(named.values()), labels, loc="outside upper center", ncols=min(3, len(ways)), fontsize=7.5)
-    write_below(figure, [READING, *mixed])
+    write_below(figure, [*_given_kl(correlations, "", WITHIN), READING, *mixed])
     return figure, points
 
 
-def _given_kl(correlations: list[Row], model: str, models: int) -> str:
-    """Spearman's correlation among the saturated checkpoints of a model, given KL."""
+def _given_kl(correlations: list[Row], model: str, across: str) -> list[str]:
+    """Spearman's correlation among the saturated checkpoints, given KL; nothing where it is not known."""
+    said = "Within sizes, s" if across == WITHIN else "S"
     for row in correlations:
         kind = (row["among"], row["method"], row["given"], row["trace"])
-        if kind == (SATURATED, "spearman", "KL", "trace") and row["model"] == (model if models > 1 else ""):
+        if kind == (SATURATED, "spearman", "KL", "trace") and (row["model"], row["across"]) == (model, across):
             ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
-            return f"Spearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings"
-    return "too few trainings for a correlation"
+            end = "." if across == WITHIN else ""
+            return [f"{said}pearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings{end}"]
+    return []
