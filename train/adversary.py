@@ -177,7 +177,8 @@ def unit_norm_head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tenso
     centred = labels.double() - 1 / labels.shape[1]
     gram = (directions @ directions[:fitted].T).clamp(-LARGEST_COSINE, LARGEST_COSINE)
     dual: Tensor = torch.linalg.solve(gram[:fitted] + ridge * torch.eye(fitted).to(gram), centred[:fitted])
-    return (gram[fitted:] @ dual - centred[fitted:]).square().mean()
+    missed: Tensor = gram[fitted:] @ dual - centred[fitted:]
+    return missed.square().mean()
 
 
 ADVERSARY_HEADS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
