@@ -83,11 +83,11 @@ def same_loss_figure(
 
 def _given_kl(correlations: list[Row], model: str, across: str) -> list[str]:
     """Spearman's correlation among the saturated checkpoints, given KL; nothing where it is not known."""
-    said = "Within sizes, s" if across == WITHIN else "S"
+    head, end = ("Within sizes: ", ".") if across == WITHIN else ("", "")
     for row in correlations:
         kind = (row["among"], row["method"], row["given"], row["trace"])
         if kind == (SATURATED, "spearman", "KL", "trace") and (row["model"], row["across"]) == (model, across):
             ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
-            end = "." if across == WITHIN else ""
-            return [f"{said}pearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings{end}"]
+            said = f"Spearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings"
+            return [f"{head}{said}{end}"]
     return []
