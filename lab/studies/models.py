@@ -90,6 +90,17 @@ def train_config(study: StudyConfig, name: str, seed: int) -> TrainConfig:
 
     What comes later replaces what came before: the recipe of the study, the study's `train`, a recipe that the key
     itself names, the key's other settings.
+
+    Args:
+        study: the study.
+        name: a key of its `models`.
+        seed: of the training.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: for settings that do not exist or do not go together, and a recipe that they contradict.
     """
     changes = changes_of(study, name)
     for key in (MODEL, FROM):
