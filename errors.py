@@ -116,6 +116,15 @@ def whole_number(name: str, value: object) -> int:
     raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
 
 
+def plain_number(value: Any) -> Any:
+    """Returns a number of another class, such as numpy's, as an int or a float, and anything else as it is."""
+    if isinstance(value, (bool, int, float)) and type(value).__module__ == "builtins":
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
 def at_least(name: str, value: float, least: float) -> None:
     """Checks a lower bound.
 
@@ -160,7 +169,7 @@ WORDS: dict[type, str] = KINDS | {
 def check_types(config: Any) -> None:
     """Checks that the fields of a dataclass have the types that it declares: numbers, texts, and lists of these.
 
-    A whole number of any class counts as one and becomes an int; True is no number. Other types are not checked.
+    A number of any class counts as one and becomes an int or a float; True is no number. Other types are not checked.
 
     Raises:
         InputError: for a value of another type.
@@ -186,7 +195,7 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
     if int in known and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if float in known and isinstance(value, Real) and not isinstance(value, bool):
-        return value
+        return plain_number(value)
     if isinstance(value, tuple(each for each in known if each in (bool, str))):
         return value
     words = [*(KINDS[each] for each in known), *(["a list"] if lists else [])]

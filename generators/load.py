@@ -1,5 +1,6 @@
 """Loads a language: from a preset, a YAML file, a grammar, an npz file or the directory of a corpus."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError, nearest, unknown
+from ..errors import InputError, nearest, unknown, whole_number
 from ..system.yaml_files import read_yaml_text
+from .corpus.manifest import is_corpus
 from .corpus.storage import LANGUAGE_FILES
 from .families.base import families, language_of, typed
 from .hmm.language import DEFAULT_LENGTH, HMM
@@ -62,10 +64,18 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         raise InputError(f"language is {source!r:.200}, expected a name, a path or a mapping; correct it")
     if not str(source):
         raise InputError("language is '', expected a preset's name or a path; give one")
+    if max_length is not None:
+        max_length = whole_number("max_length", max_length)
     path = Path(source)
     if path.suffix in READERS:
         return _read_file(path, max_length)
     if str(source) in preset_names():
+        if is_corpus(path):
+            warnings.warn(
+                f"language '{source}' is the preset of this name; the corpus in the directory {source} is not read, "
+                f"give ./{source} for it",
+                stacklevel=2,
+            )
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
     for language in (path / name for name in LANGUAGE_FILES):
         if language.is_file() and (path / "manifest.json").is_file():
@@ -81,6 +91,12 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
     said = f"unknown language '{source!s:.200}': there is no preset, file or directory of this name"
     raise InputError(f"{said}; {_what_instead(str(source))}")
+
+
+def corpus_of(source: object) -> Path | None:
+    """The directory of the corpus that a source of `load_language` names; None for every other kind of source."""
+    named = isinstance(source, str) and source not in preset_names() and Path(source).suffix not in READERS
+    return Path(str(source)) if named and is_corpus(Path(str(source))) else None
 
 
 def _what_instead(source: str) -> str:

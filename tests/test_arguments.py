@@ -1,5 +1,7 @@
 """What public functions of Python say of arguments of the wrong kind: one InputError that names what was given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from satlab.flatness import (
 )
 from satlab.generators import PCFG, load_language
 from satlab.generators.tasks import find_task
+from satlab.lab.runs.run import create_run, load_run
 from satlab.models import LanguageModel, build_model, check_masking, save_model
 from satlab.probes import concatenated_features, fine_tune, frozen_probes, linear_probe, majority_class
 from satlab.probes.optimum import Optimum
@@ -112,6 +115,19 @@ def test_whole_numbers_of_any_class_become_ints():
     config = TrainConfig(steps=np.int64(7), checkpoints=[np.int32(3)], seed=np.uint8(2))
     assert (config.steps, config.checkpoints, config.seed) == (7, [3], 2)
     assert {type(config.steps), type(config.checkpoints[0]), type(config.seed)} == {int}
+
+
+def test_numbers_of_any_class_become_floats_and_are_written_as_such(tmp_path):
+    config = TrainConfig(lr=np.float32(0.5), betas=(np.float64(0.5), 0.25), steps=3, optimizer="muon", warmup=0)
+    assert {type(config.lr), *map(type, config.betas)} == {float}
+    assert type(config.warmup) is int
+    more = replace(config, optimizer_settings={"ns_steps": np.int64(3), "matrix_lr": np.float32(0.25)})
+    source = {"preset": "demo-hmm", "length": np.int64(4)}
+    create_run(tmp_path / "r", source, "bert-1x8", more)
+    assert load_run(tmp_path / "r").config.optimizer_settings == {"ns_steps": 3, "matrix_lr": 0.25}
+    assert load_language(source, np.uint8(3)).max_length == 3
+    with pytest.raises(InputError, match=r"^max_length is '3', expected a whole number"):
+        load_language("demo-hmm", "3")
 
 
 def test_a_forgotten_quote_is_guessed():

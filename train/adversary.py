@@ -17,6 +17,9 @@ Y_1.
 Without the clip the loss is unbounded, and ascent takes the cheapest way up: a few sentences with enormous features,
 which ruin the pre-training loss and hide nothing from a probe. A strong ridge is of little use for a like reason: a
 probe reads what such a head ignores.
+
+That is the head `clipped`. The head `unit-norm` is that of the paper's released code: each feature vector is divided by
+its norm, which bounds the ascent too; see `unit_norm_head_loss`.
 """
 
 from collections.abc import Callable
@@ -40,6 +43,9 @@ FIRST_STRENGTH = 1e-2
 
 GROWTH, RETREAT = 1.25, 0.5
 """Factors of the automatic strength: at a row where KL leaves room, and at a row that is not saturated."""
+
+LARGEST_COSINE = 0.9999999
+"""Where the released code cuts the products of normalised features."""
 
 ROOM = 0.7
 """Share of the threshold below which the upper bound of KL leaves room for a stronger adversary."""
@@ -77,7 +83,8 @@ class Adversary:
 
     def loss_on(self, sentences: Sentences, labels: Tensor) -> Tensor:
         """Returns the loss on sentences and labels that `draw` returned, with its graph."""
-        return head_loss(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
+        head = ADVERSARY_HEADS[self.config.adversary_head]
+        return head(sentence_features(self.model, sentences), labels, self.config.adversary_ridge)
 
     def ascend(
         self, sentences: Sentences, labels: Tensor, number: int, within: Callable[[int], AbstractContextManager[None]]
@@ -99,7 +106,8 @@ class Adversary:
             with within(i), torch.no_grad():
                 features.append(sentence_features(self.model, part))
         joined = torch.cat(features).requires_grad_()
-        torch.autograd.backward(-self.strength * head_loss(joined, labels, self.config.adversary_ridge))
+        head = ADVERSARY_HEADS[self.config.adversary_head]
+        torch.autograd.backward(-self.strength * head(joined, labels, self.config.adversary_ridge))
         assert joined.grad is not None
         for i, gradient in enumerate(torch.split(joined.grad, [len(part) for part in parts])):
             with within(i):
@@ -124,7 +132,7 @@ class Adversary:
         self.strength = float(state["strength"])
 
 
-def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+def clipped_head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
     """Computes 1/n ||clip(H_2 W) - Y_2||^2 in float64.
 
     Args:
@@ -144,3 +152,37 @@ def head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
     dual: Tensor = torch.linalg.solve(fitted + shift * torch.eye(half).to(gram), labels[:half] - frequencies)
     predicted = (frequencies + other @ dual).clamp(0, 1)
     return (predicted - labels[half:]).square().sum(1).mean()
+
+
+def unit_norm_head_loss(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """Computes the loss of the released head, the mean of ((K_21 (K_11 + r I)^-1 Y_1 - Y_2)_ic)^2, in float64.
+
+    K_ij is the product of the features of sentences i and j, each divided by its 2-norm, cut to [-C, C] with
+    C = 0.9999999; Y are one-hot labels less 1 / k. The first 7/8 of the sentences fit the head, the rest are spoilt.
+
+    Args:
+        features: [2n, d].
+        labels: one-hot, [2n, k].
+        ridge: the penalty r; the released code takes 0.001.
+
+    Returns:
+        A scalar with its graph, the mean over sentences and classes.
+
+    Source:
+        `merlin_linear` in the released code of Liu et al. 2022. There the features are the pooled ones of [CLS]; here
+        they are those that a probe reads.
+    """
+    fitted = min(7 * len(features) // 8, len(features) - 1)
+    directions = features.double() / features.double().norm(dim=1, keepdim=True).clamp(min=1e-30)
+    centred = labels.double() - 1 / labels.shape[1]
+    gram = (directions @ directions[:fitted].T).clamp(-LARGEST_COSINE, LARGEST_COSINE)
+    dual: Tensor = torch.linalg.solve(gram[:fitted] + ridge * torch.eye(fitted).to(gram), centred[:fitted])
+    missed: Tensor = gram[fitted:] @ dual - centred[fitted:]
+    return missed.square().mean()
+
+
+ADVERSARY_HEADS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "clipped": clipped_head_loss,
+    "unit-norm": unit_norm_head_loss,
+}
+"""Name -> the loss on D2 of the head that is fitted to D1."""

@@ -19,6 +19,7 @@ CHOICES: dict[str, Collection[str]] = {
     "targets": objectives,
     "precision": ("float32", "bf16"),
     "sharding": ("ddp", "fsdp"),
+    "adversary_head": ("clipped", "unit-norm"),
 }
 
 MOST_STEPS = 99_999_999
@@ -70,7 +71,10 @@ class TrainConfig:
             the whole batch, which one process on a CPU splits by itself.
         adversary_task: downstream task that training makes worse at equal loss; none unless given.
         adversary_strength: weight of the adversary's loss; unless given, it grows as long as the model stays saturated.
-        adversary_sentences: labelled sentences per step; the head is fitted to one half, and the other half is spoilt.
+        adversary_sentences: labelled sentences per step; the head is fitted to one half (unit-norm: to 7/8), and
+            the rest are spoilt.
+        adversary_head: the adversary's head: clipped, with predictions cut to [0, 1], or unit-norm, with features of
+            norm 1, as in the released code.
         adversary_ridge: ridge penalty of the adversary's head.
         threshold: largest KL(truth || model) of a saturated model, nats; the upper 95 % bound must be below it, and the
             standard error at most a tenth of it.
@@ -108,6 +112,7 @@ class TrainConfig:
     adversary_task: str | None = None
     adversary_strength: float | None = None
     adversary_sentences: int = 512
+    adversary_head: str = "clipped"
     adversary_ridge: float = 1e-3
     threshold: float = 0.01
     stop_at_saturation: bool = True

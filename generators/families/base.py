@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ...errors import WORDS, InputError, nearest, unknown
+from ...errors import WORDS, InputError, nearest, plain_number, unknown
 from ...registry import Registry, settings_of
 from ..language import Language
 
@@ -90,7 +90,7 @@ def typed(key: str, value: Any, annotation: Any) -> Any:
     """
     union = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     kinds = tuple(get_origin(kind) or kind for kind in union)
-    given = value
+    given, value = value, plain_number(value)
     if float in kinds and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:
             value = float(value)

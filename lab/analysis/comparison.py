@@ -18,7 +18,9 @@ SATURATED, ALL = "saturated", "all checkpoints"
 
 ACROSS = "across sizes, where plain Tr(H) is not comparable"
 INSIDE = "across sizes, each inside the same larger model"
-"""What is said of a correlation over several architectures: by plain Tr(H), or by that inside a larger model."""
+WITHIN = "within sizes"
+"""What is said of a correlation over several architectures: by plain Tr(H), by that inside a larger model, or by plain
+Tr(H) with means and ranks of each architecture by itself."""
 
 Part = tuple[str, str, str, list[Row]]
 """Model (empty: all), which trace, what is said of it, and the points."""
@@ -28,9 +30,9 @@ def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -
     """Correlations of Tr(H) with probe accuracy.
 
     There is a row for each combination of: task and probe; the saturated checkpoints, then all; all models together,
-    then each of several models with at least 5 runs; Spearman and Pearson; plain and given KL. Plain Tr(H) compares
-    checkpoints of one architecture. Over several architectures the trace inside the same larger model is used, where it
-    was measured.
+    then each of several models with at least 5 runs, then several models with means and ranks within each; Spearman and
+    Pearson; plain and given KL. Plain Tr(H) compares checkpoints of one architecture. Over several architectures the
+    trace inside the same larger model is used, where it was measured.
 
     Args:
         points: as `points_of` gives them; those without a trace are left out.
@@ -51,12 +53,12 @@ def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -
             for model, trace, across, part in _parts(chosen):
                 named = {"task": task, "probe": probe, "among": among, "model": model, "trace": trace}
                 named |= {"estimator": part[0][f"{trace}_method"], "across": across}
-                rows += [named | row for row in _rows(part, trace, resamples, seed)]
+                rows += [named | row for row in _rows(part, trace, across == WITHIN, resamples, seed)]
     return rows
 
 
 def _parts(points: list[Row]) -> Iterator[Part]:
-    """All points; then, where there are several models, those of each that has enough runs for an interval."""
+    """All points; where there are several models, those of each with enough runs for an interval, then within all."""
     plain = [point for point in points if _finite(point["trace"], point["accuracy"])]
     inside = [point for point in points if _finite(point["enlarged"], point["accuracy"])]
     models = sorted({point["model"] for point in plain})
@@ -68,16 +70,19 @@ def _parts(points: list[Row]) -> Iterator[Part]:
         part = [point for point in plain if point["model"] == model]
         if len({point["root"] for point in part}) >= LEAST_GROUPS:
             yield model, "trace", "", part
+    if len(models) > 1:
+        yield "", "trace", WITHIN, plain
 
 
-def _rows(points: list[Row], trace: str, resamples: int, seed: int) -> Iterator[Row]:
+def _rows(points: list[Row], trace: str, within: bool, resamples: int, seed: int) -> Iterator[Row]:
     for method in METHODS:
         for given in ("", "KL"):
             used = [point for point in points if not given or _finite(point["kl"])]
             x, y, kl = ([point[key] for point in used] for key in (trace, "accuracy", "kl"))
             # Runs that begin with the end of one training are not independent: they are drawn together.
             roots = [point["root"] for point in used]
-            found = correlation(x, y, kl if given else None, method, resamples, seed, roots)
+            models = [point["model"] for point in used] if within else None
+            found = correlation(x, y, kl if given else None, method, resamples, seed, roots, models)
             row = {"method": method, "given": given, "value": found.value, "low": found.low, "high": found.high}
             versions = sorted({version for point in used for version in point["satlab"].split(", ")})
             row |= {"n": found.n, "unsaturated": sum(not point["saturated"] for point in used)}
@@ -96,14 +101,15 @@ def in_words(correlations: list[Row], panel: str) -> list[str]:
         panel: the task and the probe; see `panel_name`.
 
     Returns:
-        First within single architectures, then over all models; of each the saturated checkpoints before all.
+        First single architectures, then within all, then over all; of each the saturated checkpoints before all.
     """
     mine = [row for row in correlations if panel_name(row["task"], row["probe"]) == panel]
     said = []
-    for among, model in dict.fromkeys(
-        (row["among"], row["model"]) for row in sorted(mine, key=lambda r: not r["model"])
-    ):
-        rows = [row for row in mine if (row["among"], row["model"]) == (among, model)]
+    order = ("", WITHIN)
+    mine.sort(key=lambda row: order.index(row["across"]) if row["model"] or row["across"] == WITHIN else len(order))
+    for kind in dict.fromkeys((row["among"], row["model"], row["across"]) for row in mine):
+        rows = [row for row in mine if (row["among"], row["model"], row["across"]) == kind]
+        among, model, _ = kind
         title = "Saturated models"
         if among == ALL:
             title = f"All checkpoints, whose KL differs ({rows[0]['unsaturated']} not saturated)"

@@ -25,6 +25,7 @@ CONSTANT = 1e-24
 """Variance, of values scaled to at most 1, that rounding alone leaves."""
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def correlation(
     resamples: int = 10_000,
     seed: int = 0,
     groups: Sequence[object] | None = None,
+    strata: Sequence[object] | None = None,
 ) -> Correlation:
     """Pearson's or Spearman's correlation of x and y, optionally given a third quantity.
 
@@ -70,6 +72,8 @@ def correlation(
     Spearman:   r of the ranks; ties share their mean rank
     Given z:    r of what is left of x and y (Spearman: of their ranks) after least squares on 1 and z (its ranks),
                 (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2))
+    In strata:  means and ranks (as shares of the stratum's points) are those within each stratum; the sums are over all
+                points: differences between strata do not count
 
     The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. With
     fewer than 5 groups (8 given z) it is [-1, 1], and the note says so; likewise where all resamples agree, as they do
@@ -85,6 +89,7 @@ def correlation(
         seed: of the bootstrap.
         groups: a label for each point, [n]; points with the same label are resampled together. None: each point by
             itself.
+        strata: a label for each point, [n]; None: all points are one stratum.
 
     Returns:
         The coefficient with its interval.
@@ -94,30 +99,32 @@ def correlation(
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
-    _check(arrays, labels, method, resamples)
-    partial = given is not None
-    # Two points always lie on a line, and three do once a third quantity is taken out.
-    value = float(_coefficients(np.ones((1, n)), arrays, method)[0]) if n > 2 + partial else np.nan
+    parts = _numbered(strata or [0] * n, n)
+    _check(arrays, labels, parts, method, resamples)
+    partial, layers = given is not None, len(set(parts.tolist()))
+    # Two points always lie on a line, and three do once a third quantity is taken out; each further stratum takes one.
+    value = float(_coefficients(np.ones((1, n)), arrays, method, parts)[0]) if n > 1 + layers + partial else np.nan
     if np.isnan(value):
         low, high, note = -1.0, 1.0, _why_undefined(arrays)
     else:
-        low, high, note = _interval(value, arrays, method, labels, resamples, seed)
+        low, high, note = _interval(value, arrays, method, (labels, parts), resamples, seed)
     return Correlation(value, low, high, n, len(set(labels.tolist())), method, partial, note)
 
 
 def _interval(
-    value: float, arrays: list[Array], method: str, labels: NDArray[np.int64], resamples: int, seed: int
+    value: float, arrays: list[Array], method: str, of: tuple[Labels, Labels], resamples: int, seed: int
 ) -> tuple[float, float, str]:
-    """(low, high, why there is no narrower interval)."""
+    """(low, high, why there is no narrower interval) of points with these labels of groups and of strata."""
+    labels, parts = of
     count = len(set(labels.tolist()))
     least = LEAST_GIVEN if len(arrays) > 2 else LEAST_GROUPS
     if count < least:
         kind = "models" if count == len(labels) else "runs"
         return -1.0, 1.0, f"{count} {kind}: fewer than {least} give no interval"
     weights = drawn_groups(count, resamples, seed, max(1, BLOCK // len(labels)))
-    drawn = np.concatenate([_coefficients(times[:, labels], arrays, method) for times in weights])
+    drawn = np.concatenate([_coefficients(times[:, labels], arrays, method, parts) for times in weights])
     without = 1.0 - (labels[None, :] == np.arange(count)[:, None])
-    ends = bca(value, drawn, _coefficients(without, arrays, method))
+    ends = bca(value, drawn, _coefficients(without, arrays, method, parts))
     return *(ends or (-1.0, 1.0)), "" if ends else AGREE
 
 
@@ -150,11 +157,10 @@ def _why_undefined(arrays: list[Array]) -> str:
     return "nothing is left once the given quantity is taken out: no correlation"
 
 
-def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
-    """The coefficient [r] of arrays x, y and, if given, z [n] under each row of weights [r, n]; nan where undefined."""
-    columns = [_ranks(weights, array) if method == "spearman" else array[None, :] for array in arrays]
+def _coefficients(weights: Array, arrays: list[Array], method: str, parts: Labels) -> Array:
+    """The coefficient [r] of x, y and, if given, z [n] under each row of weights [r, n]; nan where undefined."""
     total = weights.sum(1, keepdims=True)
-    x, y, *given = (column - (weights * column).sum(1, keepdims=True) / total for column in columns)
+    x, y, *given = (_centred(weights, array, method, parts) for array in arrays)
     plain = [(weights * column * column).sum(1) for column in (x, y)]
     for z in given:
         spread = (weights * z * z).sum(1)
@@ -171,16 +177,32 @@ def _coefficients(weights: Array, arrays: list[Array], method: str) -> Array:
     return clipped
 
 
-def _ranks(weights: Array, array: Array) -> Array:
-    """Mean ranks [r, n], from 0 to 1, of values that are repeated as often as their weights say."""
+def _centred(weights: Array, array: Array, method: str, parts: Labels) -> Array:
+    """Values or ranks less their mean, within each stratum, [r, n]; 0 in a stratum of which nothing was drawn."""
+    columns = np.zeros_like(weights)
+    for part in range(int(parts.max()) + 1):
+        here = parts == part
+        mine, values = weights[:, here], array[here]
+        total = np.maximum(mine.sum(1, keepdims=True), 1e-300)
+        column = _ranks(mine, values, total) if method == "spearman" else values[None, :]
+        columns[:, here] = column - (mine * column).sum(1, keepdims=True) / total
+    return columns
+
+
+def _ranks(weights: Array, array: Array, total: Array) -> Array:
+    """Mean ranks [r, n], from 0 to 1, of values that are repeated as often as their weights say; total [r, 1]."""
     values, place = np.unique(array, return_inverse=True)
     times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     middle = np.cumsum(times, axis=1) - times / 2
-    return np.asarray((middle / weights.sum(1, keepdims=True))[:, place])
+    return np.asarray((middle / total)[:, place])
 
 
-def _check(arrays: list[Array], labels: NDArray[np.int64], method: str, resamples: int) -> None:
+def _check(arrays: list[Array], labels: Labels, parts: Labels, method: str, resamples: int) -> None:
     """Checks the arguments of `correlation`: an InputError for unequal lengths, an unknown method and no resamples."""
+    if len(parts) != len(arrays[0]):
+        raise InputError(
+            f"correlation of {len(arrays[0])} values with {len(parts)} strata, expected as many; correct it"
+        )
     if any(len(array) != len(arrays[0]) for array in arrays) or len(labels) != len(arrays[0]):
         lengths = ", ".join(str(len(array)) for array in arrays)
         raise InputError(

@@ -22,6 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ...estimate import ONE_SIDED_95
 from ...system.disk import write_atomic
+from ..analysis.algorithm import ways_of
 from ..analysis.checkpoint_table import baselines_of, ends_saturated, points_of, recorded, trained_by
 from ..analysis.comparison import CORRELATIONS, correlations_of, in_words
 from ..analysis.matched import MATCHED, matched_of
@@ -36,6 +37,7 @@ from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
 from .lettering import brief, looks_of, marked, plain_text, write_below
 from .matched import matched_figure
+from .same_loss import same_loss_figure, same_loss_points
 
 Row = dict[str, Any]
 Job = tuple[str, Callable[[], tuple[Figure, list[Row]]]]
@@ -80,6 +82,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
     correlations, matched = correlations_of(points), matched_of(points)
     probes = sorted({(point["task"], point["method"]) for point in points})
     ends = file_parts([panel_name(*probe) for probe in probes], out)
+    ways = ways_of(named(runs))
     for task, method in probes:
         mine = [point for point in points if (point["task"], point["method"]) == (task, method)]
         panel = panel_name(task, method)
@@ -88,6 +91,9 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         if any(point["trace"] is not None for point in mine):
             found = [*in_words(correlations, panel), *said_of_rescaling(rows), *mixed]
             jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
+        if equal := same_loss_points(mine, ways):
+            its = [row for row in correlations if (row["task"], row["probe"]) == (task, method)]
+            jobs.append((f"same_loss-{end}", partial(same_loss_figure, panel, equal, its, mixed)))
         pairs = pairs_of(mine, MatchConfig())
         if len(pairs.gain):
             found_here = [row for row in matched if (row["task"], row["probe"]) == (task, method)]

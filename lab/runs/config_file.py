@@ -72,9 +72,32 @@ def check_same(folder: Path, wanted: dict[str, Any]) -> None:
             raise InputError(f"{folder} holds another run ({shown}); choose another --out")
 
 
+def as_json(content: Any) -> str:
+    """JSON, with the numbers and arrays of numpy as plain ones.
+
+    Args:
+        content: mappings, lists, texts and numbers.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: for anything that is none of these.
+    """
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "tolist"):
+            return value.tolist()
+        raise InputError(
+            f"{value!r:.80} is of type {type(value).__name__}, expected a number, a text or a list; correct it"
+        )
+
+    return json.dumps(content, default=plain)
+
+
 def as_written(config: TrainConfig) -> dict[str, Any]:
     """The settings as config.yaml has them."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    settings: dict[str, Any] = json.loads(as_json(asdict(config)))
     return {key: value for key, value in settings.items() if key not in LEFT_OUT or value != LEFT_OUT[key]}
 
 

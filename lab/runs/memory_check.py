@@ -46,7 +46,7 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
 
     n sentences are tokens [n, T] int64. Exact targets, as those of the held-out set, are truth [m, V] float64, with m
     >= n predictions; m is about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next
-    word is predicted. An adversary takes the inner products [n, n / 2] float64 of its sentences' features.
+    word is predicted. An adversary takes the inner products [n, n / 2] or [n, 7 n / 8] float64 of its sentences.
 
     Raises:
         TooLargeError: where it does not.
@@ -62,7 +62,7 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
     if config.adversary_task is not None:
         n = config.adversary_sentences
         what = f"adversary_sentences is {n}, of up to {language.max_length} words"
-        products = PROBABILITY * n * (n // 2)
+        products = PROBABILITY * n * (n // 2 if config.adversary_head == "clipped" else 7 * n // 8)
         check_memory(WORD * n * language.max_length + products, what, "take fewer", gpus=True)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from ... import __version__
 from ...errors import InputError
-from ...generators.corpus.manifest import is_corpus, open_corpus
+from ...generators.corpus.manifest import open_corpus
 from ...models.files import DESCRIPTION
 from ...system.disk import naming, read_lines, write_atomic
 from ...system.new_folder import begun
@@ -22,7 +22,7 @@ from ...system.yaml_files import read_yaml
 from ...train import TrainConfig, checkpoints
 from ..file_names import CONFIG, PUT_BACK
 from ..reading import from_mapping
-from .config_file import as_now, as_written, check_same, occupied
+from .config_file import as_json, as_now, as_written, check_same, occupied
 from .kept_language import KeptLanguage
 from .origin import FROM, Origin, origin_read
 from .rows import wrong_metrics, wrong_result
@@ -175,6 +175,7 @@ def check_run(
     """
     from ...generators import load_language
     from ...generators.corpus.stream import CorpusStream
+    from ...generators.load import corpus_of
     from ...generators.tasks import find_task
     from ...models import build_model
     from ...models.names import canonical_name
@@ -192,15 +193,15 @@ def check_run(
         find_task(language, config.adversary_task)
     wanted = {
         "satlab": __version__,
-        "language": source if isinstance(source, str) else json.dumps(source),
+        "language": source if isinstance(source, str) else as_json(source),
         "language_file": f"language{language.suffix}",
         "max_length": language.max_length,
         "language_fingerprint": language.fingerprint(),
         "model": model,
         "train": as_written(config),
     }
-    if isinstance(source, str) and is_corpus(Path(source)):
-        corpus = open_corpus(Path(source))
+    if (directory := corpus_of(source)) is not None:
+        corpus = open_corpus(directory)
         CorpusStream(corpus, language, config.batch_size, config.seed)
         wanted["corpus"] = asdict(TrainingCorpus(str(corpus.folder.resolve()), corpus.fingerprint))
     if origin is not None:

@@ -33,9 +33,9 @@ class StudyConfig:
         language: a preset, a language file (relative to the study's own), or what such a file would hold.
         models: name -> what differs for it from `train`; the name is that of a model, unless the key `model` gives it.
             With the key `from`, another key of `models`, training begins where that one's of the same seed ends. With
-            the key `recipe` it is trained by that recipe.
+            the key `recipe` it is trained by that recipe, whatever `train` says.
         train: training, for all models.
-        recipe: by which models without `from` are trained; `train` and the models' own settings come before its own.
+        recipe: by which models without `from` are trained; `train` and the models' own settings replace its settings.
         seeds: training seeds; each is a run of its own.
         tasks: downstream tasks of the language, each a name or NAME:setting=value,... of a kind of task.
         evaluate: measurement of KL.

@@ -86,12 +86,28 @@ def model_of(study: StudyConfig, name: str) -> str:
 
 
 def train_config(study: StudyConfig, name: str, seed: int) -> TrainConfig:
-    """The training of a key of `models`: the recipe's settings, then the study's own, then those of the key."""
+    """The training of a key of `models`.
+
+    What comes later replaces what came before: the recipe of the study, the study's `train`, a recipe that the key
+    itself names, the key's other settings.
+
+    Args:
+        study: the study.
+        name: a key of its `models`.
+        seed: of the training.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: for settings that do not exist or do not go together, and a recipe that they contradict.
+    """
     changes = changes_of(study, name)
     for key in (MODEL, FROM):
         changes.pop(key, None)
     if "seed" in changes:
         raise InputError("has a seed of its own, expected the study's seeds; list it there", *_place(name))
+    own = RECIPE in changes
     recipe = changes.pop(RECIPE, study.recipe if origin_key(study, name) is None else None)
     if recipe is not None and not isinstance(recipe, str):
         raise InputError(f"recipe is '{recipe}', expected a name such as fast; correct it", *_place(name))
@@ -101,7 +117,7 @@ def train_config(study: StudyConfig, name: str, seed: int) -> TrainConfig:
         else:
             defaults = asdict(TrainConfig())
             given = {key: value for key, value in asdict(study.train).items() if value != defaults[key]}
-            values = with_recipe(recipe, model_of(study, name), given | changes)
+            values = given | with_recipe(recipe, model_of(study, name), changes if own else given | changes)
     return from_mapping(TrainConfig, values | {"seed": seed}, *_place(name))
 
 

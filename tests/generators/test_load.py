@@ -8,7 +8,10 @@ from support.random_languages import all_pcfgs, random_hmm_arrays
 
 from satlab.errors import InputError
 from satlab.generators import HMM, PCFG, Span, load_language, preset_names
+from satlab.generators.corpus.writer import write_corpus
 from satlab.generators.pcfg.grammar import read_text
+from satlab.lab.runs.run import check_run
+from satlab.train import TrainConfig
 
 SMALL = "S -> 'a' S [0.5] | 'a' [0.25] | 'b' [0.25]\n"
 
@@ -216,3 +219,18 @@ def test_words_that_look_alike_stay_two_with_one_warning(make):
         language = make(one, other)
     assert len(caught) == 1
     assert set(language.words) == {one, other}
+
+
+def test_a_preset_and_the_corpus_of_a_directory_of_its_name_are_told_apart(tmp_path, monkeypatch):
+    """Both commands that read a language and runs, which train on a corpus, take the same of the two."""
+    monkeypatch.chdir(tmp_path)
+    list(write_corpus(load_language("demo-hmm"), "demo-hmm", 20, tmp_path / "demo-pcfg"))
+    config = TrainConfig(steps=4, batch_size=4)
+    with pytest.warns(UserWarning, match=r"the preset of this name; the corpus .* give \./demo-pcfg for it"):
+        assert load_language("demo-pcfg").vocab_size == 8
+    with pytest.warns(UserWarning, match="the preset of this name"):
+        language, wanted = check_run(tmp_path / "r", "demo-pcfg", "bert-1x8", config)
+    assert (language.vocab_size, wanted.get("corpus")) == (8, None)
+    language, wanted = check_run(tmp_path / "r", "./demo-pcfg", "bert-1x8", config)
+    assert language.vocab_size == 10
+    assert wanted["corpus"]["folder"] == str(tmp_path / "demo-pcfg")

@@ -10,10 +10,19 @@ from support.training import parts, short, trainer
 from support.words import generator
 from torch.nn import functional as F
 
+from satlab.errors import InputError
 from satlab.generators.tasks import find_task
 from satlab.probes import linear_probe
 from satlab.train import Adversary, masked_loss
-from satlab.train.adversary import FIRST_STRENGTH, GROWTH, RETREAT, head_loss
+from satlab.train.adversary import (
+    ADVERSARY_HEADS,
+    FIRST_STRENGTH,
+    GROWTH,
+    RETREAT,
+    clipped_head_loss,
+    unit_norm_head_loss,
+)
+from satlab.train.config import CHOICES
 
 RIDGE = 1e-3
 
@@ -43,7 +52,7 @@ def ridge_regression(features, labels, ridge):
 @pytest.mark.parametrize(("half", "width", "classes"), [(40, 6, 3), (10, 50, 4), (12, 5, 1)])
 def test_the_head_is_ridge_regression(half, width, classes, ridge):
     features, labels = sample(half, width, classes)
-    found = head_loss(features, labels, ridge)
+    found = clipped_head_loss(features, labels, ridge)
     assert found.item() == pytest.approx(ridge_regression(features, labels, ridge), abs=1e-10)
 
 
@@ -51,25 +60,25 @@ def test_a_strong_ridge_leaves_the_frequencies():
     features, labels = sample(200, 6, 3)
     frequencies = labels[:200].double().mean(0)
     expected = (frequencies - labels[200:]).square().sum(1).mean()
-    assert head_loss(features, labels, 1e9).item() == pytest.approx(expected.item(), abs=1e-6)
-    assert head_loss(features, labels, RIDGE) < 0.6 * expected
+    assert clipped_head_loss(features, labels, 1e9).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert clipped_head_loss(features, labels, RIDGE) < 0.6 * expected
 
 
 def test_the_loss_knows_no_scale_and_no_shift():
     features, labels = sample(30, 8, 3)
-    found = head_loss(features, labels, RIDGE)
-    assert head_loss(1e3 * features - 7.0, labels, RIDGE).item() == pytest.approx(found.item(), abs=1e-9)
+    found = clipped_head_loss(features, labels, RIDGE)
+    assert clipped_head_loss(1e3 * features - 7.0, labels, RIDGE).item() == pytest.approx(found.item(), abs=1e-9)
 
 
 def test_the_loss_is_bounded_however_large_a_feature():
     features, labels = sample(30, 8, 3)
     features[45] *= 1e8
-    assert 0 <= head_loss(features, labels, RIDGE) <= 3
+    assert 0 <= clipped_head_loss(features, labels, RIDGE) <= 3
 
 
 def test_features_that_are_all_equal_have_a_loss_and_a_gradient():
     features, labels = torch.ones(20, 4, dtype=torch.float64, requires_grad=True), sample(10, 4, 3)[1]
-    loss = head_loss(features, labels, RIDGE)
+    loss = clipped_head_loss(features, labels, RIDGE)
     loss.backward()
     assert loss.isfinite()
     assert features.grad.isfinite().all()
@@ -79,10 +88,41 @@ def test_features_that_are_all_equal_have_a_loss_and_a_gradient():
 def test_the_gradient_goes_through_the_fitted_head(half, width):
     """Of both halves, W(theta)'s dependence on theta included: by finite differences."""
     features, labels = sample(half, width, 3)
-    assert torch.autograd.gradcheck(lambda x: head_loss(x, labels, 0.1), features.requires_grad_(), atol=1e-6)
-    (whole,) = torch.autograd.grad(head_loss(features, labels, 0.1), features)
+    assert torch.autograd.gradcheck(lambda x: clipped_head_loss(x, labels, 0.1), features.requires_grad_(), atol=1e-6)
+    (whole,) = torch.autograd.grad(clipped_head_loss(features, labels, 0.1), features)
     assert whole[:half].abs().max() > 1e-3
     assert whole[half:].abs().max() > 1e-3
+
+
+def test_the_unit_norm_head_is_the_released_one_sentence_by_sentence():
+    features, labels = sample(16, 6, 3)
+    h = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
+    y = labels.numpy() - 1 / 3
+    cut = np.vectorize(lambda cosine: min(max(cosine, -0.9999999), 0.9999999))
+    inverse = np.linalg.inv(cut(h[:28] @ h[:28].T) + RIDGE * np.eye(28))
+    losses = [(sum(cut(h[i] @ h[j]) * (inverse @ y[:28])[j] for j in range(28)) - y[i]) ** 2 for i in range(28, 32)]
+    assert unit_norm_head_loss(features, labels, RIDGE).item() == pytest.approx(np.mean(losses), abs=1e-9)
+
+
+def test_the_unit_norm_head_knows_no_scale_of_a_sentence_and_takes_zeros():
+    features, labels = sample(16, 6, 3)
+    found = unit_norm_head_loss(features, labels, RIDGE)
+    scaled = features * torch.logspace(-3, 3, len(features), dtype=torch.float64)[:, None]
+    assert unit_norm_head_loss(scaled, labels, RIDGE).item() == pytest.approx(found.item(), abs=1e-9)
+    zeros = torch.zeros_like(features, requires_grad=True)
+    unit_norm_head_loss(zeros, labels, RIDGE).backward()
+    assert zeros.grad.isfinite().all()
+
+
+def test_the_gradient_goes_through_the_unit_norm_head():
+    features, labels = sample(8, 4, 3)
+    assert torch.autograd.gradcheck(lambda x: unit_norm_head_loss(x, labels, 0.1), features.requires_grad_(), atol=1e-6)
+
+
+def test_a_configuration_takes_every_head_and_no_other():
+    assert tuple(ADVERSARY_HEADS) == CHOICES["adversary_head"]
+    with pytest.raises(InputError, match="clipped, unit-norm"):
+        short(adversary_head="unit norm")
 
 
 def adversary(model, language, task, **changes):
@@ -124,11 +164,18 @@ def test_the_two_samples_are_fresh_at_every_step_and_the_same_whoever_asks():
     assert one.loss(3).item() != one.loss(4).item()
 
 
-def test_a_step_descends_one_loss_and_ascends_the_other(tmp_path):
+@pytest.mark.parametrize("head", ADVERSARY_HEADS)
+def test_a_step_descends_one_loss_and_ascends_the_other(tmp_path, head):
     """SGD, one step: w - lr (grad L_pretrain - strength grad L_D2), every term computed apart."""
     strength = 0.7
     changes = {"optimizer": "sgd", "lr": 1.0, "warmup": 0.0, "weight_decay": 0.0, "steps": 1, "checkpoints": []}
-    config = short(adversary_task="state-4", adversary_strength=strength, adversary_sentences=32, **changes)
+    config = short(
+        adversary_task="state-4",
+        adversary_strength=strength,
+        adversary_sentences=32,
+        adversary_head=head,
+        **changes,
+    )
     made = trainer("bert-1x16", config, tmp_path)
     model, against = made.model.double(), made.adversary
     before = [p.detach().clone() for p in model.parameters()]

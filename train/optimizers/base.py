@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from ...errors import InputError, unknown
+from ...errors import InputError, plain_number, unknown
 from ...registry import Registry, settings_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) 
 
 def _typed(name: str, value: Any, declared: Any) -> Any:
     """Converts the value of a setting to its declared type; raises InputError where it has another."""
-    kinds = get_args(declared) or (declared,)
+    kinds, value = get_args(declared) or (declared,), plain_number(value)
     if isinstance(value, bool) and bool not in kinds:
         raise wrong(name, value, _in_words(kinds))
     if float in kinds and isinstance(value, (int, str)):

@@ -50,6 +50,37 @@ def test_partial_values_are_correlations_of_residuals(n, ties):
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_differences_between_strata_do_not_count(method):
+    """Within both strata y falls with x; over both it rises. The value is that of what each stratum's means leave."""
+    rng = np.random.default_rng(3)
+    strata = np.repeat(["a", "b"], [9, 14])
+    z = rng.standard_normal(23)
+    x = rng.standard_normal(23) + 0.5 * z + 20 * (strata == "b")
+    y = -x + 0.3 * z + rng.standard_normal(23) / 2 + 50 * (strata == "b")
+
+    def centred(values):
+        out = np.empty(23)
+        for part in "ab":
+            mine = values[strata == part]
+            mine = mine if method == "pearson" else (scipy.stats.rankdata(mine) - 0.5) / len(mine)
+            out[strata == part] = mine - mine.mean()
+        return out
+
+    a, b, c = (centred(values) for values in (x, y, z))
+    expected = {None: np.corrcoef(a, b)[0, 1], "z": np.corrcoef(residuals(a, c), residuals(b, c))[0, 1]}
+    assert correlation(x, y, method=method, resamples=50).value > 0.3
+    for given, value in expected.items():
+        found = correlation(x, y, None if given is None else z, method, 500, strata=strata.tolist())
+        assert found.value == pytest.approx(value, abs=1e-10)
+        assert found.value < -0.5
+        assert -1 < found.low < found.value < found.high < 0
+        shifted = correlation(
+            x + 7 * (strata == "a"), y, None if given is None else z, method, 500, strata=strata.tolist()
+        )
+        assert dataclasses.astuple(shifted)[:3] == pytest.approx(dataclasses.astuple(found)[:3], abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_no_unit_matters(method):
     x, y, z = sample(12)
     expected = correlation(x, y, z, method, 300)
@@ -90,7 +121,7 @@ def test_ranks_of_a_resample_are_ranks_of_the_drawn_points():
     x, y, z = sample(9, seed=5, ties=True)
     times = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=50)
     for arrays in ([x, y], [x, y, z]):
-        found = _coefficients(times.astype(float), arrays, "spearman")
+        found = _coefficients(times.astype(float), arrays, "spearman", np.zeros(9, dtype=np.int64))
         for weights, value in zip(times, found, strict=True):
             a, b, *c = (scipy.stats.rankdata(np.repeat(v, weights)) for v in arrays)
             for given in c:
@@ -185,6 +216,7 @@ def test_a_constant_third_quantity_changes_nothing():
         (([1, 2], [1, 2], None, "kendal"), "unknown correlation 'kendal': expected one of: spearman, pearson"),
         (([1, 2], [1, 2], None, "pearson", 0), "resamples is 0"),
         (([1, 2], [1, 2], None, "pearson", 10, 0, ["a"]), "1 group labels"),
+        (([1, 2], [1, 2], None, "pearson", 10, 0, None, ["a"]), "2 values with 1 strata"),
     ],
 )
 def test_wrong_input(arguments, message):
@@ -210,7 +242,9 @@ def test_correlations_of_points():
     rows = correlations_of(points, resamples=200)
     kinds = [(row["among"], row["model"], row["method"], row["given"], row["n"], row["runs"]) for row in rows]
     assert kinds[:4] == [("saturated", "", m, g, 24, 12) for m in ("spearman", "pearson") for g in ("", "KL")]
-    assert kinds[12:14] == [
+    assert kinds[12:16] == kinds[:4]
+    assert [row["across"] for row in rows[12:16]] == ["within sizes"] * 4
+    assert kinds[16:18] == [
         ("all checkpoints", "", "spearman", "", 37, 12),
         ("all checkpoints", "", "spearman", "KL", 36, 12),
     ]
@@ -229,10 +263,12 @@ def test_correlations_of_points():
         "Saturated models, bert-1x8",
         "All checkpoints, whose KL differs (6 not saturated), bert-1x16",
         "All checkpoints, whose KL differs (7 not saturated), bert-1x8",
+        "Saturated models, within sizes",
+        "All checkpoints, whose KL differs (13 not saturated), within sizes",
         "Saturated models, across sizes, where plain Tr(H) is not comparable",
         "All checkpoints, whose KL differs (13 not saturated), across sizes, where plain Tr(H) is not comparable",
     ]
-    assert f": n = 24 of 12 runs, Spearman {expected:.2f} [" in said[4]
+    assert f": n = 24 of 12 runs, Spearman {expected:.2f} [" in said[6]
     assert {(row["trace"], row["estimator"]) for row in rows} == {("trace", "sampled-gradient")}
     assert in_words(rows, "B") == []
     assert in_words(rows, "A linear-adamw") == []
@@ -246,7 +282,7 @@ def test_over_several_architectures_it_is_the_trace_inside_the_larger_model():
         for i in range(6)
     ]
     rows = correlations_of(points, resamples=50)
-    pooled = [row for row in rows if not row["model"]]
+    pooled = [row for row in rows if not row["model"] and row["across"] != "within sizes"]
     assert {(row["trace"], row["estimator"], row["n"]) for row in pooled} == {("enlarged", "random-factor", 12)}
     assert pooled[0]["value"] == pytest.approx(-1)
     assert {row["probe"] for row in rows} == {"linear-adamw"}

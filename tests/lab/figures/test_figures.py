@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import matplotlib.image
 import pytest
@@ -106,6 +107,24 @@ def test_plot_of_a_study(tmp_path, capsys):
     (tmp_path / "s" / "study.yaml").write_text("language: demo-hmm\n")
     assert cli.run(["plot", str(tmp_path / "s")]) == 0
     assert drawn(tmp_path / "s" / "figures") == SEVERAL
+
+
+def test_saturated_checkpoints_by_way_of_training(tmp_path, unsaved):
+    """Steps 40 alone are saturated; two rates of one algorithm are two ways; one way is no figure."""
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", config=replace(CONFIG, seed=1))]
+    figures.draw(runs, tmp_path / "f")
+    assert not list((tmp_path / "f").glob("same_loss*"))
+    runs.append(make_run(tmp_path / "c", config=replace(CONFIG, lr=2e-3)))
+    runs.append(make_run(tmp_path / "d", "lstm-1x8", config=replace(CONFIG, optimizer="sgd")))
+    figures.draw(runs, tmp_path / "f")
+    points = table(tmp_path / "f" / "same_loss-state-4.csv")
+    assert [(row["run"], row["way"], row["step"]) for row in points] == [
+        ("a", "adamw, lr 0.001", "40"),
+        ("b", "adamw, lr 0.001", "40"),
+        ("c", "adamw, lr 0.002", "40"),
+        ("d", "sgd", "40"),
+    ]
+    assert {(row["trace"], row["accuracy"]) for row in points} == {("300.0", "0.7")}
 
 
 def without(what):

@@ -127,6 +127,7 @@ CHANGES = {
     "adversary_task": "state-5",
     "adversary_strength": 0.25,
     "adversary_sentences": 100,
+    "adversary_head": "unit-norm",
     "adversary_ridge": 0.5,
     "threshold": 0.5,
     "stop_at_saturation": False,

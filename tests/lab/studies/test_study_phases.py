@@ -56,16 +56,20 @@ def test_a_failed_phase_fails_those_after_it(tmp_path, capsys):
     assert "which is not trained to its end; train that first" in said
 
 
-def test_a_recipe_stands_behind_what_the_study_says(tmp_path):
+def test_a_study_replaces_its_recipe_and_a_models_own_recipe_replaces_the_study(tmp_path):
     models = {"bert-1x8": {}, "gpt-1x8": {"recipe": "liu2022", "lr": 0.5}, "sgd": {"from": "bert-1x8", "lr": 1.0}}
     train = {"steps": 7, "batch_size": 9}
     write(tmp_path, models=models, recipe="fast", train=train)
     study = load_study(str(tmp_path / "study.yaml"))
     fast, published, then = (train_config(study, name, 3) for name in models)
     assert (fast.targets, fast.optimizer, fast.steps, fast.batch_size, fast.seed) == ("exact", "muon", 7, 9, 3)
-    assert (published.targets, published.lr, published.warmup, published.batch_size) == ("sampled", 0.5, 0.06, 9)
+    assert (published.targets, published.lr, published.warmup, published.batch_size) == ("sampled", 0.5, 0.06, 4096)
     assert (then.targets, then.optimizer, then.steps, then.lr) == ("sampled", "adamw", 7, 1.0)
     assert model_of(study, "sgd") == "bert-1x8"
+    write(tmp_path, models={"bert-1x8": {"recipe": "fast"}}, train={"optimizer": "sgd", "lr": 0.3, "threshold": 0.5})
+    own = train_config(load_study(str(tmp_path / "study.yaml")), "bert-1x8", 3)
+    assert (own.optimizer, own.targets, own.threshold) == ("muon", "exact", 0.5)
+    assert own.lr != 0.3
 
 
 @pytest.mark.parametrize(

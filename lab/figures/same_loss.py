@@ -1,0 +1,93 @@
+"""Accuracy against flatness at the same loss: saturated checkpoints alone, a panel an architecture, a colour a way."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from ..analysis.comparison import SATURATED, WITHIN
+from .lettering import MARKERS, brief, looks_of, plain_text, write_below
+
+Row = dict[str, Any]
+
+WIDTH, HEIGHT = 4.4, 3.9
+"""Inches of a panel."""
+
+READING = (
+    "Points: saturated checkpoints; bars: one standard error within one training. Brackets: 95 % interval over first "
+    "trainings."
+)
+
+
+def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
+    """The points of the figure: saturated, with a trace; none where only one way of training is among them.
+
+    Args:
+        points: of one probe of one task.
+        ways: run -> how it was trained.
+
+    Returns:
+        The points, each with its `way`; those of the smallest model first.
+    """
+    chosen = [point | {"way": ways[point["run"]]} for point in points if point["saturated"]]
+    chosen = [point for point in chosen if point["trace"] is not None and point["accuracy"] is not None]
+    if len({point["way"] for point in chosen}) < 2:
+        return []
+    return sorted(chosen, key=lambda point: (point["parameters"] or 0, point["model"]))
+
+
+def same_loss_figure(
+    panel: str, points: list[Row], correlations: list[Row], mixed: list[str]
+) -> tuple[Figure, list[Row]]:
+    """Draws accuracy against Tr(H) of checkpoints whose loss is that of the truth.
+
+    Args:
+        panel: the task and the probe.
+        points: as `same_loss_points` gives them.
+        correlations: those of this task and probe, as `correlations_of` gives them.
+        mixed: what is said of versions that differ.
+
+    Returns:
+        The figure, and the plotted numbers.
+    """
+    models = list(dict.fromkeys(point["model"] for point in points))
+    ways = list(dict.fromkeys(sorted(point["way"] for point in points)))
+    colors = {way: look["color"] for way, look in zip(ways, looks_of(ways), strict=True)}
+    markers = dict(zip(ways, itertools.cycle(MARKERS), strict=False))
+    size = (WIDTH * max(len(models), 1.4), HEIGHT + 0.16 * -(-len(ways) // 3))
+    figure, grid = plt.subplots(1, len(models), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    named: dict[str, Any] = {}
+    for axes, model in zip(grid.flat, models, strict=True):
+        for way in ways:
+            mine = [point for point in points if (point["model"], point["way"]) == (model, way)]
+            if not mine:
+                continue
+            x, y, xerr, yerr = (
+                [point[key] for point in mine] for key in ("trace", "accuracy", "trace_stderr", "accuracy_stderr")
+            )
+            look: dict[str, Any] = {"color": colors[way], "markersize": 5, "elinewidth": 0.6, "alpha": 0.75}
+            named[way] = axes.errorbar(x, y, yerr, xerr, fmt=markers[way], **look)
+        parameters = next(point["parameters"] for point in points if point["model"] == model)
+        head = f"{brief(model)}, {parameters:,} parameters" if parameters else brief(model)
+        said = _given_kl(correlations, model if len(models) > 1 else "", "")
+        axes.set_title("\n".join([plain_text(head), *said]), fontsize=8.5)
+        axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
+    grid[0, 0].set_ylabel(plain_text(f"probe accuracy, task {brief(panel)}"))
+    labels = [plain_text(way) for way in named]
+    figure.legend(list(named.values()), labels, loc="outside upper center", ncols=min(3, len(ways)), fontsize=7.5)
+    write_below(figure, [*_given_kl(correlations, "", WITHIN), READING, *mixed])
+    return figure, points
+
+
+def _given_kl(correlations: list[Row], model: str, across: str) -> list[str]:
+    """Spearman's correlation among the saturated checkpoints, given KL; nothing where it is not known."""
+    head, end = ("Within sizes: ", ".") if across == WITHIN else ("", "")
+    for row in correlations:
+        kind = (row["among"], row["method"], row["given"], row["trace"])
+        if kind == (SATURATED, "spearman", "KL", "trace") and (row["model"], row["across"]) == (model, across):
+            ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
+            said = f"Spearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings"
+            return [f"{head}{said}{end}"]
+    return []
