@@ -61,7 +61,7 @@ def _moved(given: Given, start: "Run") -> "Run":
     """The second phase, trained to its end."""
     from ....system.signals import StopRequest
     from ....theory.drift.ode import check_step
-    from ...measurements.drift import DriftConfig, largest_eigenvalue
+    from ...measurements.drift import DriftConfig, largest_eigenvalues
     from ...runs.checkpoints import chosen_checkpoints
     from ...runs.run import create_run
     from ...runs.training import train_run
@@ -71,7 +71,7 @@ def _moved(given: Given, start: "Run") -> "Run":
     config = settings_of(DriftConfig, given)
     step = chosen_checkpoints(start, given.step)[-1][0]
     training = config.training(start.config.masking)
-    check_step(config.eta, largest_eigenvalue(start, step).value)
+    check_step(config.eta, largest_eigenvalues(start, step)[0].value)
     out, length = Path(given.out), start.language.max_length
     moved = create_run(out, start.source, start.model, training, length, origin_of(start, step))
     with StopRequest() as stop, progress_bar(training.steps, "steps") as bar:
