@@ -78,5 +78,5 @@ def _panel(axes: Axes, panel: Panel, rows: list[Row], labels: list[str]) -> None
 
 def _shown(row: Row, panel: Panel) -> bool:
     """Whether both values are there, and positive on a logarithmic axis."""
-    values = {"x": row.get(panel.x), "y": row.get(panel.y)}
+    values: dict[str, Any] = {"x": row.get(panel.x), "y": row.get(panel.y)}
     return all(value is not None for value in values.values()) and all(values[axis] > 0 for axis in panel.logarithmic)

@@ -43,7 +43,7 @@ def success_probability(length: int, sentences: int) -> float:
     Returns:
         1 - 2 ((1 + P_0) / 2)^n + P_0^n.
     """
-    none = math.comb(length, length // 2) / 2**length
+    none: float = math.comb(length, length // 2) / 2**length
     return 1 - 2 * ((1 + none) / 2) ** sentences + none**sentences
 
 
