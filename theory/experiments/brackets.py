@@ -1,5 +1,6 @@
 """Flatness against few-shot transfer on masked brackets: constructed solutions, searched ones, and counter-examples."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ ALIVE = 1e-3
 """A neuron is alive whose part |u_j| relu(w_j z) of the output is somewhere above this, on masked sentences."""
 
 ALONG = 0.99
-"""A neuron is an averaging one whose cosine with +-1_[1..T] is above this."""
+"""A neuron is an averaging one if the cosine of its first T coordinates with +-1_[1..T] is above this."""
 
 RATIO = "Tr(H) / (2 / T^(1/2))"
 ERROR = "few-shot error E (head - g)^2 / T"
@@ -129,9 +130,8 @@ class BracketsExperiment(Experiment):
         """A row for each n, with the features as they are, and with those of living neurons alone."""
         part = features(weights, brackets.masked)[0] * weights.out[0].abs()
         alive = (part > ALIVE).any(0)
-        words = torch.zeros(2 * brackets.length, dtype=torch.float64)
-        words[: brackets.length] = brackets.length**-0.5
-        cosine = (weights.value[0] @ words).abs() / weights.value[0].norm(dim=1)
+        words = weights.value[0, :, : brackets.length]
+        cosine = words.sum(1).abs() / (words.norm(dim=1) * math.sqrt(brackets.length))
         row: Row = {
             "label": cell,
             "T": brackets.length,
