@@ -32,6 +32,7 @@ def run(given: Given) -> None:
     """
     from ...measurements.drift import check_drifts, drift_rows
     from ...messages import warn
+    from ...runs.checkpoints import chosen_checkpoints
     from ..output import print_row, say_next_of_rows
     from ..progress import progress_bar
 
@@ -40,11 +41,12 @@ def run(given: Given) -> None:
     run = opened_run(given)
     if given.out is not None:
         run = _moved(given, run)
-    elif given.settings:
-        first = next(iter(given.settings))
+    elif given.settings or given.step is not None:
+        first = next(iter(given.settings), "step")
         option = f"--{first.replace('_', '-')}"
         raise InputError(f"{option} without --out, expected a directory for the second phase; name one")
     check_drifts(run)
+    chosen_checkpoints(run, None)
     with progress_bar(len(run.checkpoints) + 1, "checkpoints") as bar:
         for row in drift_rows(run, given.task, given.contexts, given.sentences):
             print_row(row)
