@@ -58,7 +58,7 @@ class BracketsExperiment(Experiment):
 
     lengths: str = "4 6 8"
     neurons: str = "8"
-    searched_lengths: str = "4 6"
+    searched_lengths: str = "4"
     networks: int = 3
     steps: int = 3000
     dead: int = 24
@@ -69,8 +69,28 @@ class BracketsExperiment(Experiment):
     source = "Liu, Xie, Li and Ma 2022, Theorem 6.1 and Lemma D.1"
 
     panels = (
-        Panel("ratio", "error", "few-shot error of n = 10", RATIO, ERROR, "x", points=True, only=("T 6",)),
-        Panel("sentences", "success", "exact heads, T = 6", "n", "share", "x", only=("T 6", "predicted, T 6")),
+        Panel(
+            "ratio",
+            "error",
+            "T = 4, n = 10: all are flat but the random ones",
+            RATIO,
+            ERROR,
+            "xy",
+            points=True,
+            only=("T 4",),
+            where=(("sentences", 10), ("features", "all")),
+        ),
+        Panel(
+            "sentences",
+            "success",
+            "T = 4: exact heads",
+            "sentences n",
+            "share of exact heads",
+            "x",
+            points=True,
+            only=("T 4", "predicted, T 4"),
+            where=(("features", "all"),),
+        ),
     )
 
     def __post_init__(self) -> None:
