@@ -51,9 +51,7 @@ def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str]
 
 def _panel(axes: Axes, panel: Panel, rows: list[Row], labels: list[str]) -> None:
     """One panel."""
-    for number, label in enumerate(labels):
-        if panel.only and not label.startswith(panel.only):
-            continue
+    for number, label in enumerate(label for label in labels if not panel.only or label.startswith(panel.only)):
         mine = [row for row in rows if row["label"] == label and _shown(row, panel)]
         if not mine:
             continue

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from ...errors import InputError, at_least
 from ...estimate import ONE_SIDED_95, Estimate
+from ...flatness.estimators.lanczos import top_eigenvalues
+from ...models import load_model
+from ...randomness import random_stream
 from ...train import TrainConfig
+from ..runs.checkpoints import chosen_checkpoints
 from ..runs.run import Run, load_run
 from ..runs.trainings import origin_of
 from .flatness import measure_flatness
@@ -26,6 +30,9 @@ from .probe_config import ProbeConfig
 
 CURVED = 500
 """Contexts on which the largest eigenvalues are measured."""
+
+PROBE = ProbeConfig(train_sentences=2000, test_sentences=4000)
+"""How accuracy is measured."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,31 @@ def largest_eigenvalues(run: Run, step: int) -> list[Estimate]:
     config = FlatnessConfig(method="lanczos-gauss-newton", contexts=CURVED)
     rows = [row for row in measure_flatness(run, config, step) if "/" not in row["block"]]
     return [Estimate(row["value"], row["stderr"], row["n"]) for row in rows]
+
+
+def largest_eigenvalue(run: Run, step: int) -> float:
+    """The largest of `largest_eigenvalues`; nothing is written.
+
+    Args:
+        run: whose.
+        step: of the checkpoint.
+
+    Returns:
+        The eigenvalue, nats per squared parameter.
+    """
+    ((_, folder),) = chosen_checkpoints(run, step)
+    model, generator = (
+        load_model(folder).to(run.language.device),
+        random_stream(0, "flatness", device=run.language.device),
+    )
+    sentences = run.language.sample(CURVED, generator, latents=False)
+    return top_eigenvalues(model, sentences, 1, "gauss-newton", masking=run.config.masking or "one")[0].value
+
+
+def check_task(run: Run, task: str | None) -> None:
+    """Checks, before a training, that the task can be probed. Raises InputError as `check_probe`."""
+    if task is not None:
+        check_probe(run, task, PROBE, None, None)
 
 
 def check_drifts(run: Run) -> None:
@@ -210,9 +242,7 @@ def _measured(
     trace = next(row for row in flat if row["block"] == "total")
     found: list[Estimate | None] = [Estimate(row["value"], row["stderr"], row["n"]) for row in (kl, trace)]
     if task is not None:
-        config = ProbeConfig(train_sentences=2000, test_sentences=4000)
-        check_probe(run, task, config, step, None)
-        probe = next(iter(measure_probe(run, task, config, step)))
+        probe = next(iter(measure_probe(run, task, PROBE, step)))
         found.append(Estimate(probe["value"], probe["stderr"], probe["n"]))
     first, second, third = (*found, None)[:3]
     assert first is not None

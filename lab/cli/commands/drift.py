@@ -30,7 +30,7 @@ def run(given: Given) -> None:
     Raises:
         InputError: for settings of a training without --out, and for a run that the theorem is not about.
     """
-    from ...measurements.drift import check_drifts, drift_rows
+    from ...measurements.drift import check_drifts, check_task, drift_rows
     from ...messages import warn
     from ...runs.checkpoints import chosen_checkpoints
     from ..output import print_row, say_next_of_rows
@@ -39,6 +39,7 @@ def run(given: Given) -> None:
     for name in ("contexts", "sentences"):
         at_least(name, getattr(given, name), 2)
     run = opened_run(given)
+    check_task(run, given.task)
     if given.out is not None:
         run = _moved(given, run)
     elif given.settings or given.step is not None:
@@ -63,9 +64,9 @@ def _moved(given: Given, start: "Run") -> "Run":
     """The second phase, trained to its end."""
     from ....system.signals import StopRequest
     from ....theory.drift.ode import check_step
-    from ...measurements.drift import DriftConfig, largest_eigenvalues
+    from ...measurements.drift import DriftConfig, largest_eigenvalue
     from ...runs.checkpoints import chosen_checkpoints
-    from ...runs.run import create_run
+    from ...runs.run import check_run, create_run
     from ...runs.training import train_run
     from ...runs.trainings import origin_of
     from ..progress import TrainingProgress, progress_bar
@@ -73,9 +74,10 @@ def _moved(given: Given, start: "Run") -> "Run":
     config = settings_of(DriftConfig, given)
     step = chosen_checkpoints(start, given.step)[-1][0]
     training = config.training(start.config.masking)
-    check_step(config.eta, largest_eigenvalues(start, step)[0].value)
-    out, length = Path(given.out), start.language.max_length
-    moved = create_run(out, start.source, start.model, training, length, origin_of(start, step))
+    wanted = Path(given.out), start.source, start.model, training, start.language.max_length, origin_of(start, step)
+    check_run(*wanted)
+    check_step(config.eta, largest_eigenvalue(start, step))
+    moved = create_run(*wanted)
     with StopRequest() as stop, progress_bar(training.steps, "steps") as bar:
         progress = TrainingProgress(bar, training.steps)
         train_run(moved, given.device, progress.on_row, progress.on_step, stop)

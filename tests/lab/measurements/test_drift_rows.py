@@ -7,7 +7,7 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements.drift import DriftConfig, drift_rows, largest_eigenvalues
+from satlab.lab.measurements.drift import DriftConfig, drift_rows, largest_eigenvalue, largest_eigenvalues
 from satlab.lab.runs.run import load_run
 
 FAST = ["--contexts", "20", "--sentences", "40"]
@@ -71,9 +71,9 @@ def test_a_start_that_is_gone_has_no_row(folders, tmp_path, capsys):
 
 
 def test_a_step_too_large_is_refused_with_the_eigenvalue(folders, tmp_path, capsys):
-    largest = largest_eigenvalues(load_run(folders / "start"), 3)[0]
-    assert largest.value > 0
-    eta = 2.1 / largest.value
+    largest = largest_eigenvalue(load_run(folders / "start"), 3)
+    assert largest > 0
+    eta = 2.1 / largest
     line = [
         "drift",
         str(folders / "start"),
@@ -86,7 +86,10 @@ def test_a_step_too_large_is_refused_with_the_eigenvalue(folders, tmp_path, caps
     ]
     capsys.readouterr()
     assert cli.run(line) == 2
-    assert f"largest eigenvalue of H is {largest.value:.3g}" in capsys.readouterr().err
+    assert f"largest eigenvalue of H is {largest:.3g}" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert cli.run([*line[:4], "--task", "state-99"]) == 2
+    assert "unknown task 'state-99'" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
