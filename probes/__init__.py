@@ -5,6 +5,7 @@ from .feature_store import FeatureStorage
 from .features import FeatureChoice, concatenated_features
 from .fine_tune import FineTuning, fine_tune
 from .frozen import Extraction, ProbeAccuracy, frozen_probes
+from .head import Head, HeadAdamW
 from .linear import linear_probe
 from .method import (
     FeatureProbe,
@@ -14,8 +15,10 @@ from .method import (
     is_model_probe,
     probe_methods,
     probe_names,
+    reads_table,
 )
 from .optimum import Optimum
+from .prompt import PromptTuning
 from .samples import Samples, majority_class
 
 __all__ = [
@@ -26,10 +29,13 @@ __all__ = [
     "FeatureStorage",
     "FineTuning",
     "FittedProbe",
+    "Head",
+    "HeadAdamW",
     "ModelProbe",
     "Optimum",
     "ProbeAccuracy",
     "ProbeMethod",
+    "PromptTuning",
     "Samples",
     "concatenated_features",
     "fine_tune",
@@ -39,4 +45,5 @@ __all__ = [
     "majority_class",
     "probe_methods",
     "probe_names",
+    "reads_table",
 ]
