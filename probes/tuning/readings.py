@@ -1,9 +1,9 @@
 """What a head reads of a frozen model at the mask before a text, computed once for all sentences.
 
-    words    G_0 = p(x_0 = . | text), the predicted distribution of the masked word: the input of the released code
-    logits   its logits
-    feature  the hidden feature that the logits are linear in
-    pooled   the mean over the text's words i of the predicted distributions G_i, each word masked in turn
+words    G_0 = p(x_0 = . | text), the predicted distribution of the masked word: the input of the released code
+logits   its logits
+feature  the hidden feature that the logits are linear in
+pooled   the mean over the text's words i of the predicted distributions G_i, each word masked in turn
 """
 
 import torch
