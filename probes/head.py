@@ -92,7 +92,7 @@ class HeadProbe(ModelProbe):
         samples: Samples,
         progress: Progress = lambda done, total: None,
     ) -> ProbeAccuracy:
-        """The mean over repeats; beside it, of each repeat, accuracy by margin and the distances of G_0 to the truth."""
+        """The mean over repeats; beside it, of each, accuracy by margin and the distances of G_0 to the truth."""
         found = list(self._measured(model, language, task, samples, progress))
         return over_repeats([right for right, _ in found], [more for _, more in found])
 

@@ -1,6 +1,5 @@
 """Prompt tuning: input vectors before the text are trained together with a head, the model is frozen."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -70,8 +70,8 @@ class Wei2021Family(Family):
     def build(self) -> Language:
         if self.states < 2 or min(self.words, self.length, self.task_words) < 1:
             raise InputError(
-                f"{self.states} states, {self.words} words, length {self.length}, task_words {self.task_words}: expected "
-                "at least 2 states and 1 of the others; correct them"
+                f"{self.states} states, {self.words} words, length {self.length}, task_words {self.task_words}: "
+                "expected at least 2 states and 1 of the others; correct them"
             )
         generator = random_stream(self.seed, "language")
         initial = softmax_rows(1, self.states, START_TEMPERATURE, generator)[0]

@@ -18,7 +18,7 @@ from ...probes import (
 from ...settings import check_unused, chosen, with_settings_of
 
 TABLE_PROBE = "linear"
-"""The probe of the look-up table that stands beside probes that train weights of the model, since the table has none."""
+"""The probe of the look-up table beside probes that train weights of the model, since the table has none."""
 
 
 @with_settings_of(probe_methods, "method")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support.exactness import EXACT
-from support.networks import gap, grammar_language, shaken
+from support.networks import gap, shaken
 from support.untouched import untouched
 from support.words import generator
 
@@ -262,11 +262,11 @@ def test_what_cannot_be_tuned_is_refused(method, language, task):
         method.accuracy(build_model("gpt-1x16", language), language, task, samples)
     with pytest.raises(InputError, match="reads from left to right"):
         method.check_use("gpt-1x16", True, language, task, samples)
-    with pytest.raises(InputError, match="task 'state-1' is no function of a posterior.*choose one of posterior"):
+    with pytest.raises(InputError, match=r"task 'state-1' is no function of a posterior.*choose one of posterior"):
         method.check_use("bert-1x16", False, language, find_task(language, "state-1"), samples)
-    grammar = grammar_language()
+    brackets = load_language("dyck-1")
     with pytest.raises(InputError, match="such a task, for example wei2021-hmm"):
-        check_posterior(grammar, next(iter(grammar.tasks.values())))
+        check_posterior(brackets, next(iter(brackets.tasks.values())))
     method.check_use("bert-1x16", False, language, task, samples)
 
 

@@ -190,7 +190,7 @@ def test_the_states_before_a_prompt():
 
 
 def test_what_fake_words_reach_lies_in_the_cone():
-    """The posterior after fake words of any likelihoods, by brute force, has no residual; a corner of the simplex has."""
+    """The posterior after fake words of any likelihoods, by brute force, has no residual; a corner has."""
     one = chain()
     draws = np.random.Generator(np.random.PCG64(3))
     for _ in range(5):
@@ -257,6 +257,6 @@ def test_other_tasks_are_refused(name):
     language = load_language({"family": "wei2021-hmm", "states": 4, "length": 6})
     weights = torch.eye(4, dtype=torch.float64)
     three = HMM(language.initial, language.transition, language.emission, 6, readout=Readout(weights, 6))
-    with pytest.raises(InputError, match="expected the task posterior|has 4 classes, expected 2") as error:
+    with pytest.raises(InputError, match=r"expected the task posterior|has 4 classes, expected 2") as error:
         chain_of(three, find_task(three, name))
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The conditions under which tuning a head or a prompt is exact, as programs: one file each, entries of one registry."""
+"""The conditions under which tuning a head or a prompt is exact, as programs: entries of one registry."""
 
 from .condition import Chain, Condition, Verdict, chain_of, conditions, with_posterior
 

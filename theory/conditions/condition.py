@@ -105,13 +105,20 @@ conditions: Registry[Condition] = Registry("condition", "satlab.theory.condition
 def with_posterior(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
     """The language and task, where the label is a linear function of the posterior of an HMM's state.
 
+    Args:
+        language: an HMM.
+        task: its task "posterior".
+
+    Returns:
+        Both, as what they are.
+
     Raises:
         InputError: for others.
     """
     if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
         raise InputError(
-            f"task '{task.name}' is no linear function of the posterior of an HMM's state, expected the task posterior; "
-            "choose that, of a language such as wei2021-hmm"
+            f"task '{task.name}' is no linear function of the posterior of an HMM's state, expected the task "
+            "posterior; choose that, of a language such as wei2021-hmm"
         )
     return language, task
 

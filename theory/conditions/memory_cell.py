@@ -18,8 +18,9 @@ RECOVERED = 1e-9
 @conditions.register("memory-cell")
 @dataclass(frozen=True)
 class MemoryCell(Condition):
-    """For some informative state the rows C that it emits by, one a content, are independent, and no mixture of the
-    rows of all other states is a mixture of them:  rank W_C = |C|,  rank W_C + rank W_rest = rank W.
+    """The rows C by which some informative state emits, one a content, are independent of each other and of the rest.
+
+        rank W_C = |C|,  rank W_C + rank W_rest = rank W
 
     The number is the least singular value of (I - P) W_C^T, with P the projector on the span of the rest: it is
     positive if and only if both hold. The best informative state counts; `more` says which, counted from 1, and how

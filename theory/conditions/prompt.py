@@ -57,9 +57,16 @@ def backwards(chain: Chain) -> Table:
 
 
 def cone_residual(chain: Chain, q: Table) -> float:
-    """How far q is from what a prompt before the mask can reach, {A^T alpha / pi, alpha >= 0}; relative, 0 if reached.
+    """How far q is from what a prompt before the mask can reach, {A^T alpha / pi, alpha >= 0}.
 
     The prompt's last fake word leaves alpha on the states, and one step of the chain leads to the mask.
+
+    Args:
+        chain: the chain.
+        q: [K], not negative.
+
+    Returns:
+        The distance of q pi from the cone, relative to its norm; 0 where it is reached.
     """
     wanted = q * chain.initial
     _, residual = nnls(chain.transition.T, wanted / np.linalg.norm(wanted))

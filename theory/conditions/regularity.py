@@ -35,9 +35,15 @@ class Regularity(Condition):
 
 
 def gap(transition: Table) -> float:
-    """1 - |lambda_2| of an ergodic chain, at least the smallest positive number; -1 for a chain that is not ergodic.
+    """1 - |lambda_2|, the gap between the two largest moduli of eigenvalues.
 
     Rounding can hide the gap of a chain whose states are nearly disconnected; the graph decides.
+
+    Args:
+        transition: [K, K].
+
+    Returns:
+        The gap, at least the smallest positive number; -1 for a chain that is not ergodic.
     """
     if period(transition) != 1:
         return -1.0
