@@ -1,6 +1,7 @@
 """How much of a downstream task frozen features know, and how much of it a model learns."""
 
 from .adamw import AdamW
+from .attention_head import AttentionHead
 from .feature_store import FeatureStorage
 from .features import FeatureChoice, concatenated_features
 from .fine_tune import FineTuning, fine_tune
@@ -23,6 +24,7 @@ from .samples import Samples, majority_class
 
 __all__ = [
     "AdamW",
+    "AttentionHead",
     "Extraction",
     "FeatureChoice",
     "FeatureProbe",

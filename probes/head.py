@@ -37,10 +37,27 @@ class RawLinear(FittedProbe):
 
 
 class HeadProbe(ModelProbe):
-    """A head on features that are read once. Subclasses say how it is fitted, and have the setting `reads`."""
+    """A head on what is read of a frozen model once. Subclasses say what that is and how the head is fitted."""
 
-    reads: str
     reads_table = True
+
+    @abstractmethod
+    def read_of(self, model: LanguageModel, sentences: Sentences) -> Tensor:
+        """What the head reads of n sentences, [n, ...]."""
+
+    def beside(self, model: LanguageModel, language: Language, sentences: Sentences, found: Tensor) -> dict[str, float]:
+        """What is measured beside the accuracy; nothing unless overridden.
+
+        Args:
+            model: the model.
+            language: the truth.
+            sentences: the test sentences.
+            found: what the head reads of them.
+
+        Returns:
+            column -> value.
+        """
+        return {}
 
     @abstractmethod
     def fit_head(
@@ -106,10 +123,10 @@ class HeadProbe(ModelProbe):
             def on_epoch(done: int, before: int = one.repeat * self.parts) -> None:
                 progress(before + done, samples.seeds * self.parts)
 
-            seen, unseen = read(model, one.train, self.reads), read(model, one.test, self.reads)
+            seen, unseen = self.read_of(model, one.train), self.read_of(model, one.test)
             head = self.fit_head(seen, one.labels, len(task.classes), samples.seed, one.repeat, on_epoch)
             right = head.predict(unseen) == one.expected
-            more = by_margin(task, one.test, right) | distances(model, language, one.test, self.reads, unseen)
+            more = by_margin(task, one.test, right) | self.beside(model, language, one.test, unseen)
             yield float(right.double().mean()), more
 
 
@@ -138,9 +155,23 @@ def distances(
     }
 
 
+class MaskHeadProbe(HeadProbe):
+    """A linear head on what the model says of a mask before the text, by the setting `reads`."""
+
+    reads: str
+
+    @override
+    def read_of(self, model: LanguageModel, sentences: Sentences) -> Tensor:
+        return read(model, sentences, self.reads)
+
+    @override
+    def beside(self, model: LanguageModel, language: Language, sentences: Sentences, found: Tensor) -> dict[str, float]:
+        return distances(model, language, sentences, self.reads, found)
+
+
 @probe_methods.register("head")
 @dataclass(frozen=True)
-class Head(HeadProbe):
+class Head(MaskHeadProbe):
     """A linear head at its convex optimum on what the model says of a mask that stands before the text.
 
         min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + ridge / 2 ||W||^2
@@ -184,7 +215,7 @@ class Head(HeadProbe):
 
 @probe_methods.register("head-adamw")
 @dataclass(frozen=True)
-class HeadAdamW(Released, HeadProbe):
+class HeadAdamW(Released, MaskHeadProbe):
     """The head as the released code trains it, on what `head` reads.
 
     AdamW, lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps (an eighth of all steps at most) and a

@@ -10,7 +10,8 @@ from support.words import generator
 from satlab.errors import InputError
 from satlab.generators import Sentences, find_task, load_language
 from satlab.models import build_model
-from satlab.probes import FineTuning, Head, HeadAdamW, PromptTuning, Samples, probe_methods, reads_table
+from satlab.probes import AttentionHead, FineTuning, Head, HeadAdamW, PromptTuning, Samples, probe_methods, reads_table
+from satlab.probes.attention_head import AttentionClassifier
 from satlab.probes.prompt import Prompted, embedding_name
 from satlab.probes.tuning.ideal import ideal_prompt, mattering, state_at_mask
 from satlab.probes.tuning.labelled import BANDS, Labelled, by_margin, check_posterior, labelled
@@ -255,7 +256,7 @@ def test_settings_that_cannot_be(method, change, match):
         method(**change)
 
 
-@pytest.mark.parametrize("method", [Head(), HeadAdamW(), PromptTuning(prompt=2)])
+@pytest.mark.parametrize("method", [Head(), HeadAdamW(), AttentionHead(), PromptTuning(prompt=2)])
 def test_what_cannot_be_tuned_is_refused(method, language, task):
     samples = Samples(30, 20, 1)
     with pytest.raises(InputError, match="reads from left to right"):
@@ -280,3 +281,37 @@ def test_a_prompt_longer_than_the_model(language, task):
         PromptTuning(prompt=6).check_use("bert-1x16", False, language, task, Samples(30, 20, 1))
     sentences = language.sample(2, generator(0))
     assert isinstance(sentences, Sentences)
+
+
+def test_attention_is_that_of_the_formula(language):
+    """Softmax over the words of the text alone; hard attention takes the largest, and has the soft one's gradient."""
+    x = torch.rand(6, 5, 4, generator=generator(1))
+    x[0, 3:] = 0
+    score, weight, bias = (torch.randn(*shape, generator=generator(2)) for shape in ((4,), (3, 4), (3,)))
+    for row in range(6):
+        words = x[row, :3] if row == 0 else x[row]
+        attention = (words @ score).softmax(0)
+        soft = weight @ (attention @ words) + bias
+        hard = weight @ words[(words @ score).argmax()] + bias
+        for expected, kind in ((soft, False), (hard, True)):
+            found = AttentionClassifier(score, weight, bias, kind).scores(x[row : row + 1])[0]
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    u = score.clone().requires_grad_()
+    AttentionClassifier(u, weight, bias, True).scores(x).sum().backward()
+    assert float(u.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("attention", ["soft", "hard"])
+def test_attention_reads_a_memory(attention):
+    """On the exact truth, in a language whose words tell the slot."""
+    slots = load_language({"preset": "wei2021-memory-hmm", "slots": 2, "length": 12, "task_words": 12, "seed": 1})
+    found = AttentionHead(attention=attention, epochs=30, batch_size=32).accuracy(
+        build_model("lookup", slots), slots, find_task(slots, "posterior"), Samples(400, 300, 1)
+    )
+    assert found.value > 0.9
+    assert found.n == 1
+
+
+def test_attention_must_be_known():
+    with pytest.raises(InputError, match="unknown attention 'firm'"):
+        AttentionHead(attention="firm")
