@@ -1,4 +1,4 @@
-"""Heads on the exact truth: against heads fitted by hand, and the recorded table against that of an independent program.
+"""Heads on the exact truth: against heads fitted by hand, and the recorded table against that of another program.
 
 The reference numbers were computed beforehand by another program (its own generator of the same recipe, 10 to 40 seeds,
 scikit-learn's regression). Ours have their own seeds, so that means agree within three standard errors of both.
