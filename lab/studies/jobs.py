@@ -71,7 +71,7 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
 def planned_measurements(steps: int, study: StudyConfig) -> Counter[Callable[..., None]]:
     """Function -> how many measurements by it a run gets that keeps so many checkpoints."""
     enlarged = study.enlarge_to is not None
-    counts = {_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)}
+    counts: dict[Callable[..., None], int] = {_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)}
     asked = zip(counts.items(), MEASURED, strict=True)
     of_each: Counter[Callable[..., None]] = Counter(dict(item for item, name in asked if name in study.measure))
     of_each[_theorem] = steps * len(study.theorems)

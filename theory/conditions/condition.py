@@ -55,7 +55,8 @@ class Chain:
     @property
     def mattering(self) -> NDArray[np.bool_]:
         """H*, [K]."""
-        return self.mu != 0
+        kept: NDArray[np.bool_] = self.mu != 0
+        return kept
 
 
 @dataclass(frozen=True)
@@ -140,5 +141,5 @@ def chain_of(language: Language, task: Task) -> Chain:
     weights = task.readout.weights.cpu().numpy()
     if len(weights) != CLASSES:
         raise InputError(f"task '{task.name}' has {len(weights)} classes, expected 2; give weights of two classes")
-    tables = (chain.initial, chain.blocks, chain.emission)
-    return Chain(*(table.cpu().numpy() for table in tables), weights[1] - weights[0])
+    initial, blocks, emission = (table.cpu().numpy() for table in (chain.initial, chain.blocks, chain.emission))
+    return Chain(initial, blocks, emission, weights[1] - weights[0])
