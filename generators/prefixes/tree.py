@@ -37,7 +37,9 @@ class SymbolOver(PrefixTask):
         out = torch.zeros(n, longest + 1, len(self.classes), dtype=torch.float64, device=self.language.device)
         for read in range(longest + 1):
             rows = (lengths >= read).nonzero()[:, 0]
-            if len(rows):
+            if len(rows) and read == 0:
+                out[rows, 0] = self._after(tokens[:1, :0])[0]
+            elif len(rows):
                 # Sentences that begin alike share their charts.
                 first, which = tokens[rows, :read].unique(dim=0, return_inverse=True)
                 out[rows, read] = self._after(first)[which]

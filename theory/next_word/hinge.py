@@ -58,7 +58,10 @@ def solve_hinge(problem: Problem, tolerance: float) -> tuple[Tensor, float]:
     now = _State(x, torch.full_like(weight, 2.0), weight / 2, start, start)
     chosen, best, lowest, target = x, math.inf, -math.inf, CENTRE
     for _ in range(ROUNDS):
-        now, share = _step(problem, rows, weight, now, target)
+        moved, share = _step(problem, rows, weight, now, target)
+        if not bool(moved.x.isfinite().all() and moved.alpha.isfinite().all()):
+            break
+        now = moved
         target = CENTRE if share > 0.5 else STALLED
         value = problem.loss("hinge", now.x)
         if value < best:

@@ -90,7 +90,10 @@ def solve_smooth(problem: Problem, loss: Loss, tolerance: float) -> tuple[Tensor
     barrier, last = 0.1 / len(table), 1e-5 * tolerance / len(table)
     chosen, best, lowest = x, math.inf, -math.inf
     for _ in range(ROUNDS):
-        x, duals = _centre(problem, loss, x, duals, barrier)
+        moved, duals = _centre(problem, loss, x, duals, barrier)
+        if not bool(moved.isfinite().all()):
+            break
+        x = moved
         value, gradient, _ = _derivatives(problem, loss, x)
         lowest = max(lowest, value - problem.linear_gap(x, gradient, duals[1] - duals[0]))
         if value < best:
@@ -139,7 +142,7 @@ def _centre(
 
 
 def solve_normal(matrix: Tensor, right: Tensor) -> Tensor:
-    """The solution of a positive semidefinite system, its diagonal raised by a rounding error's worth."""
+    """The solution of a positive semidefinite system, its diagonal raised by a rounding error's worth; nan for none."""
     matrix = matrix.clone()
     scale = float(matrix.diagonal().max())
     for raised in (1e-15, 1e-12, 1e-9):
@@ -147,7 +150,7 @@ def solve_normal(matrix: Tensor, right: Tensor) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if not bool(failed):
             return torch.cholesky_solve(right[:, None], factor)[:, 0]
-    return torch.linalg.lstsq(matrix, right[:, None]).solution[:, 0]
+    return torch.full_like(right, torch.nan)
 
 
 def most(room: Tensor, move: Tensor) -> float:
