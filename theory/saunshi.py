@@ -1,8 +1,8 @@
 """Why next-word prediction helps linear classifiers, as inequalities (Saunshi, Malladi and Arora 2020).
 
-A task is natural where a bounded linear function v of the next word's law p*(. | s) solves it: tau(B) is its least loss.
-A model whose loss exceeds the least one by eps then has probabilities p, conditional means Phi p_f and, up to how far
-log Z is from a quadratic form, features f whose least loss is at most
+A task is natural where a bounded linear function v of the next word's law p*(. | s) solves it: tau(B) is its least
+loss. A model whose loss exceeds the least one by eps then has probabilities p, conditional means Phi p_f and, up to how
+far log Z is from a quadratic form, features f whose least loss is at most
 
     tau(B) + B (2 eps / gamma)^(1/2),
 

@@ -40,9 +40,9 @@ def all_prefixes(language: Language, most: int) -> tuple[Batch, Tensor] | None:
             break
         follows = language.next_word(beginnings)[:, -1, :-1] * reach[:, None]
     longest = levels[-1].shape[1]
-    tokens = torch.cat([
-        torch.nn.functional.pad(level, (0, longest - level.shape[1]), value=language.pad_id) for level in levels
-    ])
+    tokens = torch.cat(
+        [torch.nn.functional.pad(level, (0, longest - level.shape[1]), value=language.pad_id) for level in levels]
+    )
     lengths = torch.cat([torch.full((len(level),), level.shape[1], device=language.device) for level in levels])
     inputs = torch.nn.functional.pad(tokens, (1, 0), value=language.cls_id)
     own = torch.arange(len(tokens), device=language.device)

@@ -1,6 +1,6 @@
 """Tasks of the prefixes of an HMM: its hidden state now or later, and the block, or memory slot, that it runs in.
 
-    P(z_t = i | x_1 .. x_t) is the filter; P(z_(t + k) | x_1 .. x_t) = filter_t A^k
+P(z_t = i | x_1 .. x_t) is the filter; P(z_(t + k) | x_1 .. x_t) = filter_t A^k
 """
 
 from collections.abc import Iterator

@@ -72,10 +72,12 @@ class PrefixTask(ABC):
             return chosen
         for name in a_text("positive", names).split():
             if name not in self.classes:
-                raise unknown("class", name, self.classes)
+                raise InputError(str(unknown("class", name, self.classes)))
             chosen[self.classes.index(name)] = True
         if not 0 < int(chosen.sum()) < known:
-            raise InputError(f"positive is '{names}', expected some of the classes of '{self.name}', not all; name some")
+            raise InputError(
+                f"positive is '{names}', expected some of the classes of '{self.name}', not all; name some"
+            )
         return chosen
 
 
@@ -151,7 +153,7 @@ def find_prefix_task(language: object, name: str) -> PrefixTask:
     if a_text("task", name) in listed:
         return listed[name]
     if ":" not in name and name not in prefix_tasks:
-        raise unknown("prefix task", name, [*listed, *prefix_tasks])
+        raise InputError(str(unknown("prefix task", name, [*listed, *prefix_tasks])))
     kind = parse_spec(name, prefix_tasks)
     try:
         tasks = list(kind.tasks(language)) if isinstance(language, kind.needs) else []

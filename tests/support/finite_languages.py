@@ -30,12 +30,12 @@ def random_finite(seed, classes=2, contexts=None, spread=None):
     return Finite(weights, task, truth, log_p, law, clusters, features, phi, bias)
 
 
-def two_words(delta, eta=0.9):
+def two_words(delta):
     """One context of two equally likely words, whose model errs by delta: every inequality is nearly an equation."""
     truth = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
     p = truth + torch.tensor([[-delta, delta]], dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
     phi = torch.tensor([[-0.5, 0.5]], dtype=torch.float64)
-    law = torch.tensor([[1 - eta, eta]], dtype=torch.float64)
+    law = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     features = (p[:, 1:] / p[:, :1]).log()
     return Finite(one, one, truth, p.log(), law, None, features, phi, torch.zeros(2, dtype=torch.float64))

@@ -53,7 +53,7 @@ def test_listed_prefixes_have_the_weights_of_training():
     listed, sampled = contexts_of(language, 0, 0), contexts_of(language, 4000, 0, most=0)
     assert listed.listed
     assert not sampled.listed
-    value = lambda contexts: contexts.truth[:, 0]  # noqa: E731
+    value = lambda contexts: contexts.truth[:, 0]
     exact = float(listed.weights @ value(listed))
     found = sampled.batch.mean(value(sampled))
     assert abs(found.value - exact) < 4 * found.stderr

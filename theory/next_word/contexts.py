@@ -94,13 +94,17 @@ def features_of(model: LanguageModel, batch: Batch) -> Tensor:
     out = torch.empty(len(batch.rows), model.feature_size, dtype=torch.float64, device=batch.rows.device)
     for begin in range(0, len(batch.inputs), READ_AT_ONCE):
         some, which = batch.select(slice(begin, begin + READ_AT_ONCE))
-        found = model.features_at(some.inputs.to(like.device), some.rows.to(like.device), some.positions.to(like.device))
+        found = model.features_at(
+            some.inputs.to(like.device), some.rows.to(like.device), some.positions.to(like.device)
+        )
         out[which] = found.double().to(out.device)
     model.train(training)
     return out
 
 
-def task_contexts(contexts: Contexts, task: PrefixTask, words: int | None, positive: str | None) -> tuple[Tensor, Tensor]:
+def task_contexts(
+    contexts: Contexts, task: PrefixTask, words: int | None, positive: str | None
+) -> tuple[Tensor, Tensor]:
     """What a task says of the contexts.
 
     Args:

@@ -1,8 +1,8 @@
 """What the theorems on next-word prediction speak of: finitely many contexts with all that is known of each.
 
-    L    the contexts on which the model is trained, with weights p_L(s)
-    T    those of the task, with weights p_T(s) and the law of the label, P(y | s)
-    gamma = min_s p_L(s) / p_T(s), the largest gamma with p_L >= gamma p_T
+L    the contexts on which the model is trained, with weights p_L(s)
+T    those of the task, with weights p_T(s) and the law of the label, P(y | s)
+gamma = min_s p_L(s) / p_T(s), the largest gamma with p_L >= gamma p_T
 """
 
 from dataclasses import dataclass

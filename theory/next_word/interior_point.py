@@ -56,6 +56,9 @@ class Problem:
             x: [n + 1], its last entry c.
             gradient: g [n + 1].
             dual: y [k] with A^T y about g; it is corrected so that the equation holds.
+
+        Returns:
+            The gap; it is 0 at the minimum.
         """
         own, slope = gradient[:-1], float(gradient[-1])
         if self.limits.shape[0] == self.limits.shape[1]:
@@ -135,7 +138,9 @@ def _centre(
                 break
             share /= 2
         x = x + share * step
-        upper, lower = (dual + min(1.0, most(dual, rise)) * rise for dual, rise in zip((upper, lower), rises, strict=True))
+        upper, lower = (
+            dual + min(1.0, most(dual, rise)) * rise for dual, rise in zip((upper, lower), rises, strict=True)
+        )
         if -slope < 1e-2 * barrier * len(table):
             break
     return x, (upper, lower)

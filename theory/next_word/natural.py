@@ -111,14 +111,19 @@ def least_loss(loss: Loss, features: Tensor, eta: Tensor, weights: Tensor, bound
         bound: of each coefficient of the standardised features.
 
     Returns:
-        The loss of a fit, which the infimum does not exceed.
+        The loss of a fit, which the infimum does not exceed; 0 where the label is always the same.
     """
     used = weights > 0
     x, share = features[used].double(), (weights[used] / weights[used].sum()).double()
+    if float(share @ eta[used].double()) in (0.0, 1.0):
+        return 0.0
     centre = share @ x
     spread = (share @ (x - centre).square()).sqrt()
-    varying = spread > 1e-12 * (1 + centre.abs())
-    x = (x - centre)[:, varying] / spread[varying]
+    constant = spread <= 1e-12 * (1 + centre.abs())
+    # Constant features become 0.
+    x = (x - centre) / torch.where(constant, torch.inf, spread)
+    if not bool(constant.all()):
+        x = x[:, ~constant]
     table = torch.eye(x.shape[1], dtype=torch.float64, device=x.device)
     problem = Problem(bound * x, table, eta[used].double(), share, bound)
     found, _ = _solve(loss, problem, 1e-6)

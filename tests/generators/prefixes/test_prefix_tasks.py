@@ -103,7 +103,9 @@ def test_the_next_word():
 
 GRAMMARS = {
     "lengths": grammar_language,
-    "unary": lambda: PCFG.from_string("S -> A [0.5] | B [0.5]\nA -> 'a' B [0.5] | B [0.5]\nB -> 'b' [0.75] | 'a' A [0.25]", 4),
+    "unary": lambda: PCFG.from_string(
+        "S -> A [0.5] | B [0.5]\nA -> 'a' B [0.5] | B [0.5]\nB -> 'b' [0.75] | 'a' A [0.25]", 4
+    ),
 }
 
 
@@ -119,7 +121,10 @@ def test_the_symbol_of_a_grammar(name, symbols, words):
     lengths = torch.tensor(list(map(len, prefixes)))
     ends = language.next_word(tokens, lengths)[torch.arange(len(tokens)), lengths, -1] > 0
     sentences = Sentences(tokens[ends], lengths[ends])
-    laws = TreeSymbol("x", language, task.span).posterior(sentences) * language.log_prob(sentences.tokens, sentences.lengths).exp()[:, None]
+    laws = (
+        TreeSymbol("x", language, task.span).posterior(sentences)
+        * language.log_prob(sentences.tokens, sentences.lengths).exp()[:, None]
+    )
     expected = {}
     for row, length, law in zip(sentences.tokens.tolist(), sentences.lengths.tolist(), laws.numpy(), strict=True):
         for t in range(length + 1):

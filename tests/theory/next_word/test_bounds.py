@@ -9,7 +9,7 @@ from support.finite_languages import random_finite, two_words
 from satlab.errors import InputError
 from satlab.theory.next_word import chain, probabilities, representations
 from satlab.theory.next_word.log_partition import fit_quadratic, log_partition, second_cumulant
-from satlab.theory.next_word.natural import natural
+from satlab.theory.next_word.natural import Natural, natural
 from satlab.theory.next_word.natural_classes import natural_classes
 from satlab.theory.next_word.softmax import best_softmax, row_basis
 
@@ -72,41 +72,43 @@ def test_any_other_v_obeys_them_too(seed):
     noise = torch.Generator().manual_seed(seed)
     v = torch.randn(finite.truth.shape[1], generator=noise, dtype=torch.float64)
     v = v - (v.max() + v.min()) / 2
-    from satlab.theory.next_word.natural import Natural
-
     some = Natural(v, v, 0.3, 0.0, 0.0)
     links = probabilities.unconstrained(finite, "logistic", some, float(v.max()))
     assert [link.name for link in links if not link.holds] == []
 
 
-def named(links, part):
-    return [link for link in links if part in link.name]
+def half_apart():
+    """v = (-1/2, 1/2) without an intercept: on two equally likely words the hinge loss is linear around it."""
+    v = torch.tensor([-0.5, 0.5], dtype=torch.float64)
+    return Natural(v, v, 0.0, 1.0, 0.0)
+
+
+def links_of_two_words(bound=0.5):
+    finite, v = two_words(1e-3), half_apart()
+    best = best_softmax(row_basis(finite.phi), finite.bias, finite.truth)
+    links = [*probabilities.unconstrained(finite, "hinge", v, bound)]
+    links += [*representations.softmax(finite, "hinge", v, bound, best)]
+    links += [*representations.quad(finite, "hinge", v, bound)]
+    return finite, {link.name: link for link in links}
 
 
 def test_the_chain_is_tight_where_it_can_be_and_a_wrong_constant_is_caught(monkeypatch):
     """With two equally likely words and a small error Pinsker, Jensen and Hoelder are equations to second order."""
-    finite = two_words(1e-3, eta=1 - 1e-9)
-    links = list(all_links(finite, "hinge", 0.5))
-    assert all(link.holds for link in links)
-    ratio = named(links, "unconstrained: |excess|")[0].left.value / chain.bound_of(0.5, finite.epsilon, finite.gamma).value
-    assert 1 - 1e-5 < ratio <= 1
+    finite, links = links_of_two_words()
+    assert all(link.holds for link in links.values())
+    bound = chain.bound_of(0.5, finite.epsilon, finite.gamma).value
+    for start in ("unconstrained", "softmax"):
+        assert 1 - 1e-5 < links[f"{start}: |excess| <= error"].left.value / bound <= 1
+    tight = links["quad: refined bound <= bound"].right.value
+    assert links["quad: |excess| <= error"].left.value == pytest.approx(tight, rel=1e-9)
     monkeypatch.setattr(chain, "PINSKER", 1.99)
-    broken = list(all_links(finite, "hinge", 0.5))
-    assert "unconstrained: that <= refined bound" in [link.name for link in broken if not link.holds]
-    assert "softmax: that <= refined bound" in [link.name for link in broken if not link.holds]
+    broken = {name for name, link in links_of_two_words()[1].items() if not link.holds}
+    assert {f"{start}: that <= refined bound" for start in ("unconstrained", "softmax", "quad")} <= broken
 
 
-def test_a_wrong_radius_weight_or_half_is_caught(monkeypatch):
-    finite = two_words(1e-3, eta=1 - 1e-9)
-    v = natural("hinge", finite.truth, finite.eta, finite.task_weights, 0.5)
-    short = list(probabilities.unconstrained(finite, "hinge", v, 0.49))
-    assert [link.name for link in short if not link.holds] == ["unconstrained: refined bound <= bound"]
-    # Quad's own constant: half a mean square, at an error along v itself.
-    inside = natural("hinge", finite.truth, finite.eta, finite.task_weights, 0.5, basis=row_basis(finite.phi))
-    assert all(link.holds for link in representations.quad(finite, "hinge", inside, 0.5))
-    monkeypatch.setattr(chain, "PINSKER", 1.99)
-    broken = [link.name for link in representations.quad(finite, "hinge", inside, 0.5) if not link.holds]
-    assert "quad: that <= refined bound" in broken
+def test_a_wrong_radius_is_caught():
+    broken = [name for name, link in links_of_two_words(bound=0.49)[1].items() if not link.holds]
+    assert broken == ["unconstrained: refined bound <= bound", "softmax: refined bound <= bound"]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,5 +1,7 @@
 """tau(B): against other solvers, and its certificate."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,9 @@ def by_another_solver(loss, p, eta, w, bound, basis=None):
         return minimize(function, np.zeros(n), method="L-BFGS-B", bounds=limits, options=options).fun
     box = np.hstack([a, np.zeros((len(a), 1))])
     constraints = {"type": "ineq", "fun": lambda z: np.concatenate([bound - box @ z, bound + box @ z])}
-    return minimize(function, np.zeros(n), method="SLSQP", constraints=constraints, options={"ftol": 1e-12, "maxiter": 500}).fun
+    return minimize(
+        function, np.zeros(n), method="SLSQP", constraints=constraints, options={"ftol": 1e-12, "maxiter": 500}
+    ).fun
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -104,7 +108,7 @@ def test_a_wider_bound_never_costs():
     finite = random_finite(4, contexts=12)
     given = finite.truth, finite.eta, finite.task_weights
     values = [natural("logistic", *given, bound).loss for bound in (0.1, 1.0, 10.0, 100.0)]
-    assert all(a >= b - 1e-7 for a, b in zip(values, values[1:], strict=False))
+    assert all(a >= b - 1e-7 for a, b in itertools.pairwise(values))
     basis = row_basis(finite.phi)
     assert all(natural("logistic", *given, b, basis).loss >= v - 1e-6 for b, v in ((1.0, values[1]), (10.0, values[2])))
 
