@@ -53,6 +53,7 @@ def unconstrained(finite: Finite, loss: Loss, v: Natural, bound: float) -> Itera
     tau, at_p = losses_of(finite, loss, v)
     yield link("unconstrained: |excess| <= error", abs(at_p - tau), finite.over_task((errors @ v.v).abs()), unit)
     yield from error_chain("unconstrained", finite, errors, v.v, v.radius, bound, finite.epsilon, unit)
+    yield link("unconstrained: gamma <= gamma_Delta", finite.gamma, finite.gamma_of(errors), "share")
     least = fixed(least_loss(loss, finite.p, finite.eta, finite.task_weights), at_p)
     allowed = tau + bound_of(bound, finite.epsilon, finite.gamma)
     yield link("unconstrained: least loss of p <= tau + bound", smaller(least, at_p), allowed, unit)

@@ -35,7 +35,8 @@ def row_basis(phi: Tensor) -> Tensor:
     """
     centred = phi.double() - phi.double().mean(1, keepdim=True)
     _, values, rows = torch.linalg.svd(centred, full_matrices=False)
-    return rows[values > RANK * max(float(values[0]), 1e-300)].T.contiguous()
+    kept: Tensor = rows[values > RANK * max(float(values[0]), 1e-300)]
+    return kept.T.contiguous()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def all_links(finite, loss, bound):
 def check_all(seed, bound, loss):
     links = list(all_links(random_finite(seed), loss, bound))
     assert [link.name for link in links if not link.holds] == []
-    assert len(links) == 29
+    assert len(links) == 30
 
 
 @settings(max_examples=30, deadline=None)
