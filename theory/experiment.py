@@ -28,6 +28,7 @@ class Panel:
         diagonal: whether the line y = x is drawn.
         points: whether points are left unjoined.
         only: labels that are shown begin with one of these; all unless given.
+        where: (column, value) that a row must have, if it has the column.
     """
 
     x: str
@@ -39,6 +40,7 @@ class Panel:
     diagonal: bool = False
     points: bool = False
     only: tuple[str, ...] = ()
+    where: tuple[tuple[str, Any], ...] = ()
 
 
 class Experiment(ABC):

@@ -77,6 +77,8 @@ def _panel(axes: Axes, panel: Panel, rows: list[Row], labels: list[str]) -> None
 
 
 def _shown(row: Row, panel: Panel) -> bool:
-    """Whether both values are there, and positive on a logarithmic axis."""
-    values = {"x": row.get(panel.x), "y": row.get(panel.y)}
+    """Whether the panel is about the row, and both values are there, and positive on a logarithmic axis."""
+    if any(row.get(column, value) != value for column, value in panel.where):
+        return False
+    values: dict[str, Any] = {"x": row.get(panel.x), "y": row.get(panel.y)}
     return all(value is not None for value in values.values()) and all(values[axis] > 0 for axis in panel.logarithmic)

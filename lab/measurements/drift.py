@@ -2,6 +2,9 @@
 
 A row for each checkpoint: clock eta^2 k / B, KL beside its predicted floor eta Tr(H) / (4 B), Tr(H), and accuracy. Step
 0 is the checkpoint with which the phase began, where its run is still there.
+
+The floor is that of small steps. At a finite one each eigenvalue l of H counts l / (1 - eta l / 2), so that a few large
+ones can make most of KL: `floor_of_step` counts the five largest so, and is null where eta l reaches 2.
 """
 
 import math
@@ -20,6 +23,9 @@ from .kl import EvaluateConfig, measure_kl
 from .measure import Row
 from .probe import check_probe, measure_probe
 from .probe_config import ProbeConfig
+
+CURVED = 500
+"""Contexts on which the largest eigenvalues are measured."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +91,19 @@ class DriftConfig:
         )
 
 
-def largest_eigenvalue(run: Run, step: int | None) -> Estimate:
-    """The largest eigenvalue of the Gauss-Newton matrix of a checkpoint, with its standard error over contexts.
+def largest_eigenvalues(run: Run, step: int) -> list[Estimate]:
+    """The largest eigenvalues of the Gauss-Newton matrix of a checkpoint, with standard errors over contexts.
 
     Args:
         run: whose.
-        step: of the checkpoint; the last unless given.
+        step: of the checkpoint.
 
     Returns:
-        The eigenvalue, nats per squared parameter.
+        Up to five eigenvalues, nats per squared parameter, the largest first.
     """
-    config = FlatnessConfig(method="lanczos-gauss-newton", contexts=500)
-    step = run.checkpoints[-1][0] if step is None and run.checkpoints else step
-    rows = [row for row in measure_flatness(run, config, step) if row["block"] == "1"]
-    return Estimate(rows[0]["value"], rows[0]["stderr"], rows[0]["n"])
+    config = FlatnessConfig(method="lanczos-gauss-newton", contexts=CURVED)
+    rows = [row for row in measure_flatness(run, config, step) if "/" not in row["block"]]
+    return [Estimate(row["value"], row["stderr"], row["n"]) for row in rows]
 
 
 def check_drifts(run: Run) -> None:
@@ -166,10 +171,21 @@ def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Ite
         row["clock"] = eta**2 * shown / batch
         share = eta / (4 * batch) if noisy else 0.0
         floor = Estimate(share * trace.value, share * trace.stderr, trace.n)
+        largest = largest_eigenvalues(where, step)
+        surplus = _surplus([one.value for one in largest], eta)
+        row |= {"largest_eigenvalue": largest[0].value, "largest_eigenvalue_stderr": largest[0].stderr}
+        row["floor_of_step"] = None if surplus is None else floor.value + share * surplus
         named = {"kl": kl, "floor": floor, "trace": trace} | ({} if accuracy is None else {"accuracy": accuracy})
         for name, found in named.items():
             row |= {name: found.value, f"{name}_stderr": found.stderr, f"{name}_n": found.n}
         yield row | {"saturated_start": saturated}
+
+
+def _surplus(eigenvalues: list[float], eta: float) -> float | None:
+    """sum l / (1 - eta l / 2) - l, nats per squared parameter; None where a step does not stay near the minimum."""
+    if eta * max(eigenvalues) >= 2:
+        return None
+    return sum(one / (1 - eta * one / 2) - one for one in eigenvalues)
 
 
 def _start(run: Run) -> tuple[Run, int] | None:

@@ -57,6 +57,7 @@ def solutions(length):
     return {
         "averaging": averaging(brackets),
         "averaging, 6 neurons": averaging(brackets, 6),
+        "averaging, mask": averaging(brackets, 4, 0.6),
         "dead neurons": with_dead_neurons(averaging(brackets), 4, generator(1)),
         "position-specific": position_specific(brackets, generator(2)),
         "position-specific, far": position_specific(brackets, generator(2), size=5.0),
@@ -160,12 +161,12 @@ def test_dead_neurons_are_silent_on_masked_sentences_alone():
     assert float(attention(weights, brackets.masked).std()) < 1e-15
 
 
-@pytest.mark.parametrize(("length", "neurons"), [(4, 2), (6, 6), (8, 2)])
-def test_the_averaging_network_transfers_as_often_as_both_signs_occur(length, neurons):
+@pytest.mark.parametrize(("length", "neurons", "mask"), [(4, 2, 0.0), (6, 6, -0.5), (8, 2, 0.9)])
+def test_the_averaging_network_transfers_as_often_as_both_signs_occur(length, neurons, mask):
     brackets, draws = Brackets(length), 2000
     for sentences in (3, 10):
         expected = success_probability(length, sentences)
-        found = few_shot(averaging(brackets, neurons), brackets, sentences, draws, generator(4)).success
+        found = few_shot(averaging(brackets, neurons, mask), brackets, sentences, draws, generator(4)).success
         assert abs(found.value - expected) < 4 * math.sqrt(expected * (1 - expected) / draws)
 
 
@@ -216,6 +217,7 @@ def test_networks_are_searched_side_by_side_and_apart():
         (lambda: Brackets(5), "length is 5, expected an even number"),
         (lambda: Brackets(14), "length is 14, expected an even number from 2 to 12"),
         (lambda: averaging(Brackets(4), 3), "neurons is 3, expected an even number"),
+        (lambda: averaging(Brackets(4), 2, -1.0), "mask is -1.0, expected a number above -1"),
         (lambda: random_features(Brackets(4), 4, generator()), "4 random neurons miss a masked bracket"),
         (lambda: Search(lr=0), "lr is 0, expected a positive number"),
         (lambda: Search(weight_decay=-1), "weight_decay is -1, expected a number from 0 on"),

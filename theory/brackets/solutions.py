@@ -20,23 +20,31 @@ FITTED = 1e-10
 """The largest error of a prediction of a network that counts as a solution."""
 
 
-def averaging(brackets: Brackets, neurons: int = 2) -> Weights:
+def averaging(brackets: Brackets, neurons: int = 2, mask: float = 0.0) -> Weights:
     """The solution that transfers: half of the neurons for each sign.
 
-    w_j = +-(T^(1/2) |u_j|) 1_[1..T] with sum u_j^2 = T^(1/2) for each sign; any such split reaches the bound.
+    w_j = +-c_j 1_[1..T] + k c_j 1_[T+1..2T] with c_j = T^(1/2) |u_j| / (1 + k), sum u_j^2 = T^(1/2) for each sign; any
+    such split reaches the bound, for any k from -1 to 1. Downstream no mask is there, and k has no say.
 
     Args:
         brackets: the sentences.
         neurons: m, even.
+        mask: k, the weight of the mask's coordinates.
 
     Returns:
         One network, R = 1.
+
+    Raises:
+        InputError: for an odd number of neurons, and for a k out of its bounds.
     """
+    if not -1 < mask <= 1:
+        raise InputError(f"mask is {mask}, expected a number above -1 and at most 1; correct it")
     length, half = brackets.length, _half(neurons)
     size = length**0.25 / half**0.5
     sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat_interleave(half)
     value = torch.zeros(neurons, 2 * length, dtype=torch.float64)
-    value[:, :length] = (sign * length**0.5 * size)[:, None]
+    value[:, :length] = (sign * length**0.5 * size / (1 + mask))[:, None]
+    value[:, length:] = mask * length**0.5 * size / (1 + mask)
     none = torch.zeros_like(value)
     return _one(none, none, value, -sign * size)
 

@@ -19,6 +19,9 @@ from .sentences import Brackets
 EXACT = 1e-3
 """The mean squared error, per position, of a head that counts as exact."""
 
+RESOLVED = 1e-3
+"""Singular values of the features below this share of the largest count as zero: searched weights are that exact."""
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -43,7 +46,7 @@ def success_probability(length: int, sentences: int) -> float:
     Returns:
         1 - 2 ((1 + P_0) / 2)^n + P_0^n.
     """
-    none = math.comb(length, length // 2) / 2**length
+    none: float = math.comb(length, length // 2) / 2**length
     return 1 - 2 * ((1 + none) / 2) ** sentences + none**sentences
 
 
@@ -64,7 +67,7 @@ def few_shot(weights: Weights, brackets: Brackets, sentences: int, draws: int, g
     at_least("draws", draws, 2)
     known, goal = features(weights, brackets.downstream)[0], brackets.mismatches
     chosen = torch.randint(len(goal), (draws, sentences), generator=generator)
-    heads = torch.linalg.pinv(known[chosen], rtol=1e-10) @ goal[chosen][:, :, None]
+    heads = torch.linalg.pinv(known[chosen], rtol=RESOLVED) @ goal[chosen][:, :, None]
     missed = (known @ heads)[:, :, 0] - goal
     errors = missed.square().mean(1) / brackets.length
     return Transfer(Estimate.from_samples(errors), Estimate.from_samples((errors < EXACT).double()))

@@ -1,5 +1,6 @@
 """Flatness against few-shot transfer on masked brackets: constructed solutions, searched ones, and counter-examples."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ ALIVE = 1e-3
 """A neuron is alive whose part |u_j| relu(w_j z) of the output is somewhere above this, on masked sentences."""
 
 ALONG = 0.99
-"""A neuron is an averaging one whose cosine with +-1_[1..T] is above this."""
+"""A neuron is an averaging one if the cosine of its first T coordinates with +-1_[1..T] is above this."""
 
 RATIO = "Tr(H) / (2 / T^(1/2))"
 ERROR = "few-shot error E (head - g)^2 / T"
@@ -57,7 +58,7 @@ class BracketsExperiment(Experiment):
 
     lengths: str = "4 6 8"
     neurons: str = "8"
-    searched_lengths: str = "4 6"
+    searched_lengths: str = "4"
     networks: int = 3
     steps: int = 3000
     dead: int = 24
@@ -68,8 +69,28 @@ class BracketsExperiment(Experiment):
     source = "Liu, Xie, Li and Ma 2022, Theorem 6.1 and Lemma D.1"
 
     panels = (
-        Panel("ratio", "error", "few-shot error of n = 10", RATIO, ERROR, "x", points=True, only=("T 6",)),
-        Panel("sentences", "success", "exact heads, T = 6", "n", "share", "x", only=("T 6", "predicted, T 6")),
+        Panel(
+            "ratio",
+            "error",
+            "T = 4, n = 10: all are flat but the random ones",
+            RATIO,
+            ERROR,
+            "xy",
+            points=True,
+            only=("T 4",),
+            where=(("sentences", 10), ("features", "all")),
+        ),
+        Panel(
+            "sentences",
+            "success",
+            "T = 4: exact heads",
+            "sentences n",
+            "share of exact heads",
+            "x",
+            points=True,
+            only=("T 4", "predicted, T 4"),
+            where=(("features", "all"),),
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -129,9 +150,8 @@ class BracketsExperiment(Experiment):
         """A row for each n, with the features as they are, and with those of living neurons alone."""
         part = features(weights, brackets.masked)[0] * weights.out[0].abs()
         alive = (part > ALIVE).any(0)
-        words = torch.zeros(2 * brackets.length, dtype=torch.float64)
-        words[: brackets.length] = brackets.length**-0.5
-        cosine = (weights.value[0] @ words).abs() / weights.value[0].norm(dim=1)
+        words = weights.value[0, :, : brackets.length]
+        cosine = words.sum(1).abs() / (words.norm(dim=1) * math.sqrt(brackets.length))
         row: Row = {
             "label": cell,
             "T": brackets.length,

@@ -32,6 +32,7 @@ def run(given: Given) -> None:
     """
     from ...measurements.drift import check_drifts, drift_rows
     from ...messages import warn
+    from ...runs.checkpoints import chosen_checkpoints
     from ..output import print_row, say_next_of_rows
     from ..progress import progress_bar
 
@@ -40,11 +41,12 @@ def run(given: Given) -> None:
     run = opened_run(given)
     if given.out is not None:
         run = _moved(given, run)
-    elif given.settings:
-        first = next(iter(given.settings))
+    elif given.settings or given.step is not None:
+        first = next(iter(given.settings), "step")
         option = f"--{first.replace('_', '-')}"
         raise InputError(f"{option} without --out, expected a directory for the second phase; name one")
     check_drifts(run)
+    chosen_checkpoints(run, None)
     with progress_bar(len(run.checkpoints) + 1, "checkpoints") as bar:
         for row in drift_rows(run, given.task, given.contexts, given.sentences):
             print_row(row)
@@ -61,7 +63,7 @@ def _moved(given: Given, start: "Run") -> "Run":
     """The second phase, trained to its end."""
     from ....system.signals import StopRequest
     from ....theory.drift.ode import check_step
-    from ...measurements.drift import DriftConfig, largest_eigenvalue
+    from ...measurements.drift import DriftConfig, largest_eigenvalues
     from ...runs.checkpoints import chosen_checkpoints
     from ...runs.run import create_run
     from ...runs.training import train_run
@@ -71,7 +73,7 @@ def _moved(given: Given, start: "Run") -> "Run":
     config = settings_of(DriftConfig, given)
     step = chosen_checkpoints(start, given.step)[-1][0]
     training = config.training(start.config.masking)
-    check_step(config.eta, largest_eigenvalue(start, step).value)
+    check_step(config.eta, largest_eigenvalues(start, step)[0].value)
     out, length = Path(given.out), start.language.max_length
     moved = create_run(out, start.source, start.model, training, length, origin_of(start, step))
     with StopRequest() as stop, progress_bar(training.steps, "steps") as bar:

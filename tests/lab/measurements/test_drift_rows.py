@@ -7,7 +7,7 @@ import pytest
 
 from satlab.errors import InputError
 from satlab.lab.cli import main as cli
-from satlab.lab.measurements.drift import DriftConfig, drift_rows, largest_eigenvalue
+from satlab.lab.measurements.drift import DriftConfig, drift_rows, largest_eigenvalues
 from satlab.lab.runs.run import load_run
 
 FAST = ["--contexts", "20", "--sentences", "40"]
@@ -38,8 +38,12 @@ def test_rows_have_the_clock_and_the_predicted_kl(folders, capsys):
         assert row["floor"] == pytest.approx(0.2 * row["trace"] / (4 * 4))
         assert row["floor_stderr"] == pytest.approx(0.2 * row["trace_stderr"] / (4 * 4))
         assert row["saturated_start"] is False
+        assert row["floor_of_step"] > row["floor"]
         assert row["kl"] > 0
     assert "accuracy" not in rows[0]
+    values = [one.value for one in largest_eigenvalues(load_run(folders / "moved"), 4)]
+    surplus = sum(one / (1 - 0.1 * one) - one for one in values)
+    assert rows[-1]["floor_of_step"] == pytest.approx(rows[-1]["floor"] + 0.2 / 16 * surplus)
 
 
 def test_the_same_command_does_not_train_again(folders, capsys):
@@ -67,7 +71,7 @@ def test_a_start_that_is_gone_has_no_row(folders, tmp_path, capsys):
 
 
 def test_a_step_too_large_is_refused_with_the_eigenvalue(folders, tmp_path, capsys):
-    largest = largest_eigenvalue(load_run(folders / "start"), None)
+    largest = largest_eigenvalues(load_run(folders / "start"), 3)[0]
     assert largest.value > 0
     eta = 2.1 / largest.value
     line = [
