@@ -98,7 +98,7 @@ def _descend(truth: Tensor, weights: Tensor, begin: tuple[Tensor, ...]) -> Least
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = -(weights @ (truth * (f @ phi + bias).log_softmax(1)).sum(1))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     def at(parts: tuple[Tensor, ...]) -> LeastKL:
