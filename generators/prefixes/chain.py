@@ -100,7 +100,8 @@ class BlockSoFar(PrefixTask):
         if now.shape[1]:
             # Before the first word it is the block of the start.
             now[:, 0] = self.language.initial
-        return now.unflatten(2, (len(self.classes), -1)).sum(3)
+        blocks: Tensor = now.reshape(*now.shape[:2], len(self.classes), -1).sum(3)
+        return blocks
 
 
 @prefix_tasks.register("block")

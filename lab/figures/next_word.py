@@ -44,11 +44,14 @@ def next_word_jobs(rows: list[Row]) -> list[Job]:
         A figure's name, and what draws it.
     """
     found = {name: [row for row in rows if row["what"] == "theorem" and row["method"] == name] for name in METHODS}
+    by_length = [row for row in found["saunshi"] if _setting(row, "words") is not None]
+    found["saunshi"] = [row for row in found["saunshi"] if _setting(row, "words") is None]
     jobs: list[Job] = []
     for method, (name, figure) in METHODS.items():
-        if found[method]:
-            jobs.append((name, partial(figure, found[method])))
-    by_length = [row for row in found["saunshi"] if _setting(row, "words") is not None]
+        # Rows of other tasks or samples are no repeats of the same measurement.
+        for number, settings in enumerate(dict.fromkeys(row["settings"] for row in found[method]), start=1):
+            mine = [row for row in found[method] if row["settings"] == settings]
+            jobs.append((name if number == 1 else f"{name}-{number}", partial(figure, mine)))
     if by_length:
         jobs.append(("saunshi-gamma", partial(_gamma, by_length)))
     return jobs
@@ -94,7 +97,7 @@ def _bounds(rows: list[Row]) -> tuple[Figure, list[Row]]:
     axes.plot([ends[0], ends[-1]], line, color="0.5", linestyle="--", linewidth=0.8, label="slope 1/2")
     axes.set(xscale="log", yscale="log", xlabel="epsilon = KL(truth || model), nats", ylabel="task loss")
     axes.legend(fontsize=7)
-    write_below(figure, [SAID])
+    write_below(figure, [f"Task {_setting(rows[0], 'task')}.", SAID])
     return figure, numbers
 
 
@@ -154,7 +157,11 @@ def _features(rows: list[Row]) -> tuple[Figure, list[Row]]:
             panel.axvline(of_run[0]["least"], color=color, linestyle="--", linewidth=0.8)
         panel.set(xlabel="cross-entropy, nats" if quantity == "cross-entropy" else "share of mistakes")
     axes[0].set_yticks(range(len(names)), [plain_text(name) for name in reversed(names)])
-    write_below(figure, ["Dashed: the law of the label, which no classifier beats. Each colour is one training.", SAID])
+    said = _setting(rows[0], "task")
+    write_below(
+        figure,
+        [f"Task {said}. Dashed: the law of the label, which no classifier beats. Each colour is one training.", SAID],
+    )
     return figure, numbers
 
 

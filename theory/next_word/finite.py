@@ -7,7 +7,6 @@ gamma = min_s p_L(s) / p_T(s), the largest gamma with p_L >= gamma p_T
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -75,7 +74,7 @@ class Finite:
     def ratio(self) -> Tensor:
         """p_T(s) / p_L(s), [m]."""
         share, task = self.weights / self.weights.sum(), self.task_weights / self.task_weights.sum()
-        return cast(Tensor, torch.where(share > 0, task / share, 0.0))
+        return torch.where(share > 0, task / share, 0.0)
 
     @cached_property
     def gamma(self) -> Measured:
