@@ -75,6 +75,15 @@ def summary(cells: Sequence[Cell]) -> list[Row]:
     return sorted(rows, key=lambda row: order.index(row["at"]))
 
 
+def per_cell(cells: Sequence[Cell]) -> list[Row]:
+    """Every number of every cell, a row each: the keys of its language, then task, whose, quantity, probe, value."""
+    return [
+        dict(cell.values) | {"task": task, "whose": whose, "quantity": quantity, "probe": probe, "value": value}
+        for cell in cells
+        for (task, whose, quantity, probe), value in _of_cell(cell)
+    ]
+
+
 Key = tuple[str | None, str, str, str | None]
 """Task, whose, quantity, probe."""
 

@@ -16,8 +16,8 @@ import yaml
 
 from ...errors import InputError, placed
 from ...system.disk import write_atomic
-from ..analysis.results import rows_in
-from ..analysis.series import Cell, summary
+from ..analysis.results import rows_in, write_csv
+from ..analysis.series import Cell, per_cell, summary
 from ..figures.series import check_curves, draw_series
 from ..reading import STUDY
 from .config import StudyConfig
@@ -125,7 +125,7 @@ def run_series(study: StudyConfig, out: Path, report: Report, engine: str = "loc
 
 
 def conclude_series(study: StudyConfig, out: Path) -> list[Path]:
-    """Writes what the studies say together: figures/series.csv, figures/losses.csv and a figure.
+    """Writes what the studies say together: figures/series.csv, figures/series-cells.csv and a figure.
 
     Args:
         study: with the key `vary`.
@@ -140,7 +140,10 @@ def conclude_series(study: StudyConfig, out: Path) -> list[Path]:
     cells = list(_recorded(study, out))
     if not cells:
         raise InputError(f"{out}: nothing recorded yet, expected the results of a study; run it first")
-    return draw_series(summary(cells), study.curves, study.question or study.name or "", out / "figures")
+    written = draw_series(summary(cells), study.curves, study.question or study.name or "", out / "figures")
+    each = per_cell(cells)
+    write_csv(each, list(each[0]), out / "figures" / "series-cells.csv")
+    return [*written, out / "figures" / "series-cells.csv"]
 
 
 def _recorded(study: StudyConfig, out: Path) -> Iterator[Cell]:

@@ -125,13 +125,15 @@ def test_a_series_from_end_to_end(tmp_path, capsys):
     file.write_text(yaml.safe_dump(SERIES | {"vary": {"states": [2, 3]}}))
     words = ["study", file, "--out", out, "--workers", "1"]
     said = json.loads(said_by(capsys, words).out.splitlines()[-1])
-    assert sorted(path.rsplit(".")[-1] for path in said["figures"]) == ["csv", "pdf", "png"]
+    assert sorted(path.rsplit(".")[-1] for path in said["figures"]) == ["csv", "csv", "pdf", "png"]
     with (out / "figures" / "series.csv").open() as table:
         rows = list(csv.DictReader(table))
     found = {(row["at"], row["whose"], row["quantity"], row["probe"]) for row in rows}
     for at in ("2", "3"):
         assert {(at, "lookup", "accuracy", "prompt"), (at, "bert-1x8", "accuracy", "prompt")} <= found
         assert {(at, "bert-1x8", "lost to model", "head-adamw"), (at, "bert-1x8", "kl", "")} <= found
+    with (out / "figures" / "series-cells.csv").open() as table:
+        assert {row["states"] for row in csv.DictReader(table)} == {"2", "3"}
     run = out / "states-2" / "runs" / "bert-1x8-seed0"
     measured = lines(run / "results.jsonl")
     assert {row["what"] for row in measured} == {"kl", "probe"}
