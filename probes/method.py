@@ -7,7 +7,7 @@ A probe is one file: a frozen dataclass whose fields are its settings, registere
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +52,20 @@ class ProbeMethod:
         """
         return {"method": probe_methods.name_of(self)} | asdict(self)
 
+    def check_use(self, name: str, causal: bool, language: Language, task: Task, samples: Samples) -> None:
+        """Checks that a model and a task can be probed, before anything is measured; accepts all unless overridden.
+
+        Args:
+            name: of the model.
+            causal: whether it reads from left to right.
+            language: that it was trained on.
+            task: of the language.
+            samples: the sentences.
+
+        Raises:
+            InputError: where the probe says nothing of them.
+        """
+
     def check(self, train_sentences: int) -> None:
         """Checks the number of training sentences before anything is measured; accepts every number unless overridden.
 
@@ -84,7 +98,13 @@ class FeatureProbe(ProbeMethod, ABC):
 
 
 class ModelProbe(ProbeMethod, ABC):
-    """A probe that takes the model itself, for instance to train some of its weights."""
+    """A probe that takes the model itself, for instance to train some of its weights.
+
+    Attributes:
+        reads_table: whether the probe also measures the look-up table, which has no weights; otherwise `linear` does.
+    """
+
+    reads_table: ClassVar[bool] = False
 
     @abstractmethod
     def accuracies(
@@ -128,6 +148,12 @@ probe_methods: Registry[ProbeMethod] = Registry("probe method", "satlab.probes")
 def is_model_probe(name: str) -> bool:
     """Whether this name is registered for a probe of the model itself."""
     return name in probe_methods and issubclass(probe_methods[name], ModelProbe)
+
+
+def reads_table(name: str) -> bool:
+    """Whether the look-up table beside this probe is measured by the probe itself."""
+    entry = probe_methods[name]
+    return entry.reads_table if issubclass(entry, ModelProbe) else True
 
 
 def probe_names() -> list[str]:

@@ -52,5 +52,5 @@ def check_projection(size: int | None, width: int, name: str) -> None:
         )
 
 
-PROJECTION, HEAD, TUNING = 1, 2, 3
+PROJECTION, HEAD, TUNING, REDRAW = 1, 2, 3, 4
 """Names of the random streams (seed, "probe", repeat, name); (seed, "probe", repeat) itself draws the sentences."""

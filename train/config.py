@@ -63,8 +63,8 @@ class TrainConfig:
         dropout: probability with which training drops a unit.
         masking: what the model predicts: one (one hidden word per sentence), bernoulli:p (every word is hidden with
             probability p) or next (the following word; gpt only); unless given, next for gpt and one otherwise.
-        targets: what the model learns: sampled words, their exact conditional probabilities (no label noise), or, of
-            two words as +1 and -1, by the squared error.
+        targets: what the model learns: sampled words; exact, their conditional probabilities (no label noise); quad,
+            logits that fit these by least squares; or squared, of two words as +1 and -1, by the squared error.
         average: decay of an exponential moving average of the weights, which each checkpoint then holds too (see satlab
             average); none unless given.
         micro_batch: sentences in a forward pass of one process; the gradients of a step's passes add up. Unless given,

@@ -99,3 +99,22 @@ class Squared(Objective):
         signs = 1 - 2 * words.to(logits.dtype)
         total: Tensor = (logits[:, 0] - logits[:, 1] - signs).square().sum() / 2
         return total
+
+
+@objectives.register("quad")
+@dataclass(frozen=True)
+class Quad(Objective):
+    """Half the mean square of the logits' distance to the truth, up to a constant (Saunshi et al. 2020).
+
+        sum_i  |z_i|^2 / 2 - sum_v p*_i(v) z_i(v),    z = Phi^T f + b
+
+    At the optimum the logits are the projection of p* on the row space of the head. They are no log-probabilities, so
+    that KL(truth || softmax(z)) does not fall to 0: train for a fixed number of steps.
+    """
+
+    needs_truth: ClassVar[bool] = True
+
+    @override
+    def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
+        assert truth is not None
+        return logits.square().sum() / 2 - (truth.to(logits.dtype) * logits).sum()

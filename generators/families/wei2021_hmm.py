@@ -49,6 +49,7 @@ class Wei2021Family(Family):
         states: of the chain.
         words: in the vocabulary.
         length: words in a sentence.
+        task_words: how many words the task "posterior" reads; a head that stands before the text reads no more.
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
         seed: what all random choices derive from.
 
@@ -61,26 +62,28 @@ class Wei2021Family(Family):
     states: int
     words: int = 10
     length: int = WINDOW
+    task_words: int = PREFIX
     task_positions: list[Any] | None = None
     seed: int = 0
 
     @override
     def build(self) -> Language:
-        if self.states < 2 or min(self.words, self.length) < 1:
+        if self.states < 2 or min(self.words, self.length, self.task_words) < 1:
             raise InputError(
-                f"{self.states} states, {self.words} words, length {self.length}: expected at least 2 states and 1 "
-                "of the others; correct them"
+                f"{self.states} states, {self.words} words, length {self.length}, task_words {self.task_words}: "
+                "expected at least 2 states and 1 of the others; correct them"
             )
         generator = random_stream(self.seed, "language")
         initial = softmax_rows(1, self.states, START_TEMPERATURE, generator)[0]
         transition = permutation_mixture(self.states, self.states, TRANSITION_TEMPERATURE, generator)
         emission = softmax_rows(self.states, self.words, EMISSION_TEMPERATURE, generator)
         groups = torch.eye(self.states, dtype=torch.float64)
-        readout = random_readout(HMM(initial, transition, emission, min(self.length, PREFIX)), groups, generator)
+        read = min(self.length, self.task_words)
+        readout = random_readout(HMM(initial, transition, emission, read), groups, generator, self.task_words)
         return HMM(initial, transition, emission, self.length, task_positions=self.task_positions, readout=readout)
 
 
-def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator) -> Readout:
+def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator, words: int = PREFIX) -> Readout:
     """Random weights on the posterior of z_0, W groups [2, K].
 
     W [2, G] is zero except at six places, drawn with replacement, which hold standard Gaussian numbers. As in the
@@ -88,18 +91,19 @@ def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator) -> Re
     chain decide.
 
     Args:
-        chain: the HMM, over sentences of at most 128 words.
+        chain: the HMM, over sentences of at most so many words.
         groups: [G, K], the groups of states that share a weight.
         generator: on the CPU.
+        words: how many words the task reads; 128 as published.
 
     Returns:
-        The readout of the first 128 words.
+        The readout of the first words.
 
     Raises:
         InputError: where no weights tell sentences apart.
     """
     sentences = chain.sample(LOOKED_AT, generator, latents=False)
-    posterior = state_before(chain, sentences.tokens, PREFIX)
+    posterior = state_before(chain, sentences.tokens, words)
     for _ in range(ATTEMPTS):
         flat = torch.zeros(LABELS * len(groups), dtype=torch.float64)
         places = torch.randint(len(flat), (ENTRIES,), generator=generator)
@@ -107,5 +111,5 @@ def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator) -> Re
             flat[place] = entry
         weights = flat.reshape(LABELS, -1) @ groups
         if len((posterior @ weights.T).argmax(1).unique()) == LABELS:
-            return Readout(weights, PREFIX)
+            return Readout(weights, words)
     raise InputError("the task 'posterior' has the same label for all sentences: give longer ones, or another seed")

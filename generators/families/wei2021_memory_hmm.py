@@ -30,6 +30,7 @@ class Wei2021MemoryFamily(Family):
         states: how many hidden states there are for each slot.
         words: in the vocabulary.
         length: words in a sentence.
+        task_words: how many words the task "posterior" reads; a head that stands before the text reads no more.
         task_positions: which hidden states are tasks, counted from 1; see `HMM`.
         seed: what all random choices derive from.
 
@@ -43,15 +44,16 @@ class Wei2021MemoryFamily(Family):
     states: int = 4
     words: int = 10
     length: int = WINDOW
+    task_words: int = PREFIX
     task_positions: list[Any] | None = None
     seed: int = 0
 
     @override
     def build(self) -> Language:
-        if self.slots < 2 or min(self.states, self.words, self.length) < 1:
+        if self.slots < 2 or min(self.states, self.words, self.length, self.task_words) < 1:
             raise InputError(
-                f"{self.slots} slots, {self.states} states, {self.words} words, length {self.length}: expected at "
-                "least 2 slots and 1 of the others; correct them"
+                f"{self.slots} slots, {self.states} states, {self.words} words, length {self.length}, task_words "
+                f"{self.task_words}: expected at least 2 slots and 1 of the others; correct them"
             )
         generator = random_stream(self.seed, "language")
         pairs = self.slots * self.states
@@ -61,7 +63,8 @@ class Wei2021MemoryFamily(Family):
         transition = block.expand(self.slots, self.states, self.states)
         emission = softmax_rows(pairs, self.words, EMISSION_TEMPERATURE, generator)
         groups = torch.eye(self.slots, dtype=torch.float64).repeat_interleave(self.states, 1)
-        readout = random_readout(HMM(initial, transition, emission, min(self.length, PREFIX)), groups, generator)
+        read = min(self.length, self.task_words)
+        readout = random_readout(HMM(initial, transition, emission, read), groups, generator, self.task_words)
         return HMM(
             *(initial, transition, emission, self.length),
             task_positions=self.task_positions,

@@ -159,8 +159,20 @@ class PosteriorArgmax(Task):
 
     @override
     def labels(self, sentences: Sentences) -> Tensor:
-        before = state_before(self.language, sentences.tokens, self.readout.words)
-        return (before @ self.readout.weights.T).argmax(1)
+        return self.scores(sentences).argmax(1)
+
+    def posterior(self, sentences: Sentences) -> Tensor:
+        """p(z_0 = i | x_1 .. x_L) [n, K] float64."""
+        return state_before(self.language, sentences.tokens, self.readout.words)
+
+    def scores(self, sentences: Sentences) -> Tensor:
+        """The number of each class [n, classes], whose greatest decides the label."""
+        return self.posterior(sentences) @ self.readout.weights.T
+
+    def margins(self, sentences: Sentences) -> Tensor:
+        """By how much the greatest number exceeds the next [n]; of two classes |mu . p(z_0 | x)|, mu = W_2 - W_1."""
+        best = self.scores(sentences).topk(2, 1).values
+        return best[:, 0] - best[:, 1]
 
     @override
     def bayes_accuracy(self, num_sentences: int, generator: torch.Generator) -> Estimate:

@@ -11,7 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ..measurements.known_methods import estimates_gauss_newton, is_model_probe, settings_used
+from ..measurements.known_methods import estimates_gauss_newton, reads_table, settings_used
 from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]
@@ -48,8 +48,8 @@ def described(method: str, settings: str) -> str:
 def one_setting(rows: list[Row]) -> list[Row]:
     """The rows to show: of each kind of measurement those of one method and setting.
 
-    Baselines are those taken with the probe's own settings. Beside a probe of the model itself, which has no look-up
-    table, they are those of the linear probe on as many sentences.
+    Baselines are those taken with the probe's own settings. Beside a probe that trains the model, which has no
+    look-up table, they are those of the linear probe on as many sentences.
 
     Args:
         rows: all rows.
@@ -124,7 +124,7 @@ def _data(setting: Setting) -> tuple[float, float, float]:
 
 def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None:
     """The settings of the baselines beside a probe; None where none were taken with its own."""
-    if not is_model_probe(method):
+    if reads_table(method):
         return chosen[method]
     wanted = json.loads(chosen[method])
     known = [setting_of(row)[1] for row in lines]

@@ -37,6 +37,7 @@ from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
 from .lettering import brief, looks_of, marked, plain_text, write_below
 from .matched import matched_figure
+from .next_word import next_word_jobs
 from .same_loss import same_loss_figure, same_loss_points
 
 Row = dict[str, Any]
@@ -75,6 +76,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         InputError: as `recorded`.
     """
     runs, rows = recorded(folders)
+    of_next_word = next_word_jobs(rows)
     rows = one_setting(rows)
     unsaturated = {name for name, run in named(runs).items() if not ends_saturated(run, _of(name, rows))}
     jobs: list[Job] = [("kl_vs_step", partial(_kl, runs, unsaturated))]
@@ -98,7 +100,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         if len(pairs.gain):
             found_here = [row for row in matched if (row["task"], row["probe"]) == (task, method)]
             jobs.append((f"matched-{end}", partial(matched_figure, panel, pairs, found_here, mixed)))
-    written = _written(jobs, out)
+    written = _written(jobs + of_next_word, out)
     for table, name in ((correlations, CORRELATIONS), (matched, MATCHED)):
         if table:
             write_csv(table, list(table[0]), out / name)

@@ -29,6 +29,19 @@ class KnownMeasure:
     gauss_newton: bool
 
 
+@dataclass(frozen=True)
+class KnownProbe:
+    """A probe.
+
+    Args:
+        of_model: whether it is one of the model itself.
+        reads_table: whether it also measures the look-up table.
+    """
+
+    of_model: bool
+    reads_table: bool
+
+
 def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings on which a measure depends; all of them where the name is no known flatness measure."""
     known = _measures().get(method)
@@ -49,12 +62,17 @@ def estimates_gauss_newton(method: str) -> bool:
 
 def is_model_probe(method: str) -> bool:
     """Whether this name is registered for a probe of the model itself."""
-    return _probes().get(method, False)
+    return method in _probes() and _probes()[method].of_model
+
+
+def reads_table(method: str) -> bool:
+    """Whether the look-up table beside this probe is measured by the probe itself, as unknown ones are taken to be."""
+    return method not in _probes() or _probes()[method].reads_table
 
 
 def probe_names() -> list[str]:
     """The names of all probes, feature probes first."""
-    return sorted(_probes(), key=lambda name: (_probes()[name], name))
+    return sorted(_probes(), key=lambda name: (_probes()[name].of_model, name))
 
 
 def _measures() -> dict[str, KnownMeasure]:
@@ -71,14 +89,16 @@ def _measures() -> dict[str, KnownMeasure]:
     }
 
 
-def _probes() -> dict[str, bool]:
-    """The name of each probe -> whether it is one of the model itself."""
+def _probes() -> dict[str, KnownProbe]:
+    """The name of each probe -> what is known of it."""
     read = _read("probes") if _may_read("satlab.probes.method") else None
     if read is not None:
-        return {name: "ModelProbe" in one.bases for name, one in read.items()}
-    from ...probes import ModelProbe, probe_methods
+        of_model = {name: "ModelProbe" in one.bases for name, one in read.items()}
+        own = {name: not of_model[name] or one.flags.get("reads_table") is True for name, one in read.items()}
+        return {name: KnownProbe(of_model[name], own[name]) for name in read}
+    from ...probes import is_model_probe, probe_methods, reads_table
 
-    return {name: issubclass(one, ModelProbe) for name, one in probe_methods.items()}
+    return {name: KnownProbe(is_model_probe(name), reads_table(name)) for name in probe_methods}
 
 
 def _may_read(module: str) -> bool:

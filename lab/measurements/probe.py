@@ -5,6 +5,7 @@ are those of the look-up table. measure.py describes the rows.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,16 @@ from ...estimate import Estimate
 from ...generators import Language
 from ...generators.tasks import Task, find_task
 from ...models import LanguageModel, build_model, load_model
-from ...probes import FeatureChoice, FeatureProbe, ModelProbe, frozen_probes, is_model_probe, majority_class
+from ...models.names import network_of
+from ...probes import (
+    FeatureChoice,
+    FeatureProbe,
+    ModelProbe,
+    ProbeAccuracy,
+    frozen_probes,
+    is_model_probe,
+    majority_class,
+)
 from ...randomness import random_stream
 from ...system.disk import append_missing, check_appendable
 from ..runs.checkpoints import chosen_checkpoints
@@ -57,10 +67,21 @@ def check_probe(
     task = find_task(run.language, task_name)
     config.extraction(cache)
     choices = feature_choices(run.model, run.language.max_length, config)
+    check_methods(config, run.model, run.language, task)
     for at, folder in chosen_checkpoints(run, step):
         keys = (_probe_key(run, at, task.name, config, *probe) for probe in product(config.methods, choices))
         if not all(known_rows(run.folder / RESULTS, key) for key in keys):
             load_model(folder)
+
+
+def check_methods(config: ProbeConfig, model: str, language: Language, task: Task) -> None:
+    """Checks that each probe says something of a model and a task.
+
+    Raises:
+        InputError: where one does not.
+    """
+    for method in config.methods:
+        config.probe(method).check_use(model, network_of(model).causal, language, task, config.samples)
 
 
 def measure_probe(
@@ -160,7 +181,7 @@ class _Work:
         alone = probes[group[0][0]]
         if isinstance(alone, ModelProbe):
             found = alone.accuracy(model, self.language, self.task, self.config.samples, on_part)
-            return {group[0]: values_of(found) | more}
+            return {group[0]: values_of(found) | _beside(found) | more}
         fitted = {name: probe for name, probe in probes.items() if isinstance(probe, FeatureProbe)}
         taken = frozen_probes(
             model,
@@ -178,6 +199,12 @@ class _Work:
             left_open = {name: list(values) for name, values in accuracy.chosen.items() if given.get(name) is None}
             rows[method, choice] = values_of(accuracy) | left_open | more
         return rows
+
+
+def _beside(found: Estimate) -> Row:
+    """What a probe measured beside its accuracy: column -> a value for each repeat, null for one that is no number."""
+    chosen = found.chosen if isinstance(found, ProbeAccuracy) else {}
+    return {name: [value if math.isfinite(value) else None for value in values] for name, values in chosen.items()}
 
 
 def measure_baselines(

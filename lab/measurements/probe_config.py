@@ -13,11 +13,12 @@ from ...probes import (
     is_model_probe,
     probe_methods,
     probe_names,
+    reads_table,
 )
 from ...settings import check_unused, chosen, with_settings_of
 
 TABLE_PROBE = "linear"
-"""The probe of the look-up table that stands beside probes of the model itself, since the table has no weights."""
+"""The probe of the look-up table beside probes that train weights of the model, since the table has none."""
 
 
 @with_settings_of(probe_methods, "method")
@@ -148,4 +149,4 @@ class ProbeConfig:
 
 def table_probe(method: str) -> str:
     """The name of the probe by which the look-up table is measured beside this one."""
-    return TABLE_PROBE if is_model_probe(method) else method
+    return method if reads_table(method) else TABLE_PROBE

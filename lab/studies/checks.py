@@ -14,6 +14,7 @@ from ...system.disk import LONGEST_NAME
 from ...system.yaml_files import read_yaml
 from ..file_names import CONFIG, PUT_BACK, STUDY_FILE, same_file
 from ..measurements.feature_choices import feature_choices
+from ..measurements.probe import check_methods
 from ..measurements.theorem import theorem_of
 from ..reading import STUDY
 from .config import StudyConfig, load_study
@@ -85,6 +86,8 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
             check_size(study.enlarge_to, language.vocab_size, language.max_length)
         with placed(STUDY, f"probe of model {name}"):
             feature_choices(model, language.max_length, study.probe)
+            for task in study.tasks:
+                check_methods(study.probe, model, language, find_task(language, task))
 
 
 def _check_tasks(study: StudyConfig, language: Language) -> None:

@@ -19,6 +19,9 @@ from ..reading import from_mapping
 MERGED = {"train", "evaluate", "probe", "flatness"}
 """Keys of a study of which an extension may give a part."""
 
+MEASURED = ("kl", "flatness", "probe")
+"""What can be measured on every checkpoint."""
+
 NAME = re.compile(r"[^/\\\x00-\x1f]+")
 """Of a study: it becomes a part of a file's name."""
 
@@ -42,6 +45,9 @@ class StudyConfig:
         probe: measurement of downstream accuracy.
         flatness: measurement of Tr(H).
         theorems: theorems to check on every checkpoint, each NAME or NAME:setting=value,...
+        measure: what is measured on every checkpoint, of kl, flatness and probe.
+        vary: keys of the language -> the values that each takes; the study is then a series, see lab/studies/series.py.
+        curves: published lines that a series' figure shows; see lab/figures/series.py.
         max_length: replaces the language's own.
         enlarge_to: a model of which all others are parts; Tr(H) is then also that of each inside it.
         form: figures and tables in a paper's form, beside the usual ones; see lab/paper.py.
@@ -63,6 +69,9 @@ class StudyConfig:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     flatness: FlatnessConfig = field(default_factory=FlatnessConfig)
     theorems: list[str] = field(default_factory=list)
+    measure: list[str] = field(default_factory=lambda: list(MEASURED))
+    vary: dict[str, Any] = field(default_factory=dict)
+    curves: list[Any] = field(default_factory=list)
     max_length: int | None = None
     enlarge_to: str | None = None
     form: list[str] = field(default_factory=list)
@@ -77,6 +86,9 @@ class StudyConfig:
         if any(seed < 0 for seed in self.seeds):
             raise InputError(f"seeds are {self.seeds}, expected none below 0; correct them")
         at_least("probe seed", self.probe.seed, 0)
+        for quantity in self.measure:
+            if quantity not in MEASURED:
+                raise unknown("measure", quantity, MEASURED)
         if self.name is not None and not NAME.fullmatch(self.name):
             raise InputError(f"name is '{self.name}', expected the beginning of a file's name, without '/'; rename it")
 

@@ -22,7 +22,7 @@ from ..measurements.theorem import measure_theorem
 from ..messages import follow
 from ..runs.run import Run, load_run
 from ..runs.training import train_run
-from .config import StudyConfig
+from .config import MEASURED, StudyConfig
 
 Cell = tuple[str, Callable[..., None], tuple[Any, ...]]
 """A title, a function that does the work and keeps its results, and its arguments."""
@@ -53,10 +53,14 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
     kept = checkpoints(folder)
     for step, _ in kept:
         name, given = f"{folder.name} step {step}", (folder, study, step)
-        cells += [(f"kl {name}", _kl, given), (f"flatness {name}", _flatness, given)]
+        if "kl" in study.measure:
+            cells.append((f"kl {name}", _kl, given))
+        if "flatness" in study.measure:
+            cells.append((f"flatness {name}", _flatness, given))
         if study.enlarge_to is not None:
             cells.append((f"flatness {name} in {study.enlarge_to}", _enlarged, given))
-        cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
+        if "probe" in study.measure:
+            cells += [(f"probe {task} {name}", _probe, (*given, task)) for task in study.tasks]
         cells += [(f"theorem {spec} {name}", _theorem, (*given, spec)) for spec in study.theorems]
     if kept and study.enlarge_to is not None:
         step = kept[-1][0]
@@ -67,7 +71,9 @@ def measurements(folder: Path, study: StudyConfig) -> list[Cell]:
 def planned_measurements(steps: int, study: StudyConfig) -> Counter[Callable[..., None]]:
     """Function -> how many measurements by it a run gets that keeps so many checkpoints."""
     enlarged = study.enlarge_to is not None
-    of_each: Counter[Callable[..., None]] = Counter({_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)})
+    counts: dict[Callable[..., None], int] = {_kl: steps, _flatness: steps, _probe: steps * len(study.tasks)}
+    asked = zip(counts.items(), MEASURED, strict=True)
+    of_each: Counter[Callable[..., None]] = Counter(dict(item for item, name in asked if name in study.measure))
     of_each[_theorem] = steps * len(study.theorems)
     return of_each + Counter({_enlarged: steps * enlarged, _rescaling: int(enlarged)})
 

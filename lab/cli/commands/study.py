@@ -76,6 +76,8 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
 
     config = replace(config, device=given.device or config.device, cache=_cache(given.cache or config.cache))
     check_engine(given.engine)
+    if config.vary:
+        return _series(given, config, out)
     check_conclusion(config)
     if given.cells:
         check_study(config, out)
@@ -97,6 +99,45 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, StudyProgress(bar), given.engine)
     return _conclude(config, given.out, out, failures)
+
+
+def _series(given: Given, config: "StudyConfig", out: Path) -> int:
+    """Does a series of studies, one language after the other, and draws what they say together.
+
+    Args:
+        given: what the command was given.
+        config: the series.
+        out: its directory.
+
+    Returns:
+        The exit status: 1 where cells failed.
+
+    Raises:
+        InputError: for one cell of a series, and as `run_series`.
+    """
+    from ....system.processes import check_workers
+    from ....train.parallel.world import World
+    from ...messages import fail
+    from ...studies.series import check_series, conclude_series, run_series
+    from ..output import print_row
+    from ..progress import StudyProgress, progress_bar
+
+    if given.cell is not None or given.cells:
+        raise InputError(
+            "--cell with a series of languages, expected one study; leave it out, or name one study of OUT"
+        )
+    if given.workers is not None:
+        check_workers(given.workers)
+        config = replace(config, workers=given.workers)
+    World().device(config.device)
+    check_series(config, out)
+    with progress_bar(None, "cells") as bar:
+        failures = run_series(config, out, StudyProgress(bar), given.engine)
+    for failure in failures:
+        fail(failure)
+    written = conclude_series(config, out)
+    print_row({"study": given.out, "figures": [str(path) for path in written]})
+    return 1 if failures else 0
 
 
 def _cache(given: str | None) -> str | None:

@@ -9,7 +9,7 @@ from satlab.lab.measurements.known_methods import (
     probe_names,
     settings_used,
 )
-from satlab.probes import is_model_probe
+from satlab.probes import is_model_probe, reads_table
 from satlab.probes import probe_names as registered_probes
 from satlab.registry import settings_of
 
@@ -36,7 +36,11 @@ def test_probes_are_those_of_the_registry(monkeypatch):
     assert {name: known_methods.is_model_probe(name) for name in probe_names()} == {
         name: is_model_probe(name) for name in registered_probes()
     }
+    assert {name: known_methods.reads_table(name) for name in probe_names()} == {
+        name: reads_table(name) for name in registered_probes()
+    }
     assert not known_methods.is_model_probe("nobody's")
+    assert known_methods.reads_table("nobody's")
 
 
 def test_a_measure_registered_in_this_process_counts(monkeypatch):

@@ -33,16 +33,24 @@ def test_rows_measured_before_are_recognised():
 
 def test_the_settings_of_all_probes_are_fields_with_the_published_defaults():
     names = {setting.name for probe in probe_methods.values() for setting in settings_of(probe)}
-    assert names == {"l2", "lr", "epochs", "batch_size"}
+    assert names == {*("l2", "lr", "epochs", "batch_size", "reads", "ridge", "prompt", "order", "start", "attention")}
     defaults = {name: getattr(ProbeConfig(), name) for name in names}
-    assert defaults == {"l2": 1e-4, "lr": None, "epochs": None, "batch_size": 256}
+    several = {"lr": None, "epochs": None, "batch_size": None}
+    released = {"prompt": 20, "order": "prompt-mask-text", "start": "words", "attention": "soft"}
+    assert defaults == {"l2": 1e-4, "reads": "words", "ridge": 4e-7} | several | released
+    assert (ProbeConfig(method="prompt").probe("prompt").batch_size, FineTuning().batch_size) == (128, 256)
     assert "warmup_steps" in {setting.name for setting in fields(FineTuning)}
 
 
 def test_feature_probes_come_before_probes_of_the_model():
-    assert probe_names() == ["linear", "linear-adamw", "fine-tune"]
-    assert [is_model_probe(name) for name in (*probe_names(), "unknown")] == [False, False, True, False]
-    assert [table_probe(name) for name in probe_names()] == ["linear", "linear-adamw", "linear"]
+    of_model = ["attention-head", "fine-tune", "head", "head-adamw", "prompt"]
+    assert probe_names() == ["linear", "linear-adamw", *of_model]
+    assert [name for name in (*probe_names(), "unknown") if is_model_probe(name)] == of_model
+
+
+def test_the_look_up_table_is_probed_by_what_can_read_it():
+    table = {name: table_probe(name) for name in probe_names()}
+    assert table == {name: name for name in probe_names()} | {"fine-tune": "linear"}
 
 
 # ---- settings of several entries

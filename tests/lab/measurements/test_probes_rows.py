@@ -153,7 +153,7 @@ def test_one_method_or_several_in_yaml(given):
 
 BAD = [
     ("--method lin", "unknown probe method 'lin': did you mean 'linear'?"),
-    ("--method []", "method is [], expected one or several of linear, linear-adamw, fine-tune"),
+    ("--method []", "method is [], expected one or several of linear, linear-adamw"),
     ("--method [linear,linear]", "name each once"),
     ("--layer 3", "layer is 3, expected 0 to 2 or all"),
     ("--layer -1", "layer is -1"),

@@ -1,0 +1,133 @@
+"""What head and prompt tuning can reach in a language, without a network: conditions, and heads on the exact truth."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import InputError, at_least
+from ...estimate import Estimate
+from ...generators import Language, load_language
+from ...generators.load import PRESETS, preset_names
+from ...generators.tasks import Task, find_task
+from ...system.yaml_files import read_yaml
+from ...theory.conditions import chain_of, conditions, with_posterior
+from ...theory.tuning_oracle import Oracle
+from .measure import values_of
+
+Row = dict[str, Any]
+
+HEAD, PROMPTS = "head", ("prompt-mask-text", "mask-prompt-text")
+"""The conditions that say whether a head, and a prompt with a head, are exact."""
+
+
+def condition_rows(language: Language, task: Task) -> Iterator[Row]:
+    """Every condition, and in the end what they predict together.
+
+    Args:
+        language: an HMM.
+        task: its task "posterior".
+
+    Yields:
+        A row for each condition, then one of the prediction.
+
+    Raises:
+        InputError: for a language or task that the conditions say nothing of.
+    """
+    chain = chain_of(language, task)
+    held: dict[str, bool] = {}
+    for name in sorted(conditions, key=lambda name: (conditions[name].order, name)):
+        verdict = conditions[name]().check(chain)
+        held[name] = verdict.holds
+        row = {"task": task.name, "condition": name, "holds": verdict.holds, "margin": verdict.margin}
+        row |= {"quantity": verdict.quantity, "value": verdict.value, "least": verdict.least}
+        yield row | {"follows": verdict.follows} | dict(verdict.more)
+    prompt = {name: "exact" if held[name] or held[HEAD] else "inexact" for name in PROMPTS}
+    yield {"task": task.name, "predicts": {"head": "exact" if held[HEAD] else "inexact"} | prompt}
+
+
+def chains_of(source: str, chains: int, max_length: int | None) -> Iterator[tuple[int | None, Language]]:
+    """The languages of a random family that differ in their seed alone.
+
+    Args:
+        source: a preset's name or a YAML file, whose seed is the first; with one chain any language.
+        chains: how many.
+        max_length: replaces the language's own.
+
+    Yields:
+        (seed, language); the seed is None where one chain is asked for.
+
+    Raises:
+        InputError: for no chains, and several of a language that has no seed.
+    """
+    at_least("chains", chains, 1)
+    if chains == 1:
+        yield None, load_language(source, max_length)
+        return
+    path = PRESETS / f"{source}.yaml" if source in preset_names() else Path(source)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        raise InputError(
+            f"chains is {chains} with language '{source}', expected a preset or YAML file of a random family; leave "
+            "chains out"
+        )
+    content = read_yaml(path)
+    if "preset" in content and content["preset"] in preset_names():
+        content = read_yaml(PRESETS / f"{content.pop('preset')}.yaml") | content
+    first = content.get("seed", 0)
+    if not isinstance(first, int) or "family" not in content:
+        raise InputError(f"{source}: has no family and seed, expected a random family for several chains; leave it out")
+    for seed in range(first, first + chains):
+        yield seed, load_language(content | {"seed": seed}, max_length)
+
+
+def oracle_rows(source: str, task_name: str, chains: int, max_length: int | None, oracle: Oracle) -> Iterator[Row]:
+    """Accuracies and conditions on the exact truth, of each chain and over the chains.
+
+    Args:
+        source: a language; see `chains_of`.
+        task_name: its task "posterior".
+        chains: how many chains.
+        max_length: replaces the language's own length.
+        oracle: how accuracies are measured.
+
+    Yields:
+        A row for each chain and quantity; with several chains then one row of the mean and one of the median.
+
+    Raises:
+        InputError: as `chains_of`, and for a task that is no function of a state's posterior.
+    """
+    found: dict[str, list[float]] = {}
+    units: dict[str, str] = {}
+    for seed, language in chains_of(source, chains, max_length):
+        chain, task = with_posterior(language, find_task(language, task_name))
+        about: Row = {"language": source, "task": task.name, "chain": seed}
+        for name, value in oracle.accuracies(chain, task):
+            found.setdefault(name, []).append(value.value)
+            units[name] = "accuracy"
+            yield about | {"quantity": name} | values_of(value) | {"unit": "accuracy"} | {"settings": asdict(oracle)}
+        for name, number, unit in _numbers(chain, task):
+            found.setdefault(name, []).append(number)
+            units[name] = unit
+            yield about | {"quantity": name, "value": number, "stderr": 0.0, "n": 1, "unit": unit}
+    if chains > 1:
+        for name, values in found.items():
+            samples = torch.tensor(values, dtype=torch.float64)
+            row: Row = {"language": source, "task": task_name, "chains": chains, "quantity": name}
+            more = {"median": float(samples.median()), "unit": units[name]}
+            if units[name] == "margin":
+                more["share_above_0.05"] = float((samples > 0.05).double().mean())
+            yield row | values_of(Estimate.from_samples(samples)) | more
+
+
+def _numbers(language: Language, task: Task) -> Iterator[tuple[str, float, str]]:
+    """(name, value, unit) of what the conditions compute of a chain."""
+    chain = chain_of(language, task)
+    yield "least singular value of W", conditions["emission-rank"]().check(chain).value, "singular value"
+    head = conditions[HEAD]().check(chain)
+    yield "exact head", float(head.holds), "share"
+    if head.more["log10_norm"] is not None:
+        yield "log10 |b| of the head", head.more["log10_norm"], "digits"
+    for name in PROMPTS:
+        yield name, conditions[name]().check(chain).value, "margin"

@@ -1,0 +1,266 @@
+"""Head tuning: a linear head on what a frozen model says of a mask before the text (Wei, Xie and Ma 2021)."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from ..errors import InputError
+from ..generators import Language, Sentences, Task
+from ..models import LanguageModel, build_model
+from ..randomness import random_stream
+from .frozen import ProbeAccuracy
+from .logistic.raw import fit_raw
+from .method import FittedProbe, ModelProbe, Progress, probe_methods
+from .projection import HEAD
+from .released import Released, initial_head, steps_of
+from .samples import Samples
+from .tuning.labelled import by_margin, check_labels, check_posterior, labelled, over_repeats
+from .tuning.layout import Layout, check_masked
+from .tuning.readings import check_reads, is_table, read
+
+
+@dataclass(frozen=True)
+class RawLinear(FittedProbe):
+    """argmax_c (W h + b)_c on features as they are: weight W [k, d], bias b [k]."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @override
+    def predict(self, features: Tensor) -> Tensor:
+        return (features.to(self.weight) @ self.weight.T + self.bias).argmax(1)
+
+
+class HeadProbe(ModelProbe):
+    """A head on what is read of a frozen model once. Subclasses say what that is and how the head is fitted."""
+
+    reads_table = True
+
+    @abstractmethod
+    def read_of(self, model: LanguageModel, sentences: Sentences) -> Tensor:
+        """What the head reads of n sentences, [n, ...]."""
+
+    def beside(self, model: LanguageModel, language: Language, sentences: Sentences, found: Tensor) -> dict[str, float]:
+        """What is measured beside the accuracy; nothing unless overridden.
+
+        Args:
+            model: the model.
+            language: the truth.
+            sentences: the test sentences.
+            found: what the head reads of them.
+
+        Returns:
+            column -> value.
+        """
+        return {}
+
+    @abstractmethod
+    def fit_head(
+        self, features: Tensor, labels: Tensor, classes: int, seed: int, repeat: int, on_epoch: Callable[[int], object]
+    ) -> FittedProbe:
+        """Fits a head.
+
+        Args:
+            features: [n, d] float64.
+            labels: [n].
+            classes: k.
+            seed: all randomness is a function of (seed, repeat).
+            repeat: the number of the repeat.
+            on_epoch: called with the number of epochs done.
+
+        Returns:
+            The head.
+        """
+
+    @override
+    def check_use(self, name: str, causal: bool, language: Language, task: Task, samples: Samples) -> None:
+        check_masked(causal, name)
+        Layout(language.max_length)
+        check_posterior(language, task)
+        check_labels(samples, language, task)
+
+    @property
+    def parts(self) -> int:
+        """The parts of a repeat that are told as progress."""
+        return 1
+
+    @override
+    def accuracies(
+        self,
+        model: LanguageModel,
+        language: Language,
+        task: Task,
+        samples: Samples,
+        progress: Progress = lambda done, total: None,
+    ) -> Sequence[float]:
+        return [right for right, _ in self._measured(model, language, task, samples, progress)]
+
+    @override
+    def accuracy(
+        self,
+        model: LanguageModel,
+        language: Language,
+        task: Task,
+        samples: Samples,
+        progress: Progress = lambda done, total: None,
+    ) -> ProbeAccuracy:
+        """The mean over repeats; beside it, of each, accuracy by margin and the distances of G_0 to the truth."""
+        found = list(self._measured(model, language, task, samples, progress))
+        return over_repeats([right for right, _ in found], [more for _, more in found])
+
+    def _measured(
+        self, model: LanguageModel, language: Language, task: Task, samples: Samples, progress: Progress
+    ) -> Iterator[tuple[float, dict[str, float]]]:
+        check_masked(model.causal, model.name)
+        check_posterior(language, task)
+        for one in labelled(samples, language, task):
+
+            def on_epoch(done: int, before: int = one.repeat * self.parts) -> None:
+                progress(before + done, samples.seeds * self.parts)
+
+            seen, unseen = self.read_of(model, one.train), self.read_of(model, one.test)
+            head = self.fit_head(seen, one.labels, len(task.classes), samples.seed, one.repeat, on_epoch)
+            right = head.predict(unseen) == one.expected
+            more = by_margin(task, one.test, right) | self.beside(model, language, one.test, unseen)
+            yield float(right.double().mean()), more
+
+
+def distances(
+    model: LanguageModel, language: Language, sentences: Sentences, reads: str, found: Tensor
+) -> dict[str, float]:
+    """How far the model's G_0 is from the exact one: what the released code logs of its pre-training's error.
+
+    Args:
+        model: the model.
+        language: the truth.
+        sentences: m texts.
+        reads: what `found` is; anything but the words gives no distance.
+        found: G_0 [m, V].
+
+    Returns:
+        tv_posterior, the mean over texts of 1/2 sum_v |G_0(v) - p(v)|, and l2_posterior, the mean of the 2-norm.
+    """
+    if reads != "words" or is_table(model):
+        return {}
+    table = build_model("lookup", language).to(language.device)
+    error = found - read(table, sentences, "words")
+    return {
+        "tv_posterior": float(error.abs().sum(1).mean() / 2),
+        "l2_posterior": float(error.square().sum(1).sqrt().mean()),
+    }
+
+
+class MaskHeadProbe(HeadProbe):
+    """A linear head on what the model says of a mask before the text, by the setting `reads`."""
+
+    reads: str
+
+    @override
+    def read_of(self, model: LanguageModel, sentences: Sentences) -> Tensor:
+        return read(model, sentences, self.reads)
+
+    @override
+    def beside(self, model: LanguageModel, language: Language, sentences: Sentences, found: Tensor) -> dict[str, float]:
+        return distances(model, language, sentences, self.reads, found)
+
+
+@probe_methods.register("head")
+@dataclass(frozen=True)
+class Head(MaskHeadProbe):
+    """A linear head at its convex optimum on what the model says of a mask that stands before the text.
+
+        min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + ridge / 2 ||W||^2
+
+    The features h are not standardised. A weak ridge stands for no penalty. The model reads the mask and as many words
+    of the text as it has further positions.
+
+    Args:
+        reads: what the head reads: words (the predicted distribution of the mask), logits, feature, or pooled (the mean
+            over the text of the predicted distributions, each word masked in turn).
+        ridge: strength of the penalty; 4e-7 is C = 1,000 in scikit-learn's words with 5,000 texts of two classes.
+
+    Raises:
+        InputError: for another reading, and a ridge that is not positive.
+
+    Source: Wei, Xie and Ma 2021, 2106.09226, section 5; there the head is trained as `head-adamw` trains it.
+    """
+
+    reads: str = "words"
+    ridge: float = 4e-7
+
+    def __post_init__(self) -> None:
+        check_reads(self.reads)
+        if not 0 < self.ridge < float("inf"):
+            raise InputError(f"ridge is {self.ridge}, expected a positive number; correct it")
+
+    @override
+    def fit_head(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        classes: int,
+        seed: int,
+        repeat: int,
+        on_epoch: Callable[[int], object] = lambda done: None,
+    ) -> FittedProbe:
+        fitted = fit_raw(features, labels, classes, self.ridge)
+        on_epoch(1)
+        return fitted
+
+
+@probe_methods.register("head-adamw")
+@dataclass(frozen=True)
+class HeadAdamW(Released, MaskHeadProbe):
+    """The head as the released code trains it, on what `head` reads.
+
+    AdamW, lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps (an eighth of all steps at most) and a
+    linear decay to 0, no weight decay, gradients cut to norm 1. Weights start from N(0, 0.02^2), biases from 0.
+
+    Args:
+        reads: what the head reads; see `head`.
+
+    Source: Wei, Xie and Ma 2021, 2106.09226, section 5 and its released code.
+    """
+
+    reads: str = "words"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_reads(self.reads)
+
+    @property
+    @override
+    def parts(self) -> int:
+        return self.epochs
+
+    @override
+    def fit_head(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        classes: int,
+        seed: int,
+        repeat: int,
+        on_epoch: Callable[[int], object] = lambda done: None,
+    ) -> FittedProbe:
+        generator = random_stream(seed, "probe", repeat, HEAD)
+        weight, bias = (
+            nn.Parameter(part.data.to(labels.device)) for part in initial_head(classes, features.shape[1], generator)
+        )
+        x = features.to(weight.dtype)
+
+        def batches() -> Iterator[Callable[[], None]]:
+            for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(self.batch_size):
+
+                def differentiate(rows: Tensor = rows) -> None:
+                    torch.autograd.backward(F.cross_entropy(F.linear(x[rows], weight, bias), labels[rows]))
+
+                yield differentiate
+
+        self.train([weight, bias], batches, steps_of(len(labels), self.batch_size, self.epochs), on_epoch)
+        return RawLinear(weight.detach(), bias.detach())

@@ -1,0 +1,94 @@
+"""What next-word prediction gives a linear probe to read, beside the features themselves (Saunshi et al. 2020).
+
+With p_f = softmax(Phi^T f + b) and p* the truth:
+
+    features            f(s), d numbers
+    conditional-mean    Phi p_f(s), d numbers
+    probabilities       p_f(s), V + 1 numbers
+    subset, class-words the logits phi_w . f + b_w of some words, as the authors' released code takes them
+    projection          a random projection of p_f(s) to d numbers
+    truth, truth-mean   p*(s) and Phi p*(s)
+"""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, at_least
+from ..randomness import random_stream
+
+SUBSET = 14
+"""Words of the subset, as many as the authors chose for sentiment."""
+
+
+def class_words(truth: Tensor, law: Tensor, weights: Tensor, words_each: int = 1) -> Tensor:
+    """The words that tell each class from the others best: largest |log p(w | y = k) / p(w | y != k)|.
+
+    Args:
+        truth: p* [m, C].
+        law: P(y = k | s) [m, k].
+        weights: of the contexts [m].
+        words_each: how many words each class takes.
+
+    Returns:
+        The words' numbers, each once, in their order.
+
+    Raises:
+        InputError: for fewer than one word a class.
+    """
+    at_least("words_each", words_each, 1)
+    chosen: list[int] = []
+    w = weights.double()
+    for k in range(law.shape[1]):
+        of_class, others = w * law[:, k], w * (1 - law[:, k])
+        if not float(of_class.sum()) or not float(others.sum()):
+            continue
+        ratio = (of_class @ truth / of_class.sum()).clamp(min=1e-12) / (others @ truth / others.sum()).clamp(min=1e-12)
+        score = ratio.log().abs()
+        # Where both probabilities are negligible the ratio says nothing.
+        score[w @ truth / w.sum() < 1e-9] = -1
+        chosen += [word for word in score.argsort(descending=True).tolist() if word not in chosen][:words_each]
+    return torch.tensor(sorted(chosen), device=truth.device)
+
+
+def probe_inputs(
+    features: Tensor, phi: Tensor, bias: Tensor, truth: Tensor, chosen: Tensor, seed: int = 0
+) -> dict[str, Tensor]:
+    """All representations of the same contexts.
+
+    Args:
+        features: f [m, d].
+        phi: Phi [d, C].
+        bias: b [C].
+        truth: p* [m, C].
+        chosen: the numbers of the class words.
+        seed: of the random projection, and of the subset that completes the class words.
+
+    Returns:
+        name -> [m, width].
+
+    Raises:
+        InputError: where truth and model have different words.
+    """
+    if truth.shape[1] != phi.shape[1]:
+        raise InputError(
+            f"the truth has {truth.shape[1]} words, the model {phi.shape[1]}, expected the same; match them"
+        )
+    d, words = phi.shape
+    logits = features @ phi + bias
+    p = logits.softmax(1)
+    generator = random_stream(seed, "probe", 0, 2)
+    others = [word for word in torch.randperm(words, generator=generator).tolist() if word not in chosen.tolist()]
+    subset = [*chosen.tolist(), *others][: min(SUBSET, max(len(chosen), words // 2))]
+    # The right singular vectors of a Gaussian matrix: orthonormal directions without a preference.
+    gaussian = torch.randn(min(d, words), words, generator=generator, dtype=torch.float64).to(p)
+    directions = torch.linalg.svd(gaussian, full_matrices=False).Vh
+    return {
+        "features": features,
+        "conditional-mean": p @ phi.T,
+        "probabilities": p,
+        "subset": logits[:, subset],
+        "class-words": logits[:, chosen],
+        "projection": p @ directions.T,
+        "truth": truth,
+        "truth-mean": truth @ phi.T,
+    }

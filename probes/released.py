@@ -1,0 +1,97 @@
+"""AdamW as in the released code of Wei, Xie and Ma 2021: what trains heads and prompts.
+
+lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps and a linear decay to 0; the rest are the defaults
+of its trainer: betas (0.9, 0.999), eps 1e-8, no weight decay, gradients cut to norm 1. Heads start from N(0, 0.02^2)
+with bias 0.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..registry import PYTHON_ONLY
+from .adamw import check_training
+from .method import ModelProbe
+
+HEAD_DEVIATION = 0.02
+"""Standard deviation of a head's initial weights (Devlin et al. 2019)."""
+
+CLIP = 1.0
+"""The 2-norm to which a gradient is cut."""
+
+BETAS = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class Released(ModelProbe):
+    """The settings of the released optimiser.
+
+    Args:
+        lr: peak learning rate of AdamW; 0.01 as released, unless given.
+        epochs: passes over the training sentences; 100 as released, unless given.
+        batch_size: sentences per step of AdamW; 128 as released, unless given.
+        warmup_steps: steps over which the learning rate rises from 0; at most an eighth of all steps.
+    """
+
+    lr: float = 0.01
+    epochs: int = 100
+    batch_size: int = 128
+    warmup_steps: int = field(default=500, metadata=PYTHON_ONLY)
+
+    def __post_init__(self) -> None:
+        check_training(self.lr, self.epochs, self.batch_size)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, 1 <= step <= steps; the warm-up takes an eighth of them at most, as released."""
+        warmup = min(self.warmup_steps, steps // 8)
+        if step <= warmup:
+            return self.lr * step / warmup
+        return self.lr * (steps + 1 - step) / (steps + 1 - warmup)
+
+    def train(
+        self,
+        parameters: Sequence[nn.Parameter],
+        batches: Callable[[], Iterator[Callable[[], None]]],
+        steps: int,
+        on_epoch: Callable[[int], object] = lambda done: None,
+    ) -> None:
+        """Takes the steps.
+
+        Args:
+            parameters: what is trained.
+            batches: an epoch's batches, each a function that leaves the gradient of its mean loss in the parameters.
+            steps: of all epochs.
+            on_epoch: called with the number of epochs done.
+
+        Raises:
+            InputError: where the parameters do not stay finite.
+        """
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=BETAS, weight_decay=0.0)
+        step = 0
+        for epoch in range(self.epochs):
+            for differentiate in batches():
+                step += 1
+                for group in optimizer.param_groups:
+                    group["lr"] = self.rate(step, steps)
+                optimizer.zero_grad(set_to_none=False)
+                differentiate()
+                nn.utils.clip_grad_norm_(parameters, CLIP)
+                optimizer.step()
+            on_epoch(epoch + 1)
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+            raise InputError(f"lr is {self.lr:g}: the head's weights became infinite; give a smaller lr")
+
+
+def initial_head(classes: int, width: int, generator: torch.Generator) -> tuple[nn.Parameter, nn.Parameter]:
+    """(weight [k, d] from N(0, 0.02^2), bias [k] zero), float32."""
+    weight = torch.randn(classes, width, generator=generator) * HEAD_DEVIATION
+    return nn.Parameter(weight), nn.Parameter(torch.zeros(classes))
+
+
+def steps_of(examples: int, batch_size: int, epochs: int) -> int:
+    """The steps of all epochs."""
+    return epochs * math.ceil(examples / batch_size)

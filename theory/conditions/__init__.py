@@ -1,0 +1,5 @@
+"""The conditions under which tuning a head or a prompt is exact, as programs: entries of one registry."""
+
+from .condition import Chain, Condition, Verdict, chain_of, conditions, with_posterior
+
+__all__ = ["Chain", "Condition", "Verdict", "chain_of", "conditions", "with_posterior"]

@@ -1,0 +1,73 @@
+"""The log partition function of a softmax model is nearly a quadratic form of its features.
+
+No form has a smaller mean square error than the least squares fit, on the contexts of the fit; the second-order
+expansion of log Z at f = 0 is one of the others. Where the fit is good on fresh contexts too, f is nearly a linear
+function of Phi p_f, and as good for linear probes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..errors import at_least
+from .next_word.chain import link
+from .next_word.contexts import check_causal, contexts_of, features_of, head_of
+from .next_word.log_partition import Quadratic, fit_quadratic, log_partition, second_cumulant
+from .next_word.measured import Measured, mean
+from .theorem import Link, Subject, Theorem, theorems
+
+FRESH = 8.0
+"""Standard errors of the difference by which a fit may be worse than another form on fresh contexts."""
+
+
+@theorems.register("saunshi-log-partition")
+@dataclass(frozen=True)
+class SaunshiLogPartition(Theorem):
+    """The share of the variance of log Z that a quadratic form leaves, 1 - R2, for the fit and for the expansion.
+
+    Args:
+        sentences: how many are sampled for the fit, and as many again for the test.
+    """
+
+    sentences: int = 1000
+
+    source = "Saunshi, Malladi and Arora 2020, the assumption on log Z"
+
+    def __post_init__(self) -> None:
+        at_least("sentences", self.sentences, 10)
+
+    def check(self, subject: Subject) -> Iterator[Link]:
+        """1 - R2 of both forms on the contexts of the fit and on fresh ones, and the usual and the largest error there.
+
+        Args:
+            subject: a model that predicts the next word, and its language.
+
+        Yields:
+            Four links.
+
+        Raises:
+            InputError: for another model, and for fewer contexts than the fit has numbers.
+        """
+        check_causal(subject.model)
+        phi, bias = head_of(subject.model)
+        forms: dict[str, Quadratic] = {"expansion": second_cumulant(phi, bias)}
+        for part, name in ((1, "fitted"), (2, "fresh")):
+            contexts = contexts_of(subject.language, self.sentences, subject.seed, part, most=0)
+            f = features_of(subject.model, contexts.batch)
+            values = log_partition(f, phi, bias)
+            given = contexts.weights, contexts.clusters
+            if part == 1:
+                forms["fit"] = fit_quadratic(f, values, contexts.weights)
+            wrong = {form: values - forms[form].value(f) for form in ("fit", "expansion")}
+            spread = mean((values - float(contexts.weights @ values)).square(), *given)
+            left, right = (mean(wrong[form].square(), *given) / spread for form in ("fit", "expansion"))
+            found = link(f"log Z, {name} contexts: 1 - R2 of the fit <= of the expansion", left, right, "share")
+            if part == 1:
+                yield found
+                continue
+            yield replace(found, slack=FRESH * (left - right).estimate.stderr)
+            for form in ("fit", "expansion"):
+                largest = Measured(float(wrong[form].abs().max()), 0 * left.influence)
+                usual = mean(wrong[form].square(), *given).root()
+                yield link(
+                    f"log Z, fresh contexts: root mean square error of the {form} <= largest", usual, largest, "nats"
+                )

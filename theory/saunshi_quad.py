@@ -1,0 +1,97 @@
+"""What the Quad objective learns: the top eigenspace of Omega = E[p* p*^T] (Saunshi, Malladi and Arora 2020).
+
+With logits z = Phi^T f + b, the rank r of (Phi, b) and the projector Pi on their row space,
+
+    - sum_(i <= r) lambda_i(Omega) / 2  <=  - tr(Pi Omega) / 2  <=  E [ |z|^2 / 2 - z . p* ]
+
+the least value of any head, of this head, and that of the model. Where the first two agree, Pi is the projector on the
+top-r eigenspace, and otherwise its principal angles theta_i to it obey
+
+    (lambda_r - lambda_(r+1)) sum_i sin^2 theta_i  <=  sum_(i <= r) lambda_i - tr(Pi Omega).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import at_least
+from .next_word.chain import link
+from .next_word.contexts import check_causal, contexts_of, finite_of
+from .next_word.finite import Finite
+from .next_word.measured import Measured
+from .next_word.probabilities import fixed
+from .next_word.representations import project
+from .theorem import Link, Subject, Theorem, theorems
+
+
+@theorems.register("saunshi-quad")
+@dataclass(frozen=True)
+class SaunshiQuad(Theorem):
+    """The Quad objective of a model, of its head and of any head; its angles to the top eigenspace of E[p* p*^T].
+
+    Args:
+        sentences: how many are sampled where the language has more than 2,000 prefixes.
+    """
+
+    sentences: int = 1000
+
+    source = "Saunshi, Malladi and Arora 2020, the Quad objective"
+
+    def __post_init__(self) -> None:
+        at_least("sentences", self.sentences, 2)
+
+    def check(self, subject: Subject) -> Iterator[Link]:
+        """The two inequalities of the objective, then that of the angles.
+
+        Args:
+            subject: a model that predicts the next word, and its language.
+
+        Yields:
+            Three links.
+
+        Raises:
+            InputError: for another model.
+        """
+        check_causal(subject.model)
+        contexts = contexts_of(subject.language, self.sentences, subject.seed)
+        yield from quad_links(finite_of(subject.model, contexts, contexts.weights, contexts.truth))
+
+
+def quad_links(finite: Finite) -> Iterator[Link]:
+    """The links of `SaunshiQuad`.
+
+    Args:
+        finite: contexts, truth and model, with the head.
+
+    Yields:
+        Three links.
+    """
+    f, phi, bias = finite.head
+    truth, logits = finite.truth.double(), f @ phi + bias
+    projected, basis = project(truth, phi, bias)
+    loss = finite.over_language(logits.square().sum(1) / 2 - (logits * truth).sum(1))
+    own = finite.over_language(projected.square().sum(1)) * -0.5
+    values, vectors = _eigen(finite, truth)
+    r = basis.shape[1]
+    top = finite.over_language((truth @ vectors[:, :r]).square().sum(1)) * -0.5
+    yield link("quad: least of any head of this rank <= least of this head", top, own, "quad")
+    yield link("quad: least of this head <= loss", own, loss, "quad")
+    cosines = torch.linalg.svdvals(basis.T @ vectors[:, :r]).clamp(max=1.0)
+    gap = float(values[r - 1] - (values[r] if r < len(values) else 0.0))
+    sines = fixed(gap * float((1 - cosines.square()).sum()), own)
+    yield link(
+        "quad: eigenvalue gap times squared sines <= what this head leaves", sines, _positive(own - top) * 2, "quad"
+    )
+
+
+def _eigen(finite: Finite, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(eigenvalues, eigenvectors) of Omega, the largest first."""
+    share = (finite.weights / finite.weights.sum()).double()
+    values, vectors = torch.linalg.eigh(truth.T @ (truth * share[:, None]))
+    return values.flip(0), vectors.flip(1)
+
+
+def _positive(number: Measured) -> Measured:
+    return number if number.value >= 0 else number * 0.0
