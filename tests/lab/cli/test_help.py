@@ -78,7 +78,7 @@ def test_help_fits_and_speaks_no_python(command, columns, helped):
 def test_choices_are_named(helped):
     shown = options_of(helped("train", 200))
     for name, choices in CHOICES.items():
-        assert [choice for choice in choices if choice not in shown[name][1]] == [], name
+        assert [choice for choice in choices if choice not in shown[name.replace("_", "-")][1]] == [], name
 
 
 def test_placeholders_tell_what_is_to_be_written(helped):
