@@ -54,7 +54,7 @@ def test_no_inequality_is_violated_on_hundreds_of_languages(seed, bound, loss):
     check_all(seed, bound, loss)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS, bound=BOUNDS)
 def test_the_square_loss_and_several_classes(seed, bound):
     finite = random_finite(seed)
@@ -66,7 +66,7 @@ def test_the_square_loss_and_several_classes(seed, bound):
     assert [link.name for link in links if not link.holds] == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS)
 def test_any_other_v_obeys_them_too(seed):
     """The chain is a statement about every v, not about the minimiser."""
