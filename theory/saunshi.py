@@ -22,7 +22,7 @@ from ..generators.prefixes.task import find_prefix_task
 from .next_word import probabilities, representations
 from .next_word.contexts import Contexts, check_causal, contexts_of, finite_of, task_contexts, with_law
 from .next_word.finite import Finite
-from .next_word.log_partition import Quadratic, fit_quadratic, log_partition, second_cumulant
+from .next_word.log_partition import Quadratic, fit_quadratic, linear_fit, log_partition, second_cumulant
 from .next_word.losses import Loss, check_loss
 from .next_word.natural import natural
 from .next_word.natural_classes import natural_classes
@@ -98,6 +98,9 @@ class Saunshi(Theorem):
         yield from representations.softmax(finite, self.loss, inside, self.bound, best)
         yield from representations.conditional_mean(finite, self.loss, inside, self.bound, best)
         yield from representations.features(finite, self.loss, inside, self.bound, best, form_of(finite))
+        straight = linear_fit(finite.head[0], finite.p @ phi.T, finite.task_weights)
+        given = finite, self.loss, inside, self.bound, best, straight
+        yield from representations.features(*given, name="features, A by regression")
         yield from representations.quad(finite, self.loss, inside, self.bound)
 
 

@@ -85,6 +85,23 @@ def fit_quadratic(features: Tensor, values: Tensor, weights: Tensor) -> Quadrati
     return Quadratic(matrix, slope - at, constant - float(slope @ centre) + float(at @ centre) / 2)
 
 
+def linear_fit(features: Tensor, means: Tensor, weights: Tensor) -> Quadratic:
+    """The least squares fit of Phi p_f by A f + b itself, the best that any quadratic form for log Z could give.
+
+    Args:
+        features: f [m, d].
+        means: Phi p_f [m, k].
+        weights: of the contexts [m].
+
+    Returns:
+        A form with this gradient; A need not be symmetric, and the form's value says nothing.
+    """
+    root = (weights / weights.sum()).double().sqrt()[:, None]
+    design = torch.nn.functional.pad(features.double(), (0, 1), value=1.0)
+    solution = torch.linalg.lstsq(root * design, root * means.double(), rcond=1e-12, driver="gelsd").solution
+    return Quadratic(solution[:-1], solution[-1], 0.0)
+
+
 def second_cumulant(phi: Tensor, bias: Tensor) -> Quadratic:
     """The expansion of log Z at f = 0 to second order."""
     phi, bias = phi.double(), bias.double()

@@ -90,7 +90,7 @@ def coefficients(phi: Tensor, v: Natural) -> tuple[Tensor, float]:
 
 
 def features(
-    finite: Finite, loss: Loss, v: Natural, bound: float, best: Projection, quadratic: Quadratic
+    finite: Finite, loss: Loss, v: Natural, bound: float, best: Projection, quadratic: Quadratic, name: str = "features"
 ) -> Iterator[Link]:
     """The features f, through a quadratic form for log Z: its gradient A f + b is nearly Phi p_f.
 
@@ -103,6 +103,7 @@ def features(
         bound: B.
         best: p_f*.
         quadratic: the form; any is valid, a better one makes the residual smaller.
+        name: with which the links begin.
 
     Yields:
         The links.
@@ -115,11 +116,11 @@ def features(
     at_means = finite.over_task(expected(loss, means @ weight + shift, finite.eta))
     at_f = finite.over_task(expected(loss, predicted @ weight + shift, finite.eta))
     residual = finite.over_task(((means - predicted) @ weight).abs())
-    yield link("features: loss of A lambda on f <= loss of lambda + residual", at_f, at_means + residual, unit)
+    yield link(f"{name}: loss of A lambda on f <= loss of lambda + residual", at_f, at_means + residual, unit)
     least = fixed(least_loss(loss, f, finite.eta, finite.task_weights), at_f)
     tau, _ = losses_of(finite, loss, v)
     right = tau + bound_of(bound, savable(finite, best), finite.gamma) + residual
-    yield link("features: least loss <= tau + bound + residual", smaller(least, at_f), right, unit)
+    yield link(f"{name}: least loss <= tau + bound + residual", smaller(least, at_f), right, unit)
 
 
 def quad(finite: Finite, loss: Loss, v: Natural, bound: float) -> Iterator[Link]:

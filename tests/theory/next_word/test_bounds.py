@@ -8,7 +8,7 @@ from support.finite_languages import random_finite, two_words
 
 from satlab.errors import InputError
 from satlab.theory.next_word import chain, probabilities, representations
-from satlab.theory.next_word.log_partition import fit_quadratic, log_partition, second_cumulant
+from satlab.theory.next_word.log_partition import fit_quadratic, linear_fit, log_partition, second_cumulant
 from satlab.theory.next_word.natural import Natural, natural
 from satlab.theory.next_word.natural_classes import natural_classes
 from satlab.theory.next_word.softmax import best_softmax, row_basis
@@ -30,13 +30,15 @@ def all_links(finite, loss, bound):
     yield from representations.softmax(finite, loss, inside, bound, best)
     yield from representations.conditional_mean(finite, loss, inside, bound, best)
     yield from representations.features(finite, loss, inside, bound, best, second_cumulant(phi, bias))
+    straight = linear_fit(finite.features, finite.p @ phi.T, finite.task_weights)
+    yield from representations.features(finite, loss, inside, bound, best, straight, name="straight")
     yield from representations.quad(finite, loss, inside, bound)
 
 
 def check_all(seed, bound, loss):
     links = list(all_links(random_finite(seed), loss, bound))
     assert [link.name for link in links if not link.holds] == []
-    assert len(links) == 30
+    assert len(links) == 32
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,7 +54,7 @@ def test_no_inequality_is_violated_on_hundreds_of_languages(seed, bound, loss):
     check_all(seed, bound, loss)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS, bound=BOUNDS)
 def test_the_square_loss_and_several_classes(seed, bound):
     finite = random_finite(seed)
@@ -64,7 +66,7 @@ def test_the_square_loss_and_several_classes(seed, bound):
     assert [link.name for link in links if not link.holds] == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS)
 def test_any_other_v_obeys_them_too(seed):
     """The chain is a statement about every v, not about the minimiser."""
