@@ -18,7 +18,12 @@ from .origin import FROM, Origin, named_origin
 DEVICE, TORCH = "device", "torch"
 """Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
 
-LEFT_OUT: dict[str, Any] = {"optimizer_settings": {}, "average": None, "micro_batch": None}
+LEFT_OUT: dict[str, Any] = {
+    "optimizer_settings": {},
+    "average": None,
+    "micro_batch": None,
+    "adversary_head": "clipped",
+}
 """Settings of training that config.yaml leaves out where they have this value, as files of earlier versions do."""
 
 WIDENED, AVERAGED = "widened", "averaged"

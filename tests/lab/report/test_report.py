@@ -149,7 +149,7 @@ def test_the_data_are_complete(tmp_path):
     }
     assert all(row["low"] == -1 and row["high"] == 1 for row in data["correlations"])
     assert data["words"]["state-4"][0].startswith(
-        "Saturated models, across sizes, where plain Tr(H) is not comparable: n = 2 of 2 runs, no correlation"
+        "Saturated models, within sizes: n = 2 of 2 runs, no correlation"
     )
     assert data["shown"] == {"KL": "exact-truth", "Tr(H)": "sampled-gradient", "state-4": "linear"}
     assert data["rescaled"] == []
