@@ -16,7 +16,7 @@ from satlab.models import build_model, load_model, save_model
 WRONG_NAMES = {
     "brt-2x64": "did you mean 'bert'",
     "gtp-2x64": "did you mean 'gpt'",
-    "xlnet-2x64": "unknown model 'xlnet': expected one of: bert, bert-post, brackets-attention, gpt, lookup, lstm, lstm-residual",
+    "xlnet-2x64": "unknown model 'xlnet': expected one of: bert, bert-post, brackets-attention, gpt, lookup,",
     "gpt": "expected gpt-LAYERSxWIDTH, for example gpt-2x64",
     "gpt-2x96": "heads are 64 wide, expected a multiple, for example gpt-2x128",
     "bert": "expected bert-LAYERSxWIDTH, for example bert-2x64",

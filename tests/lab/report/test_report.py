@@ -148,9 +148,7 @@ def test_the_data_are_complete(tmp_path):
         ("all checkpoints", 9, 3),
     }
     assert all(row["low"] == -1 and row["high"] == 1 for row in data["correlations"])
-    assert data["words"]["state-4"][0].startswith(
-        "Saturated models, within sizes: n = 2 of 2 runs, no correlation"
-    )
+    assert data["words"]["state-4"][0].startswith("Saturated models, within sizes: n = 2 of 2 runs, no correlation")
     assert data["shown"] == {"KL": "exact-truth", "Tr(H)": "sampled-gradient", "state-4": "linear"}
     assert data["rescaled"] == []
     assert len(data["measurements"]) == sum(len(results("x")) for _ in MODELS)
