@@ -1,6 +1,6 @@
 """A head that chooses, by attention, at which words of the text a frozen model's predictions say most."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from ..randomness import random_stream
 from .head import HeadProbe
 from .method import FittedProbe, probe_methods
 from .projection import HEAD
-from .released import HEAD_DEVIATION, Released, steps_of
+from .released import HEAD_DEVIATION, Released
 from .tuning.readings import CHUNK, distributions
 
 ATTENTIONS = ("soft", "hard")
@@ -119,14 +119,5 @@ class AttentionHead(Released, HeadProbe):
         bias = nn.Parameter(torch.zeros(classes, device=labels.device))
         head = AttentionClassifier(score, weight, bias, self.attention == "hard")
 
-        def batches() -> Iterator[Callable[[], None]]:
-            for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(self.batch_size):
-
-                def differentiate(rows: Tensor = rows) -> None:
-                    torch.autograd.backward(F.cross_entropy(head.scores(features[rows]), labels[rows]))
-
-                yield differentiate
-
-        steps = steps_of(len(labels), self.batch_size, self.epochs)
-        self.train([score, weight, bias], batches, steps, on_epoch)
+        self.train([score, weight, bias], lambda rows: head.scores(features[rows]), labels, generator, on_epoch)
         return AttentionClassifier(score.detach(), weight.detach(), bias.detach(), head.hard)

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
@@ -17,7 +16,7 @@ from .frozen import ProbeAccuracy
 from .logistic.raw import fit_raw
 from .method import FittedProbe, ModelProbe, Progress, probe_methods
 from .projection import HEAD
-from .released import Released, initial_head, steps_of
+from .released import Released, initial_head
 from .samples import Samples
 from .tuning.labelled import by_margin, check_labels, check_posterior, labelled, over_repeats
 from .tuning.layout import Layout, check_masked
@@ -254,13 +253,5 @@ class HeadAdamW(Released, MaskHeadProbe):
         )
         x = features.to(weight.dtype)
 
-        def batches() -> Iterator[Callable[[], None]]:
-            for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(self.batch_size):
-
-                def differentiate(rows: Tensor = rows) -> None:
-                    torch.autograd.backward(F.cross_entropy(F.linear(x[rows], weight, bias), labels[rows]))
-
-                yield differentiate
-
-        self.train([weight, bias], batches, steps_of(len(labels), self.batch_size, self.epochs), on_epoch)
+        self.train([weight, bias], lambda rows: F.linear(x[rows], weight, bias), labels, generator, on_epoch)
         return RawLinear(weight.detach(), bias.detach())

@@ -17,7 +17,7 @@ from .frozen import ProbeAccuracy
 from .logistic.raw import fit_raw
 from .method import Progress, probe_methods
 from .projection import TUNING
-from .released import Released, initial_head, steps_of
+from .released import Released, initial_head
 from .samples import Samples
 from .tuning.ideal import ideal_prompt
 from .tuning.labelled import Labelled, by_margin, check_labels, check_posterior, labelled, over_repeats
@@ -153,17 +153,7 @@ class PromptTuning(Released):
         prompted = Prompted(model, layout, classes, self.start, self.reads, generator)
         tokens, labels = one.train.tokens, one.labels
         with frozen(model):
-
-            def batches() -> Iterator[Callable[[], None]]:
-                for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(self.batch_size):
-
-                    def differentiate(rows: Tensor = rows) -> None:
-                        torch.autograd.backward(F.cross_entropy(prompted.scores(tokens[rows]), labels[rows]))
-
-                    yield differentiate
-
-            steps = steps_of(len(labels), self.batch_size, self.epochs)
-            self.train(prompted.trained, batches, steps, on_epoch)
+            self.train(prompted.trained, lambda rows: prompted.scores(tokens[rows]), labels, generator, on_epoch)
         return prompted
 
 

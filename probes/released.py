@@ -6,11 +6,12 @@ with bias 0.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import InputError
 from ..registry import PYTHON_ONLY
@@ -55,30 +56,32 @@ class Released(ModelProbe):
     def train(
         self,
         parameters: Sequence[nn.Parameter],
-        batches: Callable[[], Iterator[Callable[[], None]]],
-        steps: int,
+        scores: Callable[[Tensor], Tensor],
+        labels: Tensor,
+        generator: torch.Generator,
         on_epoch: Callable[[int], object] = lambda done: None,
     ) -> None:
-        """Takes the steps.
+        """Descends the mean cross-entropy of batches, in another order in each epoch.
 
         Args:
             parameters: what is trained.
-            batches: an epoch's batches, each a function that leaves the gradient of its mean loss in the parameters.
-            steps: of all epochs.
+            scores: numbers of examples [n] -> their scores [n, k].
+            labels: of all examples, [N].
+            generator: of the order.
             on_epoch: called with the number of epochs done.
 
         Raises:
             InputError: where the parameters do not stay finite.
         """
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=BETAS, weight_decay=0.0)
-        step = 0
+        step, steps = 0, self.epochs * math.ceil(len(labels) / self.batch_size)
         for epoch in range(self.epochs):
-            for differentiate in batches():
+            for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(self.batch_size):
                 step += 1
                 for group in optimizer.param_groups:
                     group["lr"] = self.rate(step, steps)
                 optimizer.zero_grad(set_to_none=False)
-                differentiate()
+                torch.autograd.backward(F.cross_entropy(scores(rows), labels[rows]))
                 nn.utils.clip_grad_norm_(parameters, CLIP)
                 optimizer.step()
             on_epoch(epoch + 1)
@@ -90,8 +93,3 @@ def initial_head(classes: int, width: int, generator: torch.Generator) -> tuple[
     """(weight [k, d] from N(0, 0.02^2), bias [k] zero), float32."""
     weight = torch.randn(classes, width, generator=generator) * HEAD_DEVIATION
     return nn.Parameter(weight), nn.Parameter(torch.zeros(classes))
-
-
-def steps_of(examples: int, batch_size: int, epochs: int) -> int:
-    """The steps of all epochs."""
-    return epochs * math.ceil(examples / batch_size)

@@ -1,6 +1,7 @@
 """Accuracy against flatness at the same loss: saturated checkpoints alone, a panel an architecture, a colour a way."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,7 +87,8 @@ def _given_kl(correlations: list[Row], model: str, across: str) -> list[str]:
     head, end = ("Within sizes: ", ".") if across == WITHIN else ("", "")
     for row in correlations:
         kind = (row["among"], row["method"], row["given"], row["trace"])
-        if kind == (SATURATED, "spearman", "KL", "trace") and (row["model"], row["across"]) == (model, across):
+        wanted = kind == (SATURATED, "spearman", "KL", "trace") and (row["model"], row["across"]) == (model, across)
+        if wanted and not math.isnan(row["value"]):
             ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
             said = f"Spearman given KL {row['value']:.2f} {ends}, n = {row['n']} of {row['runs']} trainings"
             return [f"{head}{said}{end}"]
