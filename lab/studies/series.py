@@ -22,7 +22,8 @@ from ..figures.series import check_curves, draw_series
 from ..reading import STUDY
 from .config import StudyConfig
 from .progress import Report
-from .study import check_study, run_study
+from .slurm_array import cells_of, run_cell
+from .study import check_place, check_study, run_study
 
 SERIES_FILE = "series.yaml"
 """What says in a series' directory which it is."""
@@ -72,6 +73,39 @@ def members_of(study: StudyConfig) -> list[Member]:
     return found
 
 
+def series_cells(study: StudyConfig) -> list[dict[str, Any]]:
+    """What each cell of a series is, by its number: the cells of its first study, then those of the next."""
+    cells = [{"directory": member.name} | cell for member in members_of(study) for cell in cells_of(member.study)]
+    return [cell | {"cell": number, "of": len(cells)} for number, cell in enumerate(cells)]
+
+
+def run_series_cell(study: StudyConfig, out: Path, number: int, report: Report) -> dict[str, Any]:
+    """Does one cell of a series in this process. Cells may run side by side on several machines.
+
+    Args:
+        study: with the key `vary`.
+        out: the directory of the series.
+        number: of the cell, as `series_cells` counts.
+        report: told whenever a part is done.
+
+    Returns:
+        What the cell is.
+
+    Raises:
+        InputError: as `check_series`, and for a cell that does not exist.
+        DivergedError: as `run_cell`.
+    """
+    members, cells = check_series(study, out), series_cells(study)
+    if not 0 <= number < len(cells):
+        raise InputError(f"cell {number}: expected 0 to {len(cells) - 1}; --cells lists them")
+    cell = cells[number]
+    at = [member.name for member in members].index(cell["directory"])
+    before = sum(len(cells_of(member.study)) for member in members[:at])
+    _begin(study, out)
+    run_cell(members[at].study, out / cell["directory"], number - before, report)
+    return cell
+
+
 def check_series(study: StudyConfig, out: Path) -> list[Member]:
     """Checks every study of a series before anything is written.
 
@@ -86,8 +120,7 @@ def check_series(study: StudyConfig, out: Path) -> list[Member]:
         InputError: as `check_study`, and where the directory holds something else.
     """
     check_curves(study.curves, list(study.vary))
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SERIES_FILE).is_file())):
-        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
+    check_place(out, SERIES_FILE)
     members = members_of(study)
     for member in members:
         check_study(member.study, out / member.name)
@@ -110,8 +143,7 @@ def run_series(study: StudyConfig, out: Path, report: Report, engine: str = "loc
         InputError: as `check_series`.
     """
     members = check_series(study, out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / SERIES_FILE, yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
+    _begin(study, out)
     failures = []
     for number, member in enumerate(members):
 
@@ -122,6 +154,12 @@ def run_series(study: StudyConfig, out: Path, report: Report, engine: str = "loc
 
         failures += [f"{member.name}: {line}" for line in run_study(member.study, out / member.name, told, engine)]
     return failures
+
+
+def _begin(study: StudyConfig, out: Path) -> None:
+    """Makes the directory and notes the series there; other cells may do the same at this moment."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / SERIES_FILE, yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
 
 
 def conclude_series(study: StudyConfig, out: Path) -> list[Path]:

@@ -84,8 +84,7 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     Raises:
         InputError: as `prepare`.
     """
-    if out.exists() and (not out.is_dir() or (_visible(out) and not (out / STUDY_FILE).is_file())):
-        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
+    check_place(out, STUDY_FILE)
     if not study.models or not study.seeds:
         raise InputError("the study has no models or no seeds, expected at least one of each; add them")
     for name, values in (("seeds", study.seeds), ("tasks", study.tasks), ("theorems", study.theorems)):
@@ -142,9 +141,20 @@ def language_of(study: StudyConfig) -> Language:
         return load_language(study.language, study.max_length)
 
 
-def _visible(out: Path) -> bool:
-    """Whether there is anything but what another cell of the study is about to write."""
-    return any(not path.name.startswith(f".{STUDY_FILE}.") for path in out.iterdir())
+def check_place(out: Path, file: str) -> None:
+    """Checks that a directory is free for a study or series, or holds one.
+
+    Args:
+        out: the directory, which need not exist.
+        file: the name of the file that says what the directory holds.
+
+    Raises:
+        InputError: where it holds something else.
+    """
+    # Another cell may be about to write the file: what it writes first begins with the same name.
+    free = not out.exists() or (out.is_dir() and all(path.name.startswith(f".{file}.") for path in out.iterdir()))
+    if not free and not (out / file).is_file():
+        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another --out")
 
 
 def as_yaml(study: StudyConfig) -> str:

@@ -69,6 +69,7 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
     from ...messages import command_line, say_next
     from ...studies.conclusion import check_conclusion
     from ...studies.executors import check_engine
+    from ...studies.series import check_series, run_series_cell, series_cells
     from ...studies.slurm_array import cells_of, run_cell
     from ...studies.study import check_study, run_study
     from ..output import print_row
@@ -76,12 +77,11 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
 
     config = replace(config, device=given.device or config.device, cache=_cache(given.cache or config.cache))
     check_engine(given.engine)
-    if config.vary:
-        return _series(given, config, out)
-    check_conclusion(config)
+    if not config.vary:
+        check_conclusion(config)
     if given.cells:
-        check_study(config, out)
-        for cell in cells_of(config):
+        check_series(config, out) if config.vary else check_study(config, out)
+        for cell in series_cells(config) if config.vary else cells_of(config):
             print_row(cell)
         return 0
     if given.engine == "local":
@@ -90,12 +90,15 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
         if given.workers is not None or given.engine != "local":
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
         with progress_bar(None, "parts") as bar:
-            print_row({"study": given.out} | run_cell(config, out, given.cell, StudyProgress(bar)))
+            do = run_series_cell if config.vary else run_cell
+            print_row({"study": given.out} | do(config, out, given.cell, StudyProgress(bar)))
         say_next(out, command_line("study", given.study, "--out", given.out))
         return 0
     if given.workers is not None:
         check_workers(given.workers) if given.engine == "local" else check_tasks(given.workers)
         config = replace(config, workers=given.workers)
+    if config.vary:
+        return _series(given, config, out)
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, StudyProgress(bar), given.engine)
     return _conclude(config, given.out, out, failures)
@@ -113,24 +116,13 @@ def _series(given: Given, config: "StudyConfig", out: Path) -> int:
         The exit status: 1 where cells failed.
 
     Raises:
-        InputError: for one cell of a series, and as `run_series`.
+        InputError: as `run_series`.
     """
-    from ....system.processes import check_workers
-    from ....train.parallel.world import World
     from ...messages import fail
-    from ...studies.series import check_series, conclude_series, run_series
+    from ...studies.series import conclude_series, run_series
     from ..output import print_row
     from ..progress import StudyProgress, progress_bar
 
-    if given.cell is not None or given.cells:
-        raise InputError(
-            "--cell with a series of languages, expected one study; leave it out, or name one study of OUT"
-        )
-    if given.workers is not None:
-        check_workers(given.workers)
-        config = replace(config, workers=given.workers)
-    World().device(config.device)
-    check_series(config, out)
     with progress_bar(None, "cells") as bar:
         failures = run_series(config, out, StudyProgress(bar), given.engine)
     for failure in failures:

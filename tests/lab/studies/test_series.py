@@ -162,12 +162,29 @@ def test_what_a_series_refuses_before_it_writes(changes, fragment, tmp_path, cap
     assert listing(tmp_path) == before
 
 
-def test_a_series_has_no_cells(tmp_path, capsys):
-    file = tmp_path / "series.yaml"
+def test_a_series_cell_by_cell_is_the_series(tmp_path, capsys):
+    file, out = tmp_path / "series.yaml", tmp_path / "out"
+    file.write_text(yaml.safe_dump(SERIES | {"vary": {"states": [2, 3]}}))
+    words = ["study", file, "--out", out]
+    cells = [json.loads(line) for line in said_by(capsys, [*words, "--cells"]).out.splitlines()]
+    assert [(cell["cell"], cell["of"], cell["directory"]) for cell in cells] == [
+        *((0, 4, "states-2"), (1, 4, "states-2"), (2, 4, "states-3"), (3, 4, "states-3"))
+    ]
+    assert not out.exists()
+    check_one_line(said_by(capsys, [*words, "--cell", "4"], status=2), "cell 4: expected 0 to 3")
+    assert not out.exists()
+    for cell in reversed(cells):
+        assert json.loads(said_by(capsys, [*words, "--cell", str(cell["cell"])]).out) == {"study": str(out)} | cell
+    measured = lines(out / "states-3" / "runs" / "bert-1x8-seed0" / "results.jsonl")
+    assert {row["what"] for row in measured} == {"kl", "probe"}
+    said_by(capsys, [*words, "--workers", "1"])
+    assert timeless(lines(out / "states-3" / "runs" / "bert-1x8-seed0" / "results.jsonl")) == timeless(measured)
+    assert (out / "figures" / "series.csv").is_file()
+
+
+def test_a_series_does_not_overwrite_something_else(tmp_path, capsys):
+    file, other = tmp_path / "series.yaml", tmp_path / "other"
     file.write_text(yaml.safe_dump(SERIES))
-    said = said_by(capsys, ["study", file, "--out", tmp_path / "out", "--cell", "0"], status=2)
-    check_one_line(said, "--cell with a series of languages")
-    other = tmp_path / "other"
     other.mkdir()
     (other / "note").touch()
     check_one_line(said_by(capsys, ["study", file, "--out", other], status=2), "holds something else")
