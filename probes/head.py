@@ -1,7 +1,7 @@
 """Head tuning: a linear head on what a frozen model says of a mask before the text (Wei, Xie and Ma 2021)."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,14 +12,14 @@ from ..errors import InputError
 from ..generators import Language, Sentences, Task
 from ..models import LanguageModel, build_model
 from ..randomness import random_stream
-from .frozen import ProbeAccuracy
 from .logistic.raw import fit_raw
-from .method import FittedProbe, ModelProbe, Progress, probe_methods
+from .method import FittedProbe, Progress, probe_methods
 from .projection import HEAD
 from .released import Released, initial_head
 from .samples import Samples
-from .tuning.labelled import by_margin, check_labels, check_posterior, labelled, over_repeats
+from .tuning.labelled import by_margin, check_labels, check_posterior, labelled
 from .tuning.layout import Layout, check_masked
+from .tuning.probe import TuningProbe
 from .tuning.readings import check_reads, is_table, read
 
 
@@ -35,7 +35,7 @@ class RawLinear(FittedProbe):
         return (features.to(self.weight) @ self.weight.T + self.bias).argmax(1)
 
 
-class HeadProbe(ModelProbe):
+class HeadProbe(TuningProbe):
     """A head on what is read of a frozen model once. Subclasses say what that is and how the head is fitted."""
 
     reads_table = True
@@ -89,30 +89,7 @@ class HeadProbe(ModelProbe):
         return 1
 
     @override
-    def accuracies(
-        self,
-        model: LanguageModel,
-        language: Language,
-        task: Task,
-        samples: Samples,
-        progress: Progress = lambda done, total: None,
-    ) -> Sequence[float]:
-        return [right for right, _ in self._measured(model, language, task, samples, progress)]
-
-    @override
-    def accuracy(
-        self,
-        model: LanguageModel,
-        language: Language,
-        task: Task,
-        samples: Samples,
-        progress: Progress = lambda done, total: None,
-    ) -> ProbeAccuracy:
-        """The mean over repeats; beside it, of each, accuracy by margin and the distances of G_0 to the truth."""
-        found = list(self._measured(model, language, task, samples, progress))
-        return over_repeats([right for right, _ in found], [more for _, more in found])
-
-    def _measured(
+    def measured(
         self, model: LanguageModel, language: Language, task: Task, samples: Samples, progress: Progress
     ) -> Iterator[tuple[float, dict[str, float]]]:
         check_masked(model.causal, model.name)

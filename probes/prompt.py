@@ -1,6 +1,6 @@
 """Prompt tuning: input vectors before the text are trained together with a head, the model is frozen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,15 +13,15 @@ from ..generators import Language, Sentences, Task
 from ..models import LanguageModel
 from ..models.interface import TiedHead
 from ..randomness import random_stream
-from .frozen import ProbeAccuracy
 from .logistic.raw import fit_raw
 from .method import Progress, probe_methods
 from .projection import TUNING
 from .released import Released, initial_head
 from .samples import Samples
 from .tuning.ideal import ideal_prompt
-from .tuning.labelled import Labelled, by_margin, check_labels, check_posterior, labelled, over_repeats
+from .tuning.labelled import Labelled, by_margin, check_labels, check_posterior, labelled
 from .tuning.layout import ORDERS, Layout, check_masked, check_order
+from .tuning.probe import TuningProbe
 from .tuning.readings import is_table
 
 STARTS = ("words", "random")
@@ -39,7 +39,7 @@ TABLE_RIDGE = 4e-7
 
 @probe_methods.register("prompt")
 @dataclass(frozen=True)
-class PromptTuning(Released):
+class PromptTuning(Released, TuningProbe):
     """K input vectors before the text and a linear head, trained by the released optimiser; the network is frozen.
 
     The head reads the model's answer at a mask. Prompt, mask and text take the positions that the model was trained at,
@@ -83,30 +83,7 @@ class PromptTuning(Released):
         check_labels(samples, language, task)
 
     @override
-    def accuracies(
-        self,
-        model: LanguageModel,
-        language: Language,
-        task: Task,
-        samples: Samples,
-        progress: Progress = lambda done, total: None,
-    ) -> Sequence[float]:
-        return [right for right, _ in self._measured(model, language, task, samples, progress)]
-
-    @override
-    def accuracy(
-        self,
-        model: LanguageModel,
-        language: Language,
-        task: Task,
-        samples: Samples,
-        progress: Progress = lambda done, total: None,
-    ) -> ProbeAccuracy:
-        """The mean over the repeats; beside it, of each repeat, accuracy by margin."""
-        found = list(self._measured(model, language, task, samples, progress))
-        return over_repeats([right for right, _ in found], [more for _, more in found])
-
-    def _measured(
+    def measured(
         self, model: LanguageModel, language: Language, task: Task, samples: Samples, progress: Progress
     ) -> Iterator[tuple[float, dict[str, float]]]:
         check_masked(model.causal, model.name)

@@ -1,0 +1,58 @@
+"""What head tuning and prompt tuning share: an accuracy a repeat, with what is measured beside it."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+from typing_extensions import override
+
+from ...generators import Language, Task
+from ...models import LanguageModel
+from ..frozen import ProbeAccuracy
+from ..method import ModelProbe, Progress
+from ..samples import Samples
+from .labelled import over_repeats
+
+
+class TuningProbe(ModelProbe):
+    """A probe that measures more than its accuracy. Subclasses train it."""
+
+    @abstractmethod
+    def measured(
+        self, model: LanguageModel, language: Language, task: Task, samples: Samples, progress: Progress
+    ) -> Iterator[tuple[float, dict[str, float]]]:
+        """Trains and measures the probe once a repeat.
+
+        Args:
+            model: a masked network, or the look-up table; stays as it is.
+            language: the truth.
+            task: with a posterior.
+            samples: training and test texts.
+            progress: called with parts done and parts in all.
+
+        Yields:
+            (accuracy, column -> what is measured beside it), a pair a repeat.
+        """
+
+    @override
+    def accuracies(
+        self,
+        model: LanguageModel,
+        language: Language,
+        task: Task,
+        samples: Samples,
+        progress: Progress = lambda done, total: None,
+    ) -> Sequence[float]:
+        return [right for right, _ in self.measured(model, language, task, samples, progress)]
+
+    @override
+    def accuracy(
+        self,
+        model: LanguageModel,
+        language: Language,
+        task: Task,
+        samples: Samples,
+        progress: Progress = lambda done, total: None,
+    ) -> ProbeAccuracy:
+        """The mean over repeats, and that of all that is measured beside it."""
+        found = list(self.measured(model, language, task, samples, progress))
+        return over_repeats([right for right, _ in found], [more for _, more in found])
