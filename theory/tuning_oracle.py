@@ -68,26 +68,22 @@ class Oracle:
         (one,) = labelled(samples, language, task)
         classes = len(task.classes)
 
-        def accuracy(seen: Tensor, unseen: Tensor, c: float) -> Estimate:
+        def accuracy(parts: list[Tensor], c: float) -> Estimate:
+            seen, unseen = parts
             ridge = (2.0 if classes == 2 else 1.0) / (c * len(seen))
             return Estimate.from_samples(fit_raw(seen, one.labels, classes, ridge).predict(unseen) == one.expected)
 
         yield "majority", Estimate.from_samples(one.expected == one.labels.mode().values)
         state = [state_before(language, some.tokens, task.readout.words) for some in (one.train, one.test)]
         words = [p @ language.emission for p in state]
-        yield "head on words, C = 1", accuracy(*_two(words), STRONG)
-        yield "head on words, C = 1e6", accuracy(*_two(words), WEAK)
-        yield "head on state", accuracy(*_two(state), USUAL)
+        yield "head on words, C = 1", accuracy(words, STRONG)
+        yield "head on words, C = 1e6", accuracy(words, WEAK)
+        yield "head on state", accuracy(state, USUAL)
         kept = mattering(task.readout.weights)
         prompted = [ideal_distribution(p, language.emission, kept) for p in state]
-        yield "ideal prompt", accuracy(*_two(prompted), USUAL)
+        yield "ideal prompt", accuracy(prompted, USUAL)
         pooled = [language.conditional(some.tokens).mean(1) for some in (one.train, one.test)]
-        yield "head on pooled words", accuracy(*_two(pooled), USUAL)
+        yield "head on pooled words", accuracy(pooled, USUAL)
         if len(language.blocks) > 1:
             blocks = state[1].reshape(len(one.test), len(language.blocks), -1).sum(2)
             yield "block known", Estimate.from_samples(blocks.amax(1) > CERTAIN)
-
-
-def _two(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
-    seen, unseen = parts
-    return seen, unseen
