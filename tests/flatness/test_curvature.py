@@ -26,8 +26,7 @@ def case(name, masking="one", count=4):
 
 
 def dense(model, space, kind, batch, truth):
-    columns = [product(model, space, kind, batch, truth, unit) for unit in torch.eye(len(space), dtype=space.dtype)]
-    return torch.stack(columns)
+    return product(model, space, kind, batch, truth, torch.eye(len(space), dtype=space.dtype))
 
 
 def jacobian_of(space, values):
