@@ -17,7 +17,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import docstring_parser
@@ -198,9 +198,10 @@ def docstring(documented: Any) -> str:
 
 
 def said_of(kind: type) -> Mapping[str, str]:
-    """name -> what the Args of a class's docstring say of it, in one line."""
-    parsed = docstring_parser.parse(docstring(kind))
-    return {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
+    """name -> what the Args of a class's docstring, or of a dataclass that it extends, say of it, in one line."""
+    documented = [base for base in reversed(kind.__mro__) if is_dataclass(base)]
+    params = [param for base in documented for param in docstring_parser.parse(docstring(base)).params]
+    return {param.arg_name: " ".join((param.description or "").split()) for param in params}
 
 
 def _told(said: dict[str, list[str]]) -> str:

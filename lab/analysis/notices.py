@@ -47,6 +47,8 @@ def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = No
             "are (which covers the most checkpoints, then has the most data), of final features and all words; "
             "all are in results.jsonl"
         )
+    if not any(row["step"] is not None for row in shown):
+        said.append("nothing measured yet: satlab evaluate, probe and flatness measure a run's checkpoints")
     return said
 
 

@@ -65,7 +65,7 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         "question": " ".join(dict.fromkeys(_questions(folders))) or QUESTION,
         "language": runs[0].source,
         "satlab": __version__,
-        "notices": notices_of(runs, rows) + _nothing_measured(chosen),
+        "notices": notices_of(runs, rows),
         "versions": versions_of(rows),
         "tasks": tasks,
         "runs": [_run(name, run, here[name], differing, page) for name, run in by_name.items()],
@@ -90,12 +90,6 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
 def _questions(folders: list[Path]) -> list[str]:
     contents = [read_yaml(folder / STUDY_FILE) for folder in folders if (folder / STUDY_FILE).is_file()]
     return [content["question"] for content in contents if isinstance(content.get("question"), str)]
-
-
-def _nothing_measured(chosen: list[Row]) -> list[str]:
-    if any(row["step"] is not None for row in chosen):
-        return []
-    return ["nothing measured yet: satlab evaluate, probe and flatness measure a run's checkpoints"]
 
 
 def _differing(configs: list[TrainConfig]) -> list[str]:

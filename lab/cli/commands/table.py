@@ -5,12 +5,16 @@ With --pairs: these pairs. The settings say when the KL of two checkpoints agree
 """
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ....errors import InputError
 from ..arguments import Arguments, Given, settings_of
+
+NO_PAIRS = (
+    "no pairs, expected checkpoints of two different runs with KL, Tr(H) and an accuracy on the same task; name more "
+    "runs, or measure what is missing"
+)
 
 
 def add_arguments(arguments: Arguments) -> None:
@@ -29,6 +33,7 @@ def run(given: Given) -> None:
     """
     from ...analysis.checkpoint_table import points_of, recorded
     from ...analysis.matched import matched_of
+    from ...analysis.matched_words import said_of_unmatched
     from ...analysis.matching import MatchConfig, by_probe, pairs_of, rows_of_pairs
     from ...analysis.notices import notices_of
     from ...analysis.row_selection import one_setting
@@ -42,12 +47,14 @@ def run(given: Given) -> None:
     config = settings_of(MatchConfig, given)
     runs, rows = recorded([Path(folder) for folder in given.directories])
     points = points_of(runs, one_setting(rows))
-    warn_of(notices_of(runs, rows, config))
-    found: Iterable[dict[str, Any]] = points
+    notices, found = notices_of(runs, rows, config), points
     if given.matched:
         found = matched_of(points, config)
     elif given.pairs:
-        found = (row for mine in by_probe(points).values() for row in rows_of_pairs(pairs_of(mine, config)))
+        found = [row for mine in by_probe(points).values() for row in rows_of_pairs(pairs_of(mine, config))]
+    if points and not found and not said_of_unmatched(points, config):
+        notices.append(NO_PAIRS)
+    warn_of(notices)
     for row in found:
         print_row({key: _json(value) for key, value in row.items()})
 

@@ -65,10 +65,22 @@ def test_one_line_where_no_pair_agrees(printed, tmp_path):
     )
 
 
-def test_a_single_run_has_no_pair_and_needs_none(printed, tmp_path):
+@pytest.mark.parametrize("how", ["--matched", "--pairs"])
+def test_a_single_run_has_no_pair_and_is_told_so(printed, tmp_path, how):
     make_run(tmp_path / "a")
-    assert printed("table a --matched") == ([], "")
-    assert printed("table a --pairs") == ([], "")
+    rows, err = printed(f"table a {how}")
+    assert rows == []
+    assert err.startswith("satlab: warning: no pairs, expected checkpoints of two different runs")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", ["", "--matched", "--pairs"])
+def test_runs_without_measurements_are_told_so(printed, tmp_path, how):
+    make_run(tmp_path / "a", rows=[])
+    rows, err = printed(f"table a {how}")
+    assert rows == []
+    assert "nothing measured yet: satlab evaluate, probe and flatness measure" in err
+    assert "no pairs" not in err
 
 
 def test_what_is_not_finite_is_null(printed, tmp_path):
