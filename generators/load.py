@@ -79,7 +79,10 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
     for language in (path / name for name in LANGUAGE_FILES):
         if language.is_file() and (path / "manifest.json").is_file():
-            return load_language(language, max_length)
+            try:
+                return load_language(language, max_length)
+            except InputError as error:
+                raise InputError(f"{error} (in a corpus; satlab verify {path} tells whether it is damaged)") from None
     for language in path.glob("language.*"):
         raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.is_dir():

@@ -232,9 +232,11 @@ def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
     there = open_corpus(out)
     for key, value in manifest.items():
         if key not in MAY_DIFFER and known.get(key) != value:
-            shown = "another" if isinstance(value, (list, dict)) or key == "fingerprint" else f"{known.get(key)} there"
+            name = "language" if key in ("language_file", "fingerprint") else key
+            other = known.get(name)
+            shown = f"{other} there" if isinstance(other, (str, int, float)) else "another"
             raise InputError(
-                f"{out} holds another corpus ({key}: {shown}), expected this one; choose another directory"
+                f"{out} holds another corpus ({name}: {shown}), expected this one; choose another directory"
             )
     return there
 

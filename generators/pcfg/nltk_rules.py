@@ -18,6 +18,7 @@ from .rules import Nonterminal, ProbabilisticProduction
 EXAMPLE = "NP -> Det N [0.7] | 'she' [0.3]"
 PLAIN_EXAMPLE = "0.7 NP -> Det N"
 EXPECTED = f"expected a rule such as {EXAMPLE}, or, in all lines, {PLAIN_EXAMPLE}"
+NO_PROBABILITY = "is not a probability between 0 and 1; correct it (counts: divide them by their sum)"
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 PROBABILITY = re.compile(r"\[([^\[\]]*)\]?")
@@ -181,7 +182,7 @@ class _RightSides:
         if p is None or p < 0:
             raise self._wrong(f"{match[0].strip()} is not a probability; {EXPECTED}")
         if p > 1:
-            raise self._wrong(f"{match[0]} is not a probability between 0 and 1; correct it")
+            raise self._wrong(f"{match[0]} {NO_PROBABILITY}")
         if self.p is not None:
             raise self._wrong(f"{self._which()} has two probabilities, expected one; remove the other, or add a |")
         self.p, self.closed = p, bool(self.parts)

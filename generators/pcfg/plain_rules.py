@@ -10,7 +10,18 @@ import warnings
 from collections.abc import Collection, Sequence
 
 from ...errors import InputError
-from .nltk_rules import COMMENT, NUMBER, PLAIN_EXAMPLE, TOKEN, Line, at_line, empty_rule, empty_word, number_of
+from .nltk_rules import (
+    COMMENT,
+    NO_PROBABILITY,
+    NUMBER,
+    PLAIN_EXAMPLE,
+    TOKEN,
+    Line,
+    at_line,
+    empty_rule,
+    empty_word,
+    number_of,
+)
 from .rules import Nonterminal, ProbabilisticProduction
 
 PLAIN_RULE = re.compile(r"\s*(?P<probability>[-+.\d]\S*)\s+(?P<parent>\S+)\s+--?>(?=\s|$)")
@@ -60,7 +71,7 @@ def _head(line: Line) -> tuple[float, str, int]:
         expected = f"expected a probability and a rule such as {PLAIN_EXAMPLE}, as in the first rule"
         raise InputError(at_line(line, expected))
     if not 0 <= p <= 1:
-        raise InputError(at_line(line, f"{match['probability']} is not a probability between 0 and 1; correct it"))
+        raise InputError(at_line(line, f"{match['probability']} {NO_PROBABILITY}"))
     return p, match["parent"], match.end()
 
 

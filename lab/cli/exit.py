@@ -68,6 +68,8 @@ def _of_a_path(error: OSError) -> int:
     remedy = "choose another place or make room, then run it again"
     if error.errno in UNUSABLE_PATH:
         remedy = CHECK_PATH
+    elif error.errno == errno.EBADF:
+        remedy = "it is closed; leave it open or send it to a file, then run it again"
     return _end(2 if error.errno in UNUSABLE_PATH else 1, f"{where}{error.strerror or error}; {remedy}")
 
 
