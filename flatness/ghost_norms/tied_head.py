@@ -45,7 +45,7 @@ class Head:
         return {name: shares[name] for name in self.counted}
 
     def crossed(self, coefficients: Tensor, read: Tensor) -> dict[str, Tensor]:
-        """2 sum_t c_t <h, g_t>, [m], over positions t whose token is a class; c is [m, T], and g = read is [m, T, d]."""
+        """2 sum_t c_t <h, g_t>, [m], over positions t whose token is a class; c is [m, T], g = read is [m, T, d]."""
         if EMBEDDING not in self.counted:
             return {}
         along = (read @ self.features[:, :, None])[..., 0]
