@@ -47,8 +47,8 @@ class ProbeMethod:
     def row_settings(self) -> dict[str, Any]:
         """Returns the columns that identify a row of this probe: its name, and all settings that affect the accuracy.
 
-        The rows of its baselines have the same settings. Their `method` is the baseline, so another column names the
-        probe.
+        The rows of its baselines have the same settings. Their column `method` is the baseline, so only the settings
+        tell which probe they belong to.
         """
         return {"method": probe_methods.name_of(self)} | asdict(self)
 
