@@ -41,7 +41,7 @@ class FeatureChoice:
             length: the longest sentence, in words.
 
         Returns:
-            size * length, or size where one position is read.
+            size * length, or size if one position is read.
         """
         return size * (length if self.position is None else 1)
 

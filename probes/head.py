@@ -1,4 +1,4 @@
-"""Head tuning: a linear head on what a frozen model says of a mask before the text (Wei, Xie and Ma 2021)."""
+"""Head tuning: a linear head on a frozen model's output at a mask before the text (Wei, Xie and Ma 2021)."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence

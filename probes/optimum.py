@@ -41,7 +41,7 @@ class Optimum(FeatureProbe):
     another. A penalty that is too weak for the solver also ends the search.
 
     Args:
-        l2: strength of the penalty l2 / 2 ||W||^2 beside the mean loss; null chooses it by validation.
+        l2: strength of the penalty l2 / 2 ||W||^2, added to the mean loss; null chooses it by validation.
 
     Raises:
         InputError: for a penalty that is not positive.

@@ -50,7 +50,7 @@ class GaussNewtonHutchinson(TraceMeasure):
     """The Gauss-Newton trace by Hutchinson's estimate.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
     """
 
     probes: int = 100
@@ -76,7 +76,7 @@ class Hutchinson(TraceMeasure):
     """The trace of the Hessian itself by Hutchinson's estimate.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
         targets: sampled words, or exact: their true probabilities, without label noise.
     """
 

@@ -131,7 +131,7 @@ def trace_under_rescaling(
         masking: "one", "bernoulli:p" or "next".
         probes: random vectors.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
         The trace for each alpha.

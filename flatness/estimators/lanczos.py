@@ -82,7 +82,7 @@ def top_eigenvalues(
         masking: "one", "bernoulli:p" or "next".
         iterations: the most products with the matrix.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
         The eigenvalues in descending order, without those that have not converged.

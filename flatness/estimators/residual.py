@@ -24,7 +24,7 @@ class Residual(TraceMeasure):
     """Tr(H) minus the Gauss-Newton trace.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
     """
 
     probes: int = 100
@@ -52,7 +52,7 @@ class ByParts(TraceMeasure):
 
     Args:
         draws: random combinations a context.
-        probes: random vectors of the residual, each on contexts of its own.
+        probes: random vectors of the residual, each on its own contexts.
     """
 
     draws: int = 1

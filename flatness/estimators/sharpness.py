@@ -70,9 +70,9 @@ def sharpness(
         radii: distances from the weights.
         seed: the seed of hidden positions and directions.
         masking: "one", "bernoulli:p" or "next".
-        probes: random directions, each on contexts of its own.
+        probes: random directions, each on its own contexts.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
         The rises, in nats. Their n is the number of probes; for sam, the number of measured sentences.
@@ -184,7 +184,7 @@ class Sharpness(FlatnessMeasure):
     """The rise of the loss at each radius: block random 0.05, sam 0.05, ...
 
     Args:
-        probes: random directions, each on contexts of its own.
+        probes: random directions, each on its own contexts.
         targets: sampled words, or exact: their true probabilities, without label noise.
         radii: distances from the weights.
     """

@@ -102,7 +102,7 @@ def correlation(
     parts = _numbered(strata or [0] * n, n)
     _check(arrays, labels, parts, method, resamples)
     partial, layers = given is not None, len(set(parts.tolist()))
-    # Two points always lie on a line. A third quantity and each further stratum use up one more point.
+    # Two points always give 1 or -1. A third quantity and each further stratum need one point more.
     value = float(_coefficients(np.ones((1, n)), arrays, method, parts)[0]) if n > 1 + layers + partial else np.nan
     if np.isnan(value):
         low, high, note = -1.0, 1.0, _why_undefined(arrays)

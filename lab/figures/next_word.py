@@ -48,7 +48,7 @@ def next_word_jobs(rows: list[Row]) -> list[Job]:
     found["saunshi"] = [row for row in found["saunshi"] if _setting(row, "words") is None]
     jobs: list[Job] = []
     for method, (name, figure) in METHODS.items():
-        # Each task and sample has its own figure.
+        # Each setting, such as a task, has its own figure.
         for number, settings in enumerate(dict.fromkeys(row["settings"] for row in found[method]), start=1):
             mine = [row for row in found[method] if row["settings"] == settings]
             jobs.append((name if number == 1 else f"{name}-{number}", partial(figure, mine)))

@@ -140,7 +140,7 @@ def load_run(folder: Path) -> Run:
 
 
 def _check_model(folder: Path, name: str) -> None:
-    """Raises InputError if the newest readable checkpoint is of another model than config.yaml says."""
+    """Raises InputError if the newest readable checkpoint has another model than config.yaml."""
     for _, checkpoint in reversed(checkpoints(folder, kept_only=False)):
         try:
             kept = json.loads((checkpoint / DESCRIPTION).read_text())["name"]

@@ -61,7 +61,7 @@ def ideal_prompt(language: Language, task: Task, sentences: Sentences, layout: L
 
     Args:
         language: the language of the texts.
-        task: the task, which says which states affect the label.
+        task: the task, whose readout defines which states affect the label.
         sentences: the texts; as many of their first words are read as the layout has room for.
         layout: the positions of prompt, mask and text.
 
