@@ -1,6 +1,6 @@
 """Describes a language: sentences with their trees or states, lengths, statistics, floor and tasks.
 
-The functions `structure` and `drawn` register what is specific to a kind of language.
+`structure`, `drawn`, `default_samples` and `cost` register what is specific to a kind of language.
 """
 
 import math

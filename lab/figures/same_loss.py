@@ -26,7 +26,7 @@ READING = (
 
 
 def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
-    """The points of the figure: saturated checkpoints with a trace. None if they have only one way of training.
+    """The points of the figure: saturated checkpoints with a trace. Empty if all were trained in the same way.
 
     Args:
         points: the points of one probe of one task.

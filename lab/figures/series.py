@@ -1,7 +1,7 @@
 """The figure of a series: the accuracy of each probe against the first key, on models and on the exact truth.
 
-Lines with error bars are models, dashed lines the same probe on the exact truth, and wide lines with bands published
-means.
+Lines with error bars are models. Dashed lines are the same probe on the exact truth. Wide lines with bands are
+published means.
 """
 
 from collections.abc import Mapping, Sequence

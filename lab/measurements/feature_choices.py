@@ -31,7 +31,7 @@ def feature_choices(model: str, length: int, config: ProbeConfig) -> list[Featur
 
 
 def features_need_disk(model: str, length: int, config: ProbeConfig) -> bool:
-    """Whether the features of all words of the training sentences, in float32 without projection, exceed IN_MEMORY."""
+    """Whether the float32 features of all words of the training sentences exceed IN_MEMORY; False with a projection."""
     width = _size(model)[1] if config.projection is None else 0
     return config.train_sentences * length * width * 4 > IN_MEMORY
 
