@@ -1,4 +1,4 @@
-"""Contexts of one length, taken together and without padding, so that no pass reads padding."""
+"""Groups contexts by length, so that no forward pass reads padding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ..models import LanguageModel
 from ..models.ops.fast_linear import FastProducts
 
 ACTIVATIONS = 2**18
-"""Numbers in one layer's output that a pass over several contexts holds: 2,048 positions at width 128."""
+"""The most numbers in one layer's output during a pass over several contexts: 2,048 positions at width 128."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Contexts:
     """m contexts of one length T.
 
     Args:
-        index: [m], their places among the contexts of the batch.
+        index: [m], the index of each context in the batch.
         inputs: [m, T], the tokens that the model reads.
-        positions: [m], the positions that are predicted.
+        positions: [m], the predicted positions.
     """
 
     index: Tensor
@@ -36,9 +36,9 @@ def groups(model: LanguageModel, batch: Batch, most: int | None = None) -> Itera
     """All contexts of a batch, each once, grouped by length.
 
     Args:
-        model: where it is causal, contexts end at the position from which it predicts.
+        model: for a causal model, a context ends at the position from which the model predicts.
         batch: the contexts.
-        most: the largest number in a group; unless given, the memory sets it.
+        most: the largest number of contexts in a group, at most what ACTIVATIONS allows; by default that.
 
     Yields:
         The groups.
@@ -53,7 +53,7 @@ def groups(model: LanguageModel, batch: Batch, most: int | None = None) -> Itera
 
 
 def positions_at_a_time(model: LanguageModel) -> int:
-    """The number of positions that one pass reads."""
+    """The most positions that one pass reads."""
     return ACTIVATIONS // model.feature_size or 1
 
 

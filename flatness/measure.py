@@ -1,7 +1,7 @@
-"""What a measure of flatness is: its settings, what it needs, and what it returns. Each is an entry of a registry.
+"""The interface of a flatness measure: its settings, its needs and its results, with the registry of all measures.
 
-A measure is one file: a frozen dataclass whose fields are its settings, registered under the name that it has in
-`satlab flatness --method`, studies and rows. See docs/extending.md.
+A measure is a frozen dataclass whose fields are its settings. Its registered name is the one used in
+`satlab flatness --method`, in studies and in rows of results. See docs/extending.md.
 """
 
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ class Measurement:
 
     Args:
         estimate: the value with its standard error.
-        block: the part of the measure: "total", a kind of parameter, a radius, ...
+        block: the part that was measured: "total", a kind of parameter, a radius, ...
         unit: its unit.
         more: further columns of the row.
     """
@@ -62,7 +62,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Problem:
-    """The sentences on which flatness is measured, with one context (x, t) each, or several by the masking.
+    """The sentences on which flatness is measured. Each gives one context (x, t), or several with some maskings.
 
     Args:
         sentences: sampled from the language.
@@ -82,22 +82,22 @@ class Problem:
             object.__setattr__(self, "language", as_kind("language", self.language, {}))
 
     def generator(self) -> torch.Generator:
-        """A fresh generator. Its first draws are the hidden positions, so all measures see the same contexts."""
+        """A fresh generator. Its first draws choose the hidden positions, so all measures see the same contexts."""
         return random_stream(self.seed, "flatness", device=self.sentences.tokens.device)
 
     def given(self, model: LanguageModel, truth_for: str | None) -> Given:
-        """The contexts and, where a measure needs it, their truth.
+        """The contexts and, if a measure needs it, their truth.
 
         Args:
             model: the model.
-            truth_for: the name of the measure that needs the truth; None where none does.
+            truth_for: the name of the measure that needs the truth; None to omit the truth.
 
         Returns:
             The contexts, the truth, and the generator for all further draws.
 
         Raises:
-            InputError: for a masking that is not the model's, fewer than 2 sentences, a model without trainable
-                parameters, and where the truth is needed and there is no language.
+            InputError: if the masking does not fit the model, there are fewer than 2 sentences, the model has no
+                trainable parameters, no word is hidden, or the truth is needed and no language is given.
         """
         check_trainable(model, self.sentences, self.masking)
         generator = self.generator()
@@ -107,7 +107,7 @@ class Problem:
 
 
 class FlatnessMeasure(ABC):
-    """A measure of flatness. Subclasses are frozen dataclasses whose fields are settings, checked on construction."""
+    """A measure of flatness. Subclasses are frozen dataclasses whose fields are settings, checked at construction."""
 
     what: ClassVar[str]
     """The name of the quantity in rows."""
@@ -115,14 +115,14 @@ class FlatnessMeasure(ABC):
     needs: ClassVar[Needs] = Needs()
 
     gauss_newton: ClassVar[bool] = False
-    """Whether the quantity is the Gauss-Newton trace, which figures prefer where there are several."""
+    """Whether the quantity is the Gauss-Newton trace, which figures prefer to other quantities."""
 
     @abstractmethod
     def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
-        """The measure of the model on the problem, the total first."""
+        """Measures the model on the problem. The total comes first."""
 
     def check(self, contexts: int) -> None:  # noqa: B027 - most measures work with any number of contexts
-        """Raises InputError where the settings do not fit this number of contexts. Nothing is measured."""
+        """Raises InputError if the settings do not fit this number of contexts. Measures nothing."""
 
 
 flatness_measures: Registry[FlatnessMeasure] = Registry("flatness method", "satlab.flatness.estimators")
@@ -130,7 +130,7 @@ flatness_measures: Registry[FlatnessMeasure] = Registry("flatness method", "satl
 
 
 class TraceMeasure(FlatnessMeasure):
-    """A measure that is the trace of a matrix, estimated from independent terms: the total and each block."""
+    """The trace of a matrix, in total and by block, estimated from independent terms."""
 
     what = "hessian_trace"
 
@@ -158,7 +158,7 @@ def in_blocks(trace: TraceEstimate, prefix: str = "", more: Mapping[str, Any] | 
 
 
 def check_dealt(name: str, probes: int, contexts: int) -> None:
-    """Raises InputError for more probes than contexts, because each probe has contexts of its own."""
+    """Raises InputError for more probes than contexts, because probes do not share contexts."""
     if probes > contexts:
         raise InputError(
             f"probes is {probes} with method {name} and {contexts} contexts, expected at most as many: "
@@ -167,7 +167,7 @@ def check_dealt(name: str, probes: int, contexts: int) -> None:
 
 
 def check_positive(name: str, values: list[float]) -> None:
-    """Raises InputError unless the values are positive numbers, each given once."""
+    """Raises InputError unless the values are positive, finite and distinct, and there is at least one."""
     if not values or not all(0 < value < float("inf") for value in values):
         raise InputError(f"{name} is {values}, expected positive numbers; correct it")
     if len(set(values)) < len(values):

@@ -1,13 +1,13 @@
-"""Products of vectors with the Hessian, the Gauss-Newton matrix or their difference, over contexts, in parts.
+"""Products of vectors with the Hessian, the Gauss-Newton matrix or their difference, summed over contexts.
 
-The loss is a sum over contexts of -log f(x_t | x_-t), or with the truth of -sum_v p*_v log f_v. With z the logits and J
-their Jacobian, the products are:
+The loss is the sum over contexts of -log f(x_t | x_-t), or of -sum_v p*_v log f_v if the truth p* is given. With z the
+logits and J their Jacobian, the products are:
 
     hessian        H v                                             by differentiating twice
     gauss-newton   J^T (diag f - f f^T) J v                        J v as the derivative of w -> J^T w along v
     residual       sum_v (f_v - p*_v) (d^2 z_v) v = H v - GGN v    (without the truth p* is 1 at x_t)
 
-Several vectors [k, P] share the pass over the contexts and its first derivative. The rest is vectorised over them.
+Several vectors [k, P] share the forward pass and the first derivative. The second derivative is vectorised over them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from .ghost_norms.lstm import PlainLstm
 Kind = Literal["hessian", "gauss-newton", "residual"]
 
 TOGETHER = 2**21
-"""Numbers in the vectors that are multiplied in one pass: 80 vectors for a network of 26,000 weights."""
+"""The most numbers in the vectors that one pass multiplies: 80 vectors for a network of 26,000 weights."""
 
 
 class Space:
@@ -45,12 +45,12 @@ class Space:
         return sum(self.sizes)
 
     def split(self, vector: Tensor) -> list[Tensor]:
-        """From a vector [..., P] to one tensor [..., shape of the parameter] for each parameter."""
+        """Splits a vector [..., P] into one tensor [..., shape of the parameter] for each parameter."""
         parts, several = torch.split(vector, self.sizes, -1), vector.shape[:-1]
         return [part.view(*several, *parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The inverse of `split`: [P] or [k, P]."""
+        """Joins what `split` returns to a vector, [P] or [k, P]."""
         several = parts[0].dim() - self.parameters[0].dim()
         return torch.cat([part.flatten(several) for part in parts], -1)
 
@@ -73,7 +73,7 @@ class Space:
 
     @property
     def together(self) -> int:
-        """The number of vectors that are multiplied in one pass."""
+        """The number of vectors that one pass multiplies."""
         return max(1, TOGETHER // len(self))
 
 
@@ -82,7 +82,7 @@ def twice_differentiable(several: bool = False) -> Iterator[None]:
     """Replaces fused attention and fused LSTMs, which have no second derivative, by plain operations.
 
     Args:
-        several: whether several vectors are multiplied together, which oneDNN's products cannot do.
+        several: whether the derivative is vectorised over several vectors, which oneDNN's products do not support.
 
     Yields:
         None.
@@ -98,10 +98,10 @@ def twice_differentiable(several: bool = False) -> Iterator[None]:
 
 
 def passes(model: LanguageModel, batch: Batch, truth: Tensor | None) -> Iterator[tuple[Batch, Tensor | None]]:
-    """The batch in the parts that one pass can read.
+    """Splits the batch into the parts that one pass can read.
 
     Args:
-        model: an LSTM reads sentences of one length in a pass, without padding; other models read the whole batch.
+        model: an LSTM reads only sentences of one length in a pass, without padding; other models read the whole batch.
         batch: the contexts.
         truth: p* [m, C] at the contexts, or None.
 
@@ -122,13 +122,13 @@ def passes(model: LanguageModel, batch: Batch, truth: Tensor | None) -> Iterator
 
 
 def summed_loss(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
-    """-sum log f(x_t | x_-t), or with the truth -sum sum_v p*_v log f_v, in nats."""
+    """-sum log f(x_t | x_-t), or -sum sum_v p*_v log f_v with the truth p*, in nats."""
     goal = batch.targets if truth is None else truth.to(logits.dtype)
     return F.cross_entropy(logits, goal, reduction="sum")
 
 
 def surplus(logits: Tensor, batch: Batch, truth: Tensor | None) -> Tensor:
-    """sum sum_v (f_v - p*_v) z_v with a constant factor; its second derivatives are those of the residual."""
+    """sum sum_v (f_v - p*_v) z_v with f - p* held constant. Its Hessian is the residual."""
     aim = F.one_hot(batch.targets, logits.shape[1]) if truth is None else truth
     return ((logits.softmax(1) - aim.to(logits.dtype)).detach() * logits).sum()
 
@@ -143,7 +143,7 @@ def product(
         space: its parameters.
         kind: "hessian", "gauss-newton" or "residual".
         batch: the contexts over which the matrix is summed.
-        truth: p* [m, C] at the contexts, or None for the words that stand there.
+        truth: p* [m, C] at the contexts, or None for the observed words.
         vector: [P] or [k, P].
 
     Returns:
@@ -196,7 +196,7 @@ def _gauss_newton(
 def _pulled(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], along: Sequence[Tensor], retain_graph: bool = False
 ) -> list[Tensor]:
-    """The sum of along . d outputs / d inputs, with the shape of each input; for `along` [k, ...], of each of the k."""
+    """sum along . d outputs / d inputs for each input. With `along` [k, ...], one such sum for each of the k rows."""
     several = along[0].shape[: along[0].dim() - outputs[0].dim()]
     found = torch.autograd.grad(
         outputs, inputs, along, retain_graph=retain_graph, allow_unused=True, is_grads_batched=bool(several)
@@ -208,15 +208,15 @@ def _pulled(
 
 
 class Curvature:
-    """A matrix over a fixed set of contexts, divided by their number, as an operator on vectors [P].
+    """The mean of a matrix over a fixed set of contexts, as an operator on vectors [P].
 
     Each product reads all contexts again.
 
     Args:
-        model: set to evaluation mode.
+        model: the model, which is set to evaluation mode.
         kind: "hessian", "gauss-newton" or "residual".
         batch: the contexts.
-        truth: p* [m, C] at the contexts, or None for the words that stand there.
+        truth: p* [m, C] at the contexts, or None for the observed words.
         at_a_time: number of positions that one pass reads.
     """
 
@@ -239,12 +239,12 @@ class Curvature:
         return out / self.count
 
     def products(self, vector: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """For each part of the contexts their number and the product of the sum over them, [P] or [k, P]."""
+        """For each part of the contexts: their number, and the product with the sum over them, [P] or [k, P]."""
         for part, truth in self.parts:
             yield len(part.rows), product(self.model, self.space, self.kind, part, truth, vector)
 
     def shares(self, vectors: Tensor) -> dict[str, Tensor]:
-        """v_b . (A v)_b for vectors [k, P] in each part of the contexts: block -> [k, parts]."""
+        """v_b . (A v)_b for each vector of [k, P], where A is the sum over one part: block -> [k, parts]."""
         chunks = []
         for some in torch.split(vectors, self.space.together):
             rows = [self.space.by_block(some * found) for _, found in self.products(some)]

@@ -1,4 +1,4 @@
-"""The contexts on which flatness is measured, their truth, and the checks of models and sentences."""
+"""The contexts on which flatness is measured, their true conditionals, and checks of the model and sentences."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ def check_targets(targets: str) -> None:
 
 
 def check_trainable(model: LanguageModel, sentences: Sentences, masking: str) -> None:
-    """Raises InputError for a model and sentences for which no measure is defined."""
+    """Raises InputError if no measure is defined for the model, the sentences and the masking."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"model '{model.name}' has no trainable parameters, so no Hessian; take a trained network")
     if not isinstance(sentences, Sentences):
@@ -33,7 +33,7 @@ def check_trainable(model: LanguageModel, sentences: Sentences, masking: str) ->
 
 
 def contexts_of(model: LanguageModel, sentences: Sentences, masking: str, generator: torch.Generator) -> Batch:
-    """The hidden words of the sentences as contexts. Raises InputError where no word is hidden."""
+    """The contexts of the hidden words. Raises InputError if no word is hidden."""
     batch = make_batch(sentences, masking, model.vocab_size, generator)
     if not len(batch.rows):
         raise InputError(f"masking '{masking}' hid no word in {len(sentences)} sentences; take more contexts")

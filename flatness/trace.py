@@ -1,6 +1,6 @@
-"""The trace of the Hessian of the pre-training loss, by any measure that is a trace.
+"""The trace of the Hessian of the pre-training loss, by any registered trace measure.
 
-The loss is the mean over contexts (x, t), in nats. The parameters are all trainable ones, with tied weights once.
+The loss is the mean over contexts (x, t), in nats. The trace covers all trainable parameters; tied weights count once.
 """
 
 from ..errors import unknown
@@ -30,32 +30,32 @@ def hessian_trace(
     targets: str = "sampled",
     language: Language | None = None,
 ) -> TraceEstimate:
-    """Tr(H), where H is the Hessian of E_{x,t} -log f(x_t | x_-t) over all parameters.
+    """Tr(H), where H is the Hessian of E_{x,t} -log f(x_t | x_-t) over all trainable parameters.
 
-    Four methods give the trace of the Gauss-Newton matrix, which is Tr(H) where f equals the truth:
+    Four methods give the trace of the Gauss-Newton matrix, which equals Tr(H) if f equals the truth:
     "sampled-gradient", "random-factor", "gauss-newton-hutchinson", and "gauss-newton", which is exact in each context.
-    "hutchinson" and "hutch++" give the trace of H itself, "residual" the difference between the two traces, and
-    "by-parts" the sum of random-factor and residual. Each is described in its file in flatness/estimators.
+    "hutchinson" and "hutch++" give the trace of H itself. "residual" gives the difference between the two traces, and
+    "by-parts" the sum of random-factor and residual. Each method is described in its file in flatness/estimators.
 
     Args:
         model: the model.
-        sentences: each gives one context (x, t) with t hidden at random, or several where the masking says so. With
-            "next" every beginning of the sentence is a context, and x_t is the word after it or the end.
+        sentences: each gives one context (x, t) with t hidden at random, or several if the masking hides several. With
+            "next" every prefix of the sentence is a context, and x_t is the next word or the end.
         method: the name of a measure; see `trace_methods`.
-        draws: words or random combinations a context, where the method has this setting.
+        draws: words or random combinations a context, if the method has this setting.
         seed: the seed of hidden positions and random choices.
         masking: "one", "bernoulli:p" or "next", as in training.
-        probes: random vectors, where the method has this setting.
+        probes: random vectors, if the method has this setting.
         targets: "sampled", or "exact" for the loss -sum_v p*_v log f_v with the truth p* of the language.
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
-        The trace, in nats per unit of parameter squared, and the share of each kind of parameter. The standard error
-        takes each sentence as one draw, or each probe.
+        The trace, in nats per squared parameter, and the share of each kind of parameter. The standard error treats
+        sentences, or probes, as independent draws.
 
     Raises:
-        InputError: for an unknown method or targets, a masking that is not the model's, fewer than 2 sentences or
-            1 draw, more probes than sentences, and where the truth is needed and no language is given.
+        InputError: for an unknown method or targets, a masking that does not fit the model, fewer than 2 sentences,
+            fewer than 1 draw, more probes than sentences, or a missing language when the truth is needed.
 
     Example:
         >>> from satlab.generators import load_language

@@ -1,4 +1,4 @@
-"""Independent terms, which estimators return, and their mean with its standard error."""
+"""The independent terms that an estimator returns, and their mean with its standard error."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ from ..models import LanguageModel
 
 @dataclass(frozen=True)
 class TraceEstimate(Estimate):
-    """The total and its shares by kind of parameter, `blocks` (name -> Estimate), which add up to the total."""
+    """The total, and `blocks`: its shares by kind of parameter (name -> Estimate), which add up to the total."""
 
     blocks: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a trace is estimated from.
+    """The input of a trace estimator.
 
     Args:
         batch: the contexts.
         generator: the source of all random choices, on the batch's device.
-        truth: p* [m, C]. With it the loss is the mean of -sum_v p*_v log f_v, without it the mean of -log f(x_t).
+        truth: p* [m, C]. The loss is the mean of -sum_v p*_v log f_v with it, and of -log f(x_t | x_-t) without it.
     """
 
     batch: Batch
@@ -46,14 +46,14 @@ class Terms:
 
     @classmethod
     def of_contexts(cls, batch: Batch, values: dict[str, Tensor]) -> "Terms":
-        """Terms of which each context has one, block -> [m]; a sentence is a cluster."""
+        """The terms from one value for each context, block -> [m]. Each sentence is a cluster."""
         rows = batch.rows.cpu()
         zeros = torch.zeros(len(batch.inputs), dtype=torch.float64)
         sums = {block: zeros.index_add(0, rows, term.detach().double().cpu()) for block, term in values.items()}
         return cls(sums, zeros.index_add(0, rows, torch.ones(len(rows), dtype=torch.float64)))
 
     def gathered(self, cluster: Tensor, clusters: int) -> "Terms":
-        """The same terms in fewer clusters; cluster [c] holds the new number of each."""
+        """The same terms in fewer clusters. `cluster` [c] holds the new cluster of each old one."""
         zeros = torch.zeros(clusters, dtype=torch.float64)
         sums = {block: zeros.index_add(0, cluster, values) for block, values in self.sums.items()}
         return Terms(sums, zeros.index_add(0, cluster, self.counts))
@@ -67,7 +67,7 @@ class Terms:
 
 
 def by_block(model: LanguageModel, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sums by kind of parameter from values by parameter."""
+    """Sums the values of all parameters of each kind: kind -> value."""
     blocks: dict[str, Tensor] = {}
     for name, value in values.items():
         block = model.parameter_block(name)

@@ -1,1 +1,1 @@
-"""The laboratory around the pieces: runs on disk, measurements, studies, figures and the command line."""
+"""The laboratory built on the other packages: runs on disk, measurements, studies, figures and the command line."""

@@ -1,4 +1,4 @@
-"""What registered classes declare, read off their sources: nothing is imported, which would take seconds."""
+"""Reads what registered classes declare from their source files, because importing them would take seconds."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ class Declared:
 
     Args:
         settings: the names of its fields.
-        bases: the names of its bases, those of bases beside it included.
+        bases: the names of its bases, and of the bases of those defined in the same package.
         flags: the class attributes that it sets to a constant, name -> value.
     """
 
@@ -29,13 +29,13 @@ def declared_in(package: str) -> dict[str, Declared]:
     """The classes that the modules of a package register.
 
     Args:
-        package: below satlab, such as "flatness.estimators".
+        package: a package within satlab, such as "flatness.estimators".
 
     Returns:
         The name of each entry -> its class.
 
     Raises:
-        OSError, SyntaxError: where the sources are not there.
+        OSError, SyntaxError: if the source files cannot be read.
     """
     classes: dict[str, ast.ClassDef] = {}
     for path in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
@@ -51,7 +51,7 @@ def declared_in(package: str) -> dict[str, Declared]:
 
 
 def has_plugins() -> bool:
-    """Whether packages of others may register classes."""
+    """Whether other installed packages may register classes."""
     from importlib.metadata import entry_points
 
     from ..registry import PLUGINS
@@ -60,16 +60,16 @@ def has_plugins() -> bool:
 
 
 def classes_of(path: Path) -> dict[str, ast.ClassDef]:
-    """name -> definition of the classes of a module."""
+    """The classes of a module: name -> definition."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def fields_of(classes: Classes, name: str) -> Iterator[str]:
-    """The fields of a class, and of those of its bases that are among the classes."""
+    """The fields of a class, after those of its bases that are among the classes."""
     for definition in _line(classes, name):
         for node in definition.body:
-            # PYTHON_ONLY marks a field that no flag sets.
+            # PYTHON_ONLY marks a field that no option of the command line sets.
             if isinstance(node, ast.AnnAssign) and not {"ClassVar", "PYTHON_ONLY"} & _names_in(node):
                 yield ast.unparse(node.target)
 

@@ -1,6 +1,6 @@
-"""Names of files: those by which directories are told, and those that show what people named.
+"""File names: those that identify directories of runs and studies, and those made from names that people gave.
 
-Tasks, models and studies may be called what no file can be.
+Tasks, models and studies may have names that no file can have.
 """
 
 import hashlib
@@ -10,33 +10,33 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CONFIG = "config.yaml"
-"""The file by which a directory is a run."""
+"""The file that makes a directory a run."""
 
 PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
-"""What to do about a config.yaml that is damaged."""
+"""The advice in an error message about a damaged config.yaml."""
 
 STUDY_FILE = "study.yaml"
-"""The file by which a directory is a study."""
+"""The file that makes a directory a study."""
 
 REPORT = "report.html"
-"""What the report on a directory is called, unless another place is given."""
+"""The default name of the report on a directory."""
 
 MOST_BYTES = 200
-"""Of a part of a name; the rest is for what stands before and after it."""
+"""The most bytes of one part of a file name; the remaining bytes are for the other parts."""
 
 
 def file_parts(texts: Iterable[str], folder: Path) -> dict[str, str]:
-    """Parts of the names of files that show these texts.
+    """Parts of file names made from these texts.
 
-    Blanks become hyphens; a character that no name may hold becomes its code, / becomes %2F. A part that is too long,
-    or that another text has already, is cut and ends in a digest of its text.
+    Blanks become hyphens. A character that a file name cannot contain becomes its code: / becomes %2F. A part that is
+    too long, or that an earlier text already has, is shortened and ends in a digest of its text.
 
     Args:
-        texts: what people named.
+        texts: names that people gave.
         folder: the directory of the files.
 
     Returns:
-        text -> its part, which differs in this directory from the parts of all other texts.
+        text -> its part. The parts of different texts are different files in this directory.
     """
     parts: dict[str, str] = {}
     taken, cased = set(), distinguishes_case(folder)
@@ -58,7 +58,7 @@ def _allowed(character: str) -> str:
 
 
 def _beginning(part: str) -> str:
-    """As many of its characters as leave room for a digest."""
+    """The beginning of the part, short enough to leave room for a digest."""
     while len(os.fsencode(part)) > MOST_BYTES - 9:
         part = part[: min(len(part) - 1, MOST_BYTES - 9)]
     return part
@@ -69,7 +69,7 @@ def _as_seen(part: str, cased: bool) -> str:
 
 
 def same_file(names: Iterable[str], folder: Path) -> tuple[str, str] | None:
-    """The first two names that would be one file or directory in the folder; None where all differ."""
+    """The first two names that would be the same file or directory in the folder; None if all differ."""
     seen: dict[str, str] = {}
     cased = distinguishes_case(folder)
     for name in names:
@@ -80,13 +80,13 @@ def same_file(names: Iterable[str], folder: Path) -> tuple[str, str] | None:
 
 
 def distinguishes_case(folder: Path) -> bool:
-    """Whether names that differ in capitals alone are two files there. Nothing is written to find out.
+    """Whether names that differ only in case are different files in a directory. Writes nothing to find out.
 
     Args:
-        folder: the directory; where it does not exist yet, the nearest one above it that does is asked.
+        folder: the directory. If it does not exist yet, the test uses the nearest existing one above it.
 
     Returns:
-        True also where the path has no letters, which would tell.
+        Whether case matters; True if it cannot be determined, because the path has no letters.
     """
     for place in (folder.resolve(), *folder.resolve().parents):
         turned = place.with_name(place.name.swapcase()) if place.name else place

@@ -1,7 +1,7 @@
-"""Text in pictures: shown as it is written, in installed fonts that have its characters.
+"""Text in pictures: drawn literally, in installed fonts that have its characters.
 
-No name or word is read as mathematics. What has no shape of its own (a tab, a line break) is written as an escape; a
-character that no installed font has is drawn as MISSING, and `warn_of_missing` names all of those in one line.
+No text is read as mathematics. Characters without a shape (a tab, a line break) are written as escapes. A character
+that no installed font has is drawn as MISSING, and `warn_of_missing` names all such characters in one line.
 """
 
 import unicodedata
@@ -16,15 +16,15 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 FAMILY = "DejaVu Sans"
-"""The font that comes with matplotlib, taken wherever it has the character."""
+"""The font that comes with matplotlib. It draws every character that it has."""
 
 MISSING = "\u25a1"
 ELLIPSIS = "\u2026"
 MOST_NAMED = 5
-"""Missing characters that a warning names."""
+"""The most missing characters that a warning names."""
 
 JOINERS = "\u200c\u200d\u200e\u200f"
-"""Invisible characters that say how their neighbours are drawn; those that turn text around are left out."""
+"""Invisible characters that are kept, because they affect how their neighbours are drawn. All others are removed."""
 
 NORMAL_WEIGHT = 400
 
@@ -37,7 +37,7 @@ def readable(text: str) -> str:
 def _shown(character: str) -> str:
     kind = unicodedata.category(character)
     if kind in ("Cc", "Cs", "Zl", "Zp"):
-        # Python reads a byte that is no UTF-8 as U+DC80 + it - 0x80.
+        # Python decodes an invalid byte b as the lone surrogate U+DC00 + b.
         byte = ord(character) - 0xDC00
         return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(character)[1:-1]
     if kind == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF:
@@ -46,7 +46,7 @@ def _shown(character: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text in at most so many columns: of a longer one, its beginning, an ellipsis and its end."""
+    """The text in at most `most` columns: a longer text becomes its beginning, an ellipsis and its end."""
     if columns(text) <= most:
         return text
     end = _beginning(text[::-1], (most - 1) // 3)[::-1]
@@ -62,7 +62,7 @@ def _beginning(text: str, room: int) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns the text takes where letters are equally wide: two for an ideograph, none for an accent."""
+    """The width of the text in a monospaced font, in columns: two for an ideograph, none for a combining accent."""
     if text.isascii():
         return len(text)
     return sum(
@@ -76,7 +76,7 @@ class Lettering:
     """The fonts of a picture.
 
     Args:
-        families: their names; the first that has a character draws it.
+        families: their names. The first that has a character draws it.
         missing: the characters that none of them has.
     """
 
@@ -85,13 +85,13 @@ class Lettering:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Lettering":
-        """For texts as `readable` gives them."""
+        """The fonts for texts that `readable` returned."""
         characters = frozenset().union(*texts) - {"\n"}
         more, missing = _beyond(frozenset(c for c in characters if not _in_family(c)))
         return cls((FAMILY, *more), missing)
 
     def font(self, size: float) -> FontProperties:
-        """The properties of a text in this family, of `size` points."""
+        """The properties of a text in these fonts, at `size` points."""
         return FontProperties(family=list(self.families), size=size)
 
     def shown(self, text: str) -> str:
@@ -100,7 +100,7 @@ class Lettering:
 
 
 def fit_fonts(figure: Figure) -> frozenset[str]:
-    """Gives the figure's texts fonts that have their characters; returns those that no font has, drawn as MISSING."""
+    """Sets fonts that have the characters of the figure's texts. Returns those that no font has, drawn as MISSING."""
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     content = {id(text): "\n".join(map(readable, text.get_text().split("\n"))) for text in texts}
     lettering = Lettering.of(content.values())
@@ -114,7 +114,7 @@ def fit_fonts(figure: Figure) -> frozenset[str]:
 
 
 def warn_of_missing(characters: Iterable[str]) -> None:
-    """Warns once of the characters that no installed font has, if there are any."""
+    """Warns, in one line, about the characters that no installed font has, if there are any."""
     missing = sorted(characters)
     if missing:
         named = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:MOST_NAMED])
@@ -126,13 +126,13 @@ def warn_of_missing(characters: Iterable[str]) -> None:
 
 
 def text_width(text: str, font: FontProperties) -> float:
-    """Points from the first character to the end of the last."""
+    """The width of the text in points."""
     return _width(text, tuple(font.get_family()), float(font.get_size_in_points()))
 
 
 @lru_cache(100_000)
 def _width(text: str, families: tuple[str, ...], size: float) -> float:
-    # matplotlib has no outline of blanks alone.
+    # matplotlib has no outline for a text of blanks.
     inked = text if text.strip() else "-" * max(1, len(text))
     path = TextPath((0, 0), inked.replace("$", r"\$"), prop=FontProperties(family=list(families), size=size))
     return float(path.get_extents().x1)
@@ -145,14 +145,14 @@ def _in_family(character: str) -> bool:
 
 @lru_cache(64)
 def _beyond(wanted: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """(families that together have all of the characters that installed fonts have, the characters that none has)."""
+    """(families that together draw all wanted characters that any installed font draws, the remaining characters)."""
     if not wanted:
         return (), wanted
     having = {family: _having(entry, wanted) for family, entry in sorted(_regular().items())}
     chosen: list[str] = []
     missing = wanted
     while missing and having:
-        # Sans-serif letters stand best beside those of FAMILY.
+        # Among equals, a sans-serif font matches FAMILY best.
         best = max(having, key=lambda family: (len(having[family] & missing), "Sans" in family))
         found = having.pop(best) & missing
         if not found:
@@ -164,7 +164,7 @@ def _beyond(wanted: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 def _regular() -> dict[str, FontEntry]:
-    """Each installed family's upright font of normal weight, or what comes next to it."""
+    """The upright font of normal weight of each installed family, or the closest one."""
 
     def distance(entry: FontEntry) -> tuple[bool, float]:
         weight = weight_dict.get(entry.weight, entry.weight) if isinstance(entry.weight, str) else entry.weight
@@ -172,7 +172,7 @@ def _regular() -> dict[str, FontEntry]:
 
     found: dict[str, FontEntry] = {}
     for entry in fontManager.ttflist:
-        # Fonts of last resort have a box for every character.
+        # Fonts of last resort draw a box for every character.
         if "Last Resort" not in entry.name and (
             entry.name not in found or distance(entry) < distance(found[entry.name])
         ):
@@ -189,7 +189,7 @@ def _having(entry: FontEntry, wanted: frozenset[str]) -> frozenset[str]:
 
 
 def _has_outline(family: str, character: str) -> bool:
-    """Whether matplotlib can draw the character in that family; it cannot where it is a bitmap, as some emoji are."""
+    """Whether matplotlib can draw the character in this family. It cannot draw bitmaps, such as some emoji."""
     try:
         font = get_font(findfont(FontProperties(family=family), fallback_to_default=False))
         font.set_size(12, 72)

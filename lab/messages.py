@@ -1,7 +1,7 @@
-"""What satlab says on stderr beside results: lines of a level each, which leave a progress bar whole.
+"""Messages on stderr: one line each, with a level, written so that they do not break a progress bar.
 
-DEBUG is said with --verbose alone, INFO and WARNING unless --quiet is given, ERROR always. Processes that are started
-say what the one that started them does.
+DEBUG messages appear only with --verbose, INFO and WARNING unless --quiet is given, and ERROR always. Child processes
+inherit the level.
 """
 
 import logging
@@ -14,19 +14,19 @@ from typing import Any
 from .unforeseen import on_one_line
 
 ROOT = "satlab"
-"""The logger above all of satlab's."""
+"""The name of satlab's top logger."""
 
 LEVEL = "SATLAB_LOG_LEVEL"
-"""The environment variable that carries the level to processes that are started."""
+"""The environment variable that passes the level to child processes."""
 
 PREFIXES = {logging.DEBUG: "satlab: debug: ", logging.INFO: "", logging.WARNING: "satlab: warning: "}
-"""A level -> how its lines begin."""
+"""Level -> prefix of its lines. Errors have the prefix "satlab: "."""
 
 logger = logging.getLogger(ROOT)
 
 
 class _ToStderr(logging.Handler):
-    """Writes a record as one line on what is stderr at that moment."""
+    """Writes a record as one line to the current stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = PREFIXES.get(record.levelno, "satlab: ") + on_one_line(record.getMessage())
@@ -37,11 +37,11 @@ class _ToStderr(logging.Handler):
 
 
 def listen(verbose: bool = False, quiet: bool = False) -> None:
-    """Sets what this process and those that it starts say.
+    """Sets the level of messages for this process and its child processes.
 
     Args:
-        verbose: also what is done.
-        quiet: nothing but errors.
+        verbose: also show debug messages.
+        quiet: show only errors.
     """
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     os.environ[LEVEL] = logging.getLevelName(level)
@@ -49,7 +49,7 @@ def listen(verbose: bool = False, quiet: bool = False) -> None:
 
 
 def follow() -> None:
-    """Sets what this process says to what the one that started it does."""
+    """Sets the level of messages to that of the parent process."""
     if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
         logger.addHandler(_ToStderr())
     logger.propagate = False
@@ -58,33 +58,33 @@ def follow() -> None:
 
 
 def is_quiet() -> bool:
-    """Whether nothing but errors is said."""
+    """Whether only errors are shown."""
     return not logger.isEnabledFor(logging.WARNING)
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    """Replaces `warnings.showwarning`: a line for each of satlab's own warnings, none for those of libraries."""
+    """Replaces `warnings.showwarning`: shows each UserWarning as one line, and hides all other categories."""
     if category is UserWarning:
         logger.warning("%s", on_one_line(str(message)))
 
 
 def warn(message: str) -> None:
-    """Prints a warning on a line of its own, also where it was given before."""
+    """Prints a warning on one line, even if it was printed before."""
     logger.warning("%s", on_one_line(str(message)))
 
 
 def say(message: str) -> None:
-    """Prints a line of news, unless nothing but errors is said."""
+    """Prints a line of information, unless only errors are shown."""
     logger.info("%s", on_one_line(str(message)))
 
 
 def fail(message: str) -> None:
-    """Prints a line about something that failed; it is always said."""
+    """Prints a line about a failure. It is always shown."""
     logger.error("%s", message)
 
 
 def command_line(*words: str) -> str:
-    """A command of satlab as a shell takes it; a word such as RUN stands for what a person chooses."""
+    """A satlab command, quoted for a shell. A word such as RUN is a placeholder."""
     return shlex.join(["satlab", *words])
 
 
@@ -93,7 +93,7 @@ def say_next(results: object, *commands: str) -> None:
 
     Args:
         results: the file or directory.
-        *commands: what can be done with them.
+        *commands: commands to run next.
     """
     then = f"; next: {' | '.join(commands)}" if commands else ""
     logger.info("%s", on_one_line(f"satlab: results are in {results}{then}"))

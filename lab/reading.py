@@ -1,7 +1,7 @@
-"""How a configuration is read: by the types of its fields; unknown keys and wrong types are errors, never dropped.
+"""Reads configurations by the types of their fields. Unknown keys and wrong types are errors and never ignored.
 
-A whole number may be written as a float (1e3, 1000.0) and is an int then; a float may be written as a whole number. A
-text that is a number (1e-3, which YAML 1.1 takes for a text) counts as one where a number is expected.
+An integer may be written as a float (1e3, 1000.0), and a float as an integer. A text that looks like a number (1e-3,
+which YAML 1.1 reads as a text) counts as a number where one is expected.
 """
 
 import re
@@ -16,28 +16,28 @@ from ..system.yaml_files import read_yaml_text
 T = TypeVar("T")
 
 STUDY = "study"
-"""The outermost place of an error in a study, for which the command puts the path or name of its file."""
+"""The outermost place of an error in a study. The command replaces it by the path or name of the study's file."""
 
 NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-"""A decimal number as people write it; 0x10 and 1_000 are none."""
+"""A decimal number in common notation, which excludes 0x10 and 1_000."""
 
 WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
-"""A whole number without an exponent; 010, which may be read as 8, is none."""
+"""An integer without an exponent. Excludes 010, which could be read as 8."""
 
 MOST_DIGITS = 4000
-"""Digits of a number, fewer than Python refuses to convert."""
+"""The most digits of a number, below Python's limit for conversion."""
 
 MOST_SHOWN = 100
-"""Characters of a value that a message repeats."""
+"""The most characters of a value that a message repeats."""
 
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
-"""A type -> what messages call a value of it."""
+"""Type -> the name of one such value in messages."""
 
 SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
-"""A type -> what messages call several values of it."""
+"""Type -> the name of several such values in messages."""
 
 LISTS = {int: "[1, 2]", float: "[0.1, 0.2]", str: "[a, b]"}
-"""A type -> how a list of such values is written."""
+"""Type -> an example of a list of such values."""
 
 MAPPING = "a mapping of keys to values, such as {key: value}"
 
@@ -46,9 +46,9 @@ class _WrongError(Exception):
     """A value that is not of its type.
 
     Args:
-        value: the one that is wrong: the whole, or an item of it.
+        value: the wrong value: the whole value, or an item of a list.
         expected: what was expected in its place.
-        item: whether it is an item of the whole.
+        item: whether it is an item of a list.
     """
 
     def __init__(self, value: object, expected: str, item: bool = False) -> None:
@@ -57,24 +57,25 @@ class _WrongError(Exception):
 
 
 class _Text(NamedTuple):
-    """A value of the command line, which is a text whatever its type; the type says what it stands for."""
+    """A value from the command line, which is a text until it is read by its type."""
 
     text: str
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], *where: str) -> T:
-    """A dataclass from what YAML gave.
+    """Makes a dataclass from the values in a YAML file.
 
     Args:
         kind: the dataclass.
         values: name of a field -> value; a field that is a dataclass itself takes a mapping.
-        *where: the place of the values, which messages begin with.
+        *where: the place of the values, with which messages begin.
 
     Returns:
-        The dataclass; fields that are not given have their defaults.
+        The dataclass. Fields that are not given have their defaults.
 
     Raises:
-        InputError: with its place, for an unknown or missing key, a value of a wrong type, and what the class refuses.
+        InputError: naming the place, for an unknown or missing key, a value of a wrong type, and values that the class
+            refuses.
     """
     where = tuple(filter(None, where))
     with placed(*where):
@@ -103,24 +104,24 @@ def _made(kind: type[T], given: Mapping[str, Any]) -> T:
 
 
 def field_types(kind: type) -> dict[str, Any]:
-    """name -> type of the fields that a dataclass is made from."""
+    """name -> type of the fields that a dataclass takes when it is made."""
     types = get_type_hints(kind)
     return {each.name: types[each.name] for each in fields(kind) if each.init}
 
 
 def read_text(name: str, text: str, kind: Any) -> Any:
-    """The value that a text on the command line stands for.
+    """Reads a text from the command line as a value.
 
     Args:
-        name: what messages call it.
-        text: as it was given; lists and mappings are written as in YAML, [1, 2] and {key: value}.
-        kind: the type that it must have.
+        name: its name in messages.
+        text: the text as given. Lists and mappings are written as in YAML, [1, 2] and {key: value}.
+        kind: the type of the value.
 
     Returns:
         The value.
 
     Raises:
-        InputError: for a text that is no value of this type.
+        InputError: for a text that is not a value of this type.
     """
     return _as_named(name, _Text(text), kind)
 
@@ -133,7 +134,7 @@ def _as_named(name: str, value: Any, kind: Any) -> Any:
 
 
 def _field_value(kind: Any, name: str, value: Any) -> Any:
-    """The value of a field, of its type."""
+    """Converts the value of a field to its type."""
     if value is None and kind is not Any and NoneType not in _members(kind):
         raise InputError(f"{name} is 'None', expected a value; give it, or leave the key out")
     if isinstance(value, Mapping):
@@ -167,10 +168,10 @@ def _shown(value: object) -> str:
 
 
 def _adapted(value: Any, kind: Any) -> Any:
-    """The value as one of this type. Raises _WrongError where it is none."""
+    """Converts a value to this type, which may be a union. Raises _WrongError if that is impossible."""
     members = _members(kind)
     found = None
-    # What is a text only counts as one where it is nothing else.
+    # A text counts as a text only if no other type of the union fits.
     for member in sorted(members, key=lambda member: member is str):
         try:
             return _of_one(value, member)
@@ -180,7 +181,7 @@ def _adapted(value: Any, kind: Any) -> Any:
 
 
 def _of_one(value: Any, kind: Any) -> Any:
-    """The value as one of a type that is no union."""
+    """Converts a value to a type that is not a union."""
     if isinstance(value, _Text):
         return value.text if kind in (str, Any) else _of_one(_read(value, kind), kind)
     if kind is Any:
@@ -224,7 +225,7 @@ def _item(value: Any, kind: Any) -> Any:
 
 
 def _read(value: _Text, kind: Any) -> Any:
-    """What a text of the command line holds: a number, true, false, null, or what it is in YAML."""
+    """Reads a text from the command line as YAML. A number stays a text, which `_of_number` reads."""
     if NUMBER.fullmatch(value.text):
         return value.text
     try:
@@ -238,7 +239,7 @@ def _is_number_text(value: object) -> bool:
 
 
 def _number(text: str) -> int | float | str:
-    """The number that a text is; the text itself where that is ambiguous, as 010, or too long."""
+    """The number that a text represents, or the text itself if it is ambiguous, like 010, or too long."""
     if len(text) > MOST_DIGITS:
         return text
     if WHOLE.fullmatch(text):
@@ -251,7 +252,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 
 def _called(members: tuple[Any, ...]) -> str:
-    """What messages call a value of one of these types: "a whole number or null"."""
+    """The name, in messages, of a value of one of these types: "a whole number or null"."""
     return " or ".join(_name(member) for member in members)
 
 

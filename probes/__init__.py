@@ -1,4 +1,4 @@
-"""How much of a downstream task frozen features know, and how much of it a model learns."""
+"""Probes: how well frozen features, or a model tuned on labels, solve a downstream task."""
 
 from .adamw import AdamW
 from .attention_head import AttentionHead

@@ -1,4 +1,4 @@
-"""The linear probe as published: a linear layer trained by AdamW on the features as they are (Liu et al. 2022, A.4)."""
+"""The linear probe as published: a linear layer trained by AdamW on the raw features (Liu et al. 2022, A.4)."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -34,10 +34,10 @@ class AdamW(FeatureProbe):
 
         min_(W, b)  mean_i -log softmax(W h_i + b)[y_i]
 
-    lr and epochs are as published. The paper leaves the rest open: here the rate is constant, and betas (0.9, 0.999),
-    eps 1e-8 and weight decay 0.01 are torch's defaults. Weights and biases start uniform in +- d^(-1/2). Features in
-    bf16 are multiplied in bf16, while weights and moments stay in float32; with float64 features everything is in
-    float64.
+    lr and epochs are as published. The paper does not state the rest: here the rate is constant, and betas
+    (0.9, 0.999), eps 1e-8 and weight decay 0.01 are torch's defaults. Weights and biases start uniform in +- d^(-1/2).
+    Products with bf16 features are in bf16, while weights and moments stay in float32. With float64 features everything
+    is in float64.
 
     Args:
         lr: learning rate of AdamW, constant; 1e-3 as published, unless given.
@@ -45,7 +45,7 @@ class AdamW(FeatureProbe):
         batch_size: sentences per step of AdamW.
 
     Raises:
-        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+        InputError: for a learning rate that is not positive, and for epochs or a batch size below 1.
 
     Source: Liu et al. 2022, 2210.14199, section 3 and A.4.
     """
@@ -59,14 +59,14 @@ class AdamW(FeatureProbe):
 
     @override
     def row_settings(self) -> dict[str, Any]:
-        # Rows measured before there were other packages' probes do not name theirs.
+        # Without the probe's name, which rows of earlier versions lack too.
         return asdict(self)
 
     @override
     def fit(
         self, features: Features, labels: Tensor, num_classes: int, seed: int = 0, repeat: int = 0
     ) -> LinearClassifier:
-        # Initial weights and the order of the rows, new in each epoch, are drawn from the stream of (seed, repeat).
+        # The stream of (seed, repeat) draws the initial weights and, anew in each epoch, the order of the rows.
         generator = random_stream(seed, "probe", repeat, HEAD)
         bound, dtype = features.width**-0.5, torch.promote_types(features.dtype, torch.float32)
         table = torch.rand(num_classes, features.width + 1, generator=generator, dtype=torch.float64)
@@ -87,8 +87,8 @@ class AdamW(FeatureProbe):
 
 @torch.no_grad()
 def _differentiate(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Overwrites the gradients [k, d] and [k] by those of mean -log softmax(W x + b)[y] over a batch x [m, d]."""
-    # With few classes and many features, this order of the product is the faster one.
+    """Sets the gradients [k, d] and [k] to those of mean -log softmax(W x + b)[y] over a batch x [m, d]."""
+    # With few classes and many features, this order of the product is faster.
     wrong = ((weight.to(x.dtype) @ x.T).T.to(weight.dtype) + bias).softmax(1)
     wrong[torch.arange(len(labels), device=labels.device), labels] -= 1
     wrong /= len(labels)
@@ -104,7 +104,7 @@ def check_training(lr: float, epochs: int, batch_size: int) -> None:
     """Checks the settings of AdamW.
 
     Raises:
-        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+        InputError: for a learning rate that is not positive, and for epochs or a batch size below 1.
     """
     if not 0 < lr < math.inf:
         raise InputError(f"lr is {lr}, expected a positive number; correct it")

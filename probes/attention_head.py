@@ -1,4 +1,4 @@
-"""A head that chooses, by attention, at which words of the text a frozen model's predictions say most."""
+"""A linear head on a frozen model's predicted distributions at words of the text that it selects by attention."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ ATTENTIONS = ("soft", "hard")
 
 @dataclass(frozen=True)
 class AttentionClassifier(FittedProbe):
-    """sum_i a_i (W G_i + b), with a the softmax over words of u . G_i, or all of it on the largest.
+    """sum_i a_i (W G_i + b), with attention a = softmax over words of u . G_i, or 1 at its largest entry.
 
     Args:
         score: u [V].
         weight: W [k, V].
         bias: b [k].
-        hard: whether the largest score takes all; equal ones share.
+        hard: whether the word with the largest score gets all attention; ties share it equally.
     """
 
     score: Tensor
@@ -38,7 +38,7 @@ class AttentionClassifier(FittedProbe):
     hard: bool
 
     def scores(self, read: Tensor) -> Tensor:
-        """The classes' scores. Under hard attention their derivatives are those of soft attention.
+        """The scores of the classes. Under hard attention their derivatives are those of soft attention.
 
         Args:
             read: G [n, T, V], zero beyond the end of a text.
@@ -67,15 +67,15 @@ class AttentionHead(Released, HeadProbe):
 
         G_i = p(x_i = . | all other words),   a = softmax_i(u . G_i),   scores = W sum_i a_i G_i + b
 
-    u, W and b are trained by the optimiser of `head-adamw`; the network is frozen, and every G_i is computed once. Hard
-    attention takes the words of the largest score alone, and learns by the derivatives of the soft one. For a memory
-    that is read at some words and not at others.
+    The optimiser of `head-adamw` trains u, W and b; the network is frozen, and every G_i is computed once. Hard
+    attention uses only the word with the largest score, and learns from the derivatives of soft attention. The probe
+    suits a memory that shows in some words and not in others.
 
     Args:
         attention: soft, or hard.
 
     Raises:
-        InputError: for another attention, and what the optimiser refuses.
+        InputError: for another attention, and for invalid settings of the optimiser.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, memory-augmented HMMs; the form of the released head is lost.
     """

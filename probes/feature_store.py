@@ -1,4 +1,4 @@
-"""Features of many sentences, extracted once and read often: in memory, or in a file where they are too many."""
+"""Stores the features of many sentences, which are extracted once and read often, in memory or in a file."""
 
 import mmap
 import os
@@ -14,18 +14,18 @@ from torch import Tensor
 from ..errors import InputError
 
 IN_MEMORY = 2 * 2**30
-"""Bytes: features up to this size stay in memory, unless the storage says otherwise."""
+"""Bytes. Features up to this size stay in memory by default."""
 
 PASS_BYTES = 32 * 2**20
-"""Bytes: the approximate size of one part in a pass over all rows."""
+"""Bytes. The approximate size of one part in a pass over all rows."""
 
 MAPPED = 2**26
-"""Bytes read from a file after which the process releases its pages; they stay in the system's cache."""
+"""Bytes read from a file after which the process releases its mapped pages; they stay in the system's cache."""
 
 
 @dataclass(frozen=True)
 class FeatureStorage:
-    """Where features are kept: in memory up to a size, beyond it in a nameless file that ends with its last reader.
+    """Where features are kept: in memory up to a size, otherwise in an unnamed file that vanishes when it is closed.
 
     Args:
         folder: directory of the file; the system's directory for temporary files unless given.
@@ -48,16 +48,16 @@ class FeatureStorage:
         return Path(self.folder or tempfile.gettempdir())
 
     def needs_file(self, size: int) -> bool:
-        """Decides whether features go to a file.
+        """Whether features of this size go to a file.
 
         Args:
-            size: of the features, bytes.
+            size: the size of the features, bytes.
 
         Returns:
-            Whether memory is not to hold them.
+            False if memory holds them.
 
         Raises:
-            InputError: where the directory has no room for the file.
+            InputError: if the directory has no room for the file.
         """
         if size <= self.in_memory:
             return False
@@ -89,7 +89,7 @@ class Features:
         """Appends the next rows [m, d].
 
         Raises:
-            OSError: naming the directory, where the disk is full.
+            OSError: naming the directory, if writing fails, for instance on a full disk.
         """
         if not self.filled:
             self._begin(part)
@@ -119,7 +119,7 @@ class Features:
 
         Yields:
             The rows order[0 : size], order[size : 2 size], ..., each [size, d]; the last batch may be shorter. Batches
-            from a file share their memory: each overwrites the one before it.
+            from a file share one buffer: each overwrites the one before it.
         """
         parts = torch.split(order, size)
         if self.memory is not None:
@@ -135,10 +135,10 @@ class Features:
             yield batch
 
     def in_order(self, stop: int | None = None, start: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """Reads the rows `start` to `stop` in order; callers must not change them.
+        """Reads the rows from `start` to before `stop` in order. Callers must not change them.
 
         Args:
-            stop: one after the last row; all rows unless given.
+            stop: one after the last row; by default the number of rows.
             start: the first row.
 
         Yields:
@@ -159,14 +159,14 @@ class Features:
         return torch.frombuffer(self.map, dtype=self.dtype).view(self.count, self.width)
 
     def _announce(self, rows: Tensor) -> None:
-        """Asks the system to read these rows of the file ahead, in the background."""
+        """Asks the system to read these rows of the file in advance, in the background."""
         if hasattr(os, "posix_fadvise"):
             row_bytes = self.width * self.dtype.itemsize
             for row in rows.tolist():
                 os.posix_fadvise(self.file.fileno(), row * row_bytes, row_bytes, os.POSIX_FADV_WILLNEED)
 
     def _release(self, part: Tensor) -> None:
-        """Counts the bytes read and, every MAPPED bytes, releases all pages to keep the process small."""
+        """Counts the bytes read and, every MAPPED bytes, releases all pages to limit the process's memory."""
         self.seen += part.numel() * part.element_size()
         if self.map is not None and self.seen > MAPPED and hasattr(mmap, "MADV_DONTNEED"):
             self.map.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Frozen features of whole sentences, and the choice of those that a probe reads."""
+"""Extracts frozen features of whole sentences, and selects those that a probe reads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CHUNK = 1024
 """Sentences that the model reads at once."""
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
-"""Precision -> dtype of kept features; None keeps the model's, bfloat16 has a significand of 8 bits."""
+"""Precision -> dtype of kept features. None keeps the model's; bfloat16 has a significand of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FeatureChoice:
             length: the longest sentence, in words.
 
         Returns:
-            size * length, or size where one position is read.
+            size * length, or size if one position is read.
         """
         return size * (length if self.position is None else 1)
 
@@ -73,7 +73,7 @@ def concatenated_features(model: LanguageModel, sentences: Sentences) -> Tensor:
 
 
 def check_choices(model: LanguageModel, choices: Sequence[FeatureChoice]) -> None:
-    """Checks that a model has the layers and positions that are to be read.
+    """Checks that a model has the chosen layers and positions.
 
     Raises:
         InputError: for a layer or position that does not exist.
@@ -103,18 +103,18 @@ def extract(
     """Extracts the features for all choices in one pass of the model over the sentences.
 
     Args:
-        model: it reads the sentences in evaluation mode.
+        model: reads the sentences in evaluation mode.
         sentences: n sentences.
         choices: which features are kept.
         storage: where they are kept.
         precision: one of PRECISIONS.
-        project: maps features [m, d] to what is kept instead, for example a `GaussianProjection`.
+        project: maps features [m, d] to the features that are kept instead, for example a `GaussianProjection`.
 
     Returns:
         choice -> features [n, d].
 
     Raises:
-        InputError: where the disk has no room for the features.
+        InputError: if the disk has no room for the features.
     """
     model.eval()
     found: dict[FeatureChoice, Features] = {}

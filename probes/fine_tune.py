@@ -43,7 +43,7 @@ class FineTuning(ModelProbe):
         warmup_steps: steps over which the learning rate rises from 0.
 
     Raises:
-        InputError: for a learning rate that is not positive, and for no epochs or sentences per step.
+        InputError: for a learning rate that is not positive, and for epochs or a batch size below 1.
 
     Source: Liu et al. 2022, 2210.14199, A.4.
     """
@@ -64,7 +64,7 @@ class FineTuning(ModelProbe):
 
     @override
     def row_settings(self) -> dict[str, Any]:
-        # Rows measured before there were other packages' probes do not name theirs.
+        # Without the probe's name, which rows of earlier versions lack too.
         return asdict(self)
 
     @override
@@ -91,16 +91,16 @@ class FineTuning(ModelProbe):
 
 
 class SentenceClassifier(nn.Module):
-    """A copy of a language model, and a linear head on its feature at [CLS], which precedes the words.
+    """A copy of a language model, which reads [CLS] before the words, and a linear head on one of its features.
 
-    A masked model has not met [CLS] in pre-training. Its embedding is new; so is its position, the one that no word
-    ever has, and words keep theirs. A causal model has always read [CLS], but has read no word by then; its head is on
-    the feature of the last word.
+    In a masked model the head reads the feature of [CLS]. Pre-training has trained neither its embedding nor its
+    position, which no word has; the words keep theirs. In a causal model, whose feature at [CLS] depends on no word,
+    the head reads the feature of the last word.
 
     Args:
-        model: is copied.
+        model: the model to copy.
         num_classes: the number k of classes.
-        generator: draws the head.
+        generator: draws the initial head.
     """
 
     def __init__(self, model: LanguageModel, num_classes: int, generator: torch.Generator) -> None:
@@ -108,7 +108,7 @@ class SentenceClassifier(nn.Module):
         self.model = copy.deepcopy(model)
         position = getattr(self.model, "position", None)
         if position is not None and not model.causal:
-            # The last row, which no word of the longest sentence reads, goes before those of the words.
+            # Moves the last row, which no word uses, to the front for [CLS].
             position.data = position.data.roll(1, 0)
         weight = next(model.parameters())
         bound = model.feature_size**-0.5
@@ -139,7 +139,7 @@ def fine_tune(
 ) -> Estimate:
     """Measures the test accuracy after fine-tuning, on the same sentences as the linear probes.
 
-    The given model stays as it is. Each repeat has its own sentences, head and order.
+    The given model is not changed. Each repeat has its own sentences, initial head and order of sentences.
 
     Args:
         model: a copy of it is trained.
@@ -150,13 +150,13 @@ def fine_tune(
         seeds: the number of repeats.
         seed: seed of the repeats.
         how: the settings; as published unless given.
-        on_epoch: called with (epochs done, all epochs) after each epoch of a repeat.
+        on_epoch: called with (epochs done, epochs in total) after each epoch of a repeat.
 
     Returns:
         Mean and standard error over the repeats; n is their number.
 
     Raises:
-        InputError: for a model without weights, a number that is not positive, and weights that do not stay finite.
+        InputError: for a model without weights, a number that is not positive, and if training diverges.
 
     Example:
         >>> from satlab.generators import find_task, load_language
@@ -197,7 +197,7 @@ def tuned(
         The trained classifier.
 
     Raises:
-        InputError: where the loss does not stay finite.
+        InputError: if the last loss is not finite.
     """
     generator = random_stream(seed, "probe", repeat, TUNING)
     classifier = SentenceClassifier(model, num_classes, generator).train()

@@ -1,4 +1,4 @@
-"""Accuracies of probes of frozen features, all of which share one extraction."""
+"""Measures the accuracies of several probes of frozen features, which share one extraction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +29,14 @@ class ProbeAccuracy(Estimate):
         value: the mean, in [0, 1].
         stderr: its standard error over the repeats.
         n: the number of repeats.
-        chosen: what the fits chose themselves: setting -> its value in each repeat.
+        chosen: settings that the fits chose, and other results of each repeat: name -> its value in each repeat.
     """
 
     chosen: Mapping[str, tuple[float, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def l2(self) -> tuple[float, ...]:
-        """The penalty of each repeat's optimum; empty for a probe without a penalty."""
+        """The penalty in each repeat; empty for a probe without a penalty."""
         return self.chosen.get("l2", ())
 
 
@@ -45,7 +45,7 @@ class Extraction:
     """How features are kept.
 
     Args:
-        projection: the width that a Gaussian projection leaves; none unless given.
+        projection: the number of features after a Gaussian projection; no projection unless given.
         precision: float32 keeps features as the model gives them; bf16 halves their size.
         storage: where they are kept.
 
@@ -78,21 +78,21 @@ def frozen_probes(
     """Measures several probes on several choices of features, all extracted in one pass of the model.
 
     Args:
-        model: its features are read.
+        model: the model whose features are read.
         language: the language of the task.
         task: gives the labels.
         methods: name -> probe.
         choices: the features to read.
-        samples: the sentences of each repeat, `task.inputs`; the same for every model and probe.
+        samples: the sentences of each repeat, drawn from `task.inputs`; the same for every model and probe.
         extraction: how features are kept.
-        on_fit: called with (fits done, all fits) after each fit.
+        on_fit: called with (fits done, fits in total) after each fit.
 
     Returns:
         (name, choice) -> test accuracy.
 
     Raises:
         InputError: for a layer or position that does not exist, a projection that is not narrower than a network's
-            features, features that do not fit on the disk, and a look-up table at inputs that the language cannot
+            features, features that do not fit on the disk, and a look-up table for sentences that the language cannot
             produce.
     """
     check_choices(model, choices)

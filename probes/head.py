@@ -1,4 +1,4 @@
-"""Head tuning: a linear head on what a frozen model says of a mask before the text (Wei, Xie and Ma 2021)."""
+"""Head tuning: a linear head on a frozen model's output at a mask before the text (Wei, Xie and Ma 2021)."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from .tuning.readings import check_reads, is_table, read
 
 @dataclass(frozen=True)
 class RawLinear(FittedProbe):
-    """argmax_c (W h + b)_c on features as they are: weight W [k, d], bias b [k]."""
+    """argmax_c (W h + b)_c on raw features: weight W [k, d], bias b [k]."""
 
     weight: Tensor
     bias: Tensor
@@ -45,13 +45,13 @@ class HeadProbe(TuningProbe):
         """What the head reads of n sentences, [n, ...]."""
 
     def beside(self, model: LanguageModel, language: Language, sentences: Sentences, found: Tensor) -> dict[str, float]:
-        """What is measured beside the accuracy; nothing unless overridden.
+        """Further results of a repeat, in addition to the accuracy; none unless overridden.
 
         Args:
             model: the model.
             language: the truth.
             sentences: the test sentences.
-            found: what the head reads of them.
+            found: what the head reads from the model for them.
 
         Returns:
             column -> value.
@@ -65,9 +65,9 @@ class HeadProbe(TuningProbe):
         """Fits a head.
 
         Args:
-            features: [n, d] float64.
+            features: [n, ...], as `read_of` returns them.
             labels: [n].
-            classes: k.
+            classes: the number k of classes.
             seed: all randomness is a function of (seed, repeat).
             repeat: the number of the repeat.
             on_epoch: called with the number of epochs done.
@@ -85,7 +85,7 @@ class HeadProbe(TuningProbe):
 
     @property
     def parts(self) -> int:
-        """The parts of a repeat that are told as progress."""
+        """The number of parts in which a repeat reports its progress."""
         return 1
 
     @override
@@ -109,17 +109,18 @@ class HeadProbe(TuningProbe):
 def distances(
     model: LanguageModel, language: Language, sentences: Sentences, reads: str, found: Tensor
 ) -> dict[str, float]:
-    """How far the model's G_0 is from the exact one: what the released code logs of its pre-training's error.
+    """The distances between the model's G_0 and the exact one, which the released code logs as pre-training errors.
 
     Args:
         model: the model.
         language: the truth.
         sentences: m texts.
-        reads: what `found` is; anything but the words gives no distance.
+        reads: the reading in `found`; distances are defined for "words" only.
         found: G_0 [m, V].
 
     Returns:
-        tv_posterior, the mean over texts of 1/2 sum_v |G_0(v) - p(v)|, and l2_posterior, the mean of the 2-norm.
+        tv_posterior, the mean over texts of 1/2 sum_v |G_0(v) - p(v)|, and l2_posterior, the mean of the 2-norm. Empty
+        for other readings and for the look-up table.
     """
     if reads != "words" or is_table(model):
         return {}
@@ -132,7 +133,7 @@ def distances(
 
 
 class MaskHeadProbe(HeadProbe):
-    """A linear head on what the model says of a mask before the text, by the setting `reads`."""
+    """A linear head on the model's output at a mask before the text. The setting `reads` selects the output."""
 
     reads: str
 
@@ -148,12 +149,12 @@ class MaskHeadProbe(HeadProbe):
 @probe_methods.register("head")
 @dataclass(frozen=True)
 class Head(MaskHeadProbe):
-    """A linear head at its convex optimum on what the model says of a mask that stands before the text.
+    """A linear head at its convex optimum on the model's output at a mask before the text.
 
         min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + ridge / 2 ||W||^2
 
-    The features h are not standardised. A weak ridge stands for no penalty. The model reads the mask and as many words
-    of the text as it has further positions.
+    The features h are not standardised. The weak ridge approximates a fit without penalty. The model reads the mask and
+    as many words of the text as it has further positions.
 
     Args:
         reads: what the head reads: words (the predicted distribution of the mask), logits, feature, or pooled (the mean
@@ -163,7 +164,7 @@ class Head(MaskHeadProbe):
     Raises:
         InputError: for another reading, and a ridge that is not positive.
 
-    Source: Wei, Xie and Ma 2021, 2106.09226, section 5; there the head is trained as `head-adamw` trains it.
+    Source: Wei, Xie and Ma 2021, 2106.09226, section 5, where the head is trained as by `head-adamw`.
     """
 
     reads: str = "words"
@@ -194,8 +195,8 @@ class Head(MaskHeadProbe):
 class HeadAdamW(Released, MaskHeadProbe):
     """The head as the released code trains it, on what `head` reads.
 
-    AdamW, lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps (an eighth of all steps at most) and a
-    linear decay to 0, no weight decay, gradients cut to norm 1. Weights start from N(0, 0.02^2), biases from 0.
+    AdamW with lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps (at most an eighth of all steps), a
+    linear decay to 0, no weight decay, and gradients clipped to norm 1. Weights start from N(0, 0.02^2), biases from 0.
 
     Args:
         reads: what the head reads; see `head`.

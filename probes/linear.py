@@ -32,7 +32,7 @@ def linear_probe(
     Each repeat draws its own training and test sentences from `task.inputs`, the same for every model and method.
 
     Args:
-        model: its features are read.
+        model: the model whose features are read.
         language: the language of the task.
         task: gives the labels.
         train_sentences: sentences to which the probe is fitted, in each repeat.
@@ -40,16 +40,16 @@ def linear_probe(
         seeds: number of repeats.
         l2: the penalty; None chooses it by validation, see `Optimum`.
         seed: seed of the repeats.
-        method: replaces Optimum(l2), for instance by AdamW(), the layer as Liu et al. 2022 train it (section 3, A.4).
+        method: the probe to use instead of Optimum(l2), for example AdamW(), as in Liu et al. 2022 (section 3, A.4).
         choice: the features to read; all unless given.
         extraction: how features are kept.
-        on_fit: called with (fits done, all fits) after each fit.
+        on_fit: called with (fits done, fits in total) after each fit.
 
     Returns:
         Mean and standard error over the repeats; n is their number.
 
     Raises:
-        InputError: for a number that is not positive, and as `frozen_probes`.
+        InputError: for a number that is not positive, and as `frozen_probes` does.
 
     Example:
         The features of the look-up table are the conditionals of the truth:

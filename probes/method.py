@@ -1,7 +1,7 @@
-"""What a probe is: its settings, what it reads and what it returns. Each probe is an entry of a registry.
+"""The interface of a probe: its settings, its input and its result, with the registry of all probes.
 
-A probe is one file: a frozen dataclass whose fields are its settings, registered under the name that `satlab probe
---method`, studies and rows use. See docs/extending.md.
+A probe is a frozen dataclass whose fields are its settings. Its registered name is the one used in
+`satlab probe --method`, in studies and in rows of results. See docs/extending.md.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from .feature_store import Features
 from .samples import Samples
 
 Progress = Callable[[int, int], object]
-"""progress(done, total) is called whenever one more part of the work is done."""
+"""progress(done, total) is called whenever another part of the work is done."""
 
 
 class FittedProbe(ABC):
@@ -32,7 +32,7 @@ class FittedProbe(ABC):
 
     @property
     def chosen(self) -> Mapping[str, float]:
-        """Settings that the fit chose itself, such as a penalty: setting -> value."""
+        """Settings that the fit chose, such as a penalty: setting -> value."""
         return {}
 
 
@@ -40,37 +40,37 @@ class FittedProbe(ABC):
 class ProbeMethod:
     """A probe: a way to measure how much of a task a model knows.
 
-    Subclass `FeatureProbe` or `ModelProbe`. A subclass is a frozen dataclass; its fields are its settings, which it
-    checks on construction.
+    Subclass `FeatureProbe` or `ModelProbe`. A subclass is a frozen dataclass; its fields are its settings, checked at
+    construction.
     """
 
     def row_settings(self) -> dict[str, Any]:
-        """Returns what names a row of this probe: its name, and every setting on which the accuracy depends.
+        """Returns the columns that identify a row of this probe: its name, and all settings that affect the accuracy.
 
-        The rows of its baselines carry the same settings. There the name tells whose baselines they are, since their
-        `method` is the baseline.
+        The rows of its baselines have the same settings. Their column `method` is the baseline, so only the settings
+        tell which probe they belong to.
         """
         return {"method": probe_methods.name_of(self)} | asdict(self)
 
     def check_use(self, name: str, causal: bool, language: Language, task: Task, samples: Samples) -> None:
-        """Checks that a model and a task can be probed, before anything is measured; accepts all unless overridden.
+        """Checks, before anything is measured, that the probe suits a model and a task. Accepts all unless overridden.
 
         Args:
-            name: of the model.
-            causal: whether it reads from left to right.
-            language: that it was trained on.
-            task: of the language.
+            name: the name of the model.
+            causal: whether the model reads from left to right.
+            language: the language on which it was trained.
+            task: a task of the language.
             samples: the sentences.
 
         Raises:
-            InputError: where the probe says nothing of them.
+            InputError: if the probe does not apply to them.
         """
 
     def check(self, train_sentences: int) -> None:
-        """Checks the number of training sentences before anything is measured; accepts every number unless overridden.
+        """Checks the number of training sentences before anything is measured. Accepts every number unless overridden.
 
         Raises:
-            InputError: where the settings do not go with so many training sentences.
+            InputError: if the settings do not fit this number of training sentences.
         """
 
 
@@ -89,7 +89,7 @@ class FeatureProbe(ProbeMethod, ABC):
             features: [n, d], in memory or in a file; read them by `in_order` or `batches`.
             labels: [n], each in 0 .. num_classes - 1.
             num_classes: the number k of classes of the task.
-            seed: of the measurement; all randomness is a function of (seed, repeat).
+            seed: the seed of the measurement. All randomness is a function of (seed, repeat).
             repeat: the number of the repeat, from 0.
 
         Returns:
@@ -101,7 +101,7 @@ class ModelProbe(ProbeMethod, ABC):
     """A probe that takes the model itself, for instance to train some of its weights.
 
     Attributes:
-        reads_table: whether the probe also measures the look-up table, which has no weights; otherwise `linear` does.
+        reads_table: whether the probe can also measure the look-up table, which has no weights; if not, `linear` does.
     """
 
     reads_table: ClassVar[bool] = False
@@ -115,14 +115,14 @@ class ModelProbe(ProbeMethod, ABC):
         samples: Samples,
         progress: Progress = lambda done, total: None,
     ) -> Sequence[float]:
-        """Measures the test accuracy of each repeat; the given model must stay as it is.
+        """Measures the test accuracy of each repeat. Must not change the given model.
 
         Args:
             model: the checkpoint.
             language: the language of the task.
             task: gives the labels.
             samples: `samples.draw(language, task)` yields the (training, test) sentences of each repeat.
-            progress: told of each part of the work.
+            progress: called after each part of the work.
 
         Returns:
             One accuracy in [0, 1] per repeat.
@@ -146,12 +146,12 @@ probe_methods: Registry[ProbeMethod] = Registry("probe method", "satlab.probes")
 
 
 def is_model_probe(name: str) -> bool:
-    """Whether this name is registered for a probe of the model itself."""
+    """Whether this is the name of a registered `ModelProbe`."""
     return name in probe_methods and issubclass(probe_methods[name], ModelProbe)
 
 
 def reads_table(name: str) -> bool:
-    """Whether the look-up table beside this probe is measured by the probe itself."""
+    """Whether the probe itself measures the look-up table with which it is compared."""
     entry = probe_methods[name]
     return entry.reads_table if issubclass(entry, ModelProbe) else True
 

@@ -1,4 +1,4 @@
-"""The linear probe at its convex optimum, its penalty given or chosen on sentences held out of the training set."""
+"""The linear probe at its convex optimum, with a given penalty or one chosen on held-out training sentences."""
 
 import math
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from .logistic.streamed import fit_streamed, prepare
 from .method import FeatureProbe, FittedProbe, probe_methods
 
 L2_GRID = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""The penalties from which validation chooses, strongest first; each fit starts at the solution before it."""
+"""The penalties from which validation chooses, strongest first. Each fit starts at the solution of the one before."""
 
 HELD_OUT = 0.2
 """The share of the training sentences, the last ones, on which a penalty is chosen."""
 
 PATIENCE = 2
-"""The search ends after this many weaker penalties in a row without a lower loss."""
+"""The search ends after this many penalties in a row that do not lower the loss."""
 
 DIRECT_WIDTH = 256
-"""The most features for which a fit uses the whole d x d metric; wider ones, and all in a file, are streamed."""
+"""The most features for which a fit uses the whole d x d metric. More features, and those in a file, are streamed."""
 
 
 @probe_methods.register("linear")
@@ -35,13 +35,13 @@ class Optimum(FeatureProbe):
 
         min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-    With l2 None, the first 80 % of the sentences are fitted with each penalty 1, 0.1, ..., 1e-6, from a warm start,
-    until two in a row do not lower the cross-entropy on the other 20 %. The best penalty is then used for all
-    sentences. The criterion is cross-entropy because it varies far less than accuracy from one held-out set to another.
-    A penalty that is too weak for the solver ends the search.
+    With l2 None, the first 80 % of the sentences are fitted with the penalties 1, 0.1, ..., 1e-6 in turn, from a warm
+    start, until two in a row do not lower the cross-entropy on the other 20 %. The final fit uses the best penalty and
+    all sentences. The criterion is cross-entropy because it varies far less than accuracy from one held-out set to
+    another. A penalty that is too weak for the solver also ends the search.
 
     Args:
-        l2: strength of the penalty l2 / 2 ||W||^2 beside the mean loss; null chooses it by validation.
+        l2: strength of the penalty l2 / 2 ||W||^2, added to the mean loss; null chooses it by validation.
 
     Raises:
         InputError: for a penalty that is not positive.
@@ -55,7 +55,7 @@ class Optimum(FeatureProbe):
 
     @override
     def row_settings(self) -> dict[str, Any]:
-        # Rows measured before there were other packages' probes do not name theirs.
+        # Without the probe's name, which rows of earlier versions lack too.
         return asdict(self)
 
     @override
@@ -95,7 +95,7 @@ class Optimum(FeatureProbe):
 
 
 def correct(probe: FittedProbe, features: Features, labels: Tensor, start: int = 0) -> float:
-    """The share of the labels [n], from row `start` on, that the classifier predicts."""
+    """The share of the labels [n], from row `start` on, that the classifier predicts correctly."""
     right = sum(
         float((probe.predict(part) == labels[rows].to(part.device)).sum())
         for rows, part in features.in_order(None, start)
@@ -115,7 +115,7 @@ def cross_entropy(probe: Logistic, features: Features, labels: Tensor, start: in
 def _fitter(
     features: Features, labels: Tensor, num_classes: int, rows: int
 ) -> Callable[[float, Logistic | None], Logistic]:  # fmt: skip
-    """fit(l2, start) for the first rows; whatever does not depend on l2 is computed once."""
+    """fit(l2, start) for the first `rows` rows. For streamed features, what does not depend on l2 is computed once."""
     if features.memory is not None and features.width <= DIRECT_WIDTH:
         x, y = features.memory[:rows], labels[:rows]
         return lambda l2, start: fit_logistic(x, y, num_classes, l2, start)

@@ -1,4 +1,4 @@
-"""The published control of a linear probe's capacity: a random Gaussian projection of its features."""
+"""A random Gaussian projection of a linear probe's features, which limits the probe's capacity as published."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ class GaussianProjection:
 
     Args:
         size: the width e.
-        seed: of the measurement.
+        seed: the seed of the measurement.
         repeat: the number of the repeat.
 
     Source: Liu et al. 2022, 2210.14199, A.4, with e = 512; the paper does not give the variance.
@@ -38,12 +38,12 @@ def check_projection(size: int | None, width: int, name: str) -> None:
     """Checks that a projection is narrower than the features.
 
     Args:
-        size: width of the projection, if there is one.
-        width: number of the features.
-        name: of the model.
+        size: width of the projection; None for no projection.
+        width: number of features.
+        name: the name of the model.
 
     Raises:
-        InputError: where it is not.
+        InputError: if it is not.
     """
     if size is not None and size >= width:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Prompt tuning: input vectors before the text are trained together with a head, the model is frozen."""
+"""Prompt tuning: trains input vectors before the text together with a head on a frozen model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from .tuning.probe import TuningProbe
 from .tuning.readings import is_table
 
 STARTS = ("words", "random")
-"""How a prompt's vectors begin."""
+"""How the vectors of a prompt are initialised."""
 
 READ = ("words", "logits", "feature")
 """What the head may read at the mask."""
@@ -34,7 +34,7 @@ CHUNK = 512
 """Test sentences that the model reads at once."""
 
 TABLE_RIDGE = 4e-7
-"""The penalty of the head on the exact truth after the ideal prompt, as of the probe `head`."""
+"""The penalty of the head on the exact truth after the ideal prompt; that of the probe `head`."""
 
 
 @probe_methods.register("prompt")
@@ -42,20 +42,20 @@ TABLE_RIDGE = 4e-7
 class PromptTuning(Released, TuningProbe):
     """K input vectors before the text and a linear head, trained by the released optimiser; the network is frozen.
 
-    The head reads the model's answer at a mask. Prompt, mask and text take the positions that the model was trained at,
-    so T - 1 - K words of the text are read. The optimiser is that of `head-adamw`. Beside it stands, as look-up table,
-    the ideal prompt on the exact truth, which rules out all states that do not matter to the label, with a head at its
-    optimum.
+    The head reads the model's output at a mask. Prompt, mask and text share the T positions of pre-training, so
+    T - 1 - K words of the text are read. The optimiser is that of `head-adamw`. The accuracy of the look-up table is
+    that of the ideal prompt on the exact truth, which rules out all states that do not affect the label, with a head at
+    its optimum.
 
     Args:
         prompt: K, the number of vectors; 20 as released.
         order: prompt-mask-text, as released, or mask-prompt-text.
-        start: how the vectors begin: words (embeddings of random words), or random (normal, with the deviation of the
-            words' embeddings). The released code does not say.
+        start: initial vectors: words (embeddings of random words), or random (normal, with the standard deviation of
+            the words' embeddings). The released code does not say which.
         reads: what the head reads; see `head`.
 
     Raises:
-        InputError: for no vector, another order, start or reading, and what the optimiser refuses.
+        InputError: for no vector, another order, start or reading, and for invalid settings of the optimiser.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, section 5 and its released code.
     """
@@ -113,17 +113,17 @@ class PromptTuning(Released, TuningProbe):
         """Trains a prompt and a head.
 
         Args:
-            model: stays as it is.
+            model: the model, which is not changed.
             one: the labelled texts of a repeat.
-            classes: k.
-            seed: all randomness is a function of it and of the repeat's number.
+            classes: the number k of classes.
+            seed: all randomness is a function of the seed and the repeat's number.
             on_epoch: called with the number of epochs done.
 
         Returns:
             The model with its prompt and head.
 
         Raises:
-            InputError: for a model whose words have no embeddings, and weights that do not stay finite.
+            InputError: for a model without word embeddings, and if training diverges.
         """
         generator = random_stream(seed, "probe", one.repeat, TUNING)
         layout = Layout(model.max_length, self.prompt, self.order)
@@ -135,7 +135,7 @@ class PromptTuning(Released, TuningProbe):
 
 
 class frozen:  # noqa: N801 - reads as a statement
-    """Within the block no weight of a model asks for a gradient, and dropout is off."""
+    """Within the block no weight of the model requires a gradient. Also switches the model to evaluation mode."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model.eval()
@@ -151,18 +151,18 @@ class frozen:  # noqa: N801 - reads as a statement
 
 
 class Prompted:
-    """A frozen model that reads K trained vectors as further words, and a linear head on its answer at the mask.
+    """A frozen model that reads K trained vectors as additional words, and a linear head on its output at the mask.
 
     Args:
-        model: a masked network; stays as it is.
-        layout: of prompt, mask and text.
-        classes: k.
+        model: a masked network, which is not changed.
+        layout: the positions of prompt, mask and text.
+        classes: the number k of classes.
         start: one of STARTS.
         reads: one of READ.
-        generator: draws the first vectors and the head.
+        generator: draws the initial vectors and the head.
 
     Raises:
-        InputError: for a model whose words have no embeddings.
+        InputError: for a model without word embeddings.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Prompted:
         return [self.vectors, self.weight, self.bias]
 
     def answer(self, text: Tensor) -> Tensor:
-        """What the head reads of tokens [n, L], [n, d], with its graph."""
+        """The input of the head for tokens [n, L]: [n, d], with its graph."""
         tokens = self.layout.tokens(self.model, text)
         rows = torch.arange(len(tokens), device=tokens.device)
         longer = torch.cat([self.model.get_parameter(self.table).detach(), self.vectors])
@@ -204,7 +204,7 @@ class Prompted:
 
 
 class _Answer(nn.Module):
-    """What a head reads, as a module, so that weights can be replaced for one call."""
+    """The input of a head as a module, so that weights can be replaced for one call."""
 
     def __init__(self, model: LanguageModel, reads: str) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ def embedding_name(model: LanguageModel) -> str:
     """The name of the parameter that holds the words' embeddings.
 
     Args:
-        model: any.
+        model: any model.
 
     Returns:
         Its name in `model.named_parameters()`.

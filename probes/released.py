@@ -1,8 +1,8 @@
-"""AdamW as in the released code of Wei, Xie and Ma 2021: what trains heads and prompts.
+"""Trains heads and prompts by AdamW, as the released code of Wei, Xie and Ma 2021 does.
 
-lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps and a linear decay to 0; the rest are the defaults
-of its trainer: betas (0.9, 0.999), eps 1e-8, no weight decay, gradients cut to norm 1. Heads start from N(0, 0.02^2)
-with bias 0.
+lr 0.01, 100 epochs, batches of 128, a linear warm-up over 500 steps and a linear decay to 0. The rest are the defaults
+of its trainer: betas (0.9, 0.999), eps 1e-8, no weight decay, gradients clipped to norm 1. Heads start from
+N(0, 0.02^2) with bias 0.
 """
 
 import math
@@ -22,7 +22,7 @@ HEAD_DEVIATION = 0.02
 """Standard deviation of a head's initial weights (Devlin et al. 2019)."""
 
 CLIP = 1.0
-"""The 2-norm to which a gradient is cut."""
+"""The largest 2-norm of a gradient; longer ones are clipped to it."""
 
 BETAS = (0.9, 0.999)
 
@@ -47,7 +47,7 @@ class Released(ModelProbe):
         check_training(self.lr, self.epochs, self.batch_size)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, 1 <= step <= steps; the warm-up takes an eighth of them at most, as released."""
+        """The learning rate of a step, 1 <= step <= steps. The warm-up takes at most an eighth of them, as released."""
         warmup = min(self.warmup_steps, steps // 8)
         if step <= warmup:
             return self.lr * step / warmup
@@ -61,17 +61,17 @@ class Released(ModelProbe):
         generator: torch.Generator,
         on_epoch: Callable[[int], object] = lambda done: None,
     ) -> None:
-        """Descends the mean cross-entropy of batches, in another order in each epoch.
+        """Minimises the mean cross-entropy over batches, drawn in a new order in each epoch.
 
         Args:
-            parameters: what is trained.
-            scores: numbers of examples [n] -> their scores [n, k].
-            labels: of all examples, [N].
-            generator: of the order.
+            parameters: the parameters to train.
+            scores: indices of examples [n] -> their scores [n, k].
+            labels: the labels of all examples, [N].
+            generator: draws the order of the examples.
             on_epoch: called with the number of epochs done.
 
         Raises:
-            InputError: where the parameters do not stay finite.
+            InputError: if a parameter is not finite at the end.
         """
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=BETAS, weight_decay=0.0)
         step, steps = 0, self.epochs * math.ceil(len(labels) / self.batch_size)

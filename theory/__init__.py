@@ -1,4 +1,4 @@
-"""Theorems of the papers as programs that can fail: one file each, an entry of one registry."""
+"""Theorems of the papers as checks that can fail on a model. Each has its own file and is an entry of a registry."""
 
 from .theorem import Link, Subject, Theorem, theorems
 

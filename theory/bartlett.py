@@ -1,15 +1,17 @@
-"""Bartlett's identity: where the model is the truth, the noise of the gradient is the Hessian.
+"""Bartlett's identity: if the model is the truth, the covariance of the gradient is the Hessian.
 
-With one word hidden in each context c and l(v) = -log f(v | c) the loss of the word v,
+With one word hidden in each context c, and l(v) = -log f(v | c) the loss of the word v,
 
     Sigma = E_c sum_v p*_v  grad l(v) grad l(v)^T        the second moment of the gradient, words sampled from p*
     G     = E_c J^T (diag f - f f^T) J                   the Gauss-Newton matrix, J the Jacobian of the logits
     H     = grad^2 E_c sum_v p*_v l(v)                   the Hessian of the population loss
 
-f = p* implies Sigma = G = H: sum_v f_v grad log f_v = 0, and so is the factor of the second derivatives of the logits
-in H - G. The mean of the gradient then vanishes too, so that Sigma is the covariance of SGD's noise at batch size 1.
+f = p* implies Sigma = G = H, because sum_v f_v grad log f_v = 0 and the second derivatives of the logits in H - G have
+the factor f - p* = 0. The mean gradient then vanishes as well, so that Sigma is the covariance of SGD's noise at batch
+size 1.
 
-A trained model is never exactly the truth. It becomes so when the truth is replaced: p* := f, on any set of contexts.
+A trained model never equals the truth exactly. The check therefore replaces the truth by the model, p* := f, which is
+possible on any set of contexts.
 """
 
 import copy
@@ -30,19 +32,19 @@ from ..randomness import random_stream
 from .theorem import Link, Subject, Theorem, theorems
 
 ROUNDING, TWICE_ROUNDING = 1e-12, 1e-8
-"""Relative error, in float64, of what takes one derivative, and of what takes two."""
+"""The relative error that float64 may cause in quantities with one derivative, and in those with two."""
 
 POSITIONS = 2**14
-"""Words of the contexts that one product reads."""
+"""The positions of the contexts that one pass reads."""
 
 LARGEST = 4096
-"""Parameters of a model whose matrices are formed."""
+"""The most parameters of a model whose matrices are formed."""
 
 
 def word_gradients(model: LanguageModel, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
     """The gradient of every word's log-probability, context by context.
 
-    Each is formed, by one backward pass that is vectorised over the words; tied weights count once.
+    One backward pass, vectorised over the words, forms the gradients of a context. Tied weights count once.
 
     Args:
         model: any model.
@@ -78,7 +80,7 @@ def gradient_covariance(model: LanguageModel, batch: Batch, truth: Tensor | None
     Args:
         model: a model of at most 4,096 trainable parameters.
         batch: the contexts, weighted equally.
-        truth: p* [m, C], from which words are drawn; f itself unless given.
+        truth: p* [m, C], the distribution of the words; f itself unless given.
 
     Returns:
         Sigma, float64.
@@ -95,7 +97,7 @@ def gradient_covariance(model: LanguageModel, batch: Batch, truth: Tensor | None
 
 
 def curvature_matrix(model: LanguageModel, batch: Batch, kind: Kind, truth: Tensor | None = None) -> Tensor:
-    """The Hessian, the Gauss-Newton matrix or their difference [P, P] over the contexts of a batch, by its products.
+    """The Hessian, the Gauss-Newton matrix or their difference [P, P] over the contexts of a batch.
 
     Args:
         model: a model of at most 4,096 trainable parameters.
@@ -128,15 +130,15 @@ def _small(model: LanguageModel) -> int:
 @theorems.register("bartlett")
 @dataclass(frozen=True)
 class Bartlett(Theorem):
-    """Noise of the gradient = Gauss-Newton matrix = Hessian, where the model is the truth: p* := f.
+    """Covariance of the gradient = Gauss-Newton matrix = Hessian, if the model is the truth: p* := f.
 
-    Each side is v^T A v, averaged over normal random vectors v [P]: an estimate of the matrix's trace. All sides have
-    the same vectors, so they agree to rounding, in float64. Away from saturation, with the language's own p*, the
-    Hessian exceeds the Gauss-Newton matrix by the residual term E_c sum_v (f_v - p*_v) grad^2 z_v.
+    Each side is v^T A v, averaged over normal random vectors v [P], which estimates the trace of A. All sides use the
+    same vectors, so they agree up to rounding in float64. Away from saturation, with the language's own p*, the Hessian
+    exceeds the Gauss-Newton matrix by the residual term E_c sum_v (f_v - p*_v) grad^2 z_v.
 
     Args:
-        contexts: sampled sentences.
-        vectors: random vectors.
+        contexts: number of sampled sentences.
+        vectors: number of random vectors.
     """
 
     contexts: int = 100
@@ -149,7 +151,7 @@ class Bartlett(Theorem):
         at_least("vectors", self.vectors, 2)
 
     def check(self, subject: Subject) -> Iterator[Link]:
-        """The two equations of the lemma, then the one that replaces the second away from saturation.
+        """The two equations of the lemma, then the equation that replaces the second away from saturation.
 
         Args:
             subject: a model and its language.
@@ -186,6 +188,6 @@ class Bartlett(Theorem):
 
 
 def _equal(name: str, left: Tensor, right: Tensor, relative: float, scale: Tensor) -> Link:
-    """The link between two sides [vectors]; their means may differ by this share of the scale's."""
+    """The link between two sides [vectors]. Their means may differ by the share `relative` of the mean of `scale`."""
     sides = Estimate.from_samples(left), Estimate.from_samples(right)
     return Link(name, *sides, "=", relative * abs(float(scale.mean())), "nats per squared parameter")

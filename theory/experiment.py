@@ -1,7 +1,7 @@
-"""What an experiment on a theorem is here: settings, cells that are computed one by one, and panels that show the rows.
+"""The interface of an experiment on a theorem: its settings, its cells, and the panels of its figure.
 
-A theorem is checked on a trained model; an experiment makes its own systems, small enough to be computed exactly. It is
-one file: a frozen dataclass registered under the name that `satlab experiment` takes.
+A theorem is checked on a trained model. An experiment makes its own systems, small enough to compute exactly. It is a
+frozen dataclass, registered under the name that `satlab experiment` takes.
 """
 
 from abc import ABC, abstractmethod
@@ -16,19 +16,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Panel:
-    """Two columns of the rows against each other; a line or a kind of points for each label.
+    """A plot of one column of the rows against another, with one line or set of points for each label.
 
     Args:
         x: column on the horizontal axis.
-        y: column on the vertical axis; `y_stderr` is its standard error, where the rows have it.
-        title: above the panel.
-        x_label: of the horizontal axis, with its unit.
-        y_label: of the vertical axis, with its unit.
+        y: column on the vertical axis; its standard error is the column `<y>_stderr`, if the rows have it.
+        title: title of the panel.
+        x_label: label of the horizontal axis, with its unit.
+        y_label: label of the vertical axis, with its unit.
         logarithmic: which axes are logarithmic: "", "x", "y" or "xy".
-        diagonal: whether the line y = x is drawn.
-        points: whether points are left unjoined.
-        only: labels that are shown begin with one of these; all unless given.
-        where: (column, value) that a row must have, if it has the column.
+        diagonal: whether to draw the line y = x.
+        points: whether to draw points without joining them.
+        only: show only labels that begin with one of these; all unless given.
+        where: (column, value) pairs; a row with such a column is shown only if it has the value.
     """
 
     x: str
@@ -44,28 +44,28 @@ class Panel:
 
 
 class Experiment(ABC):
-    """An experiment. Subclasses are frozen dataclasses; their fields are their settings, checked on construction."""
+    """An experiment. Subclasses are frozen dataclasses whose fields are settings, checked at construction."""
 
     source: ClassVar[str]
-    """Paper and number."""
+    """The paper, and the number of the theorem or section."""
 
     panels: ClassVar[tuple[Panel, ...]]
-    """What its figure shows."""
+    """The panels of its figure."""
 
     def check(self) -> None:  # noqa: B027 - most experiments check their settings on construction
-        """What is to be found wrong before anything is written, and takes more than a moment.
+        """Makes the checks that are too slow for construction. Called before anything is written.
 
         Raises:
-            InputError: where a cell would fail.
+            InputError: if a cell would fail.
         """
 
     @abstractmethod
     def cells(self) -> tuple[str, ...]:
-        """The names of its parts, each computed as a whole and not again."""
+        """The names of its parts. Each is computed as a whole and only once."""
 
     @abstractmethod
     def rows(self, cell: str) -> Iterator[Row]:
-        """The rows of a part: texts and numbers, among them `label`, the line or kind of points in the figure.
+        """The rows of a part: texts and numbers. The column `label` names the line or set of points in the figure.
 
         Args:
             cell: one of `cells`.

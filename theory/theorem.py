@@ -1,7 +1,7 @@
-"""What a theorem is here: settings, the quantities that it equates or bounds, and both sides of each as measured.
+"""The interface of a theorem: its settings, and both measured sides of each equation or inequality, with the registry.
 
-A theorem is one file: a frozen dataclass registered under the name that `satlab theorem --name`, studies and rows give
-it. See docs/extending.md.
+A theorem is a frozen dataclass. Its registered name is the one used in `satlab theorem --name`, in studies and in rows
+of results. See docs/extending.md.
 """
 
 import math
@@ -19,13 +19,13 @@ from ..registry import Registry
 
 @dataclass(frozen=True)
 class Subject:
-    """What a theorem is checked on.
+    """The model and the language on which a theorem is checked.
 
     Args:
         model: a trained model, in evaluation mode.
-        language: the language that it was trained on.
+        language: the language on which it was trained.
         masking: what it predicts, as in training: "one", "bernoulli:p" or "next".
-        seed: what sentences and random vectors derive from.
+        seed: the seed of sentences and random vectors.
     """
 
     model: LanguageModel
@@ -43,13 +43,13 @@ class Link:
     """One equation or inequality of a theorem, with both sides as measured.
 
     Args:
-        name: which, such as "covariance = gauss-newton".
+        name: its name, such as "covariance = gauss-newton".
         left: the left side.
         right: the right side.
         relation: "=" or "<=".
-        slack: how far the left side may miss the right one, or exceed it, for reasons that are none of the theorem's:
-            rounding, or the sampling error of the difference; in the unit of both.
-        unit: of both sides.
+        slack: how far the left side may differ from the right one ("=") or exceed it ("<=") because of rounding or the
+            sampling error of the difference, in the unit of both sides.
+        unit: the unit of both sides.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Link:
 
     @property
     def holds(self) -> bool:
-        """Whether left = right, or left <= right, up to the slack; False where a side is no number."""
+        """Whether left = right, or left <= right, up to the slack; False if a side is not a number."""
         excess = self.left.value - self.right.value
         if self.relation == "=":
             excess = abs(excess)
@@ -69,17 +69,17 @@ class Link:
 
 
 class Theorem(ABC):
-    """A theorem. Subclasses are frozen dataclasses; their fields are their settings, checked on construction."""
+    """A theorem. Subclasses are frozen dataclasses whose fields are settings, checked at construction."""
 
     source: ClassVar[str]
-    """Paper and number."""
+    """The paper, and the number of the theorem."""
 
     @abstractmethod
     def check(self, subject: Subject) -> Iterator[Link]:
-        """Both sides of each link of the theorem.
+        """Measures both sides of each link of the theorem.
 
         Raises:
-            InputError: for a subject that the theorem says nothing of.
+            InputError: for a subject to which the theorem does not apply.
         """
 
 

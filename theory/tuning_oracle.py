@@ -1,15 +1,16 @@
-"""What head tuning and prompt tuning could reach at most: heads at their optimum on exact posteriors, no network.
+"""The accuracy of head and prompt tuning with a perfect network: heads at their optimum on exact posteriors.
 
-Five accuracies for a language and its task "posterior", on texts of the language:
+Accuracies for a language and its task "posterior", on texts of the language:
 
-    majority      the more frequent label of the training texts
-    words         a head on p(x_0 | x), the word before the text, with a strong and with hardly any penalty
-    state         a head on p(z_0 | x), the state before the text: what the label is a linear function of
-    prompt        a head on the word once a prompt has ruled out the states that do not matter to the label
+    majority      the most frequent label of the training texts
+    words         a head on p(x_0 | x), the word before the text, with a strong and with a negligible penalty
+    state         a head on p(z_0 | x), the state before the text, of which the label is a linear function
+    prompt        a head on the word before the text, after a prompt has ruled out the states irrelevant to the label
     pooled        a head on the mean over the words of p(x_i | all other words)
+    block known   not an accuracy: the share of texts that determine the block; only with several blocks
 
-z_0 is the state one step before the text under a uniform start, as the task has it. C is scikit-learn's: the penalty
-1/2 |w|^2 stands beside C times the sum of the losses.
+z_0 is the state one step before the text under a uniform start, as in the task. C is that of scikit-learn, which
+minimises 1/2 |w|^2 plus C times the sum of the losses.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from ..probes.tuning.ideal import ideal_distribution, mattering
 from ..probes.tuning.labelled import labelled
 
 STRONG, WEAK, USUAL = 1.0, 1e6, 1e3
-"""C of the heads on words, and of all others."""
+"""C of the two heads on words, and of all other heads."""
 
 CERTAIN = 0.999
 """The probability above which a block counts as known."""
@@ -38,9 +39,9 @@ class Oracle:
     """How the accuracies are measured.
 
     Args:
-        train_sentences: texts that a head is fitted to; 5,000 as released.
-        test_sentences: texts that its accuracy is measured on; 1,000 as released.
-        seed: of the texts.
+        train_sentences: texts to which a head is fitted; 5,000 as released.
+        test_sentences: texts on which its accuracy is measured; 1,000 as released.
+        seed: the seed of the texts.
 
     Raises:
         InputError: for fewer than 2 training texts or no test text.
@@ -55,14 +56,14 @@ class Oracle:
         at_least("test_sentences", self.test_sentences, 1)
 
     def accuracies(self, language: HMM, task: PosteriorArgmax) -> Iterator[tuple[str, Estimate]]:
-        """Measures the language.
+        """Measures the accuracies on a language.
 
         Args:
-            language: the chain.
+            language: the hidden Markov model.
             task: its task "posterior".
 
         Yields:
-            (name, the share of the test texts that are classified rightly, with its standard error over texts).
+            (name, the share of the test texts that are classified correctly, with its standard error over texts).
         """
         samples = Samples(self.train_sentences, self.test_sentences, 1, self.seed)
         (one,) = labelled(samples, language, task)

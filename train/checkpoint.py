@@ -1,8 +1,8 @@
-"""Checkpoints: one directory each, complete or absent; loading one never runs code.
+"""Writes and restores checkpoints. Each is one directory, complete or absent; loading one never runs code.
 
 RUN/checkpoints/step-00016000/   model.json, model.safetensors, optimizer.safetensors, state.json
-                                average.safetensors, where training keeps an average of the weights
-                                SHA256SUMS, which reveals every byte that changes on the disk
+                                average.safetensors, if training keeps an average of the weights
+                                SHA256SUMS, which reveals damage on the disk
 """
 
 import json
@@ -31,7 +31,7 @@ OPTIMIZER, STATE, AVERAGE = "optimizer.safetensors", "state.json", "average.safe
 FILES = (DESCRIPTION, WEIGHTS, OPTIMIZER, STATE)
 
 SPARE = 2
-"""Checkpoints kept for resuming an unfinished run: if the newest is damaged, the one before it serves."""
+"""The number of newest checkpoints kept to resume an unfinished run: if the last is damaged, the one before serves."""
 
 
 def folder_of(run: Path, step: int) -> Path:
@@ -44,8 +44,8 @@ def checkpoints(run: Path, kept_only: bool = True) -> list[tuple[int, Path]]:
 
     Args:
         run: the directory of the run.
-        kept_only: leave out checkpoints that only serve to resume. With them, the last one listed is the one from which
-            training resumes: damaged ones after it are left out.
+        kept_only: leave out checkpoints that only serve to resume. If False, leave out damaged ones at the end instead,
+            so that training resumes from the last one listed.
 
     Returns:
         (step, directory) of each, in order.
@@ -59,7 +59,7 @@ def checkpoints(run: Path, kept_only: bool = True) -> list[tuple[int, Path]]:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """Returns the state.json of a checkpoint; None where it is missing or damaged."""
+    """Returns the content of a checkpoint's state.json; None if it is missing or damaged."""
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
@@ -75,7 +75,7 @@ def damage(folder: Path) -> str | None:
         folder: the checkpoint.
 
     Returns:
-        The first file that is not as it was written, and what is wrong with it; None where all files are whole.
+        The first damaged file and what is wrong with it; None if all files are intact.
     """
     missing = [f"{name}: missing" for name in (*FILES, SUMS) if not (folder / name).is_file()]
     if missing:
@@ -101,10 +101,10 @@ def save(
         model: the model.
         optimizer: its state is written too.
         state: the content of state.json.
-        average: the model with averaged weights; None where training keeps none.
+        average: the model with averaged weights; None if training keeps none.
 
     Raises:
-        OSError: naming the file, where writing fails, for instance on a full disk; nothing is left behind.
+        OSError: naming the file, if writing fails, for instance on a full disk; no partial checkpoint remains.
     """
     target = folder_of(run, state["step"])
     partial = target.with_name(f".{target.name}.partial")
@@ -130,7 +130,7 @@ def _write(
     state: dict[str, Any],
     average: "LanguageModel | None",
 ) -> None:
-    """Writes and flushes all files of a checkpoint; an error names the file's final path, in `target`."""
+    """Writes and flushes all files of a checkpoint. An error names the file's final path in `target`."""
     from safetensors.torch import save_file
 
     from ..models import save_model
@@ -155,7 +155,7 @@ def _write(
 
 @contextmanager
 def naming_file(file: Path) -> Iterator[None]:
-    """Turns errors of writing, safetensors' own included, into an OSError that names the file."""
+    """Turns write errors, including those of safetensors, into an OSError that names the file."""
     try:
         yield
     except OSError as error:
@@ -169,22 +169,22 @@ def naming_file(file: Path) -> Iterator[None]:
 def restore(
     run: Path, model: "LanguageModel", optimizer: "torch.optim.Optimizer", average: "LanguageModel | None" = None
 ) -> dict[str, Any] | None:
-    """Restores model and optimiser from the last undamaged checkpoint of a run.
+    """Restores the model and the optimiser from the last undamaged checkpoint of a run.
 
-    Damaged checkpoints after it are removed, with one warning each: training reaches the same bits again.
+    Removes damaged checkpoints after it, with one warning each. Training will reproduce them bit by bit.
 
     Args:
         run: the directory of the run.
-        model: takes the weights.
-        optimizer: takes its state.
-        average: takes the averaged weights; None where training keeps none.
+        model: receives the weights.
+        optimizer: receives its state.
+        average: receives the averaged weights; None if training keeps none.
 
     Returns:
-        The content of state.json; None where there is no checkpoint.
+        The content of state.json; None if there is no checkpoint.
 
     Raises:
-        InputError: for a checkpoint of another model.
-        OSError: where the run cannot be written to.
+        InputError: for a checkpoint that cannot be read or is of another model.
+        OSError: if an unfinished run cannot be written to.
     """
     from ..models.build import load_tensors
     from .optimizer_state import load_flattened
@@ -210,7 +210,7 @@ def restore(
 
 
 def _listed(run: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Returns (directory, state) of the checkpoints with a readable state, in order; other files are not examined."""
+    """Returns (directory, state) of the checkpoints with a readable state, in order. Does not examine other files."""
     folders = sorted((run / "checkpoints").glob("step-*"))
     found = [(folder, state) for folder in folders if (state := read_state(folder)) is not None]
     return [(folder, state) for folder, state in found if folder == folder_of(run, state["step"])]
@@ -226,7 +226,7 @@ def _discard_damaged(run: Path, last: int) -> None:
 
 
 def _tidy(run: Path) -> None:
-    """Removes the remains of interrupted writes and removals, and checkpoints that only served to resume."""
+    """Removes the remains of interrupted writes and removals, and old checkpoints that only served to resume."""
     for leftover in (run / "checkpoints").glob(".step-*"):
         shutil.rmtree(leftover)
     found = _listed(run)

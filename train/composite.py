@@ -1,4 +1,4 @@
-"""Several optimisers as one."""
+"""Combines several optimisers into one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ class Composite(torch.optim.Optimizer):
         super().__init__([group for part in parts for group in part.param_groups], {})
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Takes one step of each part, on the current state and groups: loading a state replaces both."""
+        """Takes one step of each part, with the current state and groups, because loading a state replaces both."""
         begin = 0
         for part, size in zip(self.parts, self.sizes, strict=True):
             part.state, part.param_groups = self.state, self.param_groups[begin : begin + size]

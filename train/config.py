@@ -23,23 +23,23 @@ CHOICES: dict[str, Collection[str]] = {
 }
 
 MOST_STEPS = 99_999_999
-"""The largest number that the eight digits in the name of a checkpoint hold."""
+"""The largest number of steps that the eight digits in a checkpoint's name can hold."""
 
 MOST_ROWS = 1_000_000
-"""The most rows of metrics; nobody reads more, and measuring them takes longer than training."""
+"""The most rows of metrics. Measuring more would take longer than training."""
 
 MOST_THREADS = 1024
-"""The most CPU threads; no machine gives more to one process, and a system may refuse to start as many."""
+"""The most CPU threads. A system may refuse to start more."""
 
 
 def shown_number(number: int) -> str:
-    """Returns the number as text; of a very long one, only how many digits it has."""
+    """Returns the number as text, or only its number of digits if it is very long."""
     return str(number) if abs(number) < 10**20 else f"a number of {len(str(abs(number)))} digits"
 
 
 @lru_cache
 def _schedule(text: str) -> Schedule:
-    """Returns the schedule that a text names. Every step asks for it, and reading it anew takes 20 microseconds."""
+    """Returns the schedule that a text names. Cached, because every step needs it and parsing takes 20 microseconds."""
     return parse_spec(text, schedules)
 
 
@@ -79,15 +79,17 @@ class TrainConfig:
         threshold: largest KL(truth || model) of a saturated model, nats; the upper 95 % bound must be below it, and the
             standard error at most a tenth of it.
         stop_at_saturation: stop as soon as the model is saturated; otherwise at the step limit.
-        checkpoints: steps whose model is kept, beside the last; doubling from 250 unless given.
+        checkpoints: steps whose model is kept, in addition to the last; doubling from 250 unless given.
         evaluate_every: steps before the first row of metrics, and the fewest between two rows.
-        evaluate_growth: smallest ratio of the steps of two rows; the rows of a long run are geometrically spaced.
+        evaluate_growth: smallest ratio between the steps of successive rows; the rows of a long run are geometrically
+            spaced.
         resume_every: steps between checkpoints that only serve to resume.
         evaluation_sentences: held-out sentences on which KL is measured.
-        most_evaluation_sentences: the most of them, reached near saturation for an error of a tenth of the threshold.
+        most_evaluation_sentences: their upper limit; near saturation more are used, until the standard error is at most
+            a tenth of the threshold.
         precision: arithmetic of the network in training: float32, or bf16 with weights and sums in float32.
         compile: compile the network with torch.compile; with CUDA graphs on a GPU under masking one.
-        threads: CPU threads; several pay off from a width of about 256; other bits result from another number.
+        threads: CPU threads; several pay off from a width of about 256; the last bits of results depend on the number.
         sharding: what each of several processes holds: ddp, the whole model, or fsdp, a part of it and of its moments.
         seed: seed of all random streams of the run.
         optimizer_settings: further settings of the optimiser; muon has matrix_lr, muon_momentum and ns_steps, soap and
@@ -168,7 +170,7 @@ class TrainConfig:
             raise InputError(f"betas are {list(self.betas)}, expected numbers from 0 to below 1; correct them")
         if not 1 <= self.evaluate_growth < math.inf:
             raise InputError(f"evaluate_growth is {self.evaluate_growth}, expected a ratio of at least 1; correct it")
-        # null means the same as leaving them out.
+        # null means the same as omitting them.
         object.__setattr__(self, "checkpoints", list(self.checkpoints or []))
         if any(step < 1 for step in self.asked_checkpoints):
             raise InputError(f"checkpoints are {self.checkpoints}, expected steps from 1 on; correct them")
@@ -176,7 +178,7 @@ class TrainConfig:
         self._check_pairs()
 
     def _check_rows(self) -> None:
-        """Refuses a maximum of held-out sentences below their number, and more rows of metrics than anyone reads."""
+        """Refuses a maximum of held-out sentences below their number, and more than MOST_ROWS rows of metrics."""
         if self.most_evaluation_sentences < self.evaluation_sentences:
             raise InputError(
                 f"most_evaluation_sentences is {self.most_evaluation_sentences}, expected at least "
@@ -191,7 +193,7 @@ class TrainConfig:
             )
 
     def _check_pairs(self) -> None:
-        """Refuses combinations of settings that do not go together."""
+        """Refuses incompatible combinations of settings."""
         optimizer = self.optimizer_entry
         if self.momentum > 0 and not hasattr(optimizer, "momentum"):
             raise InputError(f"momentum is {self.momentum}, but that is sgd's; set optimizer to sgd, or leave it out")
@@ -227,7 +229,7 @@ class TrainConfig:
 
     @property
     def kept_steps(self) -> list[int]:
-        """The steps whose checkpoint is kept: those asked for, up to the limit, and the last."""
+        """The steps whose checkpoint is kept: the requested ones up to the limit, or doubling steps, and the last."""
         asked = self.asked_checkpoints
         if not asked:
             asked = [250 * 2**i for i in range(64) if 250 * 2**i < self.steps]
@@ -235,17 +237,17 @@ class TrainConfig:
 
     @property
     def asked_checkpoints(self) -> list[int]:
-        """The steps given as checkpoints; empty where they were left out."""
+        """The steps given as checkpoints; empty if none were given."""
         return self.checkpoints or []
 
     @property
     def dropped_checkpoints(self) -> list[int]:
-        """The steps asked for as checkpoints that lie beyond the step limit."""
+        """The requested checkpoints that lie beyond the step limit."""
         return sorted({step for step in self.asked_checkpoints if step > self.steps})
 
     @property
     def evaluation_steps(self) -> list[int]:
-        """The steps of the rows beside those with a checkpoint: evaluate_every apart, later geometrically spaced."""
+        """The steps of rows other than the checkpoints' rows: evaluate_every apart, later geometrically spaced."""
         return list(self._evaluation_steps())
 
     def _evaluation_steps(self) -> Iterator[int]:
@@ -266,10 +268,10 @@ class TrainConfig:
 
         Args:
             step: 1 to `last_step(saturated_at)`.
-            saturated_at: the first step at which the model was saturated, where the schedule depends on it.
+            saturated_at: the first step at which the model was saturated, if the schedule depends on it.
 
         Returns:
-            The rate, of parameters whose group has no ratio of its own.
+            The rate, before the factor `lr_ratio` of a parameter group.
         """
         warm = round(self.warmup * self.steps)
         if step <= warm:
@@ -278,13 +280,13 @@ class TrainConfig:
         return self.lr * self.schedule_entry.share(left)
 
     def last_step(self, saturated_at: int | None = None) -> int:
-        """Returns the step at which training ends at the latest.
+        """Returns the latest step at which training ends.
 
         Args:
-            saturated_at: the first step at which the model was saturated; None as long as it is not.
+            saturated_at: the first step at which the model was saturated; None until then.
 
         Returns:
-            The step limit or, with a decay that begins at saturation, the end of that decay, where it is earlier.
+            The step limit, or the end of a decay that begins at saturation if that is earlier.
         """
         tail = self.schedule_entry.tail
         if tail is None or saturated_at is None:

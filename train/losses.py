@@ -1,4 +1,4 @@
-"""The loss of training, cross-entropy on sampled words or on the truth, and its measure, KL against the exact truth."""
+"""The loss of a batch in training, and KL(truth || model) on held-out sentences."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ class MaskedLoss(nn.Module):
 
     Args:
         model: makes the predictions.
-        objective: their loss; cross-entropy on sampled words unless given.
+        objective: the loss of the predictions; cross-entropy on sampled words unless given.
     """
 
     def __init__(self, model: LanguageModel, objective: Objective | None = None) -> None:
@@ -35,11 +35,11 @@ class MaskedLoss(nn.Module):
 
         Args:
             batch: with m predictions.
-            truth: the exact conditional of each prediction, [m, V], where the objective needs it.
+            truth: the exact conditional of each prediction, [m, V]; None if the objective does not need it.
             count: divides the sum of the losses.
 
         Returns:
-            The sum of the losses over the predictions, divided by count; a scalar with its graph, nats.
+            The sum of the losses over the predictions, divided by count; a scalar with its graph.
         """
         logits = self.model.logits_at(batch.inputs, batch.rows, batch.positions)
         return self.objective.loss(logits, batch.targets, truth) / count
@@ -47,7 +47,7 @@ class MaskedLoss(nn.Module):
 
 @takes_names
 def masked_loss(model: LanguageModel, batch: Batch) -> Tensor:
-    """Returns -mean_i log f(target_i | the visible words), a scalar with its graph, nats; 0 where nothing is hidden."""
+    """Returns -mean_i log f(target_i | the visible words), a scalar with its graph, nats; 0 if nothing is hidden."""
     loss: Tensor = MaskedLoss(model)(batch, None, max(1, len(batch.targets)))
     return loss
 

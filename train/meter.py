@@ -1,4 +1,4 @@
-"""The losses of a training run since its last row of metrics."""
+"""Accumulates the losses of a training run since its last row of metrics."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch import Tensor
 from ..errors import DivergedError
 
 REMEDY = "checkpoints before it stay; train again in another directory, with a lower lr or a longer warm-up"
-"""What to do after training has diverged."""
+"""The advice in an error message after training has diverged."""
 
 LOOK_EVERY = 50
-"""Steps between two reads of the losses from a GPU; on a CPU they are read after every step."""
+"""Steps between two reads of the losses on a GPU. On a CPU they are read after every step."""
 
 
 class Meter:
-    """Sums of the losses and words since the last row, kept on the device so that nothing waits for a GPU.
+    """Sums of the losses and words since the last row, kept on the device so that no step waits for a GPU.
 
     Args:
-        device: of the model.
-        loss_sum: the sum with which to begin, from a checkpoint.
+        device: the device of the model.
+        loss_sum: the initial sum of losses, from a checkpoint.
     """
 
     def __init__(self, device: torch.device, loss_sum: float) -> None:

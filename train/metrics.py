@@ -1,10 +1,10 @@
-"""The row of metrics.jsonl: one type defines its columns, its JSON and the check of a file."""
+"""A row of metrics.jsonl: one dataclass defines its columns and its JSON, and how a file is checked."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REQUIRED = {"required": True}
-"""Metadata of a field without which a row is refused. Rows of earlier versions may lack the other fields."""
+"""The metadata of a field that every row must have. Rows of earlier versions may lack the other fields."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class MetricsRow:
         floor_stderr: its standard error.
         n: held-out sentences on which KL was measured.
         lr: learning rate of the step.
-        train_kl: KL(truth || model) on the batches of training, a running mean over the last steps; None without exact
+        train_kl: KL(truth || model) on the training batches, a running mean over the last steps; None without exact
             targets.
         train_kl_stderr: its standard error.
         saturated: whether the model counts as saturated.
@@ -29,11 +29,11 @@ class MetricsRow:
             saturated.
         since_saturation: step - saturated_step; None if the row is not saturated.
         adversary_strength: weight of the adversary's loss; 0 without an adversary.
-        tokens_per_second: words read per second since the row before, in this session; None if this session has trained
-            nothing yet, because an earlier one stopped between the step and its row.
-        seconds: training time since the row before, over all sessions, without what a killed one lost. It leaves out
-            measurements and checkpoints at rows, and includes checkpoints between rows and the preparation of the first
-            step.
+        tokens_per_second: words read per second since the row before, in this session; None if this session has not
+            trained yet, because an earlier one stopped between the step and its row.
+        seconds: training time since the row before, over all sessions, excluding work that a killed session lost. It
+            excludes measurements and checkpoints at rows, and includes checkpoints between rows and the preparation of
+            the first step.
     """
 
     step: int = field(metadata=REQUIRED)

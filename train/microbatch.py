@@ -1,4 +1,4 @@
-"""Batches in parts: as large as memory holds, or of some seconds of CPU time, after each of which a step can stop."""
+"""Splits a batch into parts, to fit into memory or to let a long step on a CPU stop after a few seconds."""
 
 import math
 from itertools import pairwise
@@ -10,10 +10,10 @@ from ..generators.sentences import Batch
 from ..models import LanguageModel
 
 MOST_WORK = 1e12
-"""The approximate number of floating-point operations up to which a batch stays whole: some seconds of a CPU."""
+"""A batch of at most about this many floating-point operations stays whole: some seconds of CPU time."""
 
 SHARE = 4
-"""Parts per MOST_WORK operations of a larger batch; smaller parts, because the CPU may be busy with other work."""
+"""Parts per MOST_WORK operations of a larger batch. They are smaller than MOST_WORK, because the CPU may be busy."""
 
 WORK_A_WORD = 6
 """Operations per word and parameter outside the embeddings, forward and backward."""
@@ -27,15 +27,17 @@ def number_of_parts(model: LanguageModel, words: int) -> int:
 
 
 def passes(sentences: int, most: int, processes: int) -> int:
-    """Returns the number of parts in which no process reads more than `most` sentences, the same for each process.
+    """Returns the number of parts, equal in all processes, so that no part of a process exceeds `most` sentences.
+
+    With `most` 1, a part may hold 2 sentences, so that no process is left with an empty part.
 
     Args:
-        sentences: of the step, over all processes, at least one each.
-        most: sentences in a part.
-        processes: that share the step.
+        sentences: the number of sentences in the step, over all processes; at least one for each.
+        most: the most sentences in a part.
+        processes: the number of processes that share the step.
     """
     number = math.ceil(math.ceil(sentences / processes) / most)
-    # A process with a sentence fewer must not be left without one in the last part.
+    # Some processes may have one sentence fewer; none of their parts may be empty.
     return min(number, sentences // processes)
 
 
@@ -60,7 +62,7 @@ def _is_embedding(model: LanguageModel, name: str) -> bool:
 
 
 def even_parts(batch: Batch, truth: Tensor | None, number: int) -> list[tuple[Batch, Tensor | None]]:
-    """Splits a batch and its truth, in order, into exactly so many parts, whose sizes differ by at most one."""
+    """Splits a batch and its truth, in order, into exactly `number` parts, whose sizes differ by at most one."""
     bounds = [len(batch.inputs) * part // number for part in range(number + 1)]
     parts = []
     for begin, end in pairwise(bounds):

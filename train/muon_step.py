@@ -1,4 +1,4 @@
-"""Muon's step in float32 on CPUs, where torch's own, in bfloat16, takes 10 to 30 times as long."""
+"""Muon's step in float32 for CPUs, on which torch's own bfloat16 step takes 10 to 30 times as long."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class CpuMuon(torch.optim.Muon):
-    """torch's Muon with Newton-Schulz iterations in float32, on all matrices of one shape at once.
+    """torch's Muon with Newton-Schulz iterations in the matrices' own precision, on all matrices of one shape at once.
 
-    Few CPUs multiply bfloat16 in hardware. State, groups and the update are those of torch.optim.Muon; parameters on a
-    GPU take torch's own step.
+    Few CPUs multiply bfloat16 in hardware. The state, the groups and the update rule are those of torch.optim.Muon with
+    adjust_lr_fn "match_rms_adamw". If any parameter is on a GPU, the step is torch's own.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Takes a step: B <- momentum B + (1 - momentum) g, then W <- (1 - lr decay) W - lr scale O."""
+        """B <- momentum B + (1 - momentum) g;  W <- (1 - lr decay) W - lr 0.2 sqrt(max(rows, columns)) O."""
         if any(not p.is_cpu for group in self.param_groups for p in group["params"]):
             super().step(closure)  # type: ignore[no-untyped-call]
             return
@@ -39,7 +39,7 @@ class CpuMuon(torch.optim.Muon):
                     p.add_(direction, alpha=-group["lr"] * scale)
 
     def _momentum(self, p: Tensor, momentum: float) -> Tensor:
-        """Updates B of a matrix, and returns g + momentum (B - g)."""
+        """Updates the momentum B of a matrix, and returns g + momentum (B - g)."""
         state = self.state[p]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(p, memory_format=torch.preserve_format)
@@ -57,7 +57,7 @@ def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], itera
     Args:
         matrices: M, [n, rows, columns].
         coefficients: a, b, c.
-        iterations: how many.
+        iterations: number of iterations.
         eps: least divisor.
 
     Returns:

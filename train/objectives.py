@@ -1,4 +1,4 @@
-"""Objectives: the model learns sampled words, or their exact conditional probabilities."""
+"""Training objectives: losses against sampled words or against their exact conditional probabilities."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Objective(ABC):
-    """A loss of the predictions of a batch. An entry is a frozen dataclass."""
+    """A loss of the predictions in a batch. An entry is a frozen dataclass."""
 
     needs_truth: ClassVar[bool] = False
     """Whether the loss needs the exact conditional of each prediction."""
@@ -23,23 +23,23 @@ class Objective(ABC):
         """Computes the sum of the losses of m predictions.
 
         Args:
-            logits: of the model, [m, classes].
-            words: the words that were hidden, [m].
-            truth: the exact conditionals, [m, classes] float64; None where the objective does not need them.
+            logits: the logits of the model, [m, classes].
+            words: the hidden words, [m].
+            truth: the exact conditionals, [m, classes] float64; None if the objective does not need them.
 
         Returns:
-            A scalar with its graph, nats.
+            A scalar with its graph; nats for a cross-entropy.
         """
 
     def least(self, truth: "Tensor") -> "Tensor | None":
-        """Computes the least value of that sum, which a model reaches whose predictions are the truth.
+        """Computes the minimum of this sum, which a model attains if its predictions equal the truth.
 
         Args:
             truth: the exact conditionals, [m, classes] float64.
 
         Returns:
-            A scalar, nats; None for an objective whose loss is random given the truth. Where there is one, training
-            reads KL(truth || model) off its own batches; see `running_kl`.
+            A scalar, nats; None if the excess over the minimum is not KL(truth || model). If there is a value, training
+            estimates KL from its own batches; see `running_kl`.
         """
         return None
 
@@ -63,7 +63,7 @@ class Sampled(Objective):
 @objectives.register("exact")
 @dataclass(frozen=True)
 class Exact(Objective):
-    """Cross-entropy of the truth: -sum_i sum_v p*(v) log f(v); the same mean, without label noise."""
+    """Cross-entropy of the truth: -sum_i sum_v p*(v) log f(v); the same expectation, without label noise."""
 
     needs_truth: ClassVar[bool] = True
 
@@ -104,12 +104,12 @@ class Squared(Objective):
 @objectives.register("quad")
 @dataclass(frozen=True)
 class Quad(Objective):
-    """Half the mean square of the logits' distance to the truth, up to a constant (Saunshi et al. 2020).
+    """Half the squared distance between the logits and the truth, up to a constant (Saunshi et al. 2020).
 
         sum_i  |z_i|^2 / 2 - sum_v p*_i(v) z_i(v),    z = Phi^T f + b
 
-    At the optimum the logits are the projection of p* on the row space of the head. They are no log-probabilities, so
-    that KL(truth || softmax(z)) does not fall to 0: train for a fixed number of steps.
+    At the optimum the logits are the projection of p* on the row space of the head. They are not log-probabilities, so
+    KL(truth || softmax(z)) does not fall to 0: train for a fixed number of steps.
     """
 
     needs_truth: ClassVar[bool] = True

@@ -1,14 +1,14 @@
-"""The state of an optimiser as named tensors, for a file or the way to another process.
+"""The state of an optimiser as named tensors, to store in a file or to send to another process.
 
     3.exp_avg            a tensor of parameter 3
     3.Q.[0]              the first of a list of tensors
-    3.Q.[0]:1,0          the same, kept with its axes in that order, in which they lie in memory
+    3.Q.[0]:1,0          the same, stored with its axes in the order in which they lie in memory
     3.beta:float         a number, as a tensor without axes
     3.GG.[0]:list        an empty list
     group.0.step:int     the steps that an optimiser counts in a group
 
-How a matrix lies in memory decides the last bits of its products: the order of its axes is a part of the state, and it
-begins where torch lets tensors begin, not where it stood in a file.
+The memory layout of a matrix decides the last bits of its products. So the order of the axes is part of the state, and
+loading copies every tensor to memory that torch aligns.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}
-"""A type of number -> that of its tensor; bool comes first, since it is an int too."""
+"""Type of a number -> type of its tensor."""
 
 GROUP_STATE = ("step",)
-"""Keys of a group that are a part of the state; all others are settings."""
+"""The keys of a group that belong to the state. All others are settings."""
 
 
 def flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         optimizer: its state holds tensors, numbers, and lists and mappings of them; its groups may count steps.
 
     Raises:
-        TypeError: for a state that holds anything else, or a name that is no plain one.
+        TypeError: for a state that holds anything else, or a name that is not a text or contains one of `.:[]`.
     """
     content = optimizer.state_dict()
     found = dict(item for index, entry in content["state"].items() for item in _leaves(str(index), entry))
@@ -42,7 +42,7 @@ def flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_flattened(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Gives an optimiser the state that `flattened` returned of one of the same parameters."""
+    """Loads the state that `flattened` returned for an optimiser of the same parameters."""
     tree: dict[str, Any] = {}
     for key, tensor in tensors.items():
         path, _, kind = key.partition(":")
@@ -62,7 +62,7 @@ def load_flattened(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
 
 
 def _restored(tensor: Tensor, kind: str) -> Any:
-    """Returns what a tensor stands for."""
+    """Returns the tensor, number or empty list that a stored tensor represents."""
     if not kind:
         return tensor.clone()
     if kind == "list":
@@ -74,7 +74,7 @@ def _restored(tensor: Tensor, kind: str) -> Any:
 
 
 def _with_lists(value: Any) -> Any:
-    """Returns the value with lists in the place of mappings from [0], [1], ..."""
+    """Returns the value with lists instead of mappings from [0], [1], ..."""
     if not isinstance(value, dict):
         return value
     if "[0]" in value:
@@ -83,7 +83,7 @@ def _with_lists(value: Any) -> Any:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of all that a value holds."""
+    """(name, tensor) of every tensor, number and empty list in a value."""
     if isinstance(value, Tensor):
         order = sorted(range(value.dim()), key=lambda axis: -value.stride()[axis])
         straight = value.is_contiguous()
@@ -97,7 +97,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:
         for number, inner in enumerate(value):
             yield from _leaves(f"{path}.[{number}]", inner)
     elif isinstance(value, list):
-        # Not an empty tensor, which no process can send.
+        # One element, because an empty tensor cannot be sent to another process.
         yield f"{path}:list", torch.zeros(1)
     elif type(value) in NUMBERS:
         yield f"{path}:{type(value).__name__}", torch.tensor(value, dtype=NUMBERS[type(value)])

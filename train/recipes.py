@@ -1,4 +1,4 @@
-"""Recipes: ways of training by name, each a set of settings that go together."""
+"""Recipes: named sets of training settings that go together."""
 
 import math
 from abc import ABC, abstractmethod
@@ -18,21 +18,21 @@ class Recipe(ABC):
     """A way of training. An entry is a frozen dataclass.
 
     Attributes:
-        fixed: the settings that make the recipe what it is: giving one of them another value is a contradiction. All
-            other settings of the recipe are defaults.
+        fixed: the settings that define the recipe. They cannot be given another value; all other settings of the recipe
+            are defaults.
     """
 
     fixed: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def settings(self, width: int) -> dict[str, Any]:
-        """Returns the settings of training that the recipe stands for.
+        """Returns the training settings of the recipe.
 
         Args:
-            width: of the model.
+            width: the width of the model.
 
         Returns:
-            Name of a setting of `TrainConfig` -> value; settings that are left out keep their defaults.
+            Name of a setting of `TrainConfig` -> value; omitted settings keep their defaults.
         """
 
 
@@ -41,12 +41,12 @@ recipes: Registry[Recipe] = Registry("recipe", __name__)
 
 
 def with_recipe(name: str, model: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe, completed by those that are given.
+    """The settings of a recipe, with the given settings in place of its defaults.
 
     Args:
-        name: of the recipe.
+        name: the name of the recipe.
         model: the model's name; the rates of some recipes depend on its width.
-        given: settings of training; they replace the recipe's defaults.
+        given: training settings, which replace the recipe's defaults.
 
     Returns:
         Name of a setting -> value.
@@ -66,7 +66,7 @@ def with_recipe(name: str, model: str, given: Mapping[str, Any]) -> dict[str, An
 
 
 REFERENCE = 64
-"""The width at which the rates of `Fast` are stated."""
+"""The width to which the rates of `Fast` refer."""
 
 
 @recipes.register("fast")
@@ -74,8 +74,8 @@ REFERENCE = 64
 class Fast(Recipe):
     """To saturation in the fewest steps: exact targets, Muon for the matrices, and a rate that decays late.
 
-    Exact targets have no label noise, so a large rate and a small batch serve to the end. Rates fall with the square
-    root of the width: 0.008 sqrt(64 / width) for matrices, 0.4 times that for all other parameters.
+    Exact targets have no label noise, so a high rate and a small batch suffice. Rates fall with the square root of the
+    width: 0.008 sqrt(64 / width) for matrices, 0.4 times that for all other parameters.
     """
 
     fixed: ClassVar[tuple[str, ...]] = ("targets", "optimizer", "schedule")
@@ -100,7 +100,7 @@ class Fast(Recipe):
 @recipes.register("liu2022")
 @dataclass(frozen=True)
 class Liu2022(Recipe):
-    """AdamW as Liu et al. 2022, A.3, train: batches of 4,096, rate 1e-3 after a warm-up over 6 % of the steps."""
+    """AdamW as in Liu et al. 2022, A.3: batches of 4,096, rate 1e-3 after a warm-up over 6 % of the steps."""
 
     fixed: ClassVar[tuple[str, ...]] = ("targets", "optimizer", "schedule")
 
@@ -122,7 +122,7 @@ class Liu2022(Recipe):
 @recipes.register("liu2022-sgd")
 @dataclass(frozen=True)
 class Liu2022SGD(Recipe):
-    """SGD as Liu et al. 2022, B.2, train: batches of 4,096, rate 1e-3 after a warm-up over half of the steps."""
+    """SGD as in Liu et al. 2022, B.2: batches of 4,096, rate 1e-3 after a warm-up over half of the steps."""
 
     fixed: ClassVar[tuple[str, ...]] = ("targets", "optimizer", "schedule")
 

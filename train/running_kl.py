@@ -1,7 +1,7 @@
-"""KL(truth || model) of the training batches, which exact targets give at every step for nothing.
+"""KL(truth || model) on the training batches, which exact targets give at every step at no extra cost.
 
-The loss of a step is taken before the update, on sentences that the model has not seen. So its excess over the entropy
-of the truth is an unbiased estimate of KL. A running mean of it sees saturation coming; held-out sentences confirm it.
+The loss of a step is computed before the update. If the batch is fresh, its excess over the entropy of the truth is an
+unbiased estimate of KL. A running mean of this excess signals saturation early; held-out sentences then confirm it.
 """
 
 import math
@@ -12,10 +12,10 @@ from torch import Tensor
 from ..estimate import ONE_SIDED_95
 
 WINDOW = 20
-"""The steps that the running mean spans: a step's weight is multiplied by 1 - 1/WINDOW with each step after it."""
+"""The span of the running mean, in steps: each further step multiplies the weight of earlier ones by 1 - 1/WINDOW."""
 
 LEAST_STEPS = 10
-"""The fewest steps between two rows of metrics of which the running mean causes the second."""
+"""The fewest steps between a row of metrics and a following row that the running mean triggers."""
 
 
 class RunningKL:
@@ -27,8 +27,9 @@ class RunningKL:
     the KL of the last step, and the error is too large rather than too small.
 
     Args:
-        device: of the losses; the sums stay there, so that no step waits for a GPU.
-        state: the four sums W, W2, mean and sum of squares, as `state` returned them; empty at the beginning.
+        device: the device of the losses. The sums stay there, so that no step waits for a GPU.
+        state: the four numbers W, W2, mean and weighted sum of squares, as `state` returned them; None or empty at the
+            beginning.
     """
 
     def __init__(self, device: torch.device, state: list[float] | None = None) -> None:
@@ -36,7 +37,7 @@ class RunningKL:
 
     @property
     def state(self) -> list[float]:
-        """The four sums, as numbers that JSON keeps to the last bit; empty before the first step."""
+        """The four numbers, which JSON stores exactly; empty before the first step."""
         sums: list[float] = self.sums.tolist()
         return sums if sums[0] > 0 else []
 

@@ -1,4 +1,4 @@
-"""When a model counts as saturated: its pre-training loss is optimal, as far as a held-out set can tell."""
+"""The test for saturation: whether a model's pre-training loss is optimal within the error on held-out sentences."""
 
 import math
 from collections.abc import Callable
@@ -24,10 +24,10 @@ class SaturationRule:
     """The rule by which a model counts as saturated.
 
     The upper end of the one-sided 95 % interval of KL(truth || model) must be below the threshold, and the standard
-    error, without which the bound means little, must be at most a tenth of the threshold.
+    error must be at most a tenth of the threshold, so that the bound is reliable.
 
     Args:
-        threshold: nats.
+        threshold: the threshold, nats.
     """
 
     threshold: float
@@ -63,16 +63,16 @@ class Measured:
 
 
 class HeldOut:
-    """The held-out sentences of a run: a first set and, as needed, further sets, each as large as all before it.
+    """The held-out sentences of a run: a first set and, as needed, further sets, each as large as all earlier ones.
 
-    A measurement depends on the model and the seed alone, not on earlier measurements.
+    A measurement depends only on the language, the configuration and the model, not on earlier measurements.
 
     Args:
         language: gives sentences and their truth.
         config: masking, numbers of sentences, threshold and seed.
 
     Raises:
-        InputError: where the configuration leaves the masking open.
+        InputError: if the configuration has no masking.
     """
 
     @takes_names
@@ -86,10 +86,10 @@ class HeldOut:
         self.parts = [self._draw(0)]
 
     def measure(self, model: LanguageModel, stops: Callable[[], bool] = lambda: False) -> Measured:
-        """Measures KL on the first set, and on further sets as long as it is undecided whether the model is saturated.
+        """Measures KL on the first set, and on further sets while saturation is undecided and the maximum allows it.
 
         Args:
-            model: is measured.
+            model: the model to measure.
             stops: called between forward passes.
 
         Returns:

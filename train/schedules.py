@@ -15,18 +15,18 @@ class Schedule(ABC):
 
     @property
     def tail(self) -> float | None:
-        """The share of the steps after the warm-up that a decay takes which begins when the model is saturated.
+        """The length of a decay that begins at saturation, as a share of the steps after the warm-up.
 
-        Training ends with that decay. None where the schedule does not depend on saturation.
+        Training ends with this decay. None if the schedule does not depend on saturation.
         """
         return None
 
     @abstractmethod
     def share(self, left: float) -> float:
-        """Returns the share of the peak rate.
+        """Returns the learning rate as a share of its peak.
 
         Args:
-            left: share of the steps after the warm-up that remain, from 1 down to 0.
+            left: the remaining share of the steps after the warm-up, from 1 down to 0.
         """
 
 
@@ -70,9 +70,9 @@ class WSD(Schedule):
     """Warm-up, stable, decay: the peak rate, then a linear decay to zero over the last steps.
 
     Args:
-        decay: share of the steps after the warm-up that the decay takes.
+        decay: length of the decay as a share of the steps after the warm-up.
         at_saturation: begin the decay at the first row at which the model is saturated, and end training with it;
-            where no row is, the decay takes the last steps before the limit.
+            without such a row, the decay takes the last steps before the limit.
 
     Raises:
         InputError: for a share that is not above 0 and at most 1.

@@ -1,6 +1,6 @@
-"""A training run in progress: its steps, its rows of metrics, and what it records for the next session.
+"""A training run in progress: its steps, its rows of metrics, and the state that it saves for the next session.
 
-Everything at step k is a function of (seed, k) and the weights. So a run that was killed and resumes from its last
+Everything at step k is a function of (seed, k) and the saved state. So a run that was killed and resumes from its last
 checkpoint ends with the same bits as one that never stopped.
 """
 
@@ -30,19 +30,19 @@ from .weight_average import WeightAverage
 
 @dataclass
 class Progress:
-    """The state of a run beside weights and optimiser, as state.json holds it.
+    """The state of a run other than its weights and optimiser, as stored in state.json.
 
     Args:
         step: steps taken.
         finished: whether training has ended by itself.
         since: the step of the last row.
         loss_sum: sum of the losses since the last row, nats.
-        saturated_step: first step of the present stretch of saturated rows; None where the last row is not saturated.
+        saturated_step: first step of the current stretch of saturated rows; None if the last row is not saturated.
         seconds: training time since the last row.
-        row_due: whether the step is done but its row is not, because a stop came before or during the measurement of
-            KL.
-        decay_from: the step at which the decay of a schedule that waits for saturation began; None as long as it waits,
-            and with another schedule.
+        row_due: whether the row of the last step is missing. In a checkpoint, this means that a stop came before or
+            during the measurement of KL.
+        decay_from: the step at which the decay of a schedule that waits for saturation began; None until then, and with
+            other schedules.
         running: the sums of the running mean of KL; empty without one.
     """
 
@@ -57,13 +57,13 @@ class Progress:
     running: list[float] = field(default_factory=list)
 
     def as_state(self) -> dict[str, Any]:
-        """Returns what state.json holds of it: the fields that only some runs need where they are set."""
+        """Returns the fields for state.json, without decay_from and running if they are unset."""
         unset: dict[str, Any] = {"decay_from": None, "running": []}
         return {name: value for name, value in vars(self).items() if name not in unset or value != unset[name]}
 
     @classmethod
     def of(cls, state: dict[str, Any] | None) -> "Progress":
-        """Returns the progress that a state.json holds; that of a new run where there is none."""
+        """Returns the progress stored in a state.json; without one, that of a new run."""
         state = state or {}
         return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
@@ -72,14 +72,14 @@ class Session:
     """A run in progress, begun or resumed from its last checkpoint.
 
     Args:
-        model: is trained in place.
+        model: the model, trained in place.
         stream: gives the batch of each step.
         held_out: measures KL.
         config: the settings, with a masking.
         run: directory of the checkpoints.
-        adversary: takes part in the steps; None without one.
+        adversary: adds its loss to the steps; None without one.
         world: the processes that train together.
-        stops: asked within a step whether to stop.
+        stops: called within a step; True stops it.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Session:
         self.model, self.held_out, self.config, self.run = model, held_out, config, run
         self.adversary, self.world = adversary, world
         self.optimizer = config.optimizer_entry.build(model)
-        # The weights are the same everywhere, and the first process alone writes.
+        # The weights are the same in all processes, and only the first process writes.
         kept = config.average if world.first else None
         self.average = None if kept is None else WeightAverage(model, kept)
         state = world.broadcast(checkpoint.restore(run, model, self.optimizer, self._averaged) if world.first else None)
@@ -118,7 +118,7 @@ class Session:
 
     @property
     def rolls(self) -> bool:
-        """Whether this step gets a checkpoint that serves to resume."""
+        """Whether this step is due for a checkpoint that serves to resume."""
         return self.now.step % self.config.resume_every == 0
 
     @property
@@ -132,7 +132,7 @@ class Session:
             on_step: called with (step, loss) whenever the losses are read.
 
         Returns:
-            False where the step was abandoned because of a stop.
+            False if the step was abandoned because of a stop.
         """
         step = self.now.step + 1
         try:
@@ -154,10 +154,10 @@ class Session:
         return True
 
     def sees_saturation(self) -> bool:
-        """Whether the running mean of KL says that the model may be saturated while the last row says that it is not.
+        """Whether the running mean of KL is below the threshold although the last row was not saturated.
 
-        The next row is then due, unless the last one is too near: at most one row in LEAST_STEPS, and none nearer than
-        by the ratio evaluate_growth.
+        A row is then due, unless it would follow the last one too closely: by fewer than LEAST_STEPS steps, or by a
+        ratio of steps below evaluate_growth.
 
         Returns:
             Whether to measure KL now.
@@ -176,7 +176,7 @@ class Session:
             seconds: training time in this session since the last row.
 
         Raises:
-            DivergedError: where a loss or weight is not finite; nothing is saved.
+            DivergedError: if a loss or weight is not finite; nothing is saved.
         """
         if self.now.step == self.saved_step:
             return
@@ -188,7 +188,7 @@ class Session:
         """Checks the weights before they are saved.
 
         Raises:
-            DivergedError: where a weight is not finite in any process.
+            DivergedError: if a weight is not finite in any process.
         """
         weights = [p.to_local() if hasattr(p, "to_local") else p for p in self.model.parameters()]
         if self.world.any(not all(bool(weight.isfinite().all()) for weight in weights)):
@@ -199,13 +199,13 @@ class Session:
 
         Args:
             seconds: training time in this session since the last row.
-            stops: asked between forward passes.
+            stops: called between forward passes; True stops the measurement.
 
         Returns:
-            The row of this step; None where a stop came before KL was measured.
+            The row of this step; None if a stop came before KL was measured.
 
         Raises:
-            DivergedError: where KL is not finite.
+            DivergedError: if KL is not finite.
         """
         now = self.now
         try:
@@ -248,7 +248,7 @@ class Session:
         )
 
     def say_where_too_few(self, kl: Estimate) -> None:
-        """Warns once where even the most held-out sentences do not decide whether the model is saturated."""
+        """Warns once if only the standard error on the most held-out sentences keeps the model from being saturated."""
         if self.said or not self.world.first or not self.held_out.rule.too_few(kl):
             return
         self.said = True
@@ -260,7 +260,7 @@ class Session:
         )
 
     def close_row(self, row: MetricsRow) -> bool:
-        """Adapts the adversary and saves a checkpoint where one is due, once a row has been recorded.
+        """Adapts the adversary and, if one is due, saves a checkpoint. Call it once the row has been recorded.
 
         Args:
             row: the row.

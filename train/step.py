@@ -25,12 +25,12 @@ from .parallel.world import World
 
 
 class Made(NamedTuple):
-    """What the loss of a step is computed from.
+    """The data of a step.
 
     Args:
         batch: the sentences.
-        truth: the exact conditional of each prediction, where the objective needs it.
-        least: the least value of the sum of the losses, where the objective has one.
+        truth: the exact conditional of each prediction; None if the objective does not need it.
+        least: the minimum of the sum of the losses; None if the objective does not define it.
     """
 
     batch: Batch
@@ -39,12 +39,12 @@ class Made(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a step tells, all on the device.
+    """The result of a step, on the device.
 
     Args:
-        loss: its loss, before the update.
+        loss: the loss before the update.
         words: the number of words read.
-        excess: the loss less its least value, an estimate of KL(truth || model); None where the objective has none.
+        excess: the loss minus its minimum, an estimate of KL(truth || model); None if the objective defines no minimum.
     """
 
     loss: Tensor
@@ -53,24 +53,25 @@ class Taken(NamedTuple):
 
 
 LOOK_AGAIN = 0.2
-"""Seconds between two questions whether to stop, while a batch is awaited."""
+"""Seconds between two checks for a stop while a step waits for its batch."""
 
 
 class Stepper:
-    """Takes step k, a function of (seed, k), the weights and the optimiser's state alone.
+    """Takes step k, a function of only (seed, k), the weights, the optimiser's state and the adversary's strength.
 
-    A single process on a CPU splits a large batch into parts, which give the same gradient up to rounding; with
-    micro_batch, any process on any device does. On a CPU, a single one calls stops() before each part; once that is
-    true it abandons the step with StoppedError, and weights and the optimiser's state stay those of step k - 1.
+    A single process on a CPU splits a large batch into parts, which give the same gradient up to rounding. With
+    micro_batch, every process does so on any device. A single process on a CPU also calls stops() before each part.
+    When that returns True, it abandons the step with StoppedError; the weights and the optimiser's state then remain
+    those of step k - 1.
 
     Args:
-        model: is trained in place.
+        model: the model, trained in place.
         optimizer: updates the weights.
         stream: gives the batch of each step.
         config: the settings.
-        adversary: takes part in the steps; None without one.
+        adversary: adds its loss to the steps; None without one.
         world: the processes that train together.
-        stops: asked between parts whether to stop.
+        stops: called between parts; True stops the step.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Stepper:
         self.alone = self.on_cpu and world.size == 1
         self.stops: Callable[[], bool] = stops if self.alone else lambda: False
         self.eager_cpu = self.on_cpu and not config.compile
-        # On a GPU and in compiled code, fixed shapes save more than padding costs.
+        # On a GPU and in compiled code, fixed shapes gain more than padding costs.
         model.packs = self.eager_cpu
         self.plain_lstm = needs_plain_lstm(model, config.precision, self.device.type)
         self.maker, self.ended = ThreadPoolExecutor(1), Event()
@@ -106,10 +107,10 @@ class Stepper:
 
         Args:
             step: its number, from 1.
-            rate: learning rate; that of the schedule before saturation unless given.
+            rate: learning rate; by default that of the schedule before saturation.
 
         Returns:
-            Its loss and what else it tells.
+            Its loss, its number of words and, if defined, its excess loss.
         """
         peak = self.config.learning_rate(step) if rate is None else rate
         for group in self.optimizer.param_groups:
@@ -132,13 +133,13 @@ class Stepper:
         return Taken(loss, words, None if least is None else loss - least / max(1, len(batch.targets)))
 
     def end(self) -> None:
-        """Abandons the batch that is being made for the next step."""
+        """Abandons the batch that is being prepared for the next step."""
         self.ended.set()
 
     def _at_once(
         self, step: int, batch: Batch, truth: Tensor | None, count: float, drawn: tuple[Sentences, Tensor] | None
     ) -> Tensor:
-        """Returns the loss of a whole batch, and sets the gradients of this step."""
+        """Sets the gradients of this step from the whole batch, and returns its loss."""
         with self._randomness(step), self._arithmetic():
             loss: Tensor = self.loss(batch, truth, count)
             goal = loss
@@ -156,7 +157,7 @@ class Stepper:
         drawn: tuple[Sentences, Tensor] | None,
         pieces: int,
     ) -> Tensor:
-        """Does the same part by part; each part draws its own dropout."""
+        """Does the same as `_at_once`, part by part. Each part draws its own dropout."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
 
@@ -171,7 +172,7 @@ class Stepper:
             if self.adversary is not None and drawn is not None:
                 self.adversary.ascend(*drawn, pieces, lambda piece: within(len(parts) + piece))
 
-        # Processes add up their gradients in the last pass, which must find all the others done.
+        # Processes add up their gradients in the last backward pass, so all other passes must precede it.
         if self.world.size > 1:
             ascend()
         for number, (part, truth) in enumerate(parts):
@@ -190,7 +191,7 @@ class Stepper:
         return number_of_parts(self.model, int(words)) if self.alone else 1
 
     def _pieces(self, drawn: tuple[Sentences, Tensor] | None) -> int:
-        """Returns in how many parts the adversary's sentences are read; each process reads all of them."""
+        """Returns the number of parts in which each process reads the adversary's sentences, all of them."""
         if drawn is None:
             return 1
         if self.config.micro_batch is not None:
@@ -198,7 +199,7 @@ class Stepper:
         return self._parts(drawn[0].lengths.sum(), len(drawn[0]))
 
     def _data(self, step: int) -> Made:
-        """Returns the batch of a step and its truth; on a CPU a thread makes the next batch meanwhile."""
+        """Returns the data of a step. On a CPU, a thread meanwhile prepares the next step's data."""
         made = self._waited_for(self.ahead.pop(step)) if step in self.ahead else self._make(step, self.stops)
         if self.on_cpu and step < self.config.steps:
             self.ahead = {step + 1: self.maker.submit(self._make, step + 1, self.ended.is_set)}
@@ -232,7 +233,7 @@ class Stepper:
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """Sets the precision of the run, and the fastest products for it."""
+        """Sets the precision of the run and selects its fastest products."""
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"),
             FastProducts() if self.eager_cpu else nullcontext(),
@@ -242,7 +243,7 @@ class Stepper:
 
 
 def compilation(device: str, masking: str) -> str:
-    """Returns the mode of torch.compile: CUDA graphs where no shape is random, as with one hidden word per sentence."""
+    """Returns the mode of torch.compile. CUDA graphs need fixed shapes, which one hidden word per sentence gives."""
     if device == "cpu":
         return "max-autotune-no-cudagraphs"
     return "reduce-overhead" if masking == "one" else "default"

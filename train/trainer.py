@@ -1,7 +1,7 @@
 """The entry point of training: from a model, a language and a configuration to rows of metrics.
 
-The configuration states masking and batch size once; from it the trainer makes the stream of batches, the held-out set,
-the adversary and the objective.
+The trainer builds the stream of batches, the held-out set, the adversary and the objective from one configuration, so
+that they agree on masking and batch size.
 """
 
 import time
@@ -40,20 +40,20 @@ class Trainer:
     one, because the checkpoint of a step is written in between.
 
     Args:
-        model: is trained in place; its dropout must be that of the configuration.
+        model: the model, trained in place. Its dropout must be that of the configuration.
         language: the language of the model's words.
         config: the settings.
         run: directory of the checkpoints.
-        corpus: sentences of the language to train on, pass after pass; an endless supply of fresh ones unless given.
-        clock: gives seconds since any origin.
+        corpus: sentences of the language to train on, pass after pass; by default every batch is freshly sampled.
+        clock: returns seconds since any origin.
         on_step: called with (step, loss) after every step on a CPU, after some steps on a GPU.
         should_stop: called between steps, between parts of a step and between parts of a measurement.
-        world: the processes that train together; this one alone unless given.
+        world: the processes that train together; by default only this one.
 
     Raises:
-        InputError: for a model without weights, of another size than the language, unfit for the masking or with
-            another dropout than the configuration; for an unknown adversary task; and for a corpus that is unfinished
-            or of another language.
+        InputError: for a model that has no weights, does not fit the language's size or the masking, or has another
+            dropout than the configuration; for an unknown adversary task; and for a corpus that is unfinished or of
+            another language.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -106,13 +106,13 @@ class Trainer:
         """Trains to the end of the run.
 
         Yields:
-            A row at each of config.evaluation_steps and at each checkpoint that is kept. The checkpoint of a step is
-            written after its row has been consumed.
+            A row at each of config.evaluation_steps, at each checkpoint that is kept, and at steps where the running KL
+            suggests saturation. The checkpoint of a step is written after its row has been consumed.
 
         Raises:
-            DivergedError: naming the step, where loss, KL or weights are not finite; earlier checkpoints stay.
-            StoppedError: naming the step, once should_stop() is true, after a checkpoint of the last complete step. A
-                measurement or step that was interrupted is repeated when the run resumes.
+            DivergedError: naming the step, if the loss, KL or a weight is not finite; earlier checkpoints remain.
+            StoppedError: naming the step, once should_stop() returns True and the last complete step has a checkpoint.
+                An interrupted measurement or step is repeated when the run resumes.
         """
         session = Session(
             self.model,
@@ -159,18 +159,18 @@ class Trainer:
 
 
 def resolved(config: TrainConfig, model: LanguageModel) -> TrainConfig:
-    """Completes a configuration by the masking of the model, and checks that the two go together.
+    """Fills in the model's default masking in a configuration, and checks that the two fit together.
 
     Args:
         config: its masking may be None.
-        model: a causal model is trained under `next`, another one under `one`, unless the configuration says otherwise.
+        model: the model. By default a causal model has masking `next`, any other `one`.
 
     Returns:
         The configuration with its masking.
 
     Raises:
-        InputError: for a model without weights, unfit for masking or sharding, or with another dropout, and for an
-            optimiser whose library is not installed.
+        InputError: for a model that has no weights, does not fit the masking or sharding, or has another dropout, and
+            for an optimiser whose library is not installed.
     """
     config.optimizer_entry.check_installed()
     if next(model.parameters(), None) is None:
@@ -189,7 +189,7 @@ def resolved(config: TrainConfig, model: LanguageModel) -> TrainConfig:
 
 
 def _check_size(model: LanguageModel, language: Language) -> None:
-    """Raises InputError where the language has other words than the model, or longer sentences."""
+    """Raises InputError if the language and the model differ in number of words, or sentences are too long for it."""
     if model.vocab_size != language.vocab_size or model.max_length < language.max_length:
         here = f"{language.vocab_size} words, sentences of up to {language.max_length}"
         there = f"{model.vocab_size} words, sentences of up to {model.max_length}"

@@ -1,12 +1,13 @@
-"""The trace of the Gauss-Newton matrix, exact in each context: a sum over all words, none of which is drawn.
+"""The trace of the Gauss-Newton matrix, exact in each context: it sums over all words instead of sampling them.
 
     Tr = sum_v f_v || grad log f_v ||^2 = Tr J^T F J,    F = diag f - f f^T,  J the Jacobian of the logits z = W h + b
 
-Parameters before the head: their share is sum_k lambda_k || J_h^T q_k ||^2, where M = W^T F W = Q diag(lambda) Q^T is
-d x d and has a rank of at most r = min(d, C - 1). That takes r backward passes instead of C.
+The parameters before the head contribute sum_k lambda_k || J_h^T q_k ||^2, with J_h the Jacobian of the features h. The
+matrix M = W^T F W = Q diag(lambda) Q^T is d x d and has rank at most r = min(d, C - 1), so r backward passes suffice
+instead of C.
 
-The head has a closed form: Tr F = 1 - |f|^2 for the bias, and |h|^2 times that for the output matrix. For words that
-are both read and predicted, the tied embedding adds the cross terms
+The head has a closed form: Tr F = 1 - |f|^2 for the bias, and |h|^2 times that for the output matrix. The tied
+embedding adds the cross terms of words that are both read and predicted,
 2 sum_k sum_t <q_k, f_(x_t) (W_(x_t) - W^T f)> <h, (J_h^T q_k)_t>.
 """
 
@@ -26,7 +27,7 @@ from ..measure import TraceMeasure, flatness_measures
 from ..trace_terms import Given, Terms, by_block
 
 MATRICES = 2**25
-"""Numbers in the d x d matrices, one for each context, that are held at a time: 256 MB for each kind."""
+"""The most numbers in the d x d matrices held at a time, one matrix for each context: 256 MiB in float64."""
 
 
 def context_traces(model: LanguageModel, batch: Batch) -> dict[str, Tensor]:
@@ -66,7 +67,7 @@ def _traces(model: LanguageModel, contexts: Contexts) -> dict[str, Tensor]:
 @flatness_measures.register("gauss-newton")
 @dataclass(frozen=True)
 class GaussNewton(TraceMeasure):
-    """The Gauss-Newton trace, exact in each context, so that the error is that over contexts alone."""
+    """The Gauss-Newton trace, exact in each context: the standard error is due to the choice of contexts alone."""
 
     gauss_newton = True
 

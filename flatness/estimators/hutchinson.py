@@ -1,8 +1,8 @@
-"""Hutchinson's estimate (1989) of the trace: E v^T H v = Tr H for random signs v (Rademacher), with one product each.
+"""Hutchinson's estimate (1989) of the trace: E v^T H v = Tr H for random signs v (Rademacher), one product each.
 
-Each probe has sentences of its own. Its terms are therefore independent of those of other probes, and the standard
-error covers both the random vectors and the contexts. The share of a block is v_b . (H v)_b. With the truth, the loss
-is -sum_v p*_v log f_v, and its Hessian has no label noise.
+Probes do not share sentences. Their terms are therefore independent, and the standard error covers both the random
+vectors and the contexts. The share of a block is v_b . (H v)_b. With the truth, the loss is -sum_v p*_v log f_v, and
+its Hessian has no label noise.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ..trace_terms import Given, Terms
 
 
 def shares(given: Given, probes: int) -> torch.Tensor:
-    """The probe of each sentence in the batch, [n]. Raises InputError for more probes than sentences."""
+    """The probe of each of n sentences, [n]. Raises InputError for fewer than 2 or more than n probes."""
     n = len(given.batch.inputs)
     if not 2 <= probes <= n:
         raise InputError(f"{probes} probes on {n} sentences: expected at least 2, each with a sentence of its own")
@@ -26,7 +26,7 @@ def shares(given: Given, probes: int) -> torch.Tensor:
 
 
 def probe_terms(model: LanguageModel, given: Given, kind: Kind, probes: int) -> Terms:
-    """One term v . (A v) for each probe, with A the sum over its contexts, and the number of these."""
+    """One term v . (A v) for each probe, where A is the sum over the probe's contexts, and their number."""
     model.eval()
     space, share = Space(model), shares(given, probes)
     rows, counts = [], []
@@ -50,7 +50,7 @@ class GaussNewtonHutchinson(TraceMeasure):
     """The Gauss-Newton trace by Hutchinson's estimate.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
     """
 
     probes: int = 100
@@ -76,7 +76,7 @@ class Hutchinson(TraceMeasure):
     """The trace of the Hessian itself by Hutchinson's estimate.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
         targets: sampled words, or exact: their true probabilities, without label noise.
     """
 

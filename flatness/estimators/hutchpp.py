@@ -1,15 +1,15 @@
 """Hutch++ (Meyer, Musco, Musco & Woodruff 2021): the trace of the Hessian over a fixed set of contexts.
 
-Of m products with H, a third sketches its range, Q = orth(H S); a third takes the trace exactly on that range; and a
-third estimates the rest, with P = 1 - Q Q^T, by Hutchinson's method:
+The method spends m products with H in three equal steps. The first sketches the range of H, Q = orth(H S). The second
+takes the trace on that range exactly. The third estimates the rest, with P = 1 - Q Q^T, by Hutchinson's method:
 
     Tr H = Tr(Q^T H Q) + E (P g)^T H (P g),      of block b:  sum_k (q_k)_b . (H q_k)_b + E (P g)_b . (H P g)_b
 
-S and g are random signs. The variance has two parts: that over g, given the contexts, and that over contexts. The same
-products show the share of each part of the contexts in the trace, given Q and g, which gives the second part. The
-effect of g on these shares counts twice, so the standard error is a little too large rather than too small.
+S and g are random signs. The variance is the sum of the variance over g, given the contexts, and the variance over
+contexts. The second is estimated from the trace of each part of the contexts, given Q and g, by the same products. The
+effect of g on these traces counts twice, so the standard error is slightly too large rather than too small.
 
-Memory: m vectors of the model's number of parameters. A pass over contexts multiplies several vectors.
+Memory: m vectors as long as the number of parameters. One pass over contexts multiplies several vectors.
 """
 
 import math
@@ -28,17 +28,17 @@ from ..operator import Curvature
 from ..trace_terms import Given, Terms, TraceEstimate
 
 PARTS = 50
-"""The fewest parts of the contexts for their share of the standard error, where there are as many contexts."""
+"""About the number of parts of the contexts for the variance over contexts; fewer if there are fewer sentences."""
 
 
 @dataclass(frozen=True)
 class CrossedTerms(Terms):
-    """Terms of parts of the contexts, which share their random vectors.
+    """Terms of parts of the contexts, all with the same random vectors.
 
     Args:
         sums: block -> [c], the sum of the terms in each part.
         counts: [c], the number of contexts in each part.
-        noise: block -> [k], the estimate of each random vector over all contexts.
+        noise: block -> [k], the estimate from each random vector over all contexts.
         contexts: the number of contexts.
     """
 

@@ -1,15 +1,15 @@
-"""The same function with other weights: the effect on the trace of a rescaling that changes no prediction.
+"""The effect on the trace of a rescaling of the weights that changes no prediction.
 
-The first group is multiplied by alpha, and what reads it by 1 / alpha:
+The first group of parameters is multiplied by alpha, and the second, which reads its output, by 1 / alpha:
 
     pre-LN transformer    gain and bias of the LayerNorm before attention; query, key and value weights
                           gain and bias of the LayerNorm before the MLP;  its first weights
     every transformer     value weights and biases;                        attention's output weights
     residual LSTM         gain and bias of a layer's LayerNorm;            its input weights
-    LSTM                  the tied embedding;                              first input weights; the join, which predicts
+    LSTM                  the tied embedding;                              input weights of the first layer; the join
 
-Tr(H) changes: the second derivative with respect to a parameter multiplied by alpha is divided by alpha^2. So Tr(H)
-compares checkpoints of one architecture in one parametrisation, and nothing else.
+Tr(H) changes: if a parameter is multiplied by alpha, the second derivative with respect to it is divided by alpha^2. So
+Tr(H) compares only checkpoints of one architecture in one parametrisation.
 """
 
 import copy
@@ -45,7 +45,7 @@ from ..trace_terms import TraceEstimate
 
 @dataclass(frozen=True)
 class Rescaled(TraceEstimate):
-    """The trace after a rescaling by `alpha`; `logit_change` is the largest change of a logit, by rounding alone."""
+    """The trace after a rescaling by `alpha`; `logit_change` is the largest change of a logit, due to rounding."""
 
     alpha: float
     logit_change: float
@@ -53,17 +53,17 @@ class Rescaled(TraceEstimate):
 
 @takes_names
 def rescaled(model: LanguageModel, alpha: float) -> LanguageModel:
-    """A copy with the same logits up to rounding and other weights; see the module.
+    """A copy of the model with rescaled weights and, up to rounding, the same logits. The module says which weights.
 
     Args:
-        model: left unchanged.
+        model: the model, which is left unchanged.
         alpha: the factor of rescaling.
 
     Returns:
         The copy.
 
     Raises:
-        InputError: for an alpha that is not positive, and for a model that cannot be rescaled.
+        InputError: for an alpha that is not positive and finite, and for a model without a known rescaling.
     """
     if not 0 < alpha < float("inf"):
         raise InputError(f"alpha is {alpha}, expected a positive number; correct it")
@@ -123,7 +123,7 @@ def trace_under_rescaling(
 
     Args:
         model: the model.
-        sentences: as in `hessian_trace`, as all arguments that follow but `alphas`.
+        sentences: as in `hessian_trace`. The same holds for all further arguments except `alphas`.
         alphas: factors of rescaling.
         method: the measure.
         draws: words or random combinations a context.
@@ -131,7 +131,7 @@ def trace_under_rescaling(
         masking: "one", "bernoulli:p" or "next".
         probes: random vectors.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
         The trace for each alpha.
@@ -156,7 +156,7 @@ def trace_under_rescaling(
 
 @torch.no_grad()
 def logit_change(model: LanguageModel, other: LanguageModel, sentences: Sentences, seed: int, masking: str) -> float:
-    """max |z - z'| over the contexts of the first hundred sentences."""
+    """max |z - z'| over the contexts of the first hundred sentences, with z and z' the two models' logits."""
     model.eval()
     some = sentences[:100]
     batch = contexts_of(model, some, masking, random_stream(seed, "flatness", device=some.tokens.device))
@@ -185,7 +185,7 @@ class Invariance(FlatnessMeasure):
 
     @override
     def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
-        """The trace at each scale. Rows hold the scale and the largest change of a logit, by rounding alone."""
+        """The trace at each scale. Rows also hold the scale and the largest change of a logit, due to rounding."""
         where = (problem.seed, problem.masking)
         for found in trace_under_rescaling(
             model, problem.sentences, tuple(self.scales), "random-factor", self.draws, *where, language=problem.language

@@ -2,12 +2,13 @@
 
     A V_j = V_j T_j + beta_j v_(j+1) e_j^T,     T_j y = theta y,     | theta - eigenvalue of A | <= beta_j |y_j|
 
-(Lanczos 1950; Parlett 1998, 13.2.) The bound is on the distance to some eigenvalue, and the k-th largest theta is never
-above the k-th largest eigenvalue (Cauchy). Values whose bound is above CONVERGED times the largest are left out.
+(Lanczos 1950; Parlett 1998, 13.2.) The bound holds for the distance to the nearest eigenvalue. The k-th largest theta
+is never above the k-th largest eigenvalue (Cauchy). A value is left out if its bound exceeds CONVERGED times the
+largest value, and so are all values below it.
 
-Each new vector is orthogonalised twice against all others, in float64, so that no eigenvalue is found twice for lack of
-orthogonality. A multiple eigenvalue is found once. Memory: `iterations` vectors of the model's number of parameters, in
-float64.
+Each new vector is orthogonalised twice against all earlier ones, in float64. Otherwise rounding would make the method
+find eigenvalues repeatedly. A multiple eigenvalue is found once. Memory: `iterations` float64 vectors as long as the
+number of parameters.
 """
 
 import warnings
@@ -37,21 +38,21 @@ from ..operator import Curvature, Kind
 from ..trace_terms import Terms, TraceEstimate
 
 TOLERANCE = 1e-4
-"""The iteration ends when the bounds of all wanted eigenvalues are below this share of the largest of them."""
+"""The iteration ends when the bounds of all wanted eigenvalues are at most this share of the largest of them."""
 
 CONVERGED = 1e-2
-"""The largest bound with which an eigenvalue is returned, as a share of the largest eigenvalue found."""
+"""The largest bound of an eigenvalue that is returned, as a share of the largest eigenvalue found."""
 
 PARTS = 20
-"""About the number of parts of the contexts over which the standard error is taken."""
+"""About the number of parts of the contexts for the standard error."""
 
 
 @dataclass(frozen=True)
 class Eigenvalue(TraceEstimate):
     """An eigenvalue of the matrix over the given contexts.
 
-    An exact eigenvalue lies within `bound` of it. `stderr` is that of u^T A u over contexts with the eigenvector u held
-    fixed (first order), and `blocks` holds u_b . (A u)_b.
+    An exact eigenvalue lies within `bound` of it. `stderr` is the standard error of u^T A u over contexts, to first
+    order, with the eigenvector u held fixed. `blocks` holds u_b . (A u)_b.
     """
 
     bound: float
@@ -81,13 +82,16 @@ def top_eigenvalues(
         masking: "one", "bernoulli:p" or "next".
         iterations: the most products with the matrix.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
-        The eigenvalues in descending order. Where some have not converged, they are left out with a warning.
+        The eigenvalues in descending order, without those that have not converged.
+
+    Warns:
+        UserWarning: if some eigenvalues have not converged.
 
     Raises:
-        InputError: as `hessian_trace` does, for fewer iterations than eigenvalues, and where not even the largest
+        InputError: as `hessian_trace` does, for fewer iterations than eigenvalues, and if not even the largest
             eigenvalue has converged.
     """
     check_targets(targets)
@@ -99,7 +103,7 @@ def top_eigenvalues(
     batch, truth, at_a_time = given.batch, given.truth, positions_at_a_time(model)
     operator = Curvature(model, matrix, batch, truth, at_a_time)
     values, vectors, bounds = _converged(*lanczos(operator, count, iterations, given.generator), iterations)
-    # Each part holds several sentences, and there are enough parts for a standard error.
+    # Small enough parts, so that there are enough of them for a standard error.
     parts = Curvature(model, matrix, batch, truth, min(at_a_time, batch.inputs.numel() // PARTS or 1))
     shares = parts.shares(vectors.T.to(parts.space.dtype))
     found = []
@@ -110,7 +114,7 @@ def top_eigenvalues(
 
 
 def _converged(values: Tensor, vectors: Tensor, bounds: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The leading eigenvalues whose bound is small enough, with a warning about the others; see `top_eigenvalues`."""
+    """The leading eigenvalues that have converged. Warns about the others; see `top_eigenvalues`."""
     converged = int((bounds <= CONVERGED * values.abs().max()).long().cumprod(0).sum())
     if converged < len(values):
         missing = f"{converged} of the {len(values)} largest eigenvalues converged in {iterations} iterations"
@@ -159,7 +163,7 @@ def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[Tensor, Te
 
 
 class _Lanczos(FlatnessMeasure):
-    """The largest eigenvalues of a matrix, each with the shares of all blocks: block 1, 1/embedding, ..."""
+    """The largest eigenvalues of a matrix, each with its shares by kind of parameter: block 1, 1/embedding, ..."""
 
     what = "eigenvalue"
     matrix: ClassVar[Kind]
@@ -172,7 +176,7 @@ class _Lanczos(FlatnessMeasure):
 
     @override
     def measure(self, model: LanguageModel, problem: Problem) -> Iterator[Measurement]:
-        """The eigenvalues, the largest first. Rows hold the rank and the bound of the error."""
+        """The eigenvalues, the largest first. Rows also hold the rank and the error bound."""
         found = top_eigenvalues(
             model,
             problem.sentences,

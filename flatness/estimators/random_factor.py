@@ -2,11 +2,11 @@
 
     l = (1 - f 1^T) (sqrt(f) * r),  r_v = +-1 at random:   E l l^T = F = diag f - f f^T,   E || J^T l ||^2 = Tr J^T F J
 
-A sampled word picks one term of the sum over words, while l mixes all of them, so terms differ less. The head's output
-matrix and bias have closed forms (see gauss_newton.py). The rest is corrected by a control variate: |W^T l|^2, the
-square of the covector before the head, with the known mean sum_v f_v |W_v|^2 - |W^T f|^2 over r. Its coefficient in one
-half of the sentences is fitted on the other half, so the estimate stays unbiased. With fewer than FEWEST sentences the
-coefficient is 0, since a slope fitted on a few may do more harm than good.
+A sampled word picks one term of the sum over words. The combination l mixes all terms, so its variance is smaller. The
+head's output matrix and bias have closed forms (see gauss_newton.py). A control variate reduces the variance of the
+rest: |W^T l|^2, the squared covector before the head, with the known mean sum_v f_v |W_v|^2 - |W^T f|^2 over r. Its
+coefficient for one half of the sentences is fitted on the other half, so the estimate stays unbiased. With fewer than
+FEWEST sentences the coefficient is 0, because a slope fitted on few sentences may increase the variance.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from ..trace_terms import Given, Terms, by_block
 Values = dict[str, Tensor]
 
 FEWEST = 50
-"""The fewest sentences with which the control variate is used."""
+"""The smallest number of sentences for which the control variate is used."""
 
 
 def context_terms(model: LanguageModel, given: Given, draws: int) -> tuple[Values, Tensor]:
-    """|| J^T l ||^2 by kind of parameter, name -> [m], the mean over draws; the control variate minus its mean [m]."""
+    """The mean over draws of || J^T l ||^2 by kind of parameter, name -> [m]; control variate minus its mean, [m]."""
     model.eval()
     m = len(given.batch.rows)
     out: Values = {}
@@ -57,7 +57,7 @@ def context_terms(model: LanguageModel, given: Given, draws: int) -> tuple[Value
 
 
 def plain_terms(model: LanguageModel, given: Given, draws: int) -> Values:
-    """|| J^T l ||^2 by kind of parameter from whole gradients, with the head: name -> [m], the mean over draws."""
+    """The mean over draws of || J^T l ||^2 from whole gradients, head included, by kind of parameter: name -> [m]."""
     f = probabilities(model, given.batch)
     shares = [gradients.pulled(model, given.batch, _combination(f, given.generator)) for _ in range(draws)]
     return by_block(model, {name: values / draws for name, values in add(*shares).items()})
@@ -84,7 +84,7 @@ def factor_terms(model: LanguageModel, given: Given, draws: int) -> Terms:
 
 
 def _corrected(sums: Tensor, control: Tensor) -> Tensor:
-    """sums - b control, [c], with the slope b over those clusters, even or odd, to which a cluster does not belong."""
+    """sums - b control, [c]. The slope b of the even clusters is fitted on the odd ones, and vice versa."""
     out = sums.clone()
     if len(sums) < FEWEST:
         return out

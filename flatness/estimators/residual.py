@@ -1,10 +1,10 @@
-"""The difference between Tr(H) and the Gauss-Newton trace, by the known truth. It is 0 where the model is the truth.
+"""The difference between Tr(H) and the Gauss-Newton trace, from the known truth. It is 0 if the model equals the truth.
 
     Tr H - Tr GGN = E_{x,t} sum_v (f_v - p*_v) Tr(d^2 z_v / d theta^2),     z the logits
 
-Hutchinson's estimate is applied to `sum_v (f_v - p*_v) z_v` with a constant factor. Its terms vanish with f - p*, and
-so does their spread. by-parts is Tr(H) as the Gauss-Newton trace (random_factor.py) plus this residual, over the same
-shares of the contexts.
+Hutchinson's estimate is applied to `sum_v (f_v - p*_v) z_v` with f - p* held constant. Its terms vanish with f - p*,
+and so does their variance. by-parts gives Tr(H) as the Gauss-Newton trace (random_factor.py) plus this residual, over
+the same shares of the contexts.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Residual(TraceMeasure):
     """Tr(H) minus the Gauss-Newton trace.
 
     Args:
-        probes: random vectors, each on contexts of its own.
+        probes: random vectors, each on its own contexts.
     """
 
     probes: int = 100
@@ -52,7 +52,7 @@ class ByParts(TraceMeasure):
 
     Args:
         draws: random combinations a context.
-        probes: random vectors of the residual, each on contexts of its own.
+        probes: random vectors of the residual, each on its own contexts.
     """
 
     draws: int = 1
@@ -70,7 +70,7 @@ class ByParts(TraceMeasure):
 
     @override
     def terms(self, model: LanguageModel, given: Given) -> Terms:
-        """One term for each share of the contexts; both parts of it are over that share."""
+        """One term for each probe: the sum of both traces over the probe's share of the contexts."""
         residual = probe_terms(model, given, "residual", self.probes)
         whole = factor_terms(model, given, self.draws).gathered(shares(given, self.probes), self.probes)
         blocks = residual.sums.keys()

@@ -3,8 +3,8 @@
     E_{x,t} E_{v ~ f(.|x_-t)} || grad_theta log f_theta(v | x_-t) ||^2
 
 This is exactly the trace of the Gauss-Newton matrix E J^T (diag f - f f^T) J, with J the Jacobian of the logits. It
-equals Tr(H) where f is the truth (Bartlett's identity); elsewhere the two differ by a residual that vanishes with
-f - p*. The norms come from one backward pass through the activations of many contexts, and no gradient is formed (see
+equals Tr(H) if f is the truth (Bartlett's identity). Otherwise the two differ by a residual that vanishes with f - p*.
+One backward pass through the activations of many contexts gives their norms, usually without forming a gradient (see
 ghost_norms/norms.py).
 """
 

@@ -1,11 +1,11 @@
-"""The rise of the loss L at a distance from the weights: L(theta + rho u) - L(theta), in nats.
+"""The rise of the loss L at distance rho from the weights: L(theta + rho u) - L(theta), in nats.
 
-    random   u is uniform on the unit sphere, with a new one for each share of the contexts. For small rho the mean is
-             rho^2 Tr(H) / 2 P, with P the number of parameters.
-    sam      u = g / |g|, with g the gradient of L over one half of the sentences (Foret et al. 2021). The rise is
-             measured on the other half, so that the step is not fitted to the words it is measured on.
+    random   u is uniform on the unit sphere, drawn anew for each share of the contexts. For small rho the mean rise is
+             rho^2 Tr(H) / (2 P), with P the number of parameters.
+    sam      u = g / |g|, with g the gradient of L over the first half of the sentences (Foret et al. 2021). The rise
+             is measured on the other half, so that the step is not fitted to the words on which it is measured.
 
-With the truth, L is the mean of -sum_v p*_v log f_v, which rises by as much as KL(p* || f) does.
+With the truth, L is the mean of -sum_v p*_v log f_v, which rises by as much as KL(p* || f).
 """
 
 import copy
@@ -44,7 +44,7 @@ DIRECTIONS = ("random", "sam")
 
 @dataclass(frozen=True)
 class Rise(Estimate):
-    """The rise at distance `radius` in a direction, in nats."""
+    """The rise of the loss at distance `radius` in a direction, in nats."""
 
     direction: str
     radius: float
@@ -70,15 +70,15 @@ def sharpness(
         radii: distances from the weights.
         seed: the seed of hidden positions and directions.
         masking: "one", "bernoulli:p" or "next".
-        probes: random directions, each on contexts of its own.
+        probes: random directions, each on its own contexts.
         targets: "sampled" or "exact".
-        language: the language of the sentences, where the truth is needed.
+        language: the language of the sentences, needed for the truth.
 
     Returns:
-        The rises, in nats. Their n is the number of probes, or of sentences for sam.
+        The rises, in nats. Their n is the number of probes; for sam, the number of measured sentences.
 
     Raises:
-        InputError: as `hessian_trace` does, for radii that are not positive or given twice, and where the loss at a
+        InputError: as `hessian_trace` does, for radii that are not positive or are repeated, and if the loss at a
             radius is not finite.
     """
     if not radii or not all(0 < radius < float("inf") for radius in radii):
@@ -172,7 +172,7 @@ class _Moved:
         return out
 
     def _parts(self, batch: Batch, truth: Tensor | None) -> list[tuple[Batch, Tensor | None]]:
-        """The contexts in parts that one pass reads, in their order, with their truth."""
+        """The contexts in their order, in parts that one pass can read, each with its truth."""
         step = max(1, positions_at_a_time(self.model) // batch.inputs.shape[1])
         found = [batch.select(slice(i, i + step)) for i in range(0, len(batch.inputs), step)]
         return [(part, None if truth is None else truth[which]) for part, which in found if len(which)]
@@ -184,7 +184,7 @@ class Sharpness(FlatnessMeasure):
     """The rise of the loss at each radius: block random 0.05, sam 0.05, ...
 
     Args:
-        probes: random directions, each on contexts of its own.
+        probes: random directions, each on its own contexts.
         targets: sampled words, or exact: their true probabilities, without label noise.
         radii: distances from the weights.
     """

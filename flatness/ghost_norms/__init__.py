@@ -1,1 +1,1 @@
-"""Squared norms of the gradients of each context, from the uses of the parameters and without the gradients."""
+"""Squared gradient norms for each context, computed without forming the gradients wherever that is cheaper."""

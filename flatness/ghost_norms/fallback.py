@@ -1,4 +1,4 @@
-"""Squared gradients of log f(v) from whole gradients, for models that a Recorder cannot follow."""
+"""Squared norms of the gradient of log f(v) from whole gradients, for models that a Recorder cannot follow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ from ...generators.sentences import Batch
 from ...models import LanguageModel
 
 GRADIENT_BUDGET = 2**26
-"""The most numbers in the gradients that are held at a time (256 MiB in float32)."""
+"""The most numbers in the gradients held at a time (256 MiB in float32)."""
 
 
 def squares(model: LanguageModel, batch: Batch, words: Tensor) -> dict[str, Tensor]:
     """|| grad log f(words[i, k] | context i) ||^2 for words [m, K], by parameter: name -> [m, K] float64."""
-    # Fused attention cannot be vectorised over gradients, the plain formula can. cuDNN has no gradient of a recurrent
-    # layer in evaluation mode.
+    # vmap does not support fused attention, only the plain formula. cuDNN has no gradient of a recurrent layer in
+    # evaluation mode.
     with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False), _unpacked(model):
         return (vectorised if model.per_example_gradients else one_by_one)(model, batch, words)
 
 
 @contextmanager
 def _unpacked(model: LanguageModel) -> Iterator[None]:
-    """Keeps the padding within the block: packing depends on the data, which torch.func cannot follow."""
+    """Disables packing within the block: packing depends on the data, which torch.func cannot trace."""
     before, model.packs = model.packs, False
     try:
         yield

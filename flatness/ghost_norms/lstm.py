@@ -1,4 +1,4 @@
-"""The LSTM step by step in plain operations. nn.LSTM has no second derivative and does not show its gates.
+"""The LSTM step by step in plain operations, because nn.LSTM has no second derivative and does not expose its gates.
 
     i, f, g, o = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh,    c_t = s(f) c_(t-1) + s(i) tanh(g),    h_t = s(o) tanh(c_t)
 
@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Cell(NamedTuple):
-    """The parameters of one direction of a layer."""
+    """The parameters of one direction of one layer."""
 
     w_ih: Tensor
     w_hh: Tensor
@@ -47,7 +47,7 @@ def run(cell: Cell, x: Tensor, backwards: bool) -> Pass:
 
 
 def unroll(x: Tensor, weights: Sequence[Tensor], layers: int, both: bool, direction: Callable[..., Tensor]) -> Tensor:
-    """Runs all layers over x [m, T, d]; direction(cell, x, backwards) returns states, weights are as in nn.LSTM."""
+    """Runs all layers over x [m, T, d]. `weights` are as in nn.LSTM; direction(cell, x, backwards) returns states."""
     cells = [Cell(*weights[i : i + 4]) for i in range(0, len(weights), 4)]
     directions = 2 if both else 1
     for layer in range(layers):
@@ -57,7 +57,7 @@ def unroll(x: Tensor, weights: Sequence[Tensor], layers: int, both: bool, direct
 
 
 class PlainLstm(TorchFunctionMode):
-    """Makes nn.LSTM run step by step while it is entered: batch first, sentences of one length, zero states."""
+    """While active, runs nn.LSTM step by step. Expects batch-first input of one length and zero initial states."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func != torch.lstm:

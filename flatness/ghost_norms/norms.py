@@ -1,6 +1,6 @@
-"""The uses of a parameter, and the squared norm of its gradient in each context without the gradient itself.
+"""The squared norm of a parameter's gradient in each context, from the operation that uses the parameter.
 
-With g the gradient at a use's output, for one context:
+With g the gradient at the output of this use, for one context:
 
     product  z_s = W a_s              || sum_s g_s a_s^T ||^2 = sum_{s,r} (a_s . a_r) (g_s . g_r)
     shift    z_s = .. + b             || sum_s g_s ||^2
@@ -8,8 +8,8 @@ With g the gradient at a use's output, for one context:
     lookup   z_s = E[x_s]             sum_{s,r: x_s = x_r} g_s . g_r
     entry    z = P[slice]             || g ||^2
 
-The first is due to Goodfellow (2015) for one position and to Li et al. (2022, ghost norms) for several. Where the
-gradient of a product is smaller than the two Gram matrices, the gradient is formed. Shapes: a, g [m, S, .], norms [m]
+The first is due to Goodfellow (2015) for one position and to Li et al. (2022, ghost norms) for several. If the gradient
+of a product costs less than the two Gram matrices, the gradient is formed. Shapes: a and g [m, S, .]; norms [m],
 float64.
 """
 
@@ -22,11 +22,11 @@ from torch import Tensor
 from typing_extensions import override
 
 LARGEST = 2**25
-"""The most numbers in gradients that are formed at a time."""
+"""The most numbers in the gradients formed at a time."""
 
 
 class Rows:
-    """The input of products, [m, S, d]. Its Gram matrices are computed once for all gradients."""
+    """The input of a product, [m, S, d]. Its Gram matrices are computed once and serve all gradients."""
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
@@ -39,10 +39,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Use(ABC):
-    """A parameter that is used once.
+    """The only use of a parameter in a forward pass.
 
     Args:
-        name: of the parameter.
+        name: the name of the parameter.
         z: the output of the use.
         begin: the first column of the output that belongs to the parameter.
         end: the column after the last one; None for all columns.
@@ -59,7 +59,7 @@ class Use(ABC):
 
     @abstractmethod
     def of(self, g: Tensor) -> Tensor:
-        """|| gradient with respect to the parameter ||^2, [m], from its own columns g [m, S, .]."""
+        """|| gradient with respect to the parameter ||^2, [m], from its columns g [m, S, .] of the gradient at z."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A network's pass over contexts in which every use of a parameter is recorded, and gradients at these uses.
+"""Records every use of a parameter in a forward pass, and computes gradients at these uses.
 
-The parameters count as constants, so a backward pass goes through the activations alone.
+Parameters are detached, so a backward pass goes through the activations alone.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ EMBEDDING, OUTPUT_BIAS = "words.embedding.weight", "words.bias"
 
 
 class UnknownUseError(RuntimeError):
-    """A parameter enters an operation for which there is no formula here."""
+    """A parameter enters an operation for which this module has no formula."""
 
 
 class Recorder(TorchFunctionMode):
-    """Records operations on the model's parameters over m contexts as `uses` while it is entered."""
+    """While active, records in `uses` the operations on the model's parameters over m contexts."""
 
     def __init__(self, model: LanguageModel, contexts: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Recorder(TorchFunctionMode):
         return out
 
     def _parts(self, parameter: Tensor) -> list[tuple[str, int]]:
-        """(name, number of rows) of each parameter that the tensor consists of."""
+        """(name, number of rows) of the parameter, or of each parameter that was concatenated to this tensor."""
         if id(parameter) in self.joined:
             return self.joined[id(parameter)][1]
         if id(parameter) not in self.names:
@@ -141,11 +141,11 @@ HANDLERS: dict[Any, Callable[..., Any]] = {
     torch.cat: Recorder._cat,
     Tensor.__getitem__: Recorder._entry,
 }
-"""What replaces each operation that a parameter enters."""
+"""Operation on a parameter -> its recording replacement."""
 
 
 class Recorded:
-    """The features [m, d] of contexts of one length, with the graph to all uses of parameters before the head."""
+    """The features [m, d] of contexts of one length, with the graph back to all uses of parameters before the head."""
 
     def __init__(self, model: LanguageModel, contexts: Contexts) -> None:
         rows = torch.arange(len(contexts), device=contexts.inputs.device)
@@ -161,14 +161,14 @@ class Recorded:
         self.outputs = list({id(use.z): use.z for use in [*self.uses, self.read]}.values())
 
     def pull(self, covector: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Pulls a covector c back through the features, by J^T c with J their Jacobian.
+        """J^T c for a covector c at the features, with J the Jacobian of the features.
 
         Args:
             covector: c, [m, d].
 
         Returns:
-            The squared norm [m] for each parameter before the head, where the tied embedding has its share as what
-            reads words alone; and the gradient [m, T, d] at the embedding of each position.
+            The squared norm [m] for each parameter before the head, and the gradient [m, T, d] at the embedding of
+            each position. The norm of the tied embedding covers only its use for reading words.
         """
         found = torch.autograd.grad(self.graph, self.outputs, covector, retain_graph=True)
         gradients = {id(z): gradient for z, gradient in zip(self.outputs, found, strict=True)}
@@ -176,19 +176,19 @@ class Recorded:
 
 
 TRIED_SENTENCES, TRIED_WORDS = 2, 3
-"""The size of a trial pass: small, and two different numbers, so that no axis is taken for another."""
+"""The size of the trial pass. The two numbers differ, so that no axis is mistaken for another."""
 
 
 def can_record(model: LanguageModel) -> bool:
-    """Whether a Recorder knows all uses of parameters in the model, which a pass over a few words shows.
+    """Whether a Recorder knows every use of a parameter in the model, found by a trial pass over a few words.
 
-    For other models there is `fallback`.
+    Use `fallback` for other models.
 
     Args:
         model: the model.
 
     Returns:
-        False where the head is not the tied one, and where a parameter before it has an unknown use.
+        False if the head is not tied to the embedding, or if a parameter before the head has an unknown use.
     """
     if not isinstance(getattr(model, "words", None), TiedHead):
         return False

@@ -1,9 +1,11 @@
-"""The tied head's share of a squared gradient: z = E h + b, where E is the first C rows of the word embedding.
+"""The share of the tied head z = E h + b in a squared gradient. E is the first C rows of the word embedding.
 
-For a covector l [C] at the logits, the gradient of b is l. That of E is l h^T from predicting plus sum_t e_(x_t) g_t^T
-from reading, with g_t the gradient at the embedding of position t. The squared norm for the tied embedding is therefore
+For a covector l [C] at the logits, the gradient of b is l. The gradient of E is l h^T from predicting words plus
+sum_t e_(x_t) g_t^T from reading them, with g_t the gradient at the embedding of position t. Its squared norm is
 
-    |l|^2 |h|^2 + || reading ||^2 + 2 sum_t l[x_t] <h, g_t>,      over positions t whose token is one of the C classes.
+    |l|^2 |h|^2 + || sum_t e_(x_t) g_t^T ||^2 + 2 sum_t l[x_t] <h, g_t>
+
+where the last sum is over positions t whose token is one of the C classes.
 """
 
 import torch
@@ -38,12 +40,12 @@ class Head:
         return self.scaled(square)
 
     def scaled(self, square: Tensor) -> dict[str, Tensor]:
-        """`squares` from |l|^2 [m], or from its mean."""
+        """`squares` from |l|^2 [m] or its mean."""
         shares = {EMBEDDING: square * self.features.square().sum(1, dtype=torch.float64), OUTPUT_BIAS: square}
         return {name: shares[name] for name in self.counted}
 
     def crossed(self, coefficients: Tensor, read: Tensor) -> dict[str, Tensor]:
-        """2 sum_t c_t <h, g_t>, [m], over positions t whose token is a class, for c [m, T] and g [m, T, d]."""
+        """2 sum_t c_t <h, g_t>, [m], over positions t whose token is a class; c is [m, T], g = read is [m, T, d]."""
         if EMBEDDING not in self.counted:
             return {}
         along = (read @ self.features[:, :, None])[..., 0]
@@ -51,7 +53,7 @@ class Head:
 
 
 def add(*shares: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sums of the shares with the same name."""
+    """Adds the shares that have the same name."""
     out: dict[str, Tensor] = {}
     for share in shares:
         for name, values in share.items():

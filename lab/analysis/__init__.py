@@ -1,1 +1,1 @@
-"""What recorded rows say together: which rows are shown, tables of checkpoints, correlation, published numbers."""
+"""Analyses of recorded rows: selection, tables of checkpoints, correlation, and comparison with published numbers."""

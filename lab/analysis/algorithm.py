@@ -1,4 +1,4 @@
-"""How a model was trained, in a few words."""
+"""Short descriptions of how models were trained."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from ..runs.run import Run
 
 
 def algorithm(config: TrainConfig) -> str:
-    """The optimiser, and what else sets a training apart: "adamw", "sgd, exact targets", "adamw, against A"."""
+    """The optimiser, special targets and the adversary: "adamw", "sgd, exact targets", "adamw, against A"."""
     words = [config.optimizer]
     if config.targets != "sampled":
         words.append(f"{config.targets} targets")
@@ -18,14 +18,14 @@ def algorithm(config: TrainConfig) -> str:
 
 
 def ways_of(runs: Mapping[str, Run]) -> dict[str, str]:
-    """Returns for each run how it was trained, told apart as far as the runs differ.
+    """Describes how each run was trained, in as much detail as is needed to distinguish the runs.
 
     Args:
         runs: name -> run.
 
     Returns:
-        Name -> algorithm; after "then" for a second phase, with the learning rate where several second phases, or
-        several first ones, of one model and algorithm have different rates: "then sgd, lr 0.06".
+        Name -> algorithm, such as "then sgd, lr 0.06". It begins with "then" for a second phase. It gives the learning
+        rate if runs with the same model, phase and algorithm have different rates.
     """
     kinds = {name: (run.model, run.origin is not None, algorithm(run.config)) for name, run in runs.items()}
     ways = {}

@@ -1,7 +1,7 @@
-"""The bootstrap over independent groups: how often each is drawn, and Efron's corrected interval.
+"""The bootstrap over independent groups: the resamples, and Efron's corrected interval.
 
-Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement and takes all that
-belongs to them. A resample is a row of weights: how often each group was drawn.
+Checkpoints of one run are not independent, so a resample draws runs (groups) with replacement, with all their
+checkpoints. A resample is a row of weights: how often each group was drawn.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...randomness import WholeNumbers
 
 LEAST_GROUPS = 5
-"""Independent groups that an interval takes; of fewer it would cover too seldom."""
+"""The fewest independent groups for an interval. With fewer, its coverage would be too low."""
 
 LEVEL = 0.95
 AGREE = "the resamples agree, or most have no spread: no interval"
@@ -21,13 +21,13 @@ Array = NDArray[np.float64]
 
 
 def drawn_groups(count: int, resamples: int, seed: int, block: int) -> Iterator[Array]:
-    """Yields how often each group was drawn, a row for each resample.
+    """Draws resamples. Each is a row that counts how often each group was drawn.
 
     Args:
-        count: groups.
-        resamples: in all.
-        seed: of the bootstrap.
-        block: resamples that are held at once.
+        count: number of groups.
+        resamples: number of resamples.
+        seed: seed of the bootstrap.
+        block: the most resamples in one yielded array.
 
     Yields:
         Weights [block or fewer, count]; each row adds up to `count`.
@@ -41,19 +41,19 @@ def drawn_groups(count: int, resamples: int, seed: int, block: int) -> Iterator[
 
 
 def bca(value: float, drawn: Array, without: Array) -> tuple[float, float] | None:
-    """The ends of the interval: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
+    """The ends of the 95 % interval: quantiles of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = +-1.96.
 
-    z0 = Phi^-1 of the share of resamples below the value; a = sum d^3 / (6 (sum d^2)^1.5), where d is how far the value
-    without each group lies below the mean of these values (Efron 1987).
+    z0 = Phi^-1 of the share of resamples below the value; a = sum d^3 / (6 (sum d^2)^1.5), where d is the mean of the
+    jackknife values minus the value without one group (Efron 1987).
 
     Args:
         value: the statistic.
-        drawn: the statistic of each resample, [resamples]; nan where it is not defined.
-        without: the statistic without each group, [groups]; nan where it is not defined.
+        drawn: the statistic of each resample, [resamples]; nan if it is not defined.
+        without: the statistic without each group, [groups]; nan if it is not defined.
 
     Returns:
-        The lower and the upper end; None where all resamples agree, or it is not defined of most: the bootstrap then
-        knows no spread.
+        The lower and the upper end; None if all resamples agree or most have no defined statistic, because the
+        bootstrap then does not show the spread.
     """
     from scipy.special import ndtr, ndtri
 
@@ -70,7 +70,7 @@ def bca(value: float, drawn: Array, without: Array) -> tuple[float, float] | Non
     ends = []
     for z in (-tail, tail):
         scale = 1 - acceleration * (bias + z)
-        # Beyond the pole of the correction is beyond all resamples.
+        # Beyond the pole of the correction, the end is the most extreme resample.
         level = float(ndtr(bias + (bias + z) / scale)) if scale > 0 else float(z > 0)
         ends.append(float(np.quantile(known, level)))
     return min(ends), max(ends)

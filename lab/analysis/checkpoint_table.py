@@ -1,4 +1,4 @@
-"""What figures and reports show of recorded rows: points, and which models are saturated."""
+"""The points that figures and reports show, made from recorded rows, and the test for saturation."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,11 +18,11 @@ from .row_selection import panel_of, setting_of
 Row = dict[str, Any]
 
 TRACES = {"hessian_trace": "trace", ENLARGED: "enlarged"}
-"""Traces that are shown: what rows call them, and what points do."""
+"""Name of a trace in rows -> its name in points."""
 
 
 def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
-    """The runs of these directories and all of their rows.
+    """The runs in these directories and all of their rows.
 
     Args:
         folders: runs or studies.
@@ -31,8 +31,8 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
         The runs, each training once, and the rows.
 
     Raises:
-        InputError: where a directory is neither a run nor a study, nothing is recorded yet, or the runs are on
-            different languages.
+        InputError: if a directory is neither a run nor a study, nothing is recorded yet, or the runs are on different
+            languages.
     """
     runs = runs_in(folders)
     rows = rows_of(folders, runs)
@@ -49,10 +49,10 @@ def recorded(folders: list[Path]) -> tuple[list[Run], list[Row]]:
 
 
 def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
-    """KL at each step of a run: measured on fresh sentences, or else as training recorded it.
+    """KL at each step of a run: measured on fresh sentences or, without that, as recorded in training.
 
     Args:
-        run: whose KL.
+        run: the run.
         here: the run's own rows.
 
     Returns:
@@ -64,7 +64,7 @@ def kl_by_step(run: Run, here: Iterable[Row]) -> dict[int, Row]:
 
 
 def is_saturated(kl: Mapping[str, Any] | None, threshold: float) -> bool:
-    """Whether the upper 95 % bound of KL is below the threshold; never where KL is not known."""
+    """Whether the upper 95 % bound of KL is below the threshold; False if KL is not known."""
     return kl is not None and kl["kl"] + ONE_SIDED_95 * kl["kl_stderr"] < threshold
 
 
@@ -75,17 +75,17 @@ def ends_saturated(run: Run, here: Iterable[Row]) -> bool:
 
 
 def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
-    """One point for each checkpoint, task and probe: accuracy, and trace and KL where they were measured.
+    """One point for each checkpoint, task and probe: accuracy, with trace and KL if they were measured.
 
     Args:
-        runs: whose checkpoints.
-        rows: those that `one_setting` leaves.
+        runs: the runs of the checkpoints.
+        rows: the rows that `one_setting` selects.
 
     Returns:
-        Rows with the keys run, root (equal for runs whose first phase of training is the same one), model, parameters,
-        task, algorithm, method and settings (of the probe), step; accuracy, trace and enlarged (the trace inside a
-        larger model), each also with _stderr and _n; of both traces _method and _settings; kl, kl_stderr, saturated,
-        satlab. A value is None where it was not measured.
+        Rows with the keys run, root (equal for runs that share their first phase of training), model, parameters, task,
+        algorithm, method and settings (of the probe), step; accuracy, trace and enlarged (the trace inside a larger
+        model), each also with _stderr and _n; for both traces also _method and _settings; kl, kl_stderr, saturated,
+        satlab. A value that was not measured is None.
     """
     points = []
     for name, run in named(runs).items():
@@ -121,15 +121,15 @@ def points_of(runs: list[Run], rows: list[Row]) -> list[Row]:
 
 
 def baselines_of(rows: list[Row], panel: str) -> list[Row]:
-    """The baselines beside a task's probe."""
+    """The baselines in a panel."""
     return [row for row in rows if row["method"] in BASELINES and panel_of(row) == panel]
 
 
 def versions_of(rows: Iterable[Row]) -> list[str]:
-    """The versions of satlab that measured the rows; "unknown" for rows that do not say."""
+    """The versions of satlab that measured the rows; "unknown" for rows that do not name one."""
     return sorted({str(row.get("satlab") or "unknown") for row in rows})
 
 
 def trained_by(runs: list[Run]) -> dict[str, str]:
-    """The version of satlab that each run was made by; "unknown" where it does not say."""
+    """Name of each run -> the version of satlab that made it; "unknown" if it does not name one."""
     return {name: str(read_yaml(run.folder / CONFIG).get("satlab", "unknown")) for name, run in named(runs).items()}

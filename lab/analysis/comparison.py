@@ -1,4 +1,4 @@
-"""The correlation of flatness and accuracy over recorded models: those of equal loss first, then all checkpoints."""
+"""The correlation of flatness with accuracy over recorded models: first over those of equal loss, then over all."""
 
 import math
 from collections.abc import Iterator
@@ -13,36 +13,36 @@ Row = dict[str, Any]
 CORRELATIONS = "correlation.csv"
 
 SATURATED, ALL = "saturated", "all checkpoints"
-"""Among which models: those whose loss is the same, that of the truth; or all, whose loss differs."""
+"""The models of a correlation: saturated ones, whose loss is equal to that of the truth, or all, whose loss differs."""
 
 
 ACROSS = "across sizes, where plain Tr(H) is not comparable"
 INSIDE = "across sizes, each inside the same larger model"
 WITHIN = "within sizes"
-"""What is said of a correlation over several architectures: by plain Tr(H), by that inside a larger model, or by plain
-Tr(H) with means and ranks of each architecture by itself."""
+"""Remarks on a correlation over several architectures: by plain Tr(H), by Tr(H) inside a larger model, or by plain
+Tr(H) with means and ranks within each architecture."""
 
 Part = tuple[str, str, str, list[Row]]
-"""Model (empty: all), which trace, what is said of it, and the points."""
+"""Model (empty: all), name of the trace, remark, and the points."""
 
 
 def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -> list[Row]:
     """Correlations of Tr(H) with probe accuracy.
 
     There is a row for each combination of: task and probe; the saturated checkpoints, then all; all models together,
-    then each of several models with at least 5 runs, then several models with means and ranks within each; Spearman and
-    Pearson; plain and given KL. Plain Tr(H) compares checkpoints of one architecture. Over several architectures the
-    trace inside the same larger model is used, where it was measured.
+    then, if there are several models, each with at least 5 runs, then all with means and ranks within each; Spearman
+    and Pearson; plain and given KL. Plain Tr(H) compares checkpoints of one architecture. Over several architectures,
+    the trace inside the same larger model is used if it was measured.
 
     Args:
-        points: as `points_of` gives them; those without a trace are left out.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        points: as `points_of` returns them. Those without a trace are left out.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         Rows with the keys task, probe, among, model (empty: all), trace (trace or enlarged), estimator (of the trace),
         across (a remark on several architectures), method, given (KL or empty), value, low, high (95 % BCa bootstrap
-        interval over runs), n (models), unsaturated (how many of these are not saturated), runs, note, satlab (the
+        interval over runs), n (checkpoints), unsaturated (how many of these are not saturated), runs, note, satlab (the
         versions that measured).
     """
     rows = []
@@ -58,7 +58,7 @@ def correlations_of(points: list[Row], resamples: int = 10_000, seed: int = 0) -
 
 
 def _parts(points: list[Row]) -> Iterator[Part]:
-    """All points; where there are several models, those of each with enough runs for an interval, then within all."""
+    """All points; then, if there are several models, each with enough runs for an interval, then all within models."""
     plain = [point for point in points if _finite(point["trace"], point["accuracy"])]
     inside = [point for point in points if _finite(point["enlarged"], point["accuracy"])]
     models = sorted({point["model"] for point in plain})
@@ -79,7 +79,7 @@ def _rows(points: list[Row], trace: str, within: bool, resamples: int, seed: int
         for given in ("", "KL"):
             used = [point for point in points if not given or _finite(point["kl"])]
             x, y, kl = ([point[key] for point in used] for key in (trace, "accuracy", "kl"))
-            # Runs that begin with the end of one training are not independent: they are drawn together.
+            # Runs that begin with the weights of the same training are not independent and are resampled together.
             roots = [point["root"] for point in used]
             models = [point["model"] for point in used] if within else None
             found = correlation(x, y, kl if given else None, method, resamples, seed, roots, models)
@@ -97,11 +97,12 @@ def in_words(correlations: list[Row], panel: str) -> list[str]:
     """The correlations of a task's probe as sentences.
 
     Args:
-        correlations: as `correlations_of` gives them.
+        correlations: as `correlations_of` returns them.
         panel: the task and the probe; see `panel_name`.
 
     Returns:
-        First single architectures, then within all, then over all; of each the saturated checkpoints before all.
+        The sentences: first single architectures, then within all, then over all; in each case the saturated
+        checkpoints before all.
     """
     mine = [row for row in correlations if panel_name(row["task"], row["probe"]) == panel]
     said = []

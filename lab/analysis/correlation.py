@@ -1,7 +1,7 @@
-"""Correlation over models, with a bootstrap interval: BCa, over models or over whole runs.
+"""Correlation over models, with a BCa bootstrap interval over models or over whole runs.
 
-A resample (see bootstrap.py) is a row of weights, how often each point was drawn; the statistics below are of weighted
-points.
+A resample (see bootstrap.py) is a row of weights, which count how often each point was drawn. All statistics here are
+of weighted points.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from .bootstrap import AGREE, LEAST_GROUPS, bca, drawn_groups
 METHODS = ("spearman", "pearson")
 
 LEAST_GIVEN = 8
-"""Independent runs that the interval of a partial correlation takes; of fewer it would cover too seldom."""
+"""The fewest independent runs for the interval of a partial correlation. With fewer, its coverage would be too low."""
 
 BLOCK = 1_000_000
-"""Weights held in memory at once."""
+"""The number of weights held in memory at once."""
 
 CONSTANT = 1e-24
-"""Variance, of values scaled to at most 1, that rounding alone leaves."""
+"""The largest variance, of values scaled to at most 1, that counts as rounding."""
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -33,14 +33,14 @@ class Correlation:
     """A correlation coefficient and its 95 % interval.
 
     Args:
-        value: the coefficient, in [-1, 1]; nan where it is not defined, and of 2 points (given a third quantity, 3),
-            whatever they are: it would be 1 or -1.
-        low, high: ends of the interval; -1 and 1 where the data say nothing about it.
-        n: points, each a model (a checkpoint).
-        groups: independent runs they come from, which the bootstrap resamples.
+        value: the coefficient, in [-1, 1]; nan if it is not defined, or if it is always 1 or -1 because there are only
+            2 points, or 3 given a third quantity.
+        low, high: ends of the interval; -1 and 1 if the data do not determine one.
+        n: number of points; each is a model (a checkpoint).
+        groups: number of independent runs, which the bootstrap resamples.
         method: spearman or pearson.
         partial: whether it is the partial correlation given a third quantity.
-        note: why there is no value, or no narrower interval; empty otherwise.
+        note: why there is no value or no interval; empty otherwise.
     """
 
     value: float
@@ -70,39 +70,39 @@ def correlation(
 
     Pearson:    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)
     Spearman:   r of the ranks; ties share their mean rank
-    Given z:    r of what is left of x and y (Spearman: of their ranks) after least squares on 1 and z (its ranks),
+    Given z:    r of the residuals of x and y (Spearman: of their ranks) after least squares on 1 and z (its ranks),
                 (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2))
-    In strata:  means and ranks (as shares of the stratum's points) are those within each stratum; the sums are over all
-                points: differences between strata do not count
+    In strata:  means and ranks (as shares of the stratum's points) are taken within each stratum, and the sums over all
+                points, so that differences between strata do not count
 
-    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. With
-    fewer than 5 groups (8 given z) it is [-1, 1], and the note says so; likewise where all resamples agree, as they do
-    for points in perfect order. On normal data it covers about 95 % from 12 groups on. From fewer it may cover less:
-    with 5 groups and a true correlation of 0.9, Spearman's interval covers 74 %.
+    The interval is that of the bias-corrected and accelerated bootstrap (Efron 1987), which resamples groups. It is
+    [-1, 1], and the note says so, with fewer than 5 groups (8 given z), or if all resamples agree, as they do for
+    points in perfect order. On normal data it covers about 95 % from 12 groups on. With fewer it may cover less: with 5
+    groups and a true correlation of 0.9, Spearman's interval covers 74 %.
 
     Args:
         x: [n].
         y: [n].
         given: the third quantity, [n]; None for the plain correlation.
         method: "spearman" or "pearson".
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        groups: a label for each point, [n]; points with the same label are resampled together. None: each point by
-            itself.
-        strata: a label for each point, [n]; None: all points are one stratum.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
+        groups: a label for each point, [n]. Points with the same label are resampled together. None: each point is its
+            own group.
+        strata: a label for each point, [n]. None: all points are one stratum.
 
     Returns:
         The coefficient with its interval.
 
     Raises:
-        InputError: for lengths that differ, numbers that are not finite, and an unknown method.
+        InputError: for lengths that differ, numbers that are not finite, an unknown method, and no resamples.
     """
     arrays = [_scaled(values, name) for name, values in (("x", x), ("y", y), ("given", given)) if values is not None]
     n, labels = len(arrays[0]), _numbered(groups, len(arrays[0]))
     parts = _numbered(strata or [0] * n, n)
     _check(arrays, labels, parts, method, resamples)
     partial, layers = given is not None, len(set(parts.tolist()))
-    # Two points always lie on a line, and three do once a third quantity is taken out; each further stratum takes one.
+    # Two points always give 1 or -1. A third quantity and each further stratum need one point more.
     value = float(_coefficients(np.ones((1, n)), arrays, method, parts)[0]) if n > 1 + layers + partial else np.nan
     if np.isnan(value):
         low, high, note = -1.0, 1.0, _why_undefined(arrays)
@@ -114,7 +114,7 @@ def correlation(
 def _interval(
     value: float, arrays: list[Array], method: str, of: tuple[Labels, Labels], resamples: int, seed: int
 ) -> tuple[float, float, str]:
-    """(low, high, why there is no narrower interval) of points with these labels of groups and of strata."""
+    """(low, high, why there is no interval) for points with these labels of groups and strata."""
     labels, parts = of
     count = len(set(labels.tolist()))
     least = LEAST_GIVEN if len(arrays) > 2 else LEAST_GROUPS
@@ -129,7 +129,7 @@ def _interval(
 
 
 def _scaled(values: ArrayLike, name: str) -> Array:
-    """The values, shifted and scaled into [-1, 1]: the coefficients stay the same, and rounding errors small."""
+    """The values, shifted and scaled into [-1, 1]. This keeps the coefficients, and rounding errors small."""
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     if not np.isfinite(array).all():
         raise InputError(f"correlation: {name} holds a number that is not finite; leave that model out")
@@ -169,7 +169,7 @@ def _coefficients(weights: Array, arrays: list[Array], method: str, parts: Label
             slope = np.divide((weights * column * z).sum(1), spread, out=np.zeros_like(spread), where=known)
             column -= slope[:, None] * z
     xx, yy, xy = ((weights * a * b).sum(1) for a, b in ((x, x), (y, y), (x, y)))
-    # Rounding leaves something of a variance that is none: of a constant's, and of what z explains to the last bit.
+    # Rounding leaves a small variance where the exact one is 0: for a constant, or for values that z explains exactly.
     defined = (xx > 1e-20 * plain[0]) & (yy > 1e-20 * plain[1])
     defined &= np.minimum(*plain) > CONSTANT * total[:, 0]
     value = np.divide(xy, np.sqrt(xx * yy), out=np.full_like(xy, np.nan), where=defined)
@@ -178,7 +178,7 @@ def _coefficients(weights: Array, arrays: list[Array], method: str, parts: Label
 
 
 def _centred(weights: Array, array: Array, method: str, parts: Labels) -> Array:
-    """Values or ranks less their mean, within each stratum, [r, n]; 0 in a stratum of which nothing was drawn."""
+    """Values or ranks minus their mean within each stratum, [r, n]."""
     columns = np.zeros_like(weights)
     for part in range(int(parts.max()) + 1):
         here = parts == part
@@ -190,7 +190,7 @@ def _centred(weights: Array, array: Array, method: str, parts: Labels) -> Array:
 
 
 def _ranks(weights: Array, array: Array, total: Array) -> Array:
-    """Mean ranks [r, n], from 0 to 1, of values that are repeated as often as their weights say; total [r, 1]."""
+    """Mean ranks [r, n], from 0 to 1, of values with the given multiplicities; total [r, 1] is the sum of weights."""
     values, place = np.unique(array, return_inverse=True)
     times = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     middle = np.cumsum(times, axis=1) - times / 2
@@ -198,7 +198,7 @@ def _ranks(weights: Array, array: Array, total: Array) -> Array:
 
 
 def _check(arrays: list[Array], labels: Labels, parts: Labels, method: str, resamples: int) -> None:
-    """Checks the arguments of `correlation`: an InputError for unequal lengths, an unknown method and no resamples."""
+    """Checks the arguments of `correlation`. Raises InputError for unequal lengths, an unknown method, no resamples."""
     if len(parts) != len(arrays[0]):
         raise InputError(
             f"correlation of {len(arrays[0])} values with {len(parts)} strata, expected as many; correct it"

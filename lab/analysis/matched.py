@@ -1,17 +1,17 @@
-"""How flatness and accuracy go together at the same KL: over pairs of checkpoints, and within strata of saturated ones.
+"""The relation of flatness and accuracy at equal KL, over pairs of checkpoints and within strata of saturated ones.
 
-statistic        over pairs of different trainings whose KL agrees
-share            of pairs in which the flatter one is the more accurate one; ties count half; 0.5 without a relation
+statistic        over pairs of checkpoints of different runs whose KL agrees
+share            share of pairs in which the flatter checkpoint is more accurate; ties count half; 0.5: no relation
 gain             accuracy gained by halving Tr(H): sum x y / sum x^2, x = log2 of the ratio of traces, y = difference
-                 of accuracy. A ratio, since Tr(H) spans orders of magnitude; no constant, since a pair may be turned
-                 round.
-gain given KL    the same beside the KL that is left: least squares of y on x and on the relative difference of KL
-lower KL         share of pairs in which the flatter one has the lower KL; 0.5 where the matching is balanced
-kendall          within strata: Kendall's tau-a of Tr(H) with accuracy, every pair counts once, whichever its stratum
+                 of accuracy. x is a log ratio because Tr(H) spans orders of magnitude. There is no constant, because
+                 the order within a pair is arbitrary.
+gain given KL    the coefficient of x in the least squares of y on x and on the remaining relative difference of KL
+lower KL         share of pairs in which the flatter checkpoint has the lower KL; 0.5 if the matching is balanced
+kendall          within strata: Kendall's tau-a of Tr(H) with accuracy, in which every pair counts once
 
-An interval is that of the BCa bootstrap over runs: a pair of runs a and b that were drawn w_a and w_b times counts
-w_a w_b times, and a run never makes a pair with itself, however often it is drawn. So every statistic is a function of
-quadratic forms in w, and a checkpoint may be in any number of pairs.
+Intervals are from the BCa bootstrap over independent trainings. If trainings a and b were drawn w_a and w_b times, a
+pair of their checkpoints counts w_a w_b times. A drawn copy of a training never pairs with another copy. So every
+statistic is a function of quadratic forms in w, and a checkpoint may be in any number of pairs.
 """
 
 import math
@@ -37,7 +37,7 @@ ALL_PAIRS, ONE_MODEL, MODELS = "all", "one model", "different models"
 ACROSS_SIZES = "plain Tr(H) of different models is not comparable"
 
 BLOCK = 1_000
-"""Resamples held at once."""
+"""The number of resamples held at once."""
 
 
 def matched_of(
@@ -46,20 +46,20 @@ def matched_of(
     """Flatness against accuracy at matched KL.
 
     There is a row for each combination of: task and probe; pairs of saturated checkpoints, then of all; all pairs, and
-    those of one model, of different models, of one algorithm, of different ones, where these are some of them but not
-    all; the statistics above. Then the rows of the strata.
+    those of one model, of different models, of one algorithm and of different algorithms, if these are a proper subset;
+    the statistics above. Then come the rows of the strata.
 
     Args:
-        points: as `points_of` gives them.
-        config: when the KL of two agrees.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        points: as `points_of` returns them.
+        config: when two KL agree.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         Rows with the keys task, probe, by (pairs or strata), among, of (which pairs), statistic, value, low, high (95 %
-        interval, None where there is none), pairs, strata, checkpoints, runs, imprecise (pairs left out because their
-        KL is not known well enough), remark, note (why there is no value or interval), z, tolerance, satlab. None of a
-        task and probe whose points are of one run.
+        interval, None without one), pairs, strata, checkpoints, runs, imprecise (pairs left out because their KL is not
+        precise enough), remark, note (why there is no value or interval), z, tolerance, satlab. There are no rows for a
+        task and probe with a single run.
     """
     config, rows = config or MatchConfig(), []
     for (task, probe), mine in by_probe(points).items():
@@ -80,7 +80,7 @@ COLUMNS = (
 
 
 def _selections(pairs: Pairs) -> Iterator[tuple[str, str, str, NDArray[np.bool_]]]:
-    """by, among, of, and which pairs these are."""
+    """(by, among, of, mask of the pairs)."""
     everything = np.ones(len(pairs.gain), dtype=bool)
     model, trained = pairs.same("model"), pairs.same("algorithm")
     kinds = {ONE_MODEL: model, MODELS: ~model, "one algorithm": trained, "different algorithms": ~trained}
@@ -102,7 +102,7 @@ def _selections(pairs: Pairs) -> Iterator[tuple[str, str, str, NDArray[np.bool_]
 def _rows(pairs: Pairs, chosen: NDArray[np.bool_], by: str, resamples: int, seed: int) -> Iterator[Row]:
     places = np.concatenate([pairs.flatter[chosen], pairs.sharper[chosen]])
     points = [pairs.points[i] for i in np.unique(places)]
-    # Runs that begin with the end of one training are not independent: they are drawn together.
+    # Runs that begin with the weights of the same training are not independent and are resampled together.
     runs = sorted({point["root"] for point in points})
     count = int(chosen.sum())
     about: Row = {"pairs": count, "checkpoints": len(points), "runs": len(runs)}
@@ -117,7 +117,7 @@ def _rows(pairs: Pairs, chosen: NDArray[np.bool_], by: str, resamples: int, seed
 
 
 def _forms(pairs: Pairs, chosen: NDArray[np.bool_], runs: list[str]) -> Forms:
-    """name -> sums over the pairs of each two runs, [runs, runs]."""
+    """name -> sums over the pairs of every two runs, [runs, runs]."""
     number = {run: i for i, run in enumerate(runs)}
     label = np.array([number.get(point["root"], -1) for point in pairs.points], dtype=np.int64)
     place = label[pairs.flatter[chosen]], label[pairs.sharper[chosen]]
@@ -154,8 +154,8 @@ def _estimates(forms: Forms, wanted: tuple[str, ...], count: int, resamples: int
 
 
 def _statistics(forms: Forms, wanted: tuple[str, ...], weights: Array) -> dict[str, Array]:
-    """Each statistic under each row of weights [r, runs]: [r]; nan where it is not defined."""
-    # A training that is drawn twice brings the pairs within it twice, and its pairs with another one once for each.
+    """Each statistic under each row of weights [r, runs]: [r]; nan if it is not defined."""
+    # Pairs within one training drawn w times count w times, not w^2 times.
     inside = weights - weights**2
     s = {name: ((weights @ form) * weights).sum(1) + inside @ np.diag(form) for name, form in forms.items()}
     return {name: STATISTICS[name](s) for name in wanted}

@@ -1,4 +1,4 @@
-"""What is said of flatness and accuracy at the same KL, in sentences."""
+"""Sentences about flatness and accuracy at equal KL."""
 
 import math
 from typing import Any
@@ -18,12 +18,12 @@ def in_words(rows: list[Row], panel: str) -> list[str]:
     """The numbers of a task's probe as sentences.
 
     Args:
-        rows: as `matched_of` gives them.
+        rows: as `matched_of` returns them.
         panel: the task and the probe; see `panel_name`.
 
     Returns:
-        The saturated pairs before all, then the strata, then how to read them; one sentence where no pair agrees; none
-        where there is one run alone.
+        Sentences on the saturated pairs, on all pairs, on the strata, and on how to read them; one sentence if no pair
+        agrees; none if there is only one run.
     """
     mine = [row for row in rows if panel_name(row["task"], row["probe"]) == panel]
     if not mine:
@@ -44,19 +44,19 @@ def in_words(rows: list[Row], panel: str) -> list[str]:
 
 
 def rule(row: Row) -> str:
-    """When two KL agree, a sentence."""
+    """A sentence that states when two KL agree."""
     return f"Two KL agree within {row['z']:g} standard errors or {100 * row['tolerance']:g} % of their mean."
 
 
 def said_of_unmatched(points: list[Row], config: MatchConfig | None = None) -> list[str]:
-    """One line where no two checkpoints of different runs agree in KL; none where some do, or there is one run alone.
+    """One line if no two checkpoints of different runs agree in KL; none if some do, or if there is only one run.
 
     Args:
-        points: as `points_of` gives them.
-        config: when two agree.
+        points: as `points_of` returns them.
+        config: when two KL agree.
 
     Returns:
-        The line, without the capital of a sentence.
+        The line, without the initial capital of a sentence.
     """
     measured = [point for point in points if point["trace"] is not None]
     found = [pairs_of(mine, config or MatchConfig()) for mine in by_probe(measured).values()]
@@ -72,7 +72,7 @@ def _imprecise(count: int) -> str:
 
 
 def _pairs(rows: list[Row]) -> list[str]:
-    """Of saturated pairs, or of all: two sentences at most."""
+    """Two to four sentences about the saturated pairs, or about all pairs, in at most two texts."""
     found = {(row["of"], row["statistic"]): row for row in rows}
     whole = found[ALL_PAIRS, SHARE]
     among = "Saturated checkpoints" if whole["among"] == SATURATED else "All checkpoints"
@@ -106,7 +106,7 @@ def _counted(row: Row) -> str:
 
 
 def _shown(row: Row, sign: str = "") -> str:
-    """The value with its interval, in three significant digits of small numbers."""
+    """The value with its interval, with two decimal places, or four if all numbers are below 0.1."""
     if math.isnan(row["value"]):
         return "no value"
     ends = [] if row["low"] is None else [row["low"], row["high"]]

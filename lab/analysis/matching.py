@@ -1,14 +1,13 @@
-"""Which checkpoints have the same KL: pairs of different trainings, and strata.
+"""Finds checkpoints of equal KL: pairs from different runs, and strata.
 
-On the way to saturation KL, Tr(H) and accuracy change together, so flatness and accuracy say something about one
-another only where KL is the same. Two KL agree if their difference d is small beside its standard error s or beside
-their mean m:
+KL, Tr(H) and accuracy change together during training, so flatness and accuracy can be compared only at equal KL. Two
+KL agree if their difference d is small compared with its standard error s or with their mean m:
 
     |d| <= max(z s, tolerance |m|),  s^2 = stderr_1^2 + stderr_2^2.
 
-Measured badly, any two would agree. So s must be at most tolerance |m| as well, unless both checkpoints are saturated,
-which bounds KL by itself. All runs are measured on the same held-out sentences: their errors rise and fall together,
-and s, which takes them as independent, is rather too large than too small.
+With imprecise measurements any two KL would agree. So s must also be at most tolerance |m|, unless both checkpoints are
+saturated, which bounds their KL. All runs are measured on the same held-out sentences, so their errors are positively
+correlated, and s, which assumes independence, is too large rather than too small.
 """
 
 import math
@@ -29,11 +28,11 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MatchConfig:
-    """When two checkpoints count as of the same KL.
+    """When two checkpoints count as having the same KL.
 
     Args:
-        z: standard errors by which two KL may differ.
-        tolerance: share of their mean by which two KL may differ, and which the error of the difference must not exceed
+        z: number of standard errors by which two KL may differ.
+        tolerance: share of their mean by which two KL may differ; also the largest standard error of the difference,
             unless both are saturated.
     """
 
@@ -49,17 +48,17 @@ class MatchConfig:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of checkpoints of different trainings whose KL agrees, each with the flatter one first.
+    """Pairs of checkpoints of different runs whose KL agrees, each with the flatter one first.
 
     Args:
-        points: the checkpoints, as `points_of` gives them.
-        flatter, sharper: places among the points, [n]; of equal Tr(H) the earlier is the flatter.
-        kinds: which trace compares them, [n]: trace or enlarged.
+        points: the checkpoints, as `points_of` returns them.
+        flatter, sharper: indices of the points, [n]; if Tr(H) is equal, the earlier point counts as the flatter one.
+        kinds: the trace that compares them, [n]: trace or enlarged.
         halvings: log2 of Tr(H) of the sharper over that of the flatter, at least 0, [n].
         gain: accuracy of the flatter minus that of the sharper, [n].
         kl_left: KL of the flatter minus that of the sharper, as a share of their mean, [n].
-        stratum: the stratum that both are in, [n]; -1 where they are in different ones or not saturated.
-        imprecise: pairs that would agree, but for a KL that is not known well enough.
+        stratum: the stratum of both, [n]; -1 if they are in different strata or not saturated.
+        imprecise: number of pairs that would agree if their KL were known precisely enough.
     """
 
     points: list[Row]
@@ -86,14 +85,14 @@ class Pairs:
 
 
 def pairs_of(points: list[Row], config: MatchConfig) -> Pairs:
-    """All pairs of checkpoints of different trainings whose KL agrees.
+    """All pairs of checkpoints of different runs whose KL agrees.
 
-    Checkpoints of one architecture are compared by plain Tr(H), those of two by Tr(H) inside the same larger model
-    where both have it. A checkpoint may be in many pairs.
+    Checkpoints of one architecture are compared by plain Tr(H). Checkpoints of two architectures are compared by Tr(H)
+    inside the same larger model if both have it. A checkpoint may be in many pairs.
 
     Args:
-        points: of one task and probe; those without KL, its error, accuracy or a positive Tr(H) are left out.
-        config: when two agree.
+        points: points of one task and probe. Those without KL, its error, accuracy or a positive Tr(H) are left out.
+        config: when two KL agree.
 
     Returns:
         The pairs.
@@ -119,16 +118,17 @@ def pairs_of(points: list[Row], config: MatchConfig) -> Pairs:
 
 
 def strata_of(points: list[Row], config: MatchConfig) -> list[list[Row]]:
-    """The saturated checkpoints in strata of KL: every two members of one agree.
+    """The saturated checkpoints in strata of KL, in each of which every two members agree.
 
-    From the least KL on a checkpoint joins the stratum before it as long as it agrees with all in it.
+    In order of KL, each checkpoint joins the current stratum if it agrees with all members, and otherwise starts a new
+    one.
 
     Args:
-        points: of one task and probe; those that `pairs_of` leaves out have no stratum.
-        config: when two agree.
+        points: points of one task and probe. Those that `pairs_of` leaves out have no stratum.
+        config: when two KL agree.
 
     Returns:
-        The strata, by KL.
+        The strata, in order of KL.
     """
     used = [point for point in points if _usable(point)]
     kl, error = (np.array([point[key] for point in used], dtype=np.float64) for key in ("kl", "kl_stderr"))
@@ -139,7 +139,7 @@ def strata_of(points: list[Row], config: MatchConfig) -> list[list[Row]]:
 
 
 def by_probe(points: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The points of each task and probe, by name."""
+    """(task, probe) -> its points, in order of names."""
     found: dict[tuple[str, str], list[Row]] = {}
     for point in points:
         found.setdefault((point["task"], point["method"]), []).append(point)
@@ -147,14 +147,14 @@ def by_probe(points: list[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def rows_of_pairs(pairs: Pairs) -> Iterator[Row]:
-    """Yields a row for each pair: what was measured of both, and the differences with their standard errors.
+    """Yields a row for each pair: the measurements of both checkpoints, and the differences with standard errors.
 
     Args:
-        pairs: as `pairs_of` gives them.
+        pairs: as `pairs_of` returns them.
 
     Yields:
-        Rows with the keys task, probe, flatter and sharper (runs), of both _step, _kl, _kl_stderr, _trace,
-        _trace_stderr, _accuracy and _accuracy_stderr; trace (which), halvings and gain with _stderr, kl_left,
+        Rows with the keys task, probe, flatter and sharper (runs), for both _step, _kl, _kl_stderr, _trace,
+        _trace_stderr, _accuracy and _accuracy_stderr; trace (its name), halvings and gain with _stderr, kl_left,
         same_model, same_algorithm, saturated (both), stratum, satlab.
     """
     model, trained = pairs.same("model"), pairs.same("algorithm")
@@ -181,7 +181,7 @@ def _usable(point: Row) -> bool:
 
 
 def _agreement(kl: Array, error: Array, saturated: Flags, config: MatchConfig) -> tuple[Flags, Flags]:
-    """Which pairs are close, and of which KL is known well enough to say so: [n, n] each."""
+    """Which pairs have close KL, and which have sufficiently precise KL: [n, n] each."""
     difference = np.abs(kl[:, None] - kl[None, :])
     allowed = config.tolerance * np.abs(kl[:, None] + kl[None, :]) / 2
     spread = np.hypot(error[:, None], error[None, :])
@@ -190,7 +190,7 @@ def _agreement(kl: Array, error: Array, saturated: Flags, config: MatchConfig) -
 
 
 def _strata(kl: Array, close: Flags, saturated: Flags) -> Places:
-    """The number of each point's stratum, by KL; -1 of those that are not saturated: [n]."""
+    """The number of each point's stratum, in order of KL, [n]; -1 for points that are not saturated."""
     found = np.full(len(kl), -1)
     members: list[int] = []
     number = -1
@@ -205,7 +205,7 @@ def _strata(kl: Array, close: Flags, saturated: Flags) -> Places:
 
 
 def _ratios(points: list[Row], first: Places, second: Places) -> tuple[NDArray[np.str_], Array]:
-    """Which trace compares each pair, and log2 of that of the second over that of the first, [n] each."""
+    """The name of the trace that compares each pair, and log2 of the second's over the first's, [n] each."""
     plain = np.array([point["trace"] for point in points], dtype=np.float64)
     inside = np.array([_positive(point["enlarged"]) for point in points], dtype=np.float64)
     models = np.array([point["model"] for point in points], dtype=str)

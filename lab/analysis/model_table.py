@@ -1,4 +1,4 @@
-"""One row per checkpoint: all that was measured on it side by side, each number with its standard error."""
+"""One row for each checkpoint, with all that was measured on it, each number with its standard error."""
 
 import math
 from collections import Counter
@@ -22,20 +22,20 @@ def wide_rows(runs: list[Run], rows: list[Row]) -> list[Row]:
     """A row for each checkpoint on which anything was measured.
 
     The standard error of the loss is sqrt(stderr(kl)^2 + stderr(floor)^2), as if KL and the entropy were uncorrelated
-    over the sentences. Where they rise together it is too small; where one falls as the other rises it is too large. In
-    rows without an error of the floor, which older versions wrote, it is that of KL alone.
+    over the sentences. It is too small if they are positively correlated, and too large if negatively. In rows without
+    an error of the floor, which older versions wrote, it is that of KL alone.
 
     Args:
-        runs: whose checkpoints.
-        rows: those that `one_setting` leaves.
+        runs: the runs of the checkpoints.
+        rows: the rows that `one_setting` selects.
 
     Returns:
-        Rows in the order of runs and steps, with the keys run, name (the run's without its seed), model, seed,
-        parameters, step, saturated and since_saturation (steps since the first row of the stretch of saturated ones, as
-        training recorded it). Where they were measured, as Estimates: kl, floor (the entropy of the truth over the same
+        Rows in the order of runs and steps, with the keys run, name (of the run without its seed), model, seed,
+        parameters, step, saturated and since_saturation (steps since the first row of the current stretch of saturated
+        rows, as training recorded it). If measured, as Estimates: kl, floor (the entropy of the truth over the same
         sentences) and loss = kl + floor (nats), trace, trace BLOCK, enlarged, enlarged BLOCK (nats per squared
         parameter), accuracy PANEL (see `panel_name`). by: key -> how it was measured. satlab: key -> the version that
-        measured it. seeds: runs of this name in all. ended: whether training ended here by itself, at saturation.
+        measured it. seeds: number of runs with this name. ended: whether training ended here because of saturation.
     """
     found, seeds = [], Counter(map(name_of, runs))
     for label, run in named(runs).items():
@@ -61,7 +61,7 @@ def wide_rows(runs: list[Run], rows: list[Row]) -> list[Row]:
 
 
 def _ended(config: TrainConfig, metrics: list[Row]) -> int | None:
-    """The step at which a run stopped because it was saturated; None where it did not."""
+    """The step at which a run stopped because it was saturated; None if it did not."""
     if config.stop_at_saturation and metrics and metrics[-1].get("saturated"):
         return int(metrics[-1]["step"])
     return None
@@ -100,19 +100,19 @@ def panels_of(wide: list[Row], tasks: list[str]) -> list[str]:
 
 
 def how_of(wide: list[Row], key: str) -> Setting | None:
-    """The method and settings by which a key was measured; `one_setting` leaves the same for all rows."""
+    """The method and settings by which a key was measured, the same in all rows because of `one_setting`."""
     return next((row["by"][key] for row in wide if key in row["by"]), None)
 
 
 def baseline_row(rows: Iterable[Row], method: str, panel: str) -> Row | None:
-    """The row of a majority class, look-up table or Bayes optimum beside a task's probe; the last of several."""
+    """The last row of a baseline, majority class, look-up table or Bayes optimum, in a panel; None without one."""
     assert method in BASELINES
     found = [row for row in rows if row["method"] == method and row["value"] is not None and panel_of(row) == panel]
     return found[-1] if found else None
 
 
 def baseline(rows: Iterable[Row], method: str, panel: str) -> Estimate | None:
-    """The accuracy in that row; None where there is no row."""
+    """The accuracy in `baseline_row`; None without a row."""
     found = baseline_row(rows, method, panel)
     return Estimate(found["value"], found["stderr"], found["n"]) if found else None
 
@@ -120,13 +120,14 @@ def baseline(rows: Iterable[Row], method: str, panel: str) -> Estimate | None:
 def last_of_each(wide: list[Row]) -> list[Row]:
     """The row of each run's last checkpoint.
 
-    A run that diverged, or was stopped before the other seeds of its model, is left out; `fewer_seeds` says so.
+    A run that diverged, or stopped before the other seeds of its model without being saturated, is left out;
+    `fewer_seeds` reports this.
 
     Args:
-        wide: as `wide_rows` gives them.
+        wide: as `wide_rows` returns them.
 
     Returns:
-        The rows whose step is their model's greatest, or at which training ended by itself.
+        The rows whose step is the largest of their model, or at which training ended because of saturation.
     """
     last = {row["run"]: row for row in wide}.values()
     greatest: dict[str, int] = {}
@@ -136,24 +137,24 @@ def last_of_each(wide: list[Row]) -> list[Row]:
 
 
 def fewer_seeds(wide: list[Row]) -> str:
-    """The text "2 of 3 seeds" where a model's rows, one per run, lack some of its seeds; else an empty one."""
+    """The text "2 of 3 seeds" if a model's rows, one for each run, lack some of its seeds; otherwise an empty text."""
     count = len({row["run"] for row in wide})
     return f"{count} of {wide[0]['seeds']} seeds" if count and count < wide[0]["seeds"] else ""
 
 
 def over_seeds(wide: list[Row], key: str) -> Estimate | None:
-    """The mean of a quantity over seeds, with the error of trainings and of the measurement.
+    """The mean of a quantity over seeds, with the errors due to training and to the measurement.
 
     stderr^2 = stdev^2 / n + mean of the measurements' own stderr^2. All seeds are measured on the same sentences and
-    contexts, so their spread does not show the error that the measurement makes in all of them alike. The formula is
-    exact where the measurement's error is wholly shared, and too large where it is not.
+    contexts, so their spread does not include the error that they share. The formula is exact if the whole measurement
+    error is shared, and otherwise too large.
 
     Args:
         wide: n rows of different seeds.
         key: the quantity.
 
     Returns:
-        The mean, of one row its own estimate; None where no row has the quantity.
+        The mean; for a single row its own estimate; None if no row has the quantity.
     """
     found = [row[key] for row in wide if row.get(key) is not None]
     mean = between_seeds(wide, key)
@@ -164,16 +165,16 @@ def over_seeds(wide: list[Row], key: str) -> Estimate | None:
 
 
 def between_seeds(wide: list[Row], key: str) -> Estimate | None:
-    """The mean of a quantity over seeds, with the error of trainings alone: stdev / sqrt(n).
+    """The mean of a quantity over seeds, with only the error due to training: stdev / sqrt(n).
 
-    It serves differences of what was measured on the same sentences.
+    It is meant for differences of quantities that were measured on the same sentences.
 
     Args:
         wide: n rows of different seeds.
         key: the quantity.
 
     Returns:
-        The mean, of one row its own estimate; None where no row has the quantity.
+        The mean; for a single row its own estimate; None if no row has the quantity.
     """
     found = [row[key] for row in wide if row.get(key) is not None]
     if len(found) < 2:

@@ -15,19 +15,19 @@ from .row_selection import left_out, one_setting
 Row = dict[str, Any]
 
 MOST_NAMED = 4
-"""Runs that a notice names."""
+"""The most runs or checkpoints that a notice names."""
 
 
 def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = None) -> list[str]:
     """Warnings for readers of the results.
 
     Args:
-        runs: whose results.
-        rows: all of the runs' rows, before those of one setting are chosen.
+        runs: the runs.
+        rows: all rows of the runs, before `one_setting` selects some.
         config: when the KL of two checkpoints agrees.
 
     Returns:
-        One line for each; none where there is nothing to warn of.
+        One line for each warning.
     """
     said = said_of_copies(runs) + said_of_versions(rows)
     shown = one_setting(rows)
@@ -53,7 +53,7 @@ def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = No
 
 
 def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
-    """A line that names the checkpoints that are not saturated, and so have another loss; none where all are."""
+    """A line that names the checkpoints that are not saturated, and so have another loss; no line if all are."""
     kl, threshold = kl_by_step(run, run.results), run.config.threshold
     wrong = [step for step in steps if not is_saturated(kl.get(step), threshold)]
     if not wrong:
@@ -70,7 +70,7 @@ def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
 
 
 def said_of_versions(rows: list[Row]) -> list[str]:
-    """A line that lists the versions of satlab that measured the rows; none where it is one version."""
+    """A line that lists the versions of satlab that measured the rows; no line for a single version."""
     if len(versions_of(rows)) < 2:
         return []
     counts = Counter(str(row.get("satlab") or "unknown") for row in rows)

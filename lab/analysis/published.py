@@ -1,6 +1,6 @@
-"""What a study found beside what was published, number by number, and the difference.
+"""Compares the numbers of a study with published ones.
 
-Accuracy is by the published probe, linear-adamw, where that was measured, else by linear; each row says by which.
+Accuracy is that of the published probe, linear-adamw, if it was measured, otherwise that of linear; rows say which.
 """
 
 import math
@@ -40,19 +40,19 @@ MEANING = (
 
 @dataclass(frozen=True)
 class Published:
-    """A number from a paper: of a model's last checkpoint, or of the difference of two.
+    """A number from a paper: of a model's last checkpoint, or of the difference of two checkpoints or models.
 
     Args:
         quantity: loss or kl (nats), accuracy (a share), trace or enlarged (Tr(H), alone or inside the study's
             enlarge_to).
         value: the number.
-        source: where it stands.
-        model: whose it is, a key of the study's models; of accuracy also majority, lookup or bayes, of loss and kl
-            lookup: the truth itself, whose loss is its entropy.
-        task: which task's accuracy.
-        minus: subtract that model's (or baseline's), or "saturation": the same model's at its first saturated
-            checkpoint.
-        stderr: the spread that is printed with it.
+        source: its place in the paper.
+        model: a key of the study's models; for accuracy also majority, lookup or bayes; for loss and kl also lookup,
+            the truth itself, whose loss is its entropy.
+        task: the task, for accuracy.
+        minus: subtract the number of this model or baseline, or "saturation": that of the same model at its first
+            saturated checkpoint.
+        stderr: the spread printed with it.
     """
 
     quantity: str
@@ -65,7 +65,7 @@ class Published:
 
     @property
     def what(self) -> str:
-        """The quantity and whose it is: "accuracy A, bert-1x8 minus lookup"."""
+        """The quantity and its model: "accuracy A, bert-1x8 minus lookup"."""
         subtracted = "" if self.minus is None else f" minus {self.minus}"
         return f"{self.quantity}{'' if self.task is None else ' ' + self.task}, {self.model}{subtracted}"
 
@@ -73,13 +73,13 @@ class Published:
 def read_published(
     entries: list[Any], models: Mapping[str, Any], tasks: list[str], enlarge_to: str | None = None
 ) -> list[Published]:
-    """The published numbers that a study lists.
+    """Reads the published numbers that a study lists.
 
     Args:
-        entries: what its key `published` holds.
+        entries: the value of its key `published`.
         models: the study's models.
         tasks: its tasks.
-        enlarge_to: the larger model that it measures traces in; None for none.
+        enlarge_to: the larger model in which it measures traces; None for none.
 
     Returns:
         The numbers.
@@ -115,7 +115,7 @@ def _check_numbers(item: Published) -> None:
     """Checks the numbers of an entry.
 
     Raises:
-        InputError: for a value that is not finite, and for a standard error that is not one.
+        InputError: for a value that is not finite, and for a standard error that is negative or not finite.
     """
     if not math.isfinite(item.value):
         raise InputError(f"value is {item.value}, expected a finite number; correct it")
@@ -124,7 +124,7 @@ def _check_numbers(item: Published) -> None:
 
 
 def _never(item: Published, enlarge_to: str | None) -> str | None:
-    """Why a study never has this number, and what to do; None where it may have it."""
+    """Why a study can never have this number, and what to do; None if it can."""
     if item.quantity == "enlarged" and enlarge_to is None:
         return "the study gives no enlarge_to, expected one; give it or remove the entry"
     if item.model in BASELINE_NAMES and item.minus == "saturation":
@@ -138,18 +138,18 @@ def _never(item: Published, enlarge_to: str | None) -> str | None:
 
 
 def compare(published: list[Published], wide: list[Row], rows: list[Row]) -> list[Row]:
-    """Our number beside each published one.
+    """Compares each published number with ours.
 
     Args:
         published: the numbers.
-        wide: as `wide_rows` gives them.
-        rows: those that `one_setting` leaves, for the baselines.
+        wide: as `wide_rows` returns them.
+        rows: the rows that `one_setting` selects, for the baselines.
 
     Returns:
-        Rows with the keys published; ours (mean over seeds; None where it was not measured) and ours_stderr (see
-        `MEANING`); difference = ours - published; n, the number of trainings, of two models the smaller one, None of a
-        baseline; seeds, how many trainings of these models there are; method, settings and satlab, how and by which
-        versions ours was measured; saturated, whether all of our models that the row is about were, at the end.
+        Rows with the keys source, what, quantity, task, model, minus; published, published_stderr; ours (mean over
+        seeds; None if not measured), ours_stderr (see `MEANING`); difference = ours - published; n (trainings, the
+        smaller number for two models, None for a baseline); seeds (all trainings of these models); method, settings,
+        satlab (how and by which versions ours was measured); saturated (whether all our models were, at the end).
     """
     return [_compared(item, wide, rows) for item in published]
 
@@ -158,7 +158,7 @@ def _compared(item: Published, wide: list[Row], rows: list[Row]) -> Row:
     row: Row = {key: getattr(item, key) for key in ("source", "what", "quantity", "task", "model", "minus")}
     row |= {"published": item.value, "published_stderr": item.stderr}
     found = Ours(None, None, None)
-    # The published probe where it was measured, of both models of a difference.
+    # The published probe, if both models of a difference were measured by it.
     for key in _keys(item):
         found = _by(key, item, wide, rows)
         if found.estimate is not None:
@@ -178,7 +178,7 @@ def _compared(item: Published, wide: list[Row], rows: list[Row]) -> Row:
 
 
 def _keys(item: Published) -> list[str]:
-    """The keys under which a row of `wide_rows` may hold the number; the first one that is there counts."""
+    """The keys under which a row of `wide_rows` may hold the number, in order of preference."""
     if item.quantity != "accuracy":
         return [item.quantity]
     return [f"accuracy {panel_name(str(item.task), method)}" for method in (PUBLISHED_PROBE, "linear")]
@@ -189,10 +189,10 @@ class Ours:
     """A number of ours.
 
     Args:
-        estimate: with its standard error; None where it was not measured.
-        trainings: which it is a mean over; None of a baseline.
-        how: by which method and settings.
-        apart: of a model, the error that a difference from another model has of it; see `between_seeds`.
+        estimate: the number with its standard error; None if it was not measured.
+        trainings: the number of trainings in the mean; None for a baseline.
+        how: the method and settings of the measurement.
+        apart: for a model, the estimate to use in a difference from another model; see `between_seeds`.
     """
 
     estimate: Estimate | None
@@ -202,9 +202,9 @@ class Ours:
 
 
 def _by(key: str, item: Published, wide: list[Row], rows: list[Row]) -> Ours:
-    """The number that stands under this key."""
+    """The number under this key."""
     if key == "loss" and item.minus is not None and "lookup" in (item.model, item.minus):
-        # What the loss exceeds the entropy by is KL, on the same sentences.
+        # The loss minus the entropy is KL, measured on the same sentences.
         key = "kl"
     one = _ours(key, item.model, wide, rows)
     if one.estimate is None or item.minus is None:
@@ -238,13 +238,13 @@ def _of_baseline(key: str, name: str, wide: list[Row], rows: list[Row]) -> tuple
     row = baseline_row(rows, name, panel)
     if row is None:
         return None, None
-    # Beside which probe it stands.
+    # The probe to which the baseline belongs.
     how = (str(row.get("beside", "linear")), setting_of(row)[1])
     return Estimate(row["value"], row["stderr"], row["n"]), how
 
 
 def _since_saturation(key: str, model: str, wide: list[Row]) -> Ours:
-    """The last checkpoint's number minus that of the first saturated one, mean over the seeds that have both."""
+    """The number at the last checkpoint minus that at the first saturated one, averaged over seeds that have both."""
     mine, changes = [row for row in wide if row["name"] == model], []
     for last in last_of_each(mine):
         same = [row for row in mine if row["run"] == last["run"] and row["saturated"] and key in row]
@@ -258,7 +258,7 @@ def _difference(one: Estimate, other: Estimate) -> Estimate:
 
 
 def write_comparison(found: list[Row], folder: Path, name: str) -> list[Path]:
-    """published-NAME.csv, and published-NAME.md for people; NAME is the study's."""
+    """Writes published-NAME.csv and, for readers, published-NAME.md. NAME is that of the study."""
     name = file_parts([name], folder)[name] if len(os.fsencode(name)) > MOST_BYTES else name
     paths = [folder / f"published-{name}.csv", folder / f"published-{name}.md"]
     write_csv(found, list(COLUMNS), paths[0])
@@ -280,7 +280,7 @@ def write_comparison(found: list[Row], folder: Path, name: str) -> list[Path]:
 
 
 def ours_text(row: Row) -> str:
-    """Our number of a row with its standard error and trainings: "0.905 +- 0.005 (n = 2 of 3)"."""
+    """Our number in a row, with its standard error and number of trainings: "0.905 +- 0.005 (n = 2 of 3)"."""
     if row["ours"] is None:
         return "not measured"
     fewer = f" of {row['seeds']}" if row["n"] is not None and row["n"] < row["seeds"] else ""
@@ -289,10 +289,10 @@ def ours_text(row: Row) -> str:
 
 
 def cell_text(text: str) -> str:
-    """The text on one line, with each | escaped, which would end the cell."""
+    """The text on one line, with each | escaped, because it would end the cell."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def number_text(value: float, stderr: float | None) -> str:
-    """A number with its standard error, where it has one."""
+    """A number with its standard error, if it has one."""
     return f"{value:.4g}" if stderr is None or math.isnan(stderr) else f"{value:.4g} +- {stderr:.2g}"

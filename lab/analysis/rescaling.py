@@ -1,4 +1,4 @@
-"""How the trace changed under a rescaling of the weights that changes no prediction, from recorded rows."""
+"""The change of the trace under a rescaling of the weights that changes no prediction, from recorded rows."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ RESCALED = "rescaled_trace"
 
 
 def rescalings(rows: list[Row]) -> list[Row]:
-    """A row for each checkpoint and factor: run, step, alpha, trace and blocks, each value, stderr and n."""
+    """A row for each checkpoint and factor: run, step, alpha, trace and blocks, the last two as value, stderr and n."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         if row["what"] != RESCALED:
@@ -27,7 +27,7 @@ def rescalings(rows: list[Row]) -> list[Row]:
 
 
 def said_of_rescaling(rows: list[Row]) -> list[str]:
-    """A sentence with the largest factor by which Tr(H) changed in a checkpoint; none where it was not measured."""
+    """A sentence with the largest factor by which Tr(H) changed in a checkpoint; no sentence if it was not measured."""
     largest: tuple[float, str] = (0.0, "")
     for run, step in dict.fromkeys((row["run"], row["step"]) for row in rescalings(rows)):
         mine = [row for row in rescalings(rows) if (row["run"], row["step"]) == (run, step)]

@@ -17,23 +17,23 @@ from ..runs.trainings import distinct, rows_of_training
 Row = dict[str, Any]
 
 LANGUAGE = "language_fingerprint"
-"""Of a baseline: the key that says of which language it is."""
+"""The key of a baseline's row that identifies its language."""
 
 BASELINES_FILE = "baselines.jsonl"
 
 
 def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list[Run]:
-    """The trainings in these directories; copies of a training count once (see lab/runs/trainings.py).
+    """The runs in these directories. Copies of a training count once (see lab/runs/trainings.py).
 
     Args:
         folders: runs or studies.
-        only: names of directories; a study's other runs are left out.
+        only: names of directories; other runs of a study are left out.
 
     Returns:
         The runs.
 
     Raises:
-        InputError: where a directory is neither a run nor a study.
+        InputError: if a directory is neither a run nor a study.
     """
     runs = []
     for folder in folders:
@@ -48,7 +48,7 @@ def runs_in(folders: Iterable[Path], only: Container[str] | None = None) -> list
 
 
 def once_each(folders: Iterable[Path]) -> list[Path]:
-    """Each directory once, under the first of its names."""
+    """Each directory once, under the first of its paths."""
     found: dict[Path, Path] = {}
     for folder in folders:
         found.setdefault(folder.resolve(), folder)
@@ -56,24 +56,24 @@ def once_each(folders: Iterable[Path]) -> list[Path]:
 
 
 def rows_in(folders: Iterable[Path]) -> list[Row]:
-    """Every measurement in these directories, as `rows_of` gives them."""
+    """All measurements in these directories, as `rows_of` returns them."""
     folders = list(folders)
     return rows_of(folders, runs_in(folders))
 
 
 def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
-    """Every measurement of these runs, and the baselines of their directories.
+    """All measurements of these runs, and the baselines in their directories.
 
     Args:
         folders: runs or studies.
         runs: the runs in them.
 
     Returns:
-        The rows, each with the name of its run, which baselines do not have. Rows of another language than that of the
+        The rows, each with the name of its run, or None for a baseline. Baselines of languages other than those of the
         runs are left out.
 
     Raises:
-        InputError: for a line that is no row of results.
+        InputError: for a line that is not a row of results.
     """
     baselines = (read_lines(folder / BASELINES_FILE, wrong_result) for folder in once_each(folders))
     rows = [row | {"run": None} for found in baselines for row in found]
@@ -86,13 +86,13 @@ def rows_of(folders: Iterable[Path], runs: list[Run]) -> list[Row]:
 
 
 def named(runs: list[Run]) -> dict[str, Run]:
-    """Each run under its directory's name, or under its path where several directories have the same name."""
+    """Each run under the name of its directory, or under its path if several directories have the same name."""
     names, paths = [own_name(run.folder) for run in runs], [printable(str(run.folder)) for run in runs]
     return {name if names.count(name) == 1 else path: run for name, path, run in zip(names, paths, runs, strict=True)}
 
 
 def own_name(folder: Path) -> str:
-    """The name of a directory, however its path is spelled, as text that can be written."""
+    """The name of a directory, even if its path is "." or ends in "..", as printable text."""
     return printable(folder.name if folder.name not in ("", "..") else folder.resolve().name)
 
 

@@ -1,10 +1,10 @@
-"""Which rows figures, tables and reports show: of each kind of measurement those of one method and setting.
+"""Selects the rows that figures, tables and reports show: one method and setting for each kind of measurement.
 
-A kind is a quantity, of probes a task and a method: every probe that was measured has a panel of its own. Of the
-methods and settings of a kind the one counts that covers the most checkpoints; among these the one with the most data
-(contexts or sentences; of probes test sentences in all, then training sentences); then estimators of the Gauss-Newton
-trace before those of the Hessian's; then the one with more draws or probes; then the latest. So a quick look hides no
-careful one.
+A kind is a quantity; for probes, a task and a method, so that every probe has its own panel. Among the methods and
+settings of a kind, the one that covers the most checkpoints is shown. Ties are broken in this order: the most data
+(contexts or sentences; for probes, all test sentences, then training sentences); estimators of the Gauss-Newton trace
+before those of the Hessian's; more draws or probes; the latest. So a quick measurement never hides a careful one that
+covers as many checkpoints.
 """
 
 import json
@@ -16,46 +16,46 @@ from ..measurements.measure import BASELINES
 
 Row = dict[str, Any]
 Setting = tuple[str, str]
-"""Method, and settings as JSON: what its values depend on."""
+"""Method, and as JSON the settings on which its values depend."""
 
 SAMPLES = ("train_sentences", "test_sentences", "seeds", "seed")
 NOT_LINEAR = ("lr", "epochs", "method")
-"""Settings of other probes than linear: of those trained by AdamW, and of all that name themselves."""
+"""Settings that the probe linear does not have: those of probes trained by AdamW, and the name of a probe."""
 
 
 def panel_name(task: str, method: str) -> str:
-    """The name of a task's probe: "A" for linear, "A linear-adamw" for another method."""
+    """The name of the panel of a task and a probe: "A" for linear, "A linear-adamw" for another probe."""
     return task if method == "linear" else f"{task} {method}"
 
 
 def panel_of(row: Row) -> str:
-    """The panel of a probe's row, or of a baseline that stands beside it."""
+    """The panel of a row of a probe or baseline."""
     method = row.get("beside", "linear") if row["method"] in BASELINES else row["method"]
     return panel_name(row["task"], method)
 
 
 def setting_of(row: Row) -> Setting:
-    """The method of a row, and the settings that its value depends on."""
+    """The method of a row, and the settings on which its value depends."""
     return str(row["method"]), json.dumps(_used(row["method"], row["settings"]), sort_keys=True)
 
 
 def described(method: str, settings: str) -> str:
-    """In a caption: "sampled-gradient (contexts 2000, draws 1, seed 0)"."""
+    """A method and its settings in a caption: "sampled-gradient (contexts 2000, draws 1, seed 0)"."""
     kept = {name: value for name, value in _used(method, settings).items() if name != "method"}
     return f"{method} ({', '.join(f'{name} {value}' for name, value in kept.items())})" if kept else method
 
 
 def one_setting(rows: list[Row]) -> list[Row]:
-    """The rows to show: of each kind of measurement those of one method and setting.
+    """The rows to show: one method and setting for each kind of measurement.
 
-    Baselines are those taken with the probe's own settings. Beside a probe that trains the model, which has no
+    The baselines of a probe are those measured with the probe's own settings. For a probe that cannot measure the
     look-up table, they are those of the linear probe on as many sentences.
 
     Args:
         rows: all rows.
 
     Returns:
-        The rows of each checkpoint once, and each baseline once for every probe that it stands beside, which it names
+        The selected rows of each checkpoint, and each baseline once for every probe to which it belongs, which it names
         under `beside`. Rows without a value, and probes of one layer or position, are left out.
     """
     keys = ("run", "step", "what", "method", "task", "block", "beside")
@@ -63,12 +63,12 @@ def one_setting(rows: list[Row]) -> list[Row]:
 
 
 def left_out(rows: list[Row]) -> int:
-    """How many rows with a value are not shown."""
+    """The number of rows with a value that are not shown."""
     return sum(_has_value(row) for row in rows) - len({number for number, _ in _shown(rows)})
 
 
 def _shown(rows: list[Row]) -> list[tuple[int, Row]]:
-    """The rows to show with their places."""
+    """(index, row) of the rows to show."""
     kinds: dict[Any, list[tuple[int, Row]]] = {}
     tables: dict[str, list[tuple[int, Row]]] = {}
     for number, row in enumerate(rows):
@@ -109,7 +109,7 @@ def _best(group: list[tuple[int, Row]]) -> Setting:
 
 
 def _data(setting: Setting) -> tuple[float, float, float]:
-    """The amounts of data behind a setting, to sort by; an earlier number outweighs those after it."""
+    """The sort key of a setting: amounts of data, the most important first."""
     method, settings = setting[0], json.loads(setting[1])
 
     def number(name: str) -> float:
@@ -123,7 +123,7 @@ def _data(setting: Setting) -> tuple[float, float, float]:
 
 
 def _beside(method: str, chosen: dict[str, str], lines: list[Row]) -> str | None:
-    """The settings of the baselines beside a probe; None where none were taken with its own."""
+    """The settings of the baselines that belong to a probe; None if there are none."""
     if reads_table(method):
         return chosen[method]
     wanted = json.loads(chosen[method])

@@ -1,10 +1,10 @@
-"""What the studies of a series say together: means over chains, and where accuracy is lost.
+"""Summarises the studies of a series: means over chains, and a decomposition of the loss of accuracy.
 
-    accuracy lost = (Bayes - head on the exact words)           what the emission's rank, or the task, costs
-                  + (that - head on the model's words)          what the model's KL costs
-                  + (that - head as trained)                    what the head's optimiser costs
+    accuracy lost = (Bayes - head on the exact words)                           due to the emission's rank, or the task
+                  + (head on the exact words - head on the model's words)       due to the model's KL
+                  + (head on the model's words - head as trained)               due to the head's optimiser
 
-Each is a difference on the same texts within a chain; its standard error is over chains.
+Each term is a difference on the same texts within a chain. Its standard error is over chains.
 """
 
 import json
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 BASELINES = ("majority", "lookup", "bayes")
 
 OPTIMUM, TRAINED = "head", "head-adamw"
-"""The probes between which the head's optimiser is what differs."""
+"""Two probes that differ only in the optimiser of the head."""
 
 LOSSES = (
     ("words", ("bayes", OPTIMUM), ("lookup", OPTIMUM)),
@@ -29,11 +29,11 @@ LOSSES = (
     ("optimiser", ("model", OPTIMUM), ("model", TRAINED)),
     ("total", ("bayes", OPTIMUM), ("model", TRAINED)),
 )
-"""A loss -> the (whose, probe) from which it is the way down to the next."""
+"""(loss, from, to): a loss is the accuracy of `from` minus that of `to`, each given as (model or baseline, probe)."""
 
 BESIDE = ("tv_posterior", "l2_posterior", "share_margin_below_1e-4")
 BANDS = ("accuracy_margin_below_1e-4", "accuracy_margin_1e-4_to_1e-2", "accuracy_margin_above_1e-2")
-"""Columns that a probe of a head adds to its rows, one value a repeat."""
+"""Columns that a head probe adds to its rows, with one value for each repeat."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cell:
 
     Args:
         values: key of the language -> value.
-        rows: everything that was recorded in it.
+        rows: all rows recorded in the study.
     """
 
     values: Mapping[str, Any]
@@ -53,11 +53,12 @@ def summary(cells: Sequence[Cell]) -> list[Row]:
     """Means over the cells that agree in the first key.
 
     Args:
-        cells: of one series.
+        cells: the cells of one series.
 
     Returns:
-        A row for each value of the first key, model, task, quantity and probe: value, stderr, n (cells); in the order
-        of the cells. `whose` is a model or a baseline.
+        A row for each value of the first key, model or baseline (`whose`), task, quantity and probe, with value, stderr
+        and n (cells). The rows are sorted by the first key if its values are numbers, and otherwise in the order of the
+        cells.
     """
     numbers: dict[tuple[Any, ...], list[float]] = {}
     for cell in cells:
@@ -76,7 +77,7 @@ def summary(cells: Sequence[Cell]) -> list[Row]:
 
 
 def per_cell(cells: Sequence[Cell]) -> list[Row]:
-    """Every number of every cell, a row each: the keys of its language, then task, whose, quantity, probe, value."""
+    """One row for each number of each cell: the keys of its language, then task, whose, quantity, probe, value."""
     return [
         dict(cell.values) | {"task": task, "whose": whose, "quantity": quantity, "probe": probe, "value": value}
         for cell in cells
@@ -85,11 +86,11 @@ def per_cell(cells: Sequence[Cell]) -> list[Row]:
 
 
 Key = tuple[str | None, str, str, str | None]
-"""Task, whose, quantity, probe."""
+"""Task, model or baseline, quantity, probe."""
 
 
 def _of_cell(cell: Cell) -> list[tuple[Key, float]]:
-    """Every number of a cell: accuracies of the last checkpoints and baselines, KL, losses and what stands beside."""
+    """All numbers of a cell: KL, accuracies and further columns of the last checkpoints and baselines, and losses."""
     found: dict[Key, float] = {}
     for row in _last(cell.rows):
         if row["what"] == "kl" and row["value"] is not None:
@@ -106,7 +107,7 @@ def _of_cell(cell: Cell) -> list[tuple[Key, float]]:
 
 
 def _losses(found: Mapping[Key, float]) -> dict[Key, float]:
-    """The losses of each model and task, where all of their terms were measured."""
+    """The losses of each model and task for which both terms were measured."""
     lost: dict[Key, float] = {}
     pairs = {(task, whose) for task, whose, quantity, _ in found if quantity == "accuracy" and whose not in BASELINES}
     for task, model in sorted(pairs, key=str):
@@ -121,7 +122,7 @@ def _losses(found: Mapping[Key, float]) -> dict[Key, float]:
 
 
 def _last(rows: Sequence[Row]) -> list[Row]:
-    """Baselines, and of each run the rows of its last measured checkpoint."""
+    """The baselines, and the rows of each run's last measured checkpoint."""
     last: dict[Any, int] = {}
     for row in rows:
         if row["step"] is not None:
@@ -130,6 +131,6 @@ def _last(rows: Sequence[Row]) -> list[Row]:
 
 
 def probe_of(row: Row) -> str:
-    """The probe beside which a baseline stands, by its settings; linear probes do not name themselves there."""
+    """The probe to which a baseline belongs, from its settings. The probe linear is not named there."""
     method = json.loads(row["settings"]).get("method", "linear")
     return str(method)

@@ -1,1 +1,1 @@
-"""The command `satlab`."""
+"""The command line, `satlab`."""

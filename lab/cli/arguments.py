@@ -1,7 +1,8 @@
-"""What a command can be given: its own arguments, and the settings of a configuration.
+"""The arguments of commands: their own, and the settings of a configuration.
 
-A command declares both without importing what it needs to run, so that a usage error costs no time. The names of a
-configuration's settings are read off its source; its class is imported when the command runs or shows its help.
+A command declares both without importing what it needs to run, so that usage errors are reported at once. The names of
+a configuration's settings are read from its source file. Its class is imported only when the command runs or shows
+help.
 """
 
 import importlib
@@ -24,20 +25,20 @@ LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces wh
 OUT_HELP = "directory to write; an unfinished one is continued"
 
 MOST_SENTENCES = 10**10
-"""Sentences that a mean is taken over: the fastest language takes an hour for them, and has six digits then."""
+"""The most sentences for a mean. The fastest language takes an hour for them, which gives six digits."""
 
 MOST_COUNTED = 10**18
-"""The largest count a command takes: arrays are counted in 64 bits."""
+"""The largest count that a command accepts, because arrays are indexed by 64 bits."""
 
 T = TypeVar("T")
 
 
 class Given(Namespace):
-    """What a command is given: an attribute for each of its own arguments.
+    """The values given to a command, with an attribute for each of its own arguments.
 
     Attributes:
         command: the command's name.
-        settings: name of a configuration's setting -> its text; those that are given alone.
+        settings: name of a configuration's setting -> its text, for the settings that are given.
     """
 
     command: str
@@ -49,14 +50,14 @@ class Argument:
     """An argument of a command.
 
     Args:
-        name: with underscores, without leading hyphens.
+        name: its name, with underscores and without leading hyphens.
         kind: the type of its value.
-        help: what it means; a function is called where help is shown, for what takes time to know.
-        default: its value where it is not given.
+        help: its help text, or a function that returns it, for a text that takes time to make.
+        default: its value if it is not given.
         required: whether it must be given.
-        option: whether it is written --name VALUE; otherwise it is told by its place.
+        option: whether it is written --name VALUE; otherwise it is positional.
         flag: whether it is an option without a value, false unless given.
-        many: whether it takes one or more places, as a list.
+        many: whether it takes one or more positional values, as a list.
     """
 
     name: str
@@ -70,12 +71,12 @@ class Argument:
 
     @property
     def said(self) -> str:
-        """What help says of it."""
+        """Its help text."""
         return self.help if isinstance(self.help, str) else self.help()
 
     @property
     def written(self) -> str:
-        """As it is written on the command line and in messages."""
+        """Its name as written on the command line and in messages."""
         return f"--{self.name.replace('_', '-')}" if self.option else self.name.upper()
 
 
@@ -84,9 +85,9 @@ class Settings:
     """A configuration whose fields are options of a command.
 
     Args:
-        module: the module of its class, below satlab.
+        module: the module of its class, within satlab.
         name: the class's name.
-        entries: package below satlab whose registered classes add their settings to it; None where none do.
+        entries: the package within satlab whose registered classes add their settings to it; None for none.
     """
 
     module: str
@@ -99,12 +100,12 @@ class Settings:
         return kind
 
     def names(self) -> frozenset[str]:
-        """The names of the settings, read off the source where that is possible, since it takes no time."""
+        """The names of the settings, read from the source file if possible, because that is fast."""
         found = setting_names(self.module, self.name, self.entries)
         return frozenset(field_types(self.load())) if found is None else found
 
     def has(self, name: str) -> bool:
-        """Whether this is a setting; the class is imported where only packages of others may have it."""
+        """Whether this is a setting. Imports the class only if another installed package might have added it."""
         if name in self.names():
             return True
         return self.entries is not None and has_plugins() and name in field_types(self.load())
@@ -112,17 +113,17 @@ class Settings:
 
 @dataclass
 class Arguments:
-    """All that a command declares: its own arguments in their order, and its configuration if it has one."""
+    """All arguments that a command declares: its own, in order, and its configuration, if it has one."""
 
     own: list[Argument] = field(default_factory=list)
     settings: Settings | None = None
 
     def add_argument(self, name: str, *, type: Any = str, **more: Any) -> None:
-        """Declares an argument: an option where the name begins with hyphens, otherwise one told by its place.
+        """Declares an argument: an option if the name begins with hyphens, otherwise a positional argument.
 
         Args:
-            name: such as "language" or "--max_length".
-            type: of its value.
+            name: its name, such as "language" or "--max_length".
+            type: the type of its value.
             **more: the other fields of `Argument`.
         """
         option = name.startswith("--")
@@ -139,13 +140,13 @@ class Arguments:
 
 
 def add_language(arguments: Arguments, more: str = "") -> None:
-    """LANGUAGE and --max-length."""
+    """Declares LANGUAGE and --max-length."""
     arguments.add_argument("language", help=LANGUAGE_HELP + more)
     arguments.add_argument("--max_length", type=int | None, help=LENGTH_HELP)
 
 
 def add_run(arguments: Arguments) -> None:
-    """RUN, --step and --device."""
+    """Declares RUN, --step and --device."""
     arguments.add_argument("run", help="directory made by satlab train")
     arguments.add_argument("--step", type=int | None, help="one checkpoint alone; all unless given")
     arguments.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -157,19 +158,19 @@ def settings_of(
     file: str | None = None,
     complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> T:
-    """The configuration from the options that `Arguments.add_settings` declared.
+    """Makes the configuration from the options that `Arguments.add_settings` declared.
 
     Args:
         kind: its class.
-        given: what the command was given.
-        file: a YAML file with values for the settings that the command line does not give.
+        given: the values given to the command.
+        file: a YAML file with values for settings that the command line does not give.
         complete: adds values for settings that neither gives.
 
     Returns:
         The configuration.
 
     Raises:
-        InputError: for a value that is of another type or that the configuration refuses, and for a wrong file.
+        InputError: for a value of another type or one that the configuration refuses, and for an invalid file.
     """
     types, values = field_types(kind), {}
     if file is not None:
@@ -184,16 +185,16 @@ def settings_of(
 
 
 def opened_run(given: Given) -> "Run":
-    """The run that a command is given, on its device.
+    """Loads the run given to a command, on the given device.
 
     Args:
-        given: what `add_run` declared.
+        given: the values of the arguments that `add_run` declared.
 
     Returns:
         The run.
 
     Raises:
-        InputError: where there is no run, or no such device.
+        InputError: if there is no run, or no such device.
     """
     from ...train.parallel.world import World
     from ..runs.run import load_run
@@ -213,7 +214,7 @@ def at_most(name: str, value: int, most: int) -> None:
 
 
 def check_numbers(command: str, given: Mapping[str, Any]) -> None:
-    """Checks seeds and counts; training and a language's length have upper limits of their own, which name them.
+    """Checks seeds and counts. Training and the length of a language have their own upper limits, checked elsewhere.
 
     Raises:
         InputError: for a seed below 0, and for a count above MOST_COUNTED.

@@ -1,4 +1,4 @@
-"""How a command line is read: by what the command declares, each argument by its type."""
+"""Reads a command line by the arguments that the command declares."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ ANYWHERE = {
     ", ".join(QUIET): "say nothing but errors: no bars, no warnings, no hints",
     TRACEBACK: "where an error comes from, for a report to the developers",
 }
-"""Options of every command, before or after its name -> what they do."""
+"""Options of every command, which may stand before or after its name -> help text."""
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """How much a command says.
+    """The options that control the messages of a command.
 
     Args:
-        traceback: where an error comes from.
-        verbose: what is done.
-        quiet: nothing but errors.
+        traceback: whether to show where an error comes from.
+        verbose: whether to say what is done.
+        quiet: whether to show only errors.
     """
 
     traceback: bool = False
@@ -39,13 +39,13 @@ def split_spoken(arguments: Sequence[str]) -> tuple[Spoken, list[str]]:
     """Separates the options of every command from the rest of a command line.
 
     Args:
-        arguments: the command line; what follows -- are no options.
+        arguments: the command line. Nothing after -- counts as an option.
 
     Returns:
-        What these options say, and the rest.
+        The values of these options, and the rest.
 
     Raises:
-        InputError: for --quiet beside --verbose.
+        InputError: for --quiet together with --verbose.
     """
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     options = arguments[:end]
@@ -57,7 +57,7 @@ def split_spoken(arguments: Sequence[str]) -> tuple[Spoken, list[str]]:
 
 
 def asks_for(options: Iterable[str], argv: Sequence[str]) -> bool:
-    """Whether a command line has one of these options; what follows -- are no options."""
+    """Whether a command line has one of these options before any `--`."""
     return _any(options, argv[: argv.index("--")] if "--" in argv else argv)
 
 
@@ -66,18 +66,18 @@ def _any(options: Iterable[str], argv: Sequence[str]) -> bool:
 
 
 def underscored(argument: str) -> str:
-    """Options may be written with hyphens or underscores: --max-length=8 is --max_length=8."""
+    """Writes the name of an option with underscores: --max-length=8 becomes --max_length=8."""
     name, equals, value = argument.partition("=")
     return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
 
 
 def hyphened(option: str) -> str:
-    """An option as messages write it."""
+    """An option as written in messages, with hyphens."""
     return option[:2] + option[2:].replace("_", "-")
 
 
 def check_given(argv: Sequence[str]) -> None:
-    """Refuses empty arguments, such as an unset variable of the shell leaves.
+    """Refuses empty arguments, which result, for example, from an unset shell variable.
 
     Raises:
         InputError: for an empty argument.
@@ -92,19 +92,19 @@ def check_given(argv: Sequence[str]) -> None:
 
 
 def read_arguments(command: str, declared: Arguments, argv: Sequence[str]) -> Given:
-    """What a command is given. The class of its configuration is not imported.
+    """Reads the arguments of a command. Does not import the class of its configuration.
 
     Args:
-        command: its name.
-        declared: what it takes.
-        argv: the command line that follows the name, without the options of every command.
+        command: the command's name.
+        declared: its arguments.
+        argv: the command line after the name, without the options of every command.
 
     Returns:
-        The values of its own arguments, defaults included, and the texts of its settings.
+        The values of its own arguments, including defaults, and the texts of its settings.
 
     Raises:
-        InputError: for an option or argument that the command does not take, one that is missing, an option without its
-            value, and a value of another type.
+        InputError: for an unknown option or argument, a missing one, an option without its value, and a value of
+            another type.
     """
     try:
         return _Reader(command, declared).read(argv)
@@ -134,7 +134,7 @@ class _Reader:
         return given
 
     def _sorted(self, argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """(the text of each option, of a flag empty; the other arguments in their order)."""
+        """(name of each option -> its text, which is empty for a flag; the positional arguments in order)."""
         options: dict[str, str] = {}
         places: list[str] = []
         left = iter(argv)
@@ -149,7 +149,7 @@ class _Reader:
         return options, places
 
     def _option(self, argument: str, left: Iterator[str]) -> tuple[str, str]:
-        """An option's name and text, which is the next argument where it is not a part of this one."""
+        """The name and text of an option. Without `=`, the text is the next argument."""
         name, equals, text = argument.partition("=")
         known = underscored(name).removeprefix("--") if name.startswith("--") else ""
         if known not in self.options and not (self.declared.settings and self.declared.settings.has(known)):
@@ -168,7 +168,7 @@ class _Reader:
         return [*self.options, *sorted(self.declared.settings.names() if self.declared.settings else ())]
 
     def _in_places(self, places: list[str]) -> dict[str, Any]:
-        """name -> text, or texts, of the arguments that are told by their place."""
+        """name -> text, or texts, of the positional arguments."""
         found: dict[str, Any] = {}
         left = list(places)
         for argument in (each for each in self.declared.own if not each.option):

@@ -1,4 +1,4 @@
-"""Makes what a process finds when it starts usable: closed or full streams, encodings, warnings that are errors."""
+"""Repairs the environment of a process at its start: closed or full streams, encodings, and warnings set to errors."""
 
 import codecs
 import io
@@ -8,14 +8,14 @@ import sys
 import warnings
 
 AS_GIVEN = "satlab-as-given"
-"""How stdout and stderr write what their encoding lacks; see `_as_given`."""
+"""The error handler by which stdout and stderr write characters that their encoding lacks; see `_as_given`."""
 
 NOWHERE = "/nonexistent"
-"""The home directory of those who have none, as on Debian; nobody can make or fill it."""
+"""The home directory for users without one, as on Debian. Nobody can create it or write to it."""
 
 
 class _Results(io.FileIO):
-    """stdout; its errors name the stream."""
+    """stdout, with errors that name the stream."""
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]
         try:
@@ -26,7 +26,7 @@ class _Results(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """stderr: where nothing can be written, as on a full disk, messages are lost and the work goes on."""
+    """stderr. If it cannot be written to, as on a full disk, messages are lost and the work continues."""
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]
         try:
@@ -36,10 +36,10 @@ class _Messages(io.FileIO):
 
 
 def settle() -> None:
-    """Lets the standard streams of this process take every character, and keeps warnings from being errors."""
+    """Opens closed standard streams, makes them accept every character, and keeps warnings from being errors."""
     closed = [number for number in range(3) if not _is_open(number)]
     for number in closed:
-        # Results that are lost are an error, unless errors too have been given up, as of a daemon.
+        # Lost results are an error, unless stderr is closed as well, as for a daemon.
         _open(number, os.O_RDONLY if number == 1 and 2 not in closed else os.O_RDWR)
     sys.stdin = sys.stdin or io.TextIOWrapper(io.FileIO(0, closefd=False))
     sys.stdout = _writer(_Results(1, "w", closefd=False), sys.stdout)
@@ -50,16 +50,16 @@ def settle() -> None:
 
 
 def one_thread() -> None:
-    """Sets torch to one thread, unless the environment says otherwise. It is imported for that, which takes seconds."""
+    """Sets torch to one thread, unless OMP_NUM_THREADS is set. This imports torch, which takes seconds."""
     if "OMP_NUM_THREADS" not in os.environ:
         import torch
 
-        # Models and batches of this size lose more by waiting for a second thread than it does for them.
+        # For models and batches of this size, synchronising a second thread costs more than it gains.
         torch.set_num_threads(1)
 
 
 def working_directory() -> str | None:
-    """The working directory; None where it has been removed, or may not be looked at."""
+    """The working directory; None if it has been removed or is not accessible."""
     try:
         return os.getcwd()
     except OSError:
@@ -67,10 +67,10 @@ def working_directory() -> str | None:
 
 
 def _libraries() -> None:
-    """Sets what libraries need to load, and silences what they say of matters that concern no user.
+    """Sets environment variables that libraries need, and silences messages that do not concern users.
 
-    They ask for a home directory, which a user of a container may have neither by HOME nor by an entry among the
-    system's users; notebooks name a way to draw that only they have.
+    Libraries need a home directory, which a user in a container may lack, both in HOME and in the system's list of
+    users. Notebooks set a matplotlib backend that only they have.
     """
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = NOWHERE
@@ -87,7 +87,7 @@ def _is_open(number: int) -> bool:
 
 
 def _open(number: int, how: int) -> None:
-    """A closed descriptor leads nowhere: otherwise the next file to be opened gets what is meant for the stream."""
+    """Connects a closed descriptor to the null device. Otherwise the next opened file would get the stream's output."""
     opened = os.open(os.devnull, how)
     if opened == number:
         os.set_inheritable(number, True)
@@ -97,14 +97,14 @@ def _open(number: int, how: int) -> None:
 
 
 def _writer(raw: io.FileIO, before: object, by_line: bool = False) -> io.TextIOWrapper:
-    """A text stream over `raw`, in the encoding of the one that was there before."""
+    """A text stream over `raw`, in the encoding of the previous stream."""
     encoding = getattr(before, "encoding", None) or "utf-8"
     by_line = by_line or raw.isatty()
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, AS_GIVEN, line_buffering=by_line)
 
 
 def _as_given(error: UnicodeError) -> tuple[bytes, int]:
-    """For `codecs`: a name's bytes that are not of the file system's encoding; an escape for other characters."""
+    """An error handler for `codecs`: restores undecodable bytes of file names, and escapes other characters."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return b"".join(map(_bytes_of, error.object[error.start : error.end])), error.end

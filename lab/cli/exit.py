@@ -1,4 +1,4 @@
-"""How a command that cannot go on ends: one line on stderr, and an exit status."""
+"""Ends a command that cannot continue, with one line on stderr and an exit status."""
 
 import errno
 import os
@@ -10,27 +10,27 @@ from ...system.signals import SignalError
 from ..unforeseen import explained, on_one_line, show_traceback
 
 MOST_SHOWN = 200
-"""Characters of a path, or of what another library says, that a message repeats."""
+"""The most characters of a path, or of another library's message, that a message repeats."""
 
 UNUSABLE_PATH = {
     *(errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
     *(errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ENOTEMPTY),
 }
-"""Errors of a path that was given, not of the disk that it is on."""
+"""Errors caused by the given path, not by its disk."""
 
 CHECK_PATH = "expected a path that can be used; check it, or choose another one"
 
 
 class EndedError(RuntimeError):
-    """Code of others asked for the end of the process while a command was at work."""
+    """A plug-in or library tried to end the process during a command."""
 
 
 def ending(error: BaseException, with_traceback: bool = False) -> int:
-    """Says why a command ends.
+    """Prints why a command ends.
 
     Args:
-        error: what ended it.
-        with_traceback: whether to show first where the error comes from.
+        error: the error that ended it.
+        with_traceback: whether to print the traceback first.
 
     Returns:
         The exit status: 2 for bad input, 128 + its number for a signal, 1 for anything else.
@@ -47,7 +47,7 @@ def ending(error: BaseException, with_traceback: bool = False) -> int:
         case StoppedError():
             return _end(error.status if isinstance(error, SignalError) else 143, error)
         case BrokenPipeError():
-            # Whoever read the output has seen enough; nothing more can be said to them.
+            # The reader of the output has closed it, so nothing more can be written.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 141
         case OSError() if error.errno != errno.ENOMEM:
@@ -74,14 +74,14 @@ def _of_a_path(error: OSError) -> int:
 
 
 def _end(status: int, message: object) -> int:
-    """Says why the command ends; where several processes end, one of them does."""
+    """Prints why the command ends; among several processes, only one prints."""
     if _has_the_word():
         print(f"satlab: {on_one_line(str(message))}", file=sys.stderr, flush=True)
     return status
 
 
 def _has_the_word() -> bool:
-    """Whether this process speaks for all that train together; alone it does, and then torch need not be loaded."""
+    """Whether this process prints for all that train together. A single process does, without loading torch."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
     from ...train.parallel.world import has_the_word

@@ -1,4 +1,4 @@
-"""What --help shows: of each option its meaning, a placeholder that tells its type, and its default if it has one."""
+"""Writes the help: for each option its meaning, a placeholder that shows its type, and its default, if it has one."""
 
 import re
 from argparse import Action, _StoreTrueAction
@@ -16,13 +16,14 @@ from .command_line import ANYWHERE
 DESCRIPTION = "Languages with known truth, models trained until they match it, and what tells those models apart."
 
 PLACEHOLDERS = {"int": "N", "float": "X"}
-"""A number's type -> what stands for it."""
+"""Type of a number -> its placeholder."""
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """Help as people write it: no names of Python's types, no null; of a list, how it is written.
+    """Help for readers: it shows no names of Python types and no null, and shows how a list is written.
 
-    --steps N is a whole number, --lr X any number, --radii [X,...] a list of such; else the option's name stands.
+    --steps N takes a whole number, --lr X any number, --radii [X,...] a list of numbers. Other placeholders are the
+    option's name.
     """
 
     def _get_help_string(self, action: Action) -> str:
@@ -39,7 +40,7 @@ class HelpFormatter(DefaultHelpFormatter):
         return PLACEHOLDERS.get(self._kind(action), super()._get_default_metavar_for_optional(action))
 
     def _kind(self, action: Action) -> str:
-        """The type of what an option is given, null aside."""
+        """The type of an option's value other than null."""
         return (self._get_type_str(action) or "").removesuffix(" | null")
 
     def _format_args(self, action: Action, default_metavar: str) -> str:
@@ -59,7 +60,7 @@ class HelpFormatter(DefaultHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """A parser whose help writes hyphens in the names of options. Command lines are read by `read_arguments`."""
+    """A parser whose help writes options with hyphens. It only writes help; `read_arguments` reads command lines."""
 
     @override
     def format_help(self, *arguments: Any, **named: Any) -> str:
@@ -80,7 +81,7 @@ def parser_of(described: Mapping[str, str], declared: Mapping[str, Arguments]) -
 
     Args:
         described: a command's name -> its description.
-        declared: a command's name -> what it takes; only the help of these is complete.
+        declared: a command's name -> its arguments. Only the help of these commands is complete.
 
     Returns:
         The parser, whose help is that of `satlab`.
@@ -109,7 +110,7 @@ def _add(parser: Parser, declared: Arguments) -> None:
 
 
 def _how(argument: Argument) -> dict[str, Any]:
-    """The keywords by which the parser is told of an argument."""
+    """The keywords with which an argument is added to the parser."""
     if argument.flag:
         return {"action": "store_true", "help": argument.said}
     how = {"type": argument.kind, "default": argument.default, "help": argument.said}

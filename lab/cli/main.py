@@ -1,6 +1,7 @@
-"""The command `satlab`: reads argv, prints results on stdout and messages on stderr, turns errors into one line.
+"""The entry point of `satlab`: prints results on stdout and messages on stderr, and turns each error into one line.
 
-A command is a module of lab/cli/commands, which imports what it needs when it is run: usage errors come at once.
+A command is a module in lab/cli/commands. It imports what it needs only when it runs, so that usage errors appear at
+once.
 """
 
 import ast
@@ -33,7 +34,7 @@ ORDER = (
     *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "theorem", "export"),
     *("models", "widen", "average", "conditions", "oracle", "study", "table", "plot", "report"),
 )
-"""Commands in the order in which one works; others follow by name."""
+"""Commands in the order of a typical workflow. Others follow by name."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +47,19 @@ class Command:
     description: str
 
     def arguments(self) -> Arguments:
-        """What the command takes."""
+        """The arguments of the command."""
         arguments = Arguments()
         self._module.add_arguments(arguments)
         return arguments
 
     def run(self, given: Given) -> int | None:
-        """Does what the command does; its exit status, None for 0."""
+        """Runs the command. Returns its exit status; None for 0."""
         status: int | None = self._module.run(given)
         return status
 
     @property
     def needs_torch(self) -> bool:
-        """Whether whatever the command does needs torch, which takes seconds to load."""
+        """Whether the command always needs torch, which takes seconds to load."""
         return bool(getattr(self._module, "NEEDS_TORCH", True))
 
     @property
@@ -67,7 +68,7 @@ class Command:
 
 
 class _Commands(Mapping[str, Command]):
-    """Every command by its name."""
+    """All commands: name -> command."""
 
     def __init__(self) -> None:
         names = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -96,7 +97,7 @@ def make_parser(only: str | None = None) -> "Parser":
     """The parser that writes the help.
 
     Args:
-        only: the command whose help is asked for; the others have their descriptions alone, and are not imported.
+        only: the command whose help is requested. The others have only their descriptions, and are not imported.
 
     Returns:
         The parser of all commands.
@@ -109,16 +110,16 @@ def make_parser(only: str | None = None) -> "Parser":
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command. What goes wrong ends with one line on stderr.
+    """Runs one command. An error ends it with one line on stderr.
 
     Args:
         arguments: the command line.
 
     Returns:
-        The exit status; 2 where the input is bad.
+        The exit status; 2 for bad input.
 
     Raises:
-        SystemExit: with status 0, once help or the version is shown.
+        SystemExit: with status 0, after help or the version is shown.
     """
     spoken = Spoken()
     try:
@@ -134,13 +135,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _done(name: str, rest: list[str]) -> int:
-    """Does what the command is given to do.
+    """Reads the arguments of a command and runs it.
 
     Returns:
         The exit status.
 
     Raises:
-        EndedError: where a plug-in or a library asked for the end of the process.
+        EndedError: if a plug-in or a library tried to end the process.
     """
     try:
         given = read_arguments(name, COMMANDS[name].arguments(), rest)
@@ -154,7 +155,7 @@ def _done(name: str, rest: list[str]) -> int:
 
 
 def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
-    """(the command, what it is given); no command where help is asked for without one."""
+    """(the command, its arguments); the command is None if help is requested without one."""
     if not argv:
         raise InputError(f"no command given, expected one of: {', '.join(COMMANDS)}; see satlab --help")
     first, *rest = argv
@@ -172,7 +173,7 @@ def _command_in(argv: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _show_help(name: str | None) -> NoReturn:
-    """Prints the help of a command, or that of all.
+    """Prints the help of a command, or the list of all commands.
 
     Raises:
         SystemExit: with status 0.
@@ -183,10 +184,10 @@ def _show_help(name: str | None) -> NoReturn:
 
 
 def _check_processes(name: str) -> None:
-    """Checks that one process runs a command.
+    """Checks that a command other than training runs in a single process.
 
     Raises:
-        InputError: for several processes of what is not training.
+        InputError: for several processes.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1" and name != "train":
         from ...train.parallel.world import World
@@ -198,7 +199,7 @@ def _check_processes(name: str) -> None:
 
 
 def _timed(command: Command, given: Given) -> int:
-    """Runs a command; says with --verbose what it was given and how long it took."""
+    """Runs a command. With --verbose, logs its arguments and its time."""
     logger.debug("satlab %s, Python %s: %s", __version__, sys.version.partition(" ")[0], _shown(given))
     begin, begin_cpu = time.perf_counter(), time.process_time()
     status = int(command.run(given) or 0)
@@ -222,20 +223,20 @@ def main() -> None:
         status = ending(error, wants_traceback(sys.argv[1:]))
     status = _flushed(status)
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        # The others may be gone, and nothing here is to wait for them. An orderly exit is now and then aborted by
-        # gloo's threads.
+        # The other processes may be gone, and this one must not wait for them. Gloo's threads sometimes abort an
+        # orderly exit.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _flushed(status: int) -> int:
-    """Writes what stdout still holds; the exit status, that of an error here if nothing failed before."""
+    """Flushes stdout. Returns the exit status: the given one, or that of an error here if the given one is 0."""
     try:
         sys.stdout.flush()
     except OSError as error:
         status = status or ending(error)
-        # What cannot be written would be tried again, and complained of, at the interpreter's end.
+        # The interpreter would otherwise try to write the rest again at its end, and print an error.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status

@@ -1,4 +1,4 @@
-"""What commands print: rows as JSON lines on stdout, warnings and hints as lines on stderr."""
+"""The output of commands: rows as JSON lines on stdout, warnings and hints as lines on stderr."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ def print_row(row: Mapping[str, Any]) -> None:
 
 
 def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> None:
-    """Prints the rows as JSON lines, with a bar over the checkpoints."""
+    """Prints the rows as JSON lines, with a progress bar over the checkpoints."""
     from ..runs.checkpoints import chosen_checkpoints
 
     with progress_bar(len(chosen_checkpoints(run, step)), "checkpoints") as bar:
@@ -29,13 +29,13 @@ def print_rows(run: "Run", rows: Iterable[dict[str, Any]], step: int | None) -> 
 
 
 def warn_of(notices: Iterable[str]) -> None:
-    """Gives a warning for each notice."""
+    """Prints a warning for each notice."""
     for notice in notices:
         warn(notice)
 
 
 def warn_of_unsaturated(run: "Run", step: int | None) -> None:
-    """Warns once of the measured checkpoints that are not saturated."""
+    """Warns, in one line, about the measured checkpoints that are not saturated."""
     from ..analysis.notices import said_of_checkpoints
     from ..runs.checkpoints import chosen_checkpoints
 
@@ -43,7 +43,7 @@ def warn_of_unsaturated(run: "Run", step: int | None) -> None:
 
 
 def say_next_of_rows(run: "Run") -> None:
-    """Says where the rows of a measurement are, and which commands show them."""
+    """Prints where the rows of a measurement are, and which commands show them."""
     from ..runs.run import RESULTS
 
     folder = str(run.folder)

@@ -1,4 +1,4 @@
-"""The progress of a command: a bar on a terminal; elsewhere, for training, a line for each row of metrics."""
+"""The progress of a command: a bar on a terminal; elsewhere a line for each row of metrics or finished cell."""
 
 import os
 import sys
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from ...train.metrics import MetricsRow
 
 BAR = "{n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
-"""Step, time left and the last row; the bar takes what they leave of a line, of 80 columns 1 to 9."""
+"""Step, time left and the last row. The bar takes the rest of the line, 1 to 9 of 80 columns."""
 
 STUDY_BAR = "{n_fmt}/{total_fmt} cells |{bar}|{postfix}"
-"""Cells; behind the bar the time left of the whole study, then what was done last."""
+"""Cells; after the bar, the time left for the whole study and the last message."""
 
 tqdm.monitor_interval = 0
-"""No thread that watches the bars: a process that has one is not forked."""
+"""Disables tqdm's monitor thread, because a process with threads cannot be forked safely."""
 
 
 @contextmanager
 def progress_bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Any]:
-    """A progress bar on a terminal; none where stderr is piped, has no size to draw it in, or is to be quiet."""
+    """A progress bar on a terminal. It is hidden if stderr is piped or has no size, and with --quiet."""
     hidden = not shown or is_quiet() or not _has_room()
     with tqdm(total=total, unit=f" {unit}", disable=hidden, dynamic_ncols=True) as bar:
         if bar.disable:
@@ -35,7 +35,7 @@ def progress_bar(total: int | None, unit: str, shown: bool = True) -> Iterator[A
 
 
 def _has_room() -> bool:
-    """Whether stderr is a terminal; one of 0 rows or columns, as `script` and containers make them, shows no bar."""
+    """Whether stderr is a terminal that can show a bar: `script` and containers make some with 0 rows or columns."""
     if not sys.stderr.isatty():
         return False
     try:
@@ -45,7 +45,7 @@ def _has_room() -> bool:
 
 
 def parts_on(bar: Any) -> Callable[[float, int], None]:
-    """A function that shows on a bar, in hundredths, how many of how many are done."""
+    """A function show(done, total) that sets a bar, with `done` rounded to hundredths."""
 
     def show(done: float, of: int) -> None:
         bar.total, bar.n = of, round(done, 2)
@@ -55,12 +55,12 @@ def parts_on(bar: Any) -> Callable[[float, int], None]:
 
 
 class TrainingProgress:
-    """Follows a training run of so many steps on a bar that was made for it; prints lines where the bar is disabled.
+    """Shows the progress of a training run on a bar, or prints lines if the bar is disabled.
 
-    Times count from the first step of this session, whichever it is: one that goes on does not seem to be faster.
+    Times count from the first step of this session, so that a resumed run does not seem faster than it is.
 
     Args:
-        bar: made by `progress_bar`.
+        bar: a bar made by `progress_bar`.
         steps: the step limit.
     """
 
@@ -70,7 +70,7 @@ class TrainingProgress:
         bar.bar_format = BAR
 
     def on_step(self, step: int, loss: float) -> None:
-        """A step is done."""
+        """Called after a step."""
         if self.first is None:
             self.first = (step, time.perf_counter())
             self.bar.initial = self.bar.n = self.bar.last_print_n = step
@@ -78,7 +78,7 @@ class TrainingProgress:
         self.bar.update(step - self.bar.n)
 
     def on_row(self, row: "MetricsRow") -> None:
-        """A row of metrics is recorded."""
+        """Called after a row of metrics is recorded."""
         rate = row.tokens_per_second
         if self.bar.disable:
             kl, floor = f"KL {row.kl:.5f} +- {row.kl_stderr:.5f} nats", f"floor {row.floor:.5f} nats"
@@ -89,7 +89,7 @@ class TrainingProgress:
             self.bar.set_postfix_str(f"KL {row.kl:.4f}+-{row.kl_stderr:.4f}, floor {row.floor:.4f}{speed}")
 
     def left(self, step: int) -> str:
-        """The time to the step limit, at the pace of this session until now."""
+        """The time to the step limit, at the pace of this session so far."""
         if self.first is None or step == self.first[0]:
             return "?"
         begin, since = self.first
@@ -97,10 +97,10 @@ class TrainingProgress:
 
 
 class StudyProgress:
-    """Follows a study, or one of its cells, on a bar; prints a line for each finished cell where the bar is disabled.
+    """Shows the progress of a study or a cell on a bar, or prints a line for each finished cell if it is disabled.
 
     Args:
-        bar: made by `progress_bar`.
+        bar: a bar made by `progress_bar`.
     """
 
     def __init__(self, bar: Any) -> None:
@@ -108,13 +108,13 @@ class StudyProgress:
         bar.bar_format = STUDY_BAR
 
     def __call__(self, message: str, done: int, total: int, seconds_left: float | None = None) -> None:
-        """Something is done, or there is news.
+        """Shows progress.
 
         Args:
-            message: what.
-            done: cells that are done.
-            total: cells in all.
-            seconds_left: to the end of the whole study; None where nobody knows yet.
+            message: what was done, or other news.
+            done: number of finished cells.
+            total: number of all cells.
+            seconds_left: time to the end of the whole study; None if it is not known yet.
         """
         left = "" if seconds_left is None else f"{tqdm.format_interval(seconds_left)} left"
         if self.bar.disable and message and done > self.bar.n:

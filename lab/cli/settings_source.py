@@ -1,18 +1,18 @@
-"""The names of a configuration's settings, read off its source: its class need not be imported, which takes seconds."""
+"""Reads the names of a configuration's settings from its source file, because importing its class takes seconds."""
 
 from ..declared import ROOT, classes_of, declared_in, fields_of
 
 
 def setting_names(module: str, name: str, entries: str | None) -> frozenset[str] | None:
-    """The names of the fields that a dataclass is made from.
+    """The names of the fields of a dataclass that options of the command line set.
 
     Args:
-        module: of the class, below satlab, such as "train.config".
-        name: of the class.
-        entries: package below satlab whose registered classes add their fields to those of the class; None for none.
+        module: the module of the class, within satlab, such as "train.config".
+        name: the name of the class.
+        entries: the package within satlab whose registered classes add their fields to the class; None for none.
 
     Returns:
-        The names, without those that packages of others add; None where the sources are not there.
+        The names, without those that other installed packages add; None if the source files cannot be read.
     """
     try:
         found = set(fields_of(classes_of(ROOT.joinpath(*module.split(".")).with_suffix(".py")), name))

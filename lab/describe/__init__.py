@@ -1,1 +1,1 @@
-"""A language described for people: `satlab show` and `satlab models`."""
+"""Descriptions of languages and model sizes for readers: `satlab show` and `satlab models`."""

@@ -1,4 +1,4 @@
-"""Pictures of one sentence: its derivation tree, or its hidden states over the exact posterior."""
+"""Draws one sentence: its derivation tree, or its hidden states over their exact posterior."""
 
 import io
 import math
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
     import nltk
 
 SIZE = 11
-"""Points of a letter."""
+"""The font size, points."""
 
 MOST_LETTERS = 48
-"""Of a symbol or word; a longer one is shortened."""
+"""The widest symbol or word, in columns. A wider one is shortened."""
 
 GAP = 12.0
-"""Points between neighbouring words."""
+"""The space between neighbouring words, points."""
 
 LEVEL = 34.0
-"""Points from a symbol down to the next."""
+"""The distance from a symbol down to the next level, points."""
 
 MARGIN = 14.0
 DPI = 150
 MOST_PIXELS = 32_000
-"""Of a side; longer sentences are drawn with fewer dots an inch."""
+"""The most pixels of a side. Longer sentences are drawn at a lower resolution."""
 
 MOST_AREA = 25_000_000
-"""Pixels of a picture; larger ones are drawn with fewer dots an inch."""
+"""The most pixels of a picture. Larger ones are drawn at a lower resolution."""
 
 MOST_LEAVES = 60
-"""Of a tree; a larger one is cut at the greatest depth that has no more."""
+"""The most leaves of a tree. A larger one is cut at the greatest depth with at most as many."""
 
 MOST_LEVELS = 80
-"""Of a tree, its symbols' and that of the words; a deeper one is cut."""
+"""The most levels of a tree, including that of the words. A deeper one is cut."""
 
 MOST_POINTS = 2200
-"""In the width of a tree that is cut."""
+"""The greatest width of a tree that is cut, points."""
 
 EDGE: dict[str, Any] = {"color": "0.55", "linewidth": 1.0, "zorder": 1, "solid_joinstyle": "round"}
 OUTLINE: dict[str, Any] = {"edgecolor": "0.55", "linewidth": 1.0, "zorder": 1, "joinstyle": "round"}
@@ -66,7 +66,7 @@ def check_png(path: Path) -> None:
     """Checks the path of a picture.
 
     Raises:
-        InputError: for a path that no PNG file can be written to.
+        InputError: for a path to which no PNG file can be written.
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"--png {path}: expected a file name that ends in .png; rename it")
@@ -77,7 +77,7 @@ def check_png(path: Path) -> None:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Writes the figure whole or not at all."""
+    """Writes the figure as a whole or not at all."""
     content = io.BytesIO()
     width, height = figure.get_size_inches()
     dpi = min(DPI, MOST_PIXELS / max(width, height), math.sqrt(MOST_AREA / (width * height)))
@@ -91,8 +91,8 @@ def picture(language: Language, sentences: Sentences) -> Figure:
     """A picture of the first of the sentences.
 
     Args:
-        language: of the sentences.
-        sentences: sampled with their latents.
+        language: the language of the sentences.
+        sentences: sentences sampled with their latent variables.
 
     Raises:
         InputError: for a language without trees or states.
@@ -118,9 +118,16 @@ def _(language: HMM, sentences: Sentences) -> Figure:
 
 @dataclass
 class _Node:
-    """A symbol or word in a picture: its children, the width of its subtree, and its place (points).
+    """A symbol or word in a picture.
 
-    words: how many there are below. cut: it stands for so many words.
+    Args:
+        text: its text.
+        depth: its level, from 0 at the root.
+        children: its children.
+        words: the number of words below it; 1 for a word.
+        cut: whether it replaces the words below a symbol, whose number is its text.
+        width: the width of its subtree, points.
+        x: its horizontal position, points.
     """
 
     text: str
@@ -133,15 +140,15 @@ class _Node:
 
 
 def draw_tree(tree: "nltk.Tree") -> Figure:
-    """The tree from the top down, its words on one line at the bottom.
+    """The tree from the top down, with its words on one line at the bottom.
 
-    Each node has a strip of its own, as wide as its text or as all that is below it, so that no two texts overlap. An
-    edge leads down by one level, and from there straight down to a word. Of a tree of more than MOST_LEAVES words or
-    MOST_LEVELS the top is drawn, with a triangle and a number for the words below a symbol; the title says so. Texts
-    are at most MOST_LETTERS wide; the middle of a longer one is left out.
+    Each node has its own strip, as wide as its text or its subtree, so that no two texts overlap. An edge leads down by
+    one level, and from there vertically to a word. Only the top of a tree with more than MOST_LEAVES words or
+    MOST_LEVELS levels is drawn: a triangle with a number replaces the words below a symbol, and the title says so.
+    Texts wider than MOST_LETTERS columns lose their middle.
 
     Args:
-        tree: of a sentence.
+        tree: the tree of a sentence.
 
     Returns:
         The figure.
@@ -179,7 +186,7 @@ def draw_tree(tree: "nltk.Tree") -> Figure:
 
 
 def _lead(axes: Axes, node: _Node, child: _Node, y: dict[int, float], foot: float) -> None:
-    """The edge from a node to its child, or the triangle over the words below."""
+    """Draws the edge from a node to its child, or the triangle that replaces the words below."""
     if child.cut:
         half, base = (child.width - GAP / 2) / 2, foot + 9
         corners = [(node.x, y[node.depth]), (child.x - half, base), (child.x + half, base)]
@@ -189,7 +196,7 @@ def _lead(axes: Axes, node: _Node, child: _Node, y: dict[int, float], foot: floa
 
 
 def _nodes(tree: "nltk.Tree") -> list[_Node]:
-    """All nodes, parents before children; without recursion: trees may be deep."""
+    """All nodes, parents before children. Not recursive, because trees may be deep."""
     nodes: list[_Node] = []
     todo = [(_Node(tree.label(), 0), tree)]
     while todo:
@@ -206,7 +213,7 @@ def _nodes(tree: "nltk.Tree") -> list[_Node]:
 
 
 def _written(nodes: list[_Node]) -> Lettering:
-    """Sets the nodes' texts to what can be drawn of them; returns the lettering."""
+    """Replaces the nodes' texts by what can be drawn. Returns the lettering."""
     for node in nodes:
         node.text = shortened(readable(node.text), MOST_LETTERS)
     letters = Lettering.of(node.text for node in nodes)
@@ -216,10 +223,10 @@ def _written(nodes: list[_Node]) -> Lettering:
 
 
 def _top(nodes: list[_Node]) -> tuple[list[_Node], Lettering]:
-    """The nodes down to the greatest depth that fits, laid out; each of that depth has one for all words below."""
+    """The nodes down to the greatest depth that fits, laid out. At that depth one child replaces all words below."""
     leaves = Counter(node.depth for node in nodes if not node.children)
     inner = Counter(node.depth for node in nodes if node.children)
-    # One level deeper has at least as many leaves: those of a symbol take its place.
+    # The number of leaves never falls with depth, because a symbol is replaced by at least one child.
     fitting, above = 0, leaves[0]
     for depth in range(1, min(max(inner), MOST_LEVELS - 2) + 1):
         above += leaves[depth]
@@ -251,7 +258,7 @@ def _down_to(depth: int, nodes: list[_Node]) -> list[_Node]:
 
 
 def _lay_out(nodes: list[_Node], letters: Lettering) -> None:
-    """Sets the nodes' widths and places."""
+    """Sets the nodes' widths and positions."""
     font = letters.font(SIZE)
     for node in reversed(nodes):
         below = sum(child.width for child in node.children)

@@ -1,6 +1,6 @@
-"""A language described in numbers: sentences with their trees or states, lengths, statistics, floor and tasks.
+"""Describes a language: sentences with their trees or states, lengths, statistics, floor and tasks.
 
-What all languages share is asked of any; what is special to a kind is registered with `structure` and `drawn`.
+`structure`, `drawn`, `default_samples` and `cost` register what is specific to a kind of language.
 """
 
 import math
@@ -25,66 +25,66 @@ from ...system.memory import check_memory
 Description = dict[str, Any]
 
 MOST_SAMPLES, LEAST_SAMPLES = 10_000, 20
-"""Sampled sentences where nothing else is said."""
+"""The most and the fewest sampled sentences by default."""
 
 MOST_WORK = 1e9
-"""Of the charts of so many samples, in `PCFG.chart_work`: about SECONDS_OF_WORK on one core for all that is shown."""
+"""The most work for the charts of all samples, in the unit of `PCFG.chart_work`: about SECONDS_OF_WORK on one core."""
 
 SECONDS_OF_WORK, MOST_SECONDS = 20.0, 90.0
-"""What takes longer than MOST_SECONDS is announced."""
+"""The time of MOST_WORK, and the time beyond which the command warns, seconds."""
 
 PLAN_SECONDS = 5.0
-"""Of all passes over sentences of one length of 400 words; it grows with the square of the length."""
+"""The time of planning all passes over sentences of 400 words, seconds. It grows with the square of the length."""
 
 MOST_CHAIN_WORK = 1e9
-"""Of so many samples of an HMM, in products of two numbers a pass: about as long."""
+"""The most multiplications in one pass over all samples of an HMM, which takes about as long."""
 
 MOST_NUMBERS = 2**27
-"""Of the tables of so many samples of an HMM, 1 GiB; two samples are taken in any case."""
+"""The most numbers in the tables of all samples of an HMM: 1 GiB. At least two samples are taken in any case."""
 
 STEP_BYTES, STEP_SECONDS = 6_000, 6e-5
-"""Of one step of the forward algorithm over all samples, whatever their number."""
+"""Memory and time of one step of the forward algorithm over all samples, apart from what grows with their number."""
 
 MOST_TASKS = 6
-"""Tasks that are measured; a language may have one for each position."""
+"""The most tasks that are measured. A language may have one for each position."""
 
 MOST_CLASSES = 5
-"""Classes of a task that are named, the most frequent first."""
+"""The most classes of a task that are named, the most frequent first."""
 
 
 @singledispatch
 def default_samples(language: Language) -> int:
-    """MOST_SAMPLES, or fewer that stay within MOST_CHAIN_WORK and MOST_NUMBERS, but at least LEAST_SAMPLES."""
+    """The default number of sampled sentences: MOST_SAMPLES, or fewer if they would take too long."""
     return MOST_SAMPLES
 
 
 @default_samples.register
 def _(language: PCFG) -> int:
-    """MOST_SAMPLES, or fewer as long as their charts take more than MOST_WORK; at least LEAST_SAMPLES."""
+    """MOST_SAMPLES, or as many as MOST_WORK allows, but at least LEAST_SAMPLES."""
     return min(MOST_SAMPLES, max(LEAST_SAMPLES, int(MOST_WORK / max(1.0, language.chart_work()))))
 
 
 @default_samples.register
 def _(language: HMM) -> int:
-    """MOST_SAMPLES, or as many as MOST_CHAIN_WORK and MOST_NUMBERS leave, but at least LEAST_SAMPLES."""
+    """MOST_SAMPLES, or as many as MOST_CHAIN_WORK (at least LEAST_SAMPLES) and MOST_NUMBERS (at least 2) allow."""
     able = max(LEAST_SAMPLES, int(MOST_CHAIN_WORK / _chain_work(language)))
     return min(MOST_SAMPLES, able, max(2, MOST_NUMBERS // language.floats_per_sentence(language.max_length)))
 
 
 def _chain_work(language: HMM) -> int:
-    """Products of two numbers in one pass over one sentence."""
+    """The number of multiplications in one pass over one sentence."""
     return language.max_length * (language.blocks.shape[1] * language.num_states + language.vocab_size)
 
 
 @singledispatch
 def cost(language: Language, samples: int) -> tuple[float, int]:
-    """(seconds, bytes) that so many samples take at least, roughly, on one core; 0 where nothing is known."""
+    """A rough lower bound of the (seconds, bytes) for these samples on one core; 0 if it is not known."""
     return 0.0, 0
 
 
 @cost.register
 def _(language: PCFG, samples: int) -> tuple[float, int]:
-    # Each length among the samples is planned and passed over by itself.
+    # Each length among the samples has its own plan and passes.
     lengths = torch.arange(len(language.length_log_prob))
     among = (samples * language.length_log_prob.exp().cpu()).clamp(max=1)
     planned = float(among @ (lengths / 400).square().to(among.dtype))
@@ -100,10 +100,10 @@ def _(language: HMM, samples: int) -> tuple[float, int]:
 
 
 def say_cost(language: Language, samples: int) -> None:
-    """Warns of more than MOST_SECONDS of work.
+    """Warns if the work takes more than MOST_SECONDS.
 
     Raises:
-        TooLargeError: for more memory than there is.
+        TooLargeError: if it needs more memory than there is.
     """
     seconds, needed = cost(language, samples)
     what = f"show of {samples:,} sentences of up to {language.max_length:,} words"
@@ -121,18 +121,18 @@ def describe(
     seed: int,
     on_sentences: Callable[[int], object] = lambda done: None,
 ) -> Description:
-    """Everything that `satlab show` prints, as JSON holds it.
+    """The content of `satlab show`, fit for JSON.
 
     Args:
-        language: to be described.
-        name: what the user calls it.
-        sentences: sampled with their latents; estimates are over all of them.
-        shown: how many of them, from the first on, are described.
-        seed: of what is sampled besides.
+        language: the language to describe.
+        name: the name that the user gave it.
+        sentences: sentences sampled with their latent variables. Estimates are over all of them.
+        shown: the number of first sentences to describe.
+        seed: the seed of all further samples.
         on_sentences: called with k when the floor of k more sentences is done.
 
     Returns:
-        name -> value. Estimates have value, stderr and n; entropies are in nats; null stands for what is infinite.
+        name -> value. Estimates have value, stderr and n. Entropies are in nats. null is a number that is not finite.
     """
     samples, first = len(sentences), sentences[:shown]
     lengths = _lengths(language)
@@ -165,7 +165,7 @@ def describe(
 
 
 def _lengths(language: Language) -> Description:
-    """Mean, standard deviation and distribution of the number of words."""
+    """The mean, standard deviation and distribution of the number of words."""
     lengths = language.length_log_prob.exp().tolist()
     mean = math.fsum(length * p for length, p in enumerate(lengths))
     return {
@@ -188,7 +188,7 @@ def _sentences(language: Language, sentences: Sentences, log_prob: list[float]) 
 
 @singledispatch
 def structure(language: Language, sentences: Sentences) -> tuple[Description, Estimate | None]:
-    """What only this kind of language has, under a key of its own, with H(sentence) where that is computed too."""
+    """The statistics specific to this kind of language, under their own key, and H(sentence) if they give it."""
     return {}, None
 
 
@@ -210,7 +210,7 @@ def _(language: HMM, sentences: Sentences) -> tuple[Description, Estimate | None
 
 @singledispatch
 def drawn(language: Language, sentences: Sentences) -> list[Description]:
-    """What is shown beside each sentence."""
+    """What is shown in addition to the words of each sentence, such as its tree or states."""
     return [{}] * len(sentences)
 
 
@@ -233,7 +233,7 @@ def _tasks(language: Language, sentences: Sentences, seed: int) -> list[Descript
 
 
 def _balance(task: Task, generator: torch.Generator, sentences: Sentences, language: Language) -> Description:
-    """The shares of a task's classes among its inputs."""
+    """The classes of a task with their shares among its inputs, and the accuracy of the majority class."""
     if task.own_inputs:
         sentences = task.inputs(language, len(sentences), generator)
     labels = task.labels(sentences)
@@ -248,7 +248,7 @@ def _balance(task: Task, generator: torch.Generator, sentences: Sentences, langu
 
 
 def _json(value: Any) -> Any:
-    """The value with null for each number that JSON cannot hold."""
+    """The value with null for each number that is not finite, which JSON cannot hold."""
     if isinstance(value, Estimate):
         value = asdict(value)
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ KINDS = ("bert", "lstm", "lstm-residual")
 OTHERS = (
     "gpt-LAYERSxWIDTH and bert-post-LAYERSxWIDTH take the same sizes as bert-; any kind can be trained at other ones."
 )
-"""What the table leaves out."""
+"""The remark on sizes that the table omits."""
 
 COLUMNS = {
     "name": "name",
@@ -24,13 +24,13 @@ COLUMNS = {
     "without_embeddings": "without embeddings",
     "with_bert_vocabulary": "with BERT's vocabulary",
 }
-"""key of a row -> heading."""
+"""Key of a row -> heading."""
 
 Row = dict[str, Any]
 
 
 def size_rows(vocab_size: int, max_length: int) -> Iterator[Row]:
-    """A row for each published size, of a language with so many words and sentences of at most so many."""
+    """A row for each published size, for a language with `vocab_size` words and at most `max_length` in a sentence."""
     for kind in KINDS:
         for size in ladder(kind):
             yield _row(size, vocab_size, max_length)
@@ -40,7 +40,7 @@ def _row(size: Size, vocab_size: int, max_length: int) -> Row:
     shape = {"name": size.name, "where": size.where, "layers": size.layers, "width": size.width, "heads": size.heads}
     inner = {"inner": size.inner, "published_inner": size.published_inner}
     count = count_parameters(size.name, vocab_size, max_length)
-    # BERT's 30,522 rows hold its special tokens too.
+    # BERT's 30,522 rows include its special tokens.
     bert = count_parameters(size.name, BERT_ROWS - SPECIAL_TOKENS, max_length)
     counts = {"parameters": count.total, "without_embeddings": count.without_embeddings}
     of = {"vocab_size": vocab_size, "max_length": max_length}
@@ -48,7 +48,7 @@ def _row(size: Size, vocab_size: int, max_length: int) -> Row:
 
 
 def as_table(rows: list[Row]) -> str:
-    """The rows for people, numbers at the right."""
+    """The rows as a table for readers, with right-aligned numbers."""
     cells = [[_cell(row, key) for key in COLUMNS] for row in rows]
     lines = [list(COLUMNS.values()), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]

@@ -1,4 +1,4 @@
-"""A picture of the hidden states of one sentence over their exact posterior."""
+"""Draws the hidden states of one sentence over their exact posterior."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,35 +13,43 @@ from ..fonts import Lettering, readable, shortened, text_width, warn_of_missing
 
 WORDS_A_ROW = 64
 ROW_INCHES = 24.0
-"""The most of the width of a row: with long words it has fewer."""
+"""The greatest width of a row, inches. With long words a row has fewer of them."""
 
 MOST_ROWS = 12
 ALL_ROWS_INCHES = 60.0
-"""The most of their height together: with many states or long words there are fewer."""
+"""The greatest height of all rows together, inches. With many states or long words there are fewer rows."""
 
 MOST_DRAWN = WORDS_A_ROW * MOST_ROWS
-"""Words that a picture has at most."""
+"""The most words of a picture."""
 
 MOST_LETTERS = 40
-"""Of a word; a longer one is shortened."""
+"""The widest word, in columns. A wider one is shortened."""
 
 MOST_STATES = 100
-"""Of those that play a part, the likeliest."""
+"""The most states of a picture: the sampled ones, then the likeliest."""
 
 SIZE = 9
-"""Points of a letter."""
+"""The font size, points."""
 
 FEW_STATES = 12
 UNLIKELY = 0.01
 PATH = "#c8451b"
 
 LEFT, RIGHT, TOP, BETWEEN = 0.6, 1.0, 0.55, 0.4
-"""Inches around the rows and between them."""
+"""The space around the rows and between them, inches."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Inches: of a word's column, of a row's states and of the words below them. rows: which words each has."""
+    """The sizes of a picture, inches.
+
+    Args:
+        column: the width of a word's column.
+        states: the height of the states in a row.
+        words: the height of the words below them.
+        turned: whether words are rotated by 90 degrees.
+        rows: the words of each row.
+    """
 
     column: float
     states: float
@@ -71,7 +79,7 @@ class _Layout:
         return LEFT + width + RIGHT, TOP + len(self.rows) * (self.states + self.words + BETWEEN)
 
     def box(self, number: int) -> tuple[float, float, float, float]:
-        """Of a row's states, in parts of the picture."""
+        """(left, bottom, width, height) of the states in a row, as shares of the picture."""
         (width, height), row = self.size, self.rows[number]
         top = height - TOP - number * (self.states + self.words + BETWEEN)
         inches = (LEFT, top - self.states, self.column * (row.stop - row.start), self.states)
@@ -79,18 +87,18 @@ class _Layout:
 
 
 def draw_states(words: list[str], states: list[int], posterior: np.ndarray, length: int | None = None) -> Figure:
-    """p(z_t = k | all words) as shades, the sampled states as a line over them, the words below.
+    """Draws p(z_t = k | all words) as shades, the sampled states as a line over them, and the words below.
 
-    Of many states those are left out that are nowhere likelier than UNLIKELY and were not sampled; of more than
-    MOST_STATES also the less likely ones. A long sentence goes on in the next row. Of one that takes more than
-    MOST_ROWS, or that is only a beginning, the beginning is drawn, and the title says so. The middle of words longer
-    than MOST_LETTERS is left out.
+    With more than FEW_STATES states, those that are nowhere likelier than UNLIKELY and were not sampled are omitted;
+    with more than MOST_STATES remaining, the least likely ones too. A long sentence continues in the next row. If it
+    needs more than MOST_ROWS rows, or `words` are only its beginning, the beginning is drawn, and a text says so. Words
+    wider than MOST_LETTERS columns lose their middle.
 
     Args:
-        words: of the sentence, T of them.
-        states: the sampled ones, T of them, counted from 0; the picture counts from 1, as tasks do.
+        words: the T words of the sentence.
+        states: the T sampled states, counted from 0. The picture counts from 1, as tasks do.
         posterior: p(z_t = k | all words), [T, K].
-        length: of the whole sentence, where `words` are only its beginning.
+        length: the length of the whole sentence, if `words` are only its beginning.
 
     Returns:
         The figure.
@@ -126,21 +134,21 @@ def draw_states(words: list[str], states: list[int], posterior: np.ndarray, leng
 
 
 def _kept(states: list[int], posterior: np.ndarray) -> tuple[np.ndarray, str]:
-    """The states that are drawn, ascending, and what is said of the others."""
+    """The states to draw, ascending, and a remark on the others."""
     number = posterior.shape[1]
     if number <= FEW_STATES:
         return np.arange(number), ""
     greatest = posterior.max(0)
     kept = np.union1d(np.flatnonzero(greatest > UNLIKELY), states)
     if len(kept) > MOST_STATES:
-        # A sampled state is drawn before any other.
+        # Sampled states take precedence over all others.
         order = np.lexsort((-greatest[kept], ~np.isin(kept, states)))
         return np.sort(kept[order[:MOST_STATES]]), f" ({MOST_STATES} of {number:,})"
     return kept, f" ({number - len(kept):,} others below {UNLIKELY})" if len(kept) < number else ""
 
 
 def _label(axes: Axes, words: list[str], font: FontProperties, kept: np.ndarray, layout: _Layout) -> None:
-    """The words below, the states' numbers beside, and a line between each two of either."""
+    """Draws the words below, the numbers of the states at the left, and grid lines between them."""
     length, number = len(words), len(kept)
     turned = 90 if layout.turned else 0
     axes.set_xticks(range(length), words, fontproperties=font, rotation=turned, parse_math=False)
@@ -153,7 +161,7 @@ def _label(axes: Axes, words: list[str], font: FontProperties, kept: np.ndarray,
 
 
 def _add_scale(figure: Figure, shades: Any, layout: _Layout) -> None:
-    """The scale of the shades, beside the first row."""
+    """Adds the colour scale at the right of the first row."""
     (width, height), (_, bottom, _, high) = layout.size, layout.box(0)
     tall = min(1.6, layout.states)
     side = figure.add_axes((1 - 0.8 / width, bottom + high - tall / height, 0.14 / width, tall / height))

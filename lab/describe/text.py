@@ -1,4 +1,4 @@
-"""What `satlab show` has found, as text for people: a few sections of aligned lines."""
+"""The output of `satlab show` as text for readers: a few sections of aligned lines."""
 
 import io
 import math
@@ -12,37 +12,37 @@ from .show import Description
 COLUMNS = 118
 
 MOST_LENGTHS = 8
-"""Rows of the table of lengths; where there are more lengths, neighbours share a row."""
+"""The most rows of the table of lengths. With more lengths, neighbours share a row."""
 
 MOST_SENTENCE_LINES = 4
-"""Of the words of one sentence; longer ones are cut."""
+"""The most lines of words of one sentence. Longer sentences are cut."""
 
 MOST_WORDS_READ = 1000
-"""Of one sentence: more than any lines hold."""
+"""The most words of one sentence that are read, more than the lines can hold."""
 
 MOST_TREE_LINES = 24
-"""Of all drawn trees together; the trees beyond are written in brackets."""
+"""The most lines of all drawn trees together. Further trees are written in brackets."""
 
 MOST_BRACKET_LINES = 8
 
 MOST_LETTERS = 48
-"""Of one word; a longer one is shortened."""
+"""The widest word, in columns. A wider one is shortened."""
 
 MOST_DRAWN_WORDS = 40
 MOST_DRAWN_DEPTH = 60
 
 MOST_CLASSES = 4
-"""Closed classes of a chain that get a row."""
+"""The most closed classes of a chain that have a row."""
 
 LABEL = 34
 
 ELLIPSIS = " ..."
 GAP = "  "
-"""Between neighbouring columns."""
+"""The space between neighbouring columns."""
 
 
 def as_text(found: Description) -> str:
-    """What `describe` has found, section after section."""
+    """The result of `describe` as text, section by section."""
     sections = [
         ("Sentences", _sentences(found["sentences"])),
         ("Lengths", _lengths(found)),
@@ -83,13 +83,13 @@ def _sentences(sentences: list[Description]) -> Iterator[str]:
 
 
 def _word(word: str) -> str:
-    """The word on one line; in quotes where it is empty or has blanks."""
+    """The word on one line, in quotes if it is empty or has blanks."""
     text = shortened(readable(word), MOST_LETTERS)
     return f"'{text}'" if not text or any(map(str.isspace, text)) else text
 
 
 def _two_lines(words: list[str], states: list[int], more: int) -> Iterator[str]:
-    """The words, and below each its state; more: words that follow them."""
+    """Lines of words with their states below. `more` is the number of words that follow."""
     widths = [max(columns(word), len(str(state))) for word, state in zip(words, states, strict=True)]
     begin = 0
     for _ in range(MOST_SENTENCE_LINES):
@@ -110,7 +110,7 @@ def _two_lines(words: list[str], states: list[int], more: int) -> Iterator[str]:
 
 
 def _drawn(bracketed: str, room: int) -> list[str]:
-    """The tree as nltk draws it; nothing where that takes more lines than there is room, or is too wide."""
+    """The tree as nltk draws it; no lines if it needs more than `room` or is too wide."""
     if _depth(bracketed) > min(MOST_DRAWN_DEPTH, room):
         return []
     import nltk
@@ -119,7 +119,7 @@ def _drawn(bracketed: str, room: int) -> list[str]:
     words = tree.leaves()
     if len(words) > MOST_DRAWN_WORDS:
         return []
-    # With words as leaves nltk would draw those beside symbols before what lies below the symbols.
+    # Numbers as leaves: nltk would otherwise draw words that are siblings of symbols out of order.
     for position, place in enumerate(tree.treepositions("leaves")):
         tree[place] = position
     tree.pretty_print(sentence=words, stream=stream)
@@ -245,8 +245,8 @@ def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
         table: its cells, as texts.
 
     Returns:
-        Lines in which the first and the last column stand at the left, numbers at the right. The last column is cut
-        where a line would be too long.
+        Lines in which the first and the last column are left-aligned and the numbers between them right-aligned. The
+        last column is cut if a line would be too long.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
     room = max(len(ELLIPSIS), COLUMNS - sum(widths) - len(GAP) * len(widths))
@@ -258,19 +258,19 @@ def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """The number with six significant digits; 0 where it is below rounding, "infinite" for None."""
+    """The number with six significant digits; "0" if it is below rounding, "infinite" for None."""
     if value is None:
         return "infinite"
     return "0" if abs(value) < 1e-12 else f"{value:.6g}"
 
 
 def nats(value: float | None) -> str:
-    """An entropy as text; a dash or "infinite" where there is none."""
+    """An entropy as text with its unit; "infinite" for None."""
     return number(value) + ("" if value is None else " nats")
 
 
 def estimate(given: dict[str, Any]) -> str:
-    """The value with the digits that its standard error leaves meaningful: 1.0299 +- 0.0009."""
+    """The value and its standard error, with as many digits as the error justifies: 1.0299 +- 0.0009."""
     value, stderr = given["value"], given["stderr"]
     if value is None or not stderr or stderr < 1e-12:
         return number(value)

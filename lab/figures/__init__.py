@@ -1,1 +1,1 @@
-"""Figures from recorded numbers; no model is loaded."""
+"""Draws figures from recorded numbers, without loading a model."""

@@ -1,7 +1,7 @@
-"""The figures of a study, drawn from its recorded numbers alone; no model is loaded.
+"""Draws the figures of a study from its recorded numbers, without loading a model.
 
-Each figure is a PNG, a PDF and a CSV with the plotted numbers; correlation.csv and matched.csv say how flatness and
-accuracy go together.
+Each figure is a PNG, a PDF and a CSV with the plotted numbers. correlation.csv and matched.csv relate flatness to
+accuracy.
 """
 
 import io
@@ -42,7 +42,7 @@ from .same_loss import same_loss_figure, same_loss_points
 
 Row = dict[str, Any]
 Job = tuple[str, Callable[[], tuple[Figure, list[Row]]]]
-"""A figure's name, and what draws it."""
+"""The name of a figure, and the function that draws it."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -52,7 +52,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 MOST_INSIDE = 6
-"""Names in a legend among the points; that of more stands beside them."""
+"""The most names in a legend inside the panel. A longer legend stands outside."""
 
 BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
@@ -73,7 +73,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
         The files.
 
     Raises:
-        InputError: as `recorded`.
+        InputError: as `recorded` does.
     """
     runs, rows = recorded(folders)
     of_next_word = next_word_jobs(rows)
@@ -109,7 +109,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
 
 
 def _written(jobs: list[Job], out: Path) -> list[Path]:
-    """Draws each figure and writes it, with its numbers beside it."""
+    """Draws each figure, and writes it and its numbers."""
     written = []
     missing: set[str] = set()
     out.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _written(jobs: list[Job], out: Path) -> list[Path]:
 
 
 def save_figure(figure: Figure, place: Path) -> list[Path]:
-    """Writes the figure as PNG and PDF, each whole or not at all; returns their paths, `place` with a suffix."""
+    """Writes the figure as PNG and PDF, each as a whole or not at all. Returns their paths, `place` with a suffix."""
     paths = [place.with_name(place.name + suffix) for suffix in (".png", ".pdf")]
     for path in paths:
         content = io.BytesIO()
@@ -140,7 +140,7 @@ def _of(name: str, rows: list[Row]) -> list[Row]:
 
 
 def _steps_figure(runs: int) -> tuple[Figure, Axes]:
-    """A panel over steps, with room for a legend of so many runs."""
+    """A panel over steps, with room for a legend of this number of runs."""
     return plt.subplots(figsize=(6 if runs <= MOST_INSIDE else 8.5, 4), layout="constrained")
 
 
@@ -226,7 +226,7 @@ def _flatness(
                 point["trace"], point["accuracy"], fmt="o", color=color, markerfacecolor=face, zorder=2, **bars
             )
             at = (point["trace"], point["accuracy"])
-            # The last points lie close together: the one before the last is named on the other side.
+            # The last two points are often close together, so their labels are on opposite sides.
             offset, side = ((-5, -11), "right") if i == len(mine) - 2 else ((5, 5), "left")
             axes.annotate(f"{point['step']:,}", at, xytext=offset, textcoords="offset points", ha=side, fontsize=7)
         _baselines(axes, [line for line in lines if _near(line, points)])
@@ -251,7 +251,7 @@ def _flatness(
 
 
 def _trace_axis(axes: Axes, traces: list[float]) -> None:
-    """Makes the x axis logarithmic where the values span more than a factor of three; labels are plain numbers."""
+    """Makes the x axis logarithmic if the values span more than a factor of three. Labels are plain numbers."""
     axes.margins(x=0.2)
     if max(traces) > 3 * min(traces) > 0:
         log_axis(axes)
@@ -261,7 +261,7 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """Makes the x axis logarithmic, with labels such as 1,000 and not 10^3."""
+    """Makes the x axis logarithmic, with labels such as 1,000 instead of 10^3."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:,g}")

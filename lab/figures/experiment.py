@@ -1,4 +1,4 @@
-"""The figure of an experiment: its panels, side by side, with a line or a kind of points for each label."""
+"""The figure of an experiment: its panels, with one line or set of points for each label."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,19 +14,19 @@ from .draw import STYLE, save_figure
 Row = dict[str, Any]
 
 WIDTH, HEIGHT = 5.2, 3.9
-"""Of a panel, inches."""
+"""The size of a panel, inches."""
 
 MARKS = "osD^vP*X<>"
 
 
 def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str], place: Path) -> list[Path]:
-    """Draws the panels, and writes the rows beside them.
+    """Draws the panels, and writes the rows as a table.
 
     Args:
-        rows: with the column `label`.
-        panels: what is shown.
-        columns: of the table.
-        place: the files' path without a suffix.
+        rows: rows with the column `label`.
+        panels: the panels of the figure.
+        columns: the columns of the table.
+        place: the path of the files, without a suffix.
 
     Returns:
         The paths of the PNG, the PDF and the CSV.
@@ -50,7 +50,7 @@ def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str]
 
 
 def _panel(axes: Axes, panel: Panel, rows: list[Row], labels: list[str]) -> None:
-    """One panel."""
+    """Draws one panel."""
     for number, label in enumerate(label for label in labels if not panel.only or label.startswith(panel.only)):
         mine = [row for row in rows if row["label"] == label and _shown(row, panel)]
         if not mine:
@@ -75,7 +75,7 @@ def _panel(axes: Axes, panel: Panel, rows: list[Row], labels: list[str]) -> None
 
 
 def _shown(row: Row, panel: Panel) -> bool:
-    """Whether the panel is about the row, and both values are there, and positive on a logarithmic axis."""
+    """Whether the panel shows the row: it is selected and has both values, which are positive on logarithmic axes."""
     if any(row.get(column, value) != value for column, value in panel.where):
         return False
     values: dict[str, Any] = {"x": row.get(panel.x), "y": row.get(panel.y)}

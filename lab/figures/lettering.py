@@ -1,4 +1,4 @@
-"""What is written in figures, and how their lines are told apart."""
+"""The texts in figures, and the colours, dashes and markers of their lines."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,40 +10,40 @@ from matplotlib.figure import Figure
 Row = dict[str, Any]
 
 LINE = 0.12
-"""Inches of a line below the panels."""
+"""The height of a line of text below the panels, inches."""
 
 CAPTION_LINES = 2
-"""Lines below the panels at most; the report says more."""
+"""The most lines of text below the panels. The report has more."""
 
 LONGEST_LABEL = 40
-"""Characters of a name in a figure."""
+"""The most characters of a name in a figure."""
 
 DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vP*"
 
 
 def plain_text(text: str) -> str:
-    """Text that matplotlib shows as it is: no $ begins a formula, and no _ takes a name out of the legend."""
+    """Text that matplotlib shows literally: $ does not begin a formula, and _ does not hide a name in the legend."""
     text = text.replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text
 
 
 def marked(name: str, saturated: bool, remark: str = "") -> str:
-    """A model's name for a figure, with a remark where it is not saturated, and another one if given."""
+    """A model's name for a figure, with a remark if it is not saturated, and another one if given."""
     said, name = ", ".join(filter(None, ["" if saturated else "not saturated", remark])), brief(name)
     return plain_text(f"{name} ({said})" if said else name)
 
 
 def brief(name: str) -> str:
-    """The name, short enough for a figure: of a long one, its beginning and its end."""
+    """The name, short enough for a figure: a long one becomes its beginning, an ellipsis and its end."""
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 12]}\u2026{name[-11:]}"
 
 
 def write_below(figure: Figure, said: list[str]) -> None:
-    """Writes sentences below the panels, at most CAPTION_LINES lines; the figure grows by their height.
+    """Writes sentences below the panels, in at most CAPTION_LINES lines, and enlarges the figure by their height.
 
     Args:
-        figure: with its panels.
-        said: sentences, the most important first; those that do not fit are left to the report.
+        figure: the figure with its panels.
+        said: sentences, the most important first. Those that do not fit are omitted.
     """
     width, height = figure.get_size_inches()
     shown: list[str] = []
@@ -58,7 +58,7 @@ def write_below(figure: Figure, said: list[str]) -> None:
 
 
 def looks_of(groups: Sequence[str]) -> list[Row]:
-    """The look of each line: a colour for each group; a dash and a marker for each line of that colour."""
+    """The look of each line: one colour for each group, and within a colour a dash and a marker for each line."""
     names, members, looks = list(dict.fromkeys(groups)), [0] * 10, []
     for group in groups:
         color = names.index(group) % 10

@@ -1,4 +1,4 @@
-"""Accuracy against flatness at the same KL: a point for each pair of checkpoints of different trainings."""
+"""The figure of accuracy against flatness at equal KL, with a point for each pair of checkpoints of different runs."""
 
 from typing import Any
 
@@ -17,19 +17,19 @@ Row = dict[str, Any]
 
 COLORS = {ONE_MODEL: "tab:blue", MODELS: "tab:orange"}
 MANY = 200
-"""Pairs from which on they are drawn paler, and in the PDF as a picture."""
+"""With more pairs than this, points are drawn paler, and in the PDF as a bitmap."""
 
 READING = "Line: least squares through 0, band: 95 % over runs. Hollow: not both saturated. Bars: one standard error."
 
 
 def matched_figure(panel: str, pairs: Pairs, rows: list[Row], mixed: list[str]) -> tuple[Figure, list[Row]]:
-    """Draws the accuracy that the flatter one of a pair has more against how much flatter it is.
+    """Draws, for each pair, the gain in accuracy of the flatter checkpoint against how much flatter it is.
 
     Args:
         panel: the task and the probe.
-        pairs: theirs, at least one.
-        rows: theirs, as `matched_of` gives them.
-        mixed: what is said of versions that differ.
+        pairs: the pairs of this task and probe, at least one.
+        rows: the rows of this task and probe, as `matched_of` returns them.
+        mixed: the notice about different versions of satlab, if any.
 
     Returns:
         The figure, and the plotted numbers.
@@ -50,7 +50,7 @@ def matched_figure(panel: str, pairs: Pairs, rows: list[Row], mixed: list[str]) 
     axes.set_ylabel(plain_text(f"accuracy, flatter minus sharper,\ntask {brief(panel)}"))
     title = "Pairs of different trainings whose KL agrees (above 0: the flatter one is the more accurate)"
     axes.set_title(title, fontsize=8.5)
-    # Beside the panel: the search for a place among thousands of pairs is slow, and may find none.
+    # Outside the panel: the search for a place among thousands of points is slow, and may find none.
     figure.legend(loc="outside upper center", fontsize=7)
     write_below(figure, [rule(found[ALL_PAIRS, SHARE]), READING, *mixed])
     return figure, numbers
@@ -63,7 +63,7 @@ def _label(kind: str, share: Row, mine: list[Row]) -> str:
 
 
 def _points(axes: Axes, rows: list[Row], color: str, label: str) -> None:
-    """The pairs of one kind; a legend's mark is not as pale as they are."""
+    """Draws the pairs of one kind. The mark in the legend is not paler."""
     pale = 1.0 if len(rows) <= MANY else max(0.15, MANY / len(rows))
     x, y, xerr, yerr = (
         np.array([row[key] for row in rows]) for key in ("halvings", "gain", "halvings_stderr", "gain_stderr")

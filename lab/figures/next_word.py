@@ -1,10 +1,10 @@
-"""Figures of the theorems on next-word prediction, from recorded rows alone.
+"""Figures of the theorems on next-word prediction, drawn from recorded rows.
 
 figure                    what it shows
 saunshi-bounds            excess task loss, error and both bounds against the excess loss epsilon, along training
 saunshi-gamma             gamma and gamma_Delta by the length of the prefixes, last checkpoints
 saunshi-features          cross-entropy of probes on each representation, last checkpoints
-saunshi-log-partition     how much of the variance of log Z quadratic forms leave, along training
+saunshi-log-partition     share of the variance of log Z that quadratic forms do not explain, along training
 """
 
 import json
@@ -29,7 +29,7 @@ BOUNDS = {
     "refined bound": ("unconstrained: that <= refined bound", "right"),
     "bound": ("unconstrained: refined bound <= bound", "right"),
 }
-"""What is drawn against epsilon -> the link and the side that it is."""
+"""Quantity drawn against epsilon -> its link and the side of the link."""
 
 EPSILON = "softmax: kl = least kl + epsilon"
 
@@ -38,17 +38,17 @@ def next_word_jobs(rows: list[Row]) -> list[Job]:
     """The figures that the recorded rows allow.
 
     Args:
-        rows: of results.
+        rows: rows of results.
 
     Returns:
-        A figure's name, and what draws it.
+        The name of each figure, and the function that draws it.
     """
     found = {name: [row for row in rows if row["what"] == "theorem" and row["method"] == name] for name in METHODS}
     by_length = [row for row in found["saunshi"] if _setting(row, "words") is not None]
     found["saunshi"] = [row for row in found["saunshi"] if _setting(row, "words") is None]
     jobs: list[Job] = []
     for method, (name, figure) in METHODS.items():
-        # Rows of other tasks or samples are no repeats of the same measurement.
+        # Each setting, such as a task, has its own figure.
         for number, settings in enumerate(dict.fromkeys(row["settings"] for row in found[method]), start=1):
             mine = [row for row in found[method] if row["settings"] == settings]
             jobs.append((name if number == 1 else f"{name}-{number}", partial(figure, mine)))
@@ -102,7 +102,7 @@ def _bounds(rows: list[Row]) -> tuple[Figure, list[Row]]:
 
 
 def _last(rows: list[Row]) -> list[Row]:
-    """Those of each run's last checkpoint."""
+    """The rows of each run's last checkpoint."""
     last: dict[str, int] = {}
     for row in rows:
         last[row["run"]] = max(row["step"], last.get(row["run"], 0))
@@ -192,4 +192,4 @@ METHODS: dict[str, tuple[str, Callable[[list[Row]], tuple[Figure, list[Row]]]]] 
     "saunshi-features": ("saunshi-features", _features),
     "saunshi-log-partition": ("saunshi-log-partition", _log_partition),
 }
-"""Theorem -> the name of its figure, and what draws it."""
+"""Theorem -> the name of its figure, and the function that draws it."""

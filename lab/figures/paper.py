@@ -1,4 +1,4 @@
-"""Figures and tables in the form of Liu et al. (2022), from recorded numbers alone.
+"""Figures and tables in the form of Liu et al. (2022), drawn from recorded numbers.
 
 form            theirs              what it shows
 training        Figure 1            loss and accuracy against training steps
@@ -9,11 +9,10 @@ sizes-kl        Figure 10           log KL and accuracy against the number of pa
 enlarged        Figure 5            accuracy against Tr(H), every model viewed inside the same larger one
 table           Tables 1 and 2      loss, accuracy and Tr(H) of each model's last checkpoint
 
-Loss is KL + floor. Bars are one standard error: of the measurement, and where there are several seeds over these as
-well (`over_seeds`). Hollow marks are checkpoints that are not saturated. Each probe that was measured has a panel.
-Under the panels stands what bars and marks are, over how many trainings, and how each quantity was measured; in the CSV
-the columns stderr, n (of what the mean is over: trainings where there are several), trainings, method, settings and
-satlab.
+Loss is KL + floor. Bars are one standard error of the measurement and, with several seeds, of the mean over them (see
+`over_seeds`). Hollow marks are checkpoints that are not saturated. Each measured probe has a panel. The text below the
+panels explains bars and marks, and names the number of trainings and the methods. The CSV also has the columns stderr,
+n (the number of values in the mean: trainings if there are several), trainings, method, settings and satlab.
 """
 
 from collections.abc import Callable
@@ -38,13 +37,13 @@ from .paper_table import measured_columns, said_of_bars, said_of_how, write_tabl
 Row = dict[str, Any]
 
 WIDTH, HEIGHT = 4.2, 3.2
-"""Inches of a panel."""
+"""The size of a panel, inches."""
 
 STEPS, SIZE = "training step", "parameters"
 
 
 def check_forms(forms: list[str]) -> None:
-    """Raises InputError for a form that does not exist, and for one that is given twice."""
+    """Raises InputError for an unknown form, and for one that is given twice."""
     for form in forms:
         if form not in FORMS:
             raise unknown("form", form, FORMS)
@@ -59,11 +58,11 @@ def draw_forms(
 
     Args:
         forms: their names.
-        wide: as `wide_rows` gives them.
-        rows: those that `one_setting` leaves.
-        tasks: of the study.
-        out: the directory to write: paper-FORM.png, .pdf and .csv, of a table .md and .csv.
-        comparison: as `compare` gives it; published numbers that the table shows beside ours.
+        wide: the rows that `wide_rows` returns.
+        rows: the rows that `one_setting` selects.
+        tasks: the tasks of the study.
+        out: the directory to write: paper-FORM.png, .pdf and .csv; for a table .md and .csv.
+        comparison: the rows that `compare` returns. The table shows their published numbers next to ours.
 
     Returns:
         The files.
@@ -88,7 +87,7 @@ Made = tuple[Figure, list[Row]] | None
 
 
 def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[str], logarithmic: bool) -> Made:
-    """A panel of the quantity `first`, and one of accuracy for each probe of each task, against x."""
+    """A panel with the quantity `first`, and one with the accuracy of each probe of each task, against x."""
     panels = [first, *(f"accuracy {panel}" for panel in panels_of(wide, tasks))]
     drawn = [panel for panel in panels if any(panel in row for row in wide)]
     if not drawn:
@@ -115,7 +114,7 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
 
 
 def _say(figure: Figure, quantities: list[str], wide: list[Row], rows: list[Row], numbers: list[Row]) -> None:
-    """Below the panels: what hollow marks and bars are, by which versions and how each quantity was measured."""
+    """Writes below the panels what hollow marks and bars mean, and how quantities were measured."""
     said = [HOLLOW] if not all(row["saturated"] for row in numbers) else []
     said.append(said_of_bars({row["trainings"] for row in numbers}))
     write_below(figure, said + said_of_versions(rows) + said_of_how(quantities, wide))
@@ -131,7 +130,7 @@ LABELS = {
 
 
 def _lines(axes: Axes, x: str, quantity: str, wide: list[Row]) -> list[Row]:
-    """One line a model against steps, or one line through the models by size; the plotted numbers."""
+    """Draws a line for each model against steps, or one line through all models by size. Returns the numbers."""
     points = last_of_each(wide) if x == SIZE else wide
     place = "parameters" if x == SIZE else "step"
     names = list(dict.fromkeys(row["name"] for row in points))
@@ -155,7 +154,7 @@ def _lines(axes: Axes, x: str, quantity: str, wide: list[Row]) -> list[Row]:
 
 
 Drawn = list[tuple[tuple[int, str], Estimate, list[Row]]]
-"""(place, name), the mean, and the rows it is over."""
+"""(place, name), the mean, and its rows."""
 
 
 def _saturated(rows: list[Row]) -> bool:
@@ -174,7 +173,7 @@ def _draw_line(axes: Axes, drawn: Drawn, look: Row, label: str | None) -> list[R
         axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=color if saturated else "white")
         if label is None:
             text = "\n".join(filter(None, [plain_text(brief(name)), fewer_seeds(same)]))
-            # Neighbours may lie close together: their names stand above and below by turns.
+            # Neighbours may be close together, so their names alternate above and below.
             offset, side = ((3, 4), "bottom") if number % 2 == 0 else ((3, -4), "top")
             axes.annotate(text, (place, value.value), xytext=offset, textcoords="offset points", va=side, fontsize=6)
         row = {"at": place, "name": name, "model": same[0]["model"]}
@@ -203,7 +202,7 @@ def _flatness(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
 
 
 def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
-    """A row of panels for each probe of each task: the total, then each kind of parameter; last checkpoints."""
+    """A row of panels for each probe of each task: the total, then each kind of parameter, for last checkpoints."""
     last = [row for row in last_of_each(wide) if "enlarged" in row]
     panels = panels_of(last, tasks)
     if not last or not panels:
@@ -232,7 +231,7 @@ def _enlarged(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:
 
 
 def _inside(axes: Axes, kind: str, panel: str, last: list[Row]) -> list[Row]:
-    """A panel of the above, a point a model; the plotted numbers."""
+    """Draws a panel of `_enlarged` with a point for each model. Returns the plotted numbers."""
     names, numbers = list(dict.fromkeys(row["name"] for row in last)), []
     for name, look in zip(names, looks_of(names), strict=True):
         mine = [row for row in last if row["name"] == name and kind in row and f"accuracy {panel}" in row]

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of Liu et al. (2022) from recorded numbers of last checkpoints, beside the published ones."""
+"""Tables 1 and 2 of Liu et al. (2022) from recorded numbers of last checkpoints, next to the published ones."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,12 +22,12 @@ def write_table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path, c
     """Writes paper-table.csv and .md: a row for each model, and one for the look-up table, whose loss is the floor.
 
     Args:
-        wide: as `wide_rows` gives them.
-        rows: those that `one_setting` leaves.
-        tasks: of the study.
+        wide: the rows that `wide_rows` returns.
+        rows: the rows that `one_setting` selects.
+        tasks: the tasks of the study.
         out: the directory to write.
-        comparison: as `compare` gives it; a published number of one model stands in its cell, one of a difference
-            below.
+        comparison: the rows that `compare` returns. A published number of one model is in its cell; a published
+            difference is below the table.
 
     Returns:
         The files.
@@ -87,7 +87,7 @@ def _models(
 
 
 def _beside(comparison: list[Row], name: str, column: str, columns: list[str]) -> Row | None:
-    """The published number of a cell; an accuracy stands in the column of the published probe, if there is one."""
+    """The published number of a cell. A published accuracy is in the column of the published probe, if there is one."""
     model = "lookup" if name == LOOKUP else name
     for row in comparison:
         quantity = row["quantity"] if row["task"] is None else f"{row['quantity']} {row['task']}"
@@ -110,7 +110,7 @@ def _cell(value: Estimate | None, published: Row | None) -> str:
 
 
 def _differences(comparison: list[Row]) -> list[str]:
-    """The published differences of two models, which no cell holds."""
+    """Sentences about the published differences, which have no cell."""
     rows = [row for row in comparison if row["minus"] is not None]
     texts = [(row, number_text(row["published"], row["published_stderr"])) for row in rows]
     return [f"{row['what']}: {ours_text(row)}; published {text} ({row['source']})." for row, text in texts]
@@ -123,7 +123,7 @@ def measured_columns(wide: list[Row], key: str) -> Row:
 
 
 def said_of_bars(trainings: set[int], what: str = "Bars:") -> str:
-    """The meaning of the errors of means over so many trainings."""
+    """A sentence that explains the errors of means over these numbers of trainings."""
     if trainings <= {0, 1}:
         return f"{what} one standard error of the measurement, within one training (n = 1 training)."
     least, most = min(trainings), max(trainings)
@@ -132,6 +132,6 @@ def said_of_bars(trainings: set[int], what: str = "Bars:") -> str:
 
 
 def said_of_how(quantities: list[str], wide: list[Row]) -> list[str]:
-    """How each quantity was measured."""
+    """Texts that state how each quantity was measured."""
     hows = {quantity: how for quantity in quantities if (how := how_of(wide, quantity)) is not None}
     return [f"{quantity}: {described(*how)}" for quantity, how in hows.items()]

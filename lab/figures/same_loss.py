@@ -1,4 +1,7 @@
-"""Accuracy against flatness at the same loss: saturated checkpoints alone, a panel an architecture, a colour a way."""
+"""The figure of accuracy against flatness at equal loss.
+
+It shows only saturated checkpoints, with a panel for each architecture and a colour for each way of training.
+"""
 
 import itertools
 import math
@@ -14,7 +17,7 @@ from .lettering import MARKERS, brief, looks_of, plain_text, write_below
 Row = dict[str, Any]
 
 WIDTH, HEIGHT = 4.4, 3.9
-"""Inches of a panel."""
+"""The size of a panel, inches."""
 
 READING = (
     "Points: saturated checkpoints; bars: one standard error within one training. Brackets: 95 % interval over first "
@@ -23,14 +26,14 @@ READING = (
 
 
 def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
-    """The points of the figure: saturated, with a trace; none where only one way of training is among them.
+    """The points of the figure: saturated checkpoints with a trace. Empty if all were trained in the same way.
 
     Args:
-        points: of one probe of one task.
+        points: the points of one probe of one task.
         ways: run -> how it was trained.
 
     Returns:
-        The points, each with its `way`; those of the smallest model first.
+        The points, each with its `way`, those of the smallest model first.
     """
     chosen = [point | {"way": ways[point["run"]]} for point in points if point["saturated"]]
     chosen = [point for point in chosen if point["trace"] is not None and point["accuracy"] is not None]
@@ -42,13 +45,13 @@ def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
 def same_loss_figure(
     panel: str, points: list[Row], correlations: list[Row], mixed: list[str]
 ) -> tuple[Figure, list[Row]]:
-    """Draws accuracy against Tr(H) of checkpoints whose loss is that of the truth.
+    """Draws accuracy against Tr(H) for checkpoints whose loss equals that of the truth.
 
     Args:
         panel: the task and the probe.
-        points: as `same_loss_points` gives them.
-        correlations: those of this task and probe, as `correlations_of` gives them.
-        mixed: what is said of versions that differ.
+        points: the points that `same_loss_points` returns.
+        correlations: the rows of this task and probe, as `correlations_of` returns them.
+        mixed: the notice about different versions of satlab, if any.
 
     Returns:
         The figure, and the plotted numbers.
@@ -83,7 +86,7 @@ def same_loss_figure(
 
 
 def _given_kl(correlations: list[Row], model: str, across: str) -> list[str]:
-    """Spearman's correlation among the saturated checkpoints, given KL; nothing where it is not known."""
+    """A sentence with Spearman's correlation among the saturated checkpoints, given KL; none if it is not known."""
     head, end = ("Within sizes: ", ".") if across == WITHIN else ("", "")
     for row in correlations:
         kind = (row["among"], row["method"], row["given"], row["trace"])

@@ -1,6 +1,7 @@
-"""The figure of a series: accuracy of each probe against the first key, beside the same on the exact truth.
+"""The figure of a series: the accuracy of each probe against the first key, on models and on the exact truth.
 
-Lines with bars are models, dashed ones the same probe on the exact truth, and grey bands what was published.
+Lines with error bars are models. Dashed lines are the same probe on the exact truth. Wide lines with bands are
+published means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,12 +35,12 @@ class Curve:
     """A published line.
 
     Args:
-        name: in the legend.
+        name: its name in the legend.
         x: values of the first key.
-        y: the means, shares.
-        low: the lower ends of the band.
-        high: the upper ends.
-        source: where it stands.
+        y: mean accuracies, as shares.
+        low: lower ends of the band.
+        high: upper ends of the band.
+        source: its place in the paper.
         probe: the probe whose colour it has.
     """
 
@@ -53,11 +54,11 @@ class Curve:
 
 
 def check_curves(curves: Sequence[Any], keys: Sequence[str]) -> list[Curve]:
-    """The published lines of a series.
+    """Reads the published lines of a series.
 
     Args:
-        curves: as the study's file holds them.
-        keys: what the series varies.
+        curves: the lines, as the study's file holds them.
+        keys: the keys that the series varies.
 
     Returns:
         The lines.
@@ -83,12 +84,12 @@ def check_curves(curves: Sequence[Any], keys: Sequence[str]) -> list[Curve]:
 
 
 def draw_series(rows: list[Row], curves: Sequence[Any], title: str, out: Path) -> list[Path]:
-    """Writes series.csv, which holds every number, and draws series.png and .pdf.
+    """Writes series.csv with all numbers, and draws series.png and .pdf if there are accuracies.
 
     Args:
-        rows: as `summary` gives them.
-        curves: as the study's file holds them.
-        title: above the panels.
+        rows: the rows that `summary` returns.
+        curves: the published lines, as the study's file holds them.
+        title: the title above the panels.
         out: the directory to write.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Measurements on the checkpoints of a run: KL, probes and flatness, each made once."""
+"""Measurements on the checkpoints of a run, such as KL, probes and flatness. Each is made only once."""

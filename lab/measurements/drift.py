@@ -1,10 +1,11 @@
-"""The drift of a trained network along its minimum: a second phase of SGD, read off in the clock of Theorem 4.3.
+"""The drift of a trained network along its minimum in a second phase of SGD, measured in the time of Theorem 4.3.
 
-A row for each checkpoint: clock eta^2 k / B, KL beside its predicted floor eta Tr(H) / (4 B), Tr(H), and accuracy. Step
-0 is the checkpoint with which the phase began, where its run is still there.
+There is a row for each checkpoint, with the time eta^2 k / B after k steps, KL and its predicted floor
+eta Tr(H) / (4 B), Tr(H), and accuracy. Step 0 is the checkpoint with which the phase began, if its run still exists.
 
-The floor is that of small steps. At a finite one each eigenvalue l of H counts l / (1 - eta l / 2), so that a few large
-ones can make most of KL: `floor_of_step` counts the five largest so, and is null where eta l reaches 2.
+This floor holds for small steps. At a finite step size, each eigenvalue l of H contributes l / (1 - eta l / 2) instead
+of l, so that a few large ones can dominate KL. `floor_of_step` applies this to the five largest, and is null if eta l
+reaches 2.
 """
 
 import math
@@ -29,7 +30,7 @@ from .probe import check_probe, measure_probe
 from .probe_config import ProbeConfig
 
 CURVED = 500
-"""Contexts on which the largest eigenvalues are measured."""
+"""The number of contexts on which the largest eigenvalues are measured."""
 
 PROBE = ProbeConfig(train_sentences=2000, test_sentences=4000)
 """How accuracy is measured."""
@@ -40,10 +41,10 @@ class DriftConfig:
     """SGD at a constant step on sampled words, from a saturated checkpoint on.
 
     Args:
-        eta: the step, the learning rate of SGD; below 2 / the largest eigenvalue of H.
-        batch_size: B, sentences of a step.
-        clock: t = eta^2 k / B at which it ends; the number of steps k follows.
-        points: checkpoints, equally spaced in the clock.
+        eta: learning rate of SGD; below 2 / the largest eigenvalue of H.
+        batch_size: B, sentences per step.
+        clock: time t = eta^2 k / B at which it ends; the number of steps k follows.
+        points: number of checkpoints, equally spaced in time.
         phase_seed: seed of the sentences.
     """
 
@@ -75,7 +76,7 @@ class DriftConfig:
         """The settings of the second phase.
 
         Args:
-            masking: that of the first one.
+            masking: the masking of the first phase.
 
         Returns:
             The settings.
@@ -102,8 +103,8 @@ def largest_eigenvalues(run: Run, step: int) -> list[Estimate]:
     """The largest eigenvalues of the Gauss-Newton matrix of a checkpoint, with standard errors over contexts.
 
     Args:
-        run: whose.
-        step: of the checkpoint.
+        run: the run.
+        step: the step of the checkpoint.
 
     Returns:
         Up to five eigenvalues, nats per squared parameter, the largest first.
@@ -114,11 +115,11 @@ def largest_eigenvalues(run: Run, step: int) -> list[Estimate]:
 
 
 def largest_eigenvalue(run: Run, step: int) -> float:
-    """The largest of `largest_eigenvalues`; nothing is written.
+    """The largest eigenvalue of the Gauss-Newton matrix of a checkpoint. Writes nothing.
 
     Args:
-        run: whose.
-        step: of the checkpoint.
+        run: the run.
+        step: the step of the checkpoint.
 
     Returns:
         The eigenvalue, nats per squared parameter.
@@ -133,16 +134,16 @@ def largest_eigenvalue(run: Run, step: int) -> float:
 
 
 def check_task(run: Run, task: str | None) -> None:
-    """Checks, before a training, that the task can be probed. Raises InputError as `check_probe`."""
+    """Checks, before training, that the task can be probed. Raises InputError as `check_probe` does."""
     if task is not None:
         check_probe(run, task, PROBE, None, None)
 
 
 def check_drifts(run: Run) -> None:
-    """Checks that Theorem 4.3 is about a run.
+    """Checks that Theorem 4.3 applies to a run.
 
     Raises:
-        InputError: for a run without a first phase, and for one that is no SGD at a constant step on sampled words.
+        InputError: for a run without a first phase, and for one that is not plain SGD at a constant learning rate.
     """
     config, origin = run.config, run.origin
     if origin is None:
@@ -167,20 +168,21 @@ def check_drifts(run: Run) -> None:
 
 
 def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Iterator[Row]:
-    """The rows of a second phase by SGD; what is measured already is not measured again.
+    """The rows of a second phase of SGD. Earlier measurements are reused.
 
     Args:
         run: the second phase.
-        task: whose accuracy a linear probe measures; none unless given.
-        contexts: on which Tr(H) is measured.
-        sentences: on which KL is measured.
+        task: the task whose accuracy a linear probe measures; None for no task.
+        contexts: the number of contexts on which Tr(H) is measured.
+        sentences: the number of sentences on which KL is measured.
 
     Yields:
-        run, step, clock, kl, floor, trace, accuracy, each with its standard error and n, and `saturated_start`, whether
-        the upper 95 % bound of the start's KL is below the run's threshold; null where the start is gone.
+        Rows with the keys run, step, eta, batch_size, targets, clock; kl, floor, trace and accuracy, each with its
+        standard error and n; largest_eigenvalue, floor_of_step; and saturated_start, whether the upper 95 % bound of
+        KL at the start is below the run's threshold, or null if the start no longer exists.
 
     Raises:
-        InputError: as `check_drifts`, and as the measurements.
+        InputError: as `check_drifts` and the measurements do.
     """
     check_drifts(run)
     eta, batch = run.config.lr, run.config.batch_size
@@ -214,14 +216,14 @@ def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Ite
 
 
 def _surplus(eigenvalues: list[float], eta: float) -> float | None:
-    """sum l / (1 - eta l / 2) - l, nats per squared parameter; None where a step does not stay near the minimum."""
+    """sum l / (1 - eta l / 2) - l, nats per squared parameter; None if SGD is not stable at this learning rate."""
     if eta * max(eigenvalues) >= 2:
         return None
     return sum(one / (1 - eta * one / 2) - one for one in eigenvalues)
 
 
 def _start(run: Run) -> tuple[Run, int] | None:
-    """The run and the step of the checkpoint with which a phase began, where it is still there with those weights."""
+    """The run and the step of the checkpoint with which a phase began; None if it is gone or has other weights."""
     assert run.origin is not None
     try:
         first = load_run(Path(run.origin.run))

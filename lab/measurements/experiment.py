@@ -1,7 +1,7 @@
-"""Experiments on theorems: their rows on disk, each cell computed once, then a table and a figure.
+"""Computes the rows of experiments on theorems, each cell once, and keeps them on disk.
 
-A directory holds rows.jsonl (a row for each point, with the experiment and its settings), and NAME.csv, NAME.png and
-NAME.pdf for what was asked for last. A cell is appended whole or not at all.
+A directory holds rows.jsonl, with a row for each point, and NAME.csv, NAME.png and NAME.pdf for the settings requested
+last. A cell is appended as a whole or not at all.
 """
 
 import json
@@ -22,7 +22,7 @@ KEY = ("what", "method", "settings", "cell")
 
 
 def experiment_of(spec: str) -> Experiment:
-    """The experiment that a name with settings stands for, such as "drift:replicas=200".
+    """The experiment with the given name and settings, such as "drift:replicas=200".
 
     Args:
         spec: NAME or NAME:setting=value,...
@@ -31,13 +31,13 @@ def experiment_of(spec: str) -> Experiment:
         The experiment.
 
     Raises:
-        InputError: for an experiment or setting that nobody knows, with the nearest name.
+        InputError: for an unknown experiment or setting, suggesting the nearest name.
     """
     return parse_spec(spec, experiments)
 
 
 def run_experiment(spec: str, out: Path, on_cell: Callable[[int], object] = lambda cells: None) -> list[Row]:
-    """The rows of all cells; what rows.jsonl has already is not computed again.
+    """The rows of all cells. Cells that rows.jsonl already has are not computed again.
 
     Args:
         spec: see `experiment_of`.
@@ -48,7 +48,7 @@ def run_experiment(spec: str, out: Path, on_cell: Callable[[int], object] = lamb
         The rows, cell by cell.
 
     Raises:
-        InputError: as `experiment_of`, and where a cell says so.
+        InputError: as `experiment_of` and the experiment do, and if `out` holds something else.
     """
     experiment = experiment_of(spec)
     assert is_dataclass(experiment)
@@ -70,6 +70,6 @@ def _taken(experiment: Experiment, cell: str) -> list[Row]:
 
 
 def columns_of(rows: list[Row]) -> list[str]:
-    """The columns of the table: all keys in their order, without what all rows share."""
+    """The columns of the table: all keys in order, except those that identify the cell or the measurement."""
     found = dict.fromkeys(key for row in rows for key in row)
     return [key for key in found if key not in (*KEY, "seconds", "satlab")]

@@ -1,4 +1,4 @@
-"""The features that the probes of a model read, known from its name before it is built."""
+"""The features that the probes of a model read, derived from its name before it is built."""
 
 from ...models.names import network_of
 from ...models.networks.base import SizedNetwork
@@ -14,10 +14,10 @@ def feature_choices(model: str, length: int, config: ProbeConfig) -> list[Featur
     Args:
         model: a model's name.
         length: the longest sentence of the language, in words.
-        config: names layers and positions.
+        config: gives the layers and positions.
 
     Returns:
-        One choice, or one for each layer and position where the configuration says `all`.
+        One choice, or one for each layer and position if the configuration says `all`.
 
     Raises:
         InputError: for a layer or position that does not exist, and for a projection that is not narrower than the
@@ -31,7 +31,7 @@ def feature_choices(model: str, length: int, config: ProbeConfig) -> list[Featur
 
 
 def features_need_disk(model: str, length: int, config: ProbeConfig) -> bool:
-    """Whether the features of all words of the training sentences exceed the memory set aside for them."""
+    """Whether the float32 features of all words of the training sentences exceed IN_MEMORY; False with a projection."""
     width = _size(model)[1] if config.projection is None else 0
     return config.train_sentences * length * width * 4 > IN_MEMORY
 

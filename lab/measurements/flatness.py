@@ -1,4 +1,4 @@
-"""The flatness of a run's checkpoints, by any registered measure."""
+"""Measures the flatness of a run's checkpoints by any registered measure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,14 @@ def measure_flatness(
     """Measures Tr(H), or another quantity, of each checkpoint.
 
     Args:
-        run: the run that is measured; its results file keeps the rows.
+        run: the run to measure. Its results file keeps the rows.
         config: the measure and its settings.
-        step: one checkpoint alone; all unless given.
-        enlarge_to: measures the same function inside this larger model instead (see models/widen.py), as quantity
-            hessian_trace_enlarged; model and parameters in the row remain those of the small one.
+        step: the step of one checkpoint; all checkpoints unless given.
+        enlarge_to: measure the same function inside this larger model instead (see models/widen.py). The quantity then
+            has the suffix _enlarged; model and parameters in the row remain those of the small model.
 
     Yields:
-        A row for the total, and one for each block of parameters.
+        A row for the total, and one for each block.
     """
     measure = config.measure
     enlarge_to = None if enlarge_to is None else canonical_name(enlarge_to)

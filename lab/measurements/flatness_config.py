@@ -16,7 +16,7 @@ class FlatnessConfig:
 
     Args:
         method: the measure.
-        contexts: sampled sentences, each with one hidden word.
+        contexts: sampled sentences, with words hidden as in training.
         seed: seed of the contexts and of all draws.
     """
 
@@ -38,7 +38,7 @@ class FlatnessConfig:
         return made
 
     def settings(self, **more: Any) -> str:
-        """What names a row, as JSON: everything on which its value depends, and nothing else."""
+        """The settings that identify a row, as JSON: all on which its value depends, and no others."""
         named = {"method": self.method, "contexts": self.contexts, "seed": self.seed}
-        # Entries are dataclasses, which the type of a measure does not say.
+        # All registered measures are dataclasses, which their type does not express.
         return json.dumps(named | asdict(self.measure) | more, sort_keys=True)  # type: ignore[call-overload]

@@ -20,7 +20,7 @@ class EvaluateConfig:
     """KL(truth || model) on held-out sentences.
 
     Args:
-        sentences: held-out sentences, each with one hidden word.
+        sentences: held-out sentences, with words hidden as in training.
         seed: seed of the held-out sentences.
     """
 
@@ -35,7 +35,7 @@ class EvaluateConfig:
 
 def measure_kl(run: Run, config: EvaluateConfig, step: int | None = None) -> Iterator[Row]:
     """Yields a row for each checkpoint: KL(truth || model) and the floor of the same held-out contexts, nats."""
-    # These are not the sentences on which training decided when to stop.
+    # Not the held-out sentences of training, which decided when to stop.
     held_out = cache(
         lambda: evaluation_set(run.language, config.sentences, config.seed, run.config.masking or "one", "measurement")
     )

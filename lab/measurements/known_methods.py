@@ -1,7 +1,7 @@
-"""What figures and tables need to know of the flatness measures and probes behind recorded rows.
+"""Facts about flatness measures and probes that figures and tables need to interpret recorded rows.
 
-It is read off the sources where nothing else has imported the measures or probes, and packages of others add none:
-torch, which takes seconds to import, is not loaded for it.
+If the measures and probes have not been imported, and no other installed package registers any, the facts are read from
+the source files. This avoids the import of torch, which takes seconds.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import Any
 from ..declared import Declared, declared_in, has_plugins
 
 ALWAYS = ("method", "contexts", "seed", "enlarge_to")
-"""Settings that name every row of flatness, whatever the measure."""
+"""Settings that identify a row of any flatness measure."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class KnownProbe:
     """A probe.
 
     Args:
-        of_model: whether it is one of the model itself.
-        reads_table: whether it also measures the look-up table.
+        of_model: whether it takes the model itself, as a `ModelProbe`.
+        reads_table: whether it can also measure the look-up table.
     """
 
     of_model: bool
@@ -43,7 +43,7 @@ class KnownProbe:
 
 
 def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings on which a measure depends; all of them where the name is no known flatness measure."""
+    """The settings on which a measure depends; all settings if the method is not a known flatness measure."""
     known = _measures().get(method)
     if known is None:
         return dict(settings)
@@ -51,22 +51,22 @@ def settings_used(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_flatness_measure(method: str) -> bool:
-    """Whether this name is registered for a measure of flatness."""
+    """Whether this is the name of a registered measure of flatness."""
     return method in _measures()
 
 
 def estimates_gauss_newton(method: str) -> bool:
-    """Whether a measure estimates the Gauss-Newton trace, which is the Hessian's where the model equals the truth."""
+    """Whether a measure estimates the Gauss-Newton trace, which is the Hessian's if the model equals the truth."""
     return method in _measures() and _measures()[method].gauss_newton
 
 
 def is_model_probe(method: str) -> bool:
-    """Whether this name is registered for a probe of the model itself."""
+    """Whether this is the name of a registered probe that takes the model itself."""
     return method in _probes() and _probes()[method].of_model
 
 
 def reads_table(method: str) -> bool:
-    """Whether the look-up table beside this probe is measured by the probe itself, as unknown ones are taken to be."""
+    """Whether the probe itself measures the look-up table with which it is compared. True for unknown probes."""
     return method not in _probes() or _probes()[method].reads_table
 
 
@@ -76,7 +76,7 @@ def probe_names() -> list[str]:
 
 
 def _measures() -> dict[str, KnownMeasure]:
-    """The name of each flatness measure -> what is known of it."""
+    """Name of each flatness measure -> the facts about it."""
     read = _read("flatness.estimators") if _may_read("satlab.flatness.measure") else None
     if read is not None:
         return {name: KnownMeasure(one.settings, one.flags.get("gauss_newton") is True) for name, one in read.items()}
@@ -90,7 +90,7 @@ def _measures() -> dict[str, KnownMeasure]:
 
 
 def _probes() -> dict[str, KnownProbe]:
-    """The name of each probe -> what is known of it."""
+    """Name of each probe -> the facts about it."""
     read = _read("probes") if _may_read("satlab.probes.method") else None
     if read is not None:
         of_model = {name: "ModelProbe" in one.bases for name, one in read.items()}
@@ -102,7 +102,7 @@ def _probes() -> dict[str, KnownProbe]:
 
 
 def _may_read(module: str) -> bool:
-    """Whether the sources tell all: nobody can have registered more."""
+    """Whether the source files list all entries, because nothing can have registered more."""
     return module not in sys.modules and not _extended()
 
 

@@ -1,8 +1,8 @@
-"""Measurements on a run's checkpoints: one row each, taken once, on the device that the run's language is on.
+"""Makes each measurement on a run's checkpoints once, on the device of the run's language, and keeps its rows.
 
-A row: model, parameters (their number), seed, step (null for what belongs to the language), what, method, task, block,
-settings (JSON), value, stderr, n, unit, seconds, satlab. What was measured before with the same settings is not
-measured again.
+A row has the columns model, parameters (their number), seed, step (null for a result that belongs to the language),
+what, method, task, block, settings (JSON), value, stderr, n, unit, seconds, satlab. A measurement that was already made
+with the same settings is not repeated.
 """
 
 import math
@@ -26,24 +26,24 @@ BASELINES = ("majority", "lookup", "bayes")
 """Methods whose accuracy belongs to the language and its task, not to a model."""
 
 ENLARGED = "hessian_trace_enlarged"
-"""The quantity that is the trace inside a larger model."""
+"""The quantity of a trace measured inside a larger model."""
 
 
 def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Row]:
-    """The rows of a measurement; where the file has none, it is made, and its rows are appended all at once.
+    """The rows of a measurement. If the file has none, makes the measurement and appends its rows all at once.
 
-    Where another process has appended rows meanwhile, those are returned.
+    If another process has appended such rows in the meantime, those are returned.
 
     Args:
         file: the results file.
-        key: what names the measurement.
+        key: the columns that identify the measurement.
         take: makes the measurement.
 
     Returns:
-        The rows as the file holds them.
+        The rows in the file.
 
     Raises:
-        OSError: before anything is measured, where the file cannot be written.
+        OSError: before anything is measured, if the file cannot be written.
     """
     if known := known_rows(file, key):
         return known
@@ -56,18 +56,18 @@ def measured(file: Path, key: Row, take: Callable[[], Iterable[Row]]) -> list[Ro
 
 
 def key_of(run: "Run", step: int, what: str, method: str, settings: str) -> Row:
-    """What names a measurement of a checkpoint; rows that agree in all of it are the same measurement."""
+    """The columns that identify a measurement of a checkpoint. Rows that agree in all of them are the same."""
     of_run = {"model": run.model, "seed": run.config.seed, "step": step}
     return of_run | {"what": what, "method": method, "settings": settings}
 
 
 def values_of(estimate: Estimate) -> Row:
     """The columns value, stderr and n of a row."""
-    # A single draw has no standard error, and JSON has no nan.
+    # The standard error of a single draw is nan, which JSON does not have.
     stderr = None if math.isnan(estimate.stderr) else estimate.stderr
     return {"value": estimate.value, "stderr": stderr, "n": estimate.n}
 
 
 def size_of(model: "LanguageModel") -> Row:
-    """The column parameters of a row: their number, tied ones counted once."""
+    """The column `parameters` of a row: their number, with tied ones counted once."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}

@@ -1,7 +1,7 @@
-"""Downstream accuracy as rows of results: every probe of every checkpoint and its baselines, each measured once.
+"""Measures downstream accuracy, by every probe of every checkpoint, and its baselines. Each is measured once.
 
-Whatever is missing of a checkpoint is measured together: its features are computed once for all feature probes, and so
-are those of the look-up table. measure.py describes the rows.
+All missing feature probes of a checkpoint are measured together, so that its features are computed once. The same holds
+for the look-up table. measure.py describes the rows.
 """
 
 import json
@@ -38,7 +38,7 @@ from .probe_config import ProbeConfig, table_probe
 from .result_cache import known_rows, of_key
 
 Progress = Callable[[float, int], object]
-"""progress(done, total); `done` counts parts of what is under way."""
+"""progress(done, total); `done` includes the finished fraction of the current item."""
 
 Probe = tuple[str, FeatureChoice]
 """The name of a probe, and the features that it reads."""
@@ -51,14 +51,14 @@ NO_TABLE = {"value": None, "stderr": None, "n": 0, "unit": "accuracy", "skipped"
 def check_probe(
     run: Run, task_name: str, config: ProbeConfig, step: int | None = None, cache: str | None = None
 ) -> None:
-    """Checks everything that `measure_probe` refuses before it measures anything.
+    """Makes the checks of `measure_probe` before anything is measured.
 
     Args:
-        run: the run that is to be measured.
+        run: the run to measure.
         task_name: a task of its language.
         config: the settings.
-        step: one checkpoint alone; all unless given.
-        cache: directory for features that memory has no room for.
+        step: the step of one checkpoint; all checkpoints unless given.
+        cache: directory for features that do not fit in memory.
 
     Raises:
         InputError: for a task, layer, position, checkpoint or directory that does not exist, a projection that is too
@@ -75,10 +75,10 @@ def check_probe(
 
 
 def check_methods(config: ProbeConfig, model: str, language: Language, task: Task) -> None:
-    """Checks that each probe says something of a model and a task.
+    """Checks that each probe applies to a model and a task.
 
     Raises:
-        InputError: where one does not.
+        InputError: if one does not.
     """
     for method in config.methods:
         config.probe(method).check_use(model, network_of(model).causal, language, task, config.samples)
@@ -94,21 +94,21 @@ def measure_probe(
 ) -> Iterator[Row]:
     """Measures downstream accuracy of each checkpoint.
 
-    Rows are kept as soon as all probes that share an extraction are measured; these share their seconds equally.
+    Rows are kept as soon as all probes that share an extraction are measured. They share the time equally.
 
     Args:
-        run: the run that is measured; its results file keeps the rows.
+        run: the run to measure. Its results file keeps the rows.
         task_name: a task of its language.
         config: the settings.
-        step: one checkpoint alone; all unless given.
-        cache: directory for features that memory has no room for.
-        on_part: told of the checkpoints done and of all, as fits and epochs end.
+        step: the step of one checkpoint; all checkpoints unless given.
+        cache: directory for features that do not fit in memory.
+        on_part: called with (checkpoints done, checkpoints in total) after fits and epochs.
 
     Yields:
         A row for each checkpoint, probe and choice of features.
 
     Raises:
-        InputError: as `check_probe`, and where a fit fails.
+        InputError: as `check_probe` does, and if a fit fails.
     """
     task, file = find_task(run.language, task_name), run.folder / RESULTS
     choices = feature_choices(run.model, run.language.max_length, config)
@@ -130,7 +130,7 @@ def measure_probe(
 
 
 def _sharing(probes: Iterable[Probe]) -> list[list[Probe]]:
-    """Groups probes: feature probes of the same choices share one extraction; a probe of the model stands alone."""
+    """Groups probes. Feature probes with the same choices share one extraction; each probe of the model is a group."""
     of_method: dict[str, list[FeatureChoice]] = {}
     for method, choice in probes:
         of_method.setdefault(method, []).append(choice)
@@ -142,7 +142,7 @@ def _sharing(probes: Iterable[Probe]) -> list[list[Probe]]:
 
 
 def _part_of(on_part: Progress, number: int, index: int, groups: int, of: int) -> Progress:
-    """A function that turns the progress of group `index` of `groups` into that of item `number` of `of`."""
+    """A function that converts the progress of group `index` of `groups` to that of item `number` of `of`."""
     return lambda done, parts: on_part(number + (index + done / parts) / groups, of)
 
 
@@ -154,7 +154,7 @@ def _probe_key(run: Run, step: int, task: str, config: ProbeConfig, method: str,
 
 
 def _keep(file: Path, keys: dict[Probe, Row], taken: dict[Probe, Row], begin: float) -> None:
-    """Appends the rows to the file, all at once, except those that another process has added meanwhile.
+    """Appends the rows to the file, all at once, except those that another process has added in the meantime.
 
     The rows share the time since `begin` equally.
     """
@@ -167,7 +167,7 @@ def _keep(file: Path, keys: dict[Probe, Row], taken: dict[Probe, Row], begin: fl
 
 @dataclass(frozen=True)
 class _Work:
-    """What all groups of probes have in common."""
+    """The arguments that all groups of probes share."""
 
     language: Language
     task: Task
@@ -202,7 +202,7 @@ class _Work:
 
 
 def _beside(found: Estimate) -> Row:
-    """What a probe measured beside its accuracy: column -> a value for each repeat, null for one that is no number."""
+    """The further results of a probe: column -> a value for each repeat, null for one that is not finite."""
     chosen = found.chosen if isinstance(found, ProbeAccuracy) else {}
     return {name: [value if math.isfinite(value) else None for value in values] for name, values in chosen.items()}
 
@@ -217,20 +217,20 @@ def measure_baselines(
 ) -> Iterator[Row]:
     """Measures the baselines of every probe of a task: majority class, a probe of the look-up table, Bayes optimum.
 
-    The rows belong to the language, whose fingerprint they carry, and have no step. The look-up table is probed as the
-    models are, at the same positions; beside a probe of the model itself it is probed by `linear`, because it has no
-    weights.
+    The rows belong to the language, whose fingerprint they carry, and have no step. The look-up table is probed like
+    the models, at the same positions. For a probe that trains weights of the model it is probed by `linear`, because it
+    has no weights.
 
-    A task with inputs of its own has no look-up table. It yields a row of value null instead, which is not kept and
-    says why under the key `skipped`.
+    A task with its own inputs has no look-up table. The function then yields a row with the value null, which is not
+    kept and gives the reason under the key `skipped`.
 
     Args:
         language: the language of the task.
         task_name: a task of it.
         config: the settings.
         file: the results file that keeps the rows.
-        cache: directory for features that memory has no room for.
-        on_part: told of the baselines done and of all, as fits end.
+        cache: directory for features that do not fit in memory.
+        on_part: called with (baselines done, baselines in total) after fits.
 
     Yields:
         The rows: majority class, look-up table at each position, Bayes optimum, each once for every probe.
@@ -263,7 +263,7 @@ def _accuracy_row(take: Callable[[], Estimate]) -> list[Row]:
 
 
 def _measure_table(work: _Work, file: Path, keys: dict[Probe, Row], on_part: Progress, number: int, total: int) -> None:
-    """Measures and keeps a group of probes of the look-up table, the first of which is item `number` of `total`."""
+    """Measures a group of probes of the look-up table and keeps the rows. The first is item `number` of `total`."""
     check_appendable(file)
     begin = time.perf_counter()
     table = build_model("lookup", work.language).to(work.language.device)
@@ -278,7 +278,7 @@ def _baseline_key(config: ProbeConfig, method: str, name: str, choice: FeatureCh
 
 
 def _of_task(language: Language, task: Task, config: ProbeConfig) -> dict[str, Callable[[], Estimate]]:
-    """The measurement of each baseline that depends on no probe, made once for all of them."""
+    """Name of each baseline that depends on no probe -> its measurement, made once for all probes."""
 
     @cache
     def bayes() -> Estimate:

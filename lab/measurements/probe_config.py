@@ -18,7 +18,7 @@ from ...probes import (
 from ...settings import check_unused, chosen, with_settings_of
 
 TABLE_PROBE = "linear"
-"""The probe of the look-up table beside probes that train weights of the model, since the table has none."""
+"""The probe that measures the look-up table in place of probes that train weights of the model: the table has none."""
 
 
 @with_settings_of(probe_methods, "method")
@@ -27,8 +27,8 @@ class ProbeConfig:
     """Probes of frozen features, and fine-tuning. Published (Liu et al. 2022): linear-adamw, 1e5 sentences, 5 seeds.
 
     Args:
-        train_sentences: labelled sentences that the probe is fitted to.
-        test_sentences: labelled sentences that its accuracy is measured on.
+        train_sentences: labelled sentences to which the probe is fitted.
+        test_sentences: labelled sentences on which its accuracy is measured.
         seeds: repeats, each with its own sentences.
         seed: seed of the repeats.
         method: the probe, or a list of several.
@@ -99,13 +99,13 @@ class ProbeConfig:
         """How features are kept.
 
         Args:
-            cache: directory for features that memory has no room for.
+            cache: directory for features that do not fit in memory.
 
         Returns:
             Projection, precision and storage.
 
         Raises:
-            InputError: for a projection or precision that cannot be, and a directory that does not exist.
+            InputError: for an invalid projection or precision, and a directory that does not exist.
         """
         return Extraction(self.projection, self.precision, FeatureStorage(cache))
 
@@ -115,7 +115,7 @@ class ProbeConfig:
         return Samples(self.train_sentences, self.test_sentences, self.seeds, self.seed)
 
     def settings(self, method: str, choice: FeatureChoice | None = None) -> dict[str, Any]:
-        """What names a row of this probe: everything on which its accuracy depends, and nothing else."""
+        """The settings that identify a row of this probe: all on which its accuracy depends, and no others."""
         where: dict[str, Any] = asdict(choice) if choice else {}
         if not is_model_probe(method):
             where |= {
@@ -133,7 +133,7 @@ class ProbeConfig:
             length: the longest sentence of the language, in words.
 
         Returns:
-            One choice, or one for each layer and position where the configuration says `all`.
+            One choice, or one for each layer and position if the configuration says `all`.
 
         Raises:
             InputError: for a layer or position that does not exist.
@@ -148,5 +148,5 @@ class ProbeConfig:
 
 
 def table_probe(method: str) -> str:
-    """The name of the probe by which the look-up table is measured beside this one."""
+    """The name of the probe that measures the look-up table for comparison with this probe."""
     return method if reads_table(method) else TABLE_PROBE

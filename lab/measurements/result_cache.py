@@ -1,4 +1,4 @@
-"""The rows of a measurement that a results file already holds."""
+"""Finds the rows of a measurement that a results file already holds."""
 
 import json
 from pathlib import Path
@@ -11,19 +11,19 @@ Row = dict[str, Any]
 
 
 def known_rows(file: Path, key: Row) -> list[Row]:
-    """The rows of the file that agree with the key; flatness settings that the measure ignores do not count."""
+    """The rows of the file that agree with the key, except in flatness settings that the measure does not use."""
     return of_key(read_lines(file), key)
 
 
 def of_key(rows: list[Row], key: Row) -> list[Row]:
-    """Those of the rows that agree with the key, as `known_rows` does for a file."""
+    """The rows that agree with the key, in the sense of `known_rows`."""
     wanted = key | {"settings": of_method(key)}
     rows = [row for row in rows if row.get("what") == key["what"] and row.get("method") == key["method"]]
     return [row for row in rows if (row | {"settings": of_method(row)}).items() >= wanted.items()]
 
 
 def of_method(row: Row) -> str:
-    """The settings of a row or key that count: rows of older versions name flatness settings that do not."""
+    """The relevant settings of a row or key. Rows of older versions also have flatness settings that are not used."""
     settings = str(row.get("settings"))
     if not is_flatness_measure(row["method"]):
         return settings

@@ -1,4 +1,4 @@
-"""Theorems on a run's checkpoints: one row a link, with both of its sides."""
+"""Checks theorems on a run's checkpoints. Each link gives one row, with both of its sides."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from .measure import Row, key_of, measured, size_of, values_of
 
 
 def theorem_of(spec: str) -> Theorem:
-    """The theorem that a name with settings stands for, such as "bartlett:contexts=200".
+    """The theorem with the given name and settings, such as "bartlett:contexts=200".
 
     Args:
         spec: NAME or NAME:setting=value,...
@@ -23,28 +23,28 @@ def theorem_of(spec: str) -> Theorem:
         The theorem.
 
     Raises:
-        InputError: for a theorem or setting that nobody knows, with the nearest name.
+        InputError: for an unknown theorem or setting, suggesting the nearest name.
     """
     return parse_spec(spec, theorems)
 
 
 def measure_theorem(run: Run, spec: str, seed: int = 0, step: int | None = None) -> Iterator[Row]:
-    """Both sides of each link of a theorem, for each checkpoint.
+    """Measures both sides of each link of a theorem on each checkpoint.
 
-    A row's block is the link, its value the left side; `right` and `right_stderr` are the other side, `relation` is
-    "=" or "<=", `slack` what rounding or sampling allows, `holds` the verdict.
+    In a row, `block` is the link, `value` and `stderr` the left side, `right` and `right_stderr` the right side,
+    `relation` "=" or "<=", `slack` the deviation that rounding or sampling allows, and `holds` the verdict.
 
     Args:
         run: a run with checkpoints.
         spec: the theorem with its settings; see `theorem_of`.
-        seed: what sentences and random vectors derive from.
-        step: one checkpoint; all unless given.
+        seed: the seed of sentences and random vectors.
+        step: the step of one checkpoint; all checkpoints unless given.
 
     Yields:
-        The rows; those that results.jsonl has already are not measured again.
+        The rows. Those that results.jsonl already has are not measured again.
 
     Raises:
-        InputError: as `theorem_of`, and for a model that the theorem says nothing of.
+        InputError: as `theorem_of` does, and for a model to which the theorem does not apply.
     """
     theorem = theorem_of(spec)
     assert is_dataclass(theorem)

@@ -1,4 +1,4 @@
-"""What head and prompt tuning can reach in a language, without a network: conditions, and heads on the exact truth."""
+"""What head and prompt tuning can achieve in a language with a perfect network: conditions, and heads on the truth."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,21 +20,21 @@ from .measure import values_of
 Row = dict[str, Any]
 
 HEAD, PROMPTS = "head", ("prompt-mask-text", "mask-prompt-text")
-"""The conditions that say whether a head, and a prompt with a head, are exact."""
+"""The conditions under which a head alone, and a prompt with a head, can be exact."""
 
 
 def condition_rows(language: Language, task: Task) -> Iterator[Row]:
-    """Every condition, and in the end what they predict together.
+    """Every condition, and then the prediction that follows from them.
 
     Args:
         language: an HMM.
         task: its task "posterior".
 
     Yields:
-        A row for each condition, then one of the prediction.
+        A row for each condition, then one for the prediction.
 
     Raises:
-        InputError: for a language or task that the conditions say nothing of.
+        InputError: for a language or task to which the conditions do not apply.
     """
     chain = chain_of(language, task)
     held: dict[str, bool] = {}
@@ -49,18 +49,18 @@ def condition_rows(language: Language, task: Task) -> Iterator[Row]:
 
 
 def chains_of(source: str, chains: int, max_length: int | None) -> Iterator[tuple[int | None, Language]]:
-    """The languages of a random family that differ in their seed alone.
+    """Languages of a random family that differ only in their seed.
 
     Args:
-        source: a preset's name or a YAML file, whose seed is the first; with one chain any language.
-        chains: how many.
+        source: a preset's name or a YAML file, whose seed is the first one; for one chain, any language.
+        chains: number of languages.
         max_length: replaces the language's own.
 
     Yields:
-        (seed, language); the seed is None where one chain is asked for.
+        (seed, language). The seed is None if `chains` is 1.
 
     Raises:
-        InputError: for no chains, and several of a language that has no seed.
+        InputError: for fewer than one chain, and for several chains of a language that is not a random family.
     """
     at_least("chains", chains, 1)
     if chains == 1:
@@ -83,20 +83,20 @@ def chains_of(source: str, chains: int, max_length: int | None) -> Iterator[tupl
 
 
 def oracle_rows(source: str, task_name: str, chains: int, max_length: int | None, oracle: Oracle) -> Iterator[Row]:
-    """Accuracies and conditions on the exact truth, of each chain and over the chains.
+    """Accuracies and conditions on the exact truth, for each chain and over the chains.
 
     Args:
         source: a language; see `chains_of`.
         task_name: its task "posterior".
-        chains: how many chains.
+        chains: number of chains.
         max_length: replaces the language's own length.
         oracle: how accuracies are measured.
 
     Yields:
-        A row for each chain and quantity; with several chains then one row of the mean and one of the median.
+        A row for each chain and quantity. With several chains, then one row for each quantity, with mean and median.
 
     Raises:
-        InputError: as `chains_of`, and for a task that is no function of a state's posterior.
+        InputError: as `chains_of` does, and for a task that is not a function of a state's posterior.
     """
     found: dict[str, list[float]] = {}
     units: dict[str, str] = {}
@@ -122,7 +122,7 @@ def oracle_rows(source: str, task_name: str, chains: int, max_length: int | None
 
 
 def _numbers(language: Language, task: Task) -> Iterator[tuple[str, float, str]]:
-    """(name, value, unit) of what the conditions compute of a chain."""
+    """(name, value, unit) of the numbers that the conditions compute from a chain."""
     chain = chain_of(language, task)
     yield "least singular value of W", conditions["emission-rank"]().check(chain).value, "singular value"
     head = conditions[HEAD]().check(chain)

@@ -1,4 +1,4 @@
-"""What a report shows of flatness and accuracy at the same KL."""
+"""The section of a report on flatness and accuracy at equal KL."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..analysis.row_selection import panel_name
 Row = dict[str, Any]
 
 MOST_PAIRS = 1000
-"""Pairs of a panel that the page draws: a browser is slow with more. figures/matched-TASK.csv has all."""
+"""The most pairs that the page draws in a panel: browsers are slow with more. figures/matched-TASK.csv has all."""
 
 PAIR = (
     *("flatter", "flatter_step", "flatter_kl", "flatter_trace", "flatter_accuracy"),
@@ -23,11 +23,11 @@ def matched_section(points: list[Row]) -> Row:
     """The numbers, sentences and pairs of the section.
 
     Args:
-        points: as `points_of` gives them.
+        points: the points that `points_of` returns.
 
     Returns:
-        rows: as `matched_of` gives them; panels: a row for each task and probe with at least two runs: task (the
-        panel's name), words, pairs (every k-th of more than MOST_PAIRS), count (of all pairs).
+        A mapping with `rows`, which `matched_of` returns, and `panels`, one mapping for each task and probe in these
+        rows: task (the panel's name), words (a text), pairs (at most MOST_PAIRS, evenly chosen), count (of all pairs).
     """
     rows, panels = matched_of(points), []
     shown = {(row["task"], row["probe"]) for row in rows}

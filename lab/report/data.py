@@ -1,4 +1,4 @@
-"""What a report shows, gathered from recorded metrics, results and settings; no model is loaded."""
+"""Gathers the content of a report from recorded metrics, results and settings. Loads no model."""
 
 import math
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ from .files import files_of, link, published_in
 Row = dict[str, Any]
 
 QUESTION = "Among models that have reached the same pre-training loss, does the flatter one do better downstream?"
-"""Of a study that asks none itself."""
+"""The question of a study that does not state one."""
 
 CURVE = ("step", "kl", "kl_stderr", "n", "loss", "saturated")
-"""What a learning curve shows of a row of metrics."""
+"""The columns of a row of metrics that a learning curve shows."""
 
 MEASUREMENT = (
     *("run", "step", "what", "method", "task", "block", "layer", "position", "value", "stderr", "n", "unit"),
     *("settings", "satlab"),
 )
-"""What the page lists of every row that was recorded."""
+"""The columns of a row of results that the page lists."""
 
 
 def collect(folders: list[Path], page: Path) -> dict[str, Any]:
@@ -46,10 +46,10 @@ def collect(folders: list[Path], page: Path) -> dict[str, Any]:
         page: the report's file, to which links are relative.
 
     Returns:
-        name -> value, as JSON holds it; numbers that are not finite are texts.
+        name -> value, fit for JSON; numbers that are not finite are texts.
 
     Raises:
-        InputError: as `recorded`, and for a damaged comparison with published numbers.
+        InputError: as `recorded` does, and for a damaged comparison with published numbers.
     """
     runs, rows = recorded(folders)
     folders = once_each(folders)
@@ -93,7 +93,7 @@ def _questions(folders: list[Path]) -> list[str]:
 
 
 def _differing(configs: list[TrainConfig]) -> list[str]:
-    """The settings in which the runs differ, but for the seed, which has a column of its own."""
+    """The settings in which the runs differ, except the seed, which has its own column."""
     values = [asdict(config) for config in configs]
     return [key for key in values[0] if key != "seed" and any(value[key] != values[0][key] for value in values)]
 
@@ -124,7 +124,7 @@ def _run(name: str, run: Run, here: list[Row], differing: list[str], page: Path)
 
 
 def _checkpoints(name: str, run: Run, here: list[Row]) -> Iterable[Row]:
-    """A row for each checkpoint that was measured: KL, Tr(H) in total, and each task's accuracy."""
+    """A row for each measured checkpoint: KL, the total Tr(H), and each task's accuracy."""
     kl = kl_by_step(run, here)
     for step in sorted({row["step"] for row in here}):
         now = [row for row in here if row["step"] == step]
@@ -147,14 +147,14 @@ def _estimate(row: Row) -> Row:
 
 
 def _baselines(chosen: list[Row]) -> list[Row]:
-    """The baselines, each once: several runs may have measured the same one."""
+    """The baselines, each once, because several runs may have measured the same one."""
     rows = {(panel_of(row), row["method"]): row for row in chosen if row["method"] in BASELINES}
     keys = ("method", "value", "stderr", "n", "satlab")
     return [{"task": name[0]} | {key: rows[name].get(key) for key in keys} for name in sorted(rows)]
 
 
 def _measured_by(chosen: list[Row]) -> Row:
-    """The method and settings of what the page shows, under the titles "KL", "Tr(H)" and the name of each panel."""
+    """The method and settings behind each quantity on the page: "KL", "Tr(H)" or the name of a panel -> text."""
     titles = {"kl": "KL", "hessian_trace": "Tr(H)"}
     rows = [row for row in chosen if row["method"] not in BASELINES]
     found = {titles[row["what"]]: row for row in rows if row["what"] in titles}
@@ -163,7 +163,7 @@ def _measured_by(chosen: list[Row]) -> Row:
 
 
 def _json(value: Any) -> Any:
-    """The value with nan and infinity as words, which JSON has no numbers for."""
+    """The value with nan and infinity as texts, because JSON has no such numbers."""
     if isinstance(value, dict):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

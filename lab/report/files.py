@@ -1,4 +1,4 @@
-"""What a report shows of the files beside it: links, and comparisons with published numbers."""
+"""Links from a report to the files of its runs and studies, and their comparisons with published numbers."""
 
 import csv
 import math
@@ -22,7 +22,7 @@ WORDS = ("source", "what", "method", "satlab")
 
 
 def link(path: Path, page: Path) -> str:
-    """The address of a file or directory as seen from the page: relative, so that both can move together."""
+    """The address of a file or directory relative to the page, so that both can move together."""
     relative = Path(os.path.relpath(path.resolve(), page.resolve().parent)).as_posix()
     return quote(relative + ("/" if path.is_dir() else ""), errors="surrogateescape")
 
@@ -35,8 +35,8 @@ def files_of(folders: list[Path], page: Path) -> list[Row]:
         page: the report's file, to which addresses are relative.
 
     Returns:
-        Rows of a name and an address. Of several directories a name begins with the directory's own, or with its path
-        where two have the same.
+        Rows with a name and an address. With several directories, a name begins with that of its directory, or with the
+        path of the directory if two have the same name.
     """
     found = []
     for folder in folders:
@@ -50,7 +50,7 @@ def files_of(folders: list[Path], page: Path) -> list[Row]:
 
 
 def published_in(folders: list[Path], page: Path) -> list[Row]:
-    """The rows of all published-STUDY.csv in these directories, as their studies last compared them.
+    """The rows of all published-STUDY.csv in these directories, which their studies wrote last.
 
     Args:
         folders: runs or studies.
@@ -61,7 +61,7 @@ def published_in(folders: list[Path], page: Path) -> list[Row]:
         ours_stderr, difference, n (trainings), seeds, method, satlab, saturated.
 
     Raises:
-        InputError: for a file that is no such table.
+        InputError: for a file that is not such a table.
     """
     rows = []
     for folder in folders:

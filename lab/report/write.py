@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens without a network, with tables that sort and plots that answer the pointer."""
+"""Writes the report: one HTML file that works offline, with sortable tables and interactive plots."""
 
 import base64
 import hashlib
@@ -31,13 +31,13 @@ def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
 
     Args:
         folders: runs or studies.
-        out: the file; it is not touched where anything is wrong.
+        out: the file, which is left unchanged if there is an error.
 
     Returns:
-        What the page shows.
+        The content of the page, as `collect` returns it.
 
     Raises:
-        InputError: where a directory is neither a run nor a study, nothing is recorded yet, the runs are on different
+        InputError: if a directory is neither a run nor a study, nothing is recorded yet, the runs are on different
             languages, or a file is damaged.
     """
     data = collect(folders, out)
@@ -48,7 +48,7 @@ def write_report(folders: list[Path], out: Path) -> dict[str, Any]:
 
 
 def as_html(data: dict[str, Any]) -> str:
-    """The page: names and settings are data in it, never markup; its policy admits no other script or address."""
+    """The page. Names and settings are data in it, never markup, and its security policy admits no other script."""
     script, style = (
         "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
     )
@@ -66,7 +66,7 @@ def as_html(data: dict[str, Any]) -> str:
 
 
 def as_script_data(data: Any) -> str:
-    """JSON that can stand in a script element: no < of a name ends it, and non-ASCII characters are escaped."""
+    """JSON for a script element: <, > and & are escaped, so that no name ends it, and so are non-ASCII characters."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

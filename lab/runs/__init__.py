@@ -1,1 +1,1 @@
-"""A training run on disk."""
+"""Training runs on disk."""

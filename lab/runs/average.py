@@ -1,7 +1,7 @@
-"""Averages of a run's weights as a run of their own: trained by no one, and measured like any other.
+"""Writes averages of a run's weights as a new run, which is not trained but is measured like any other.
 
-Averaging moves along a flat valley to its middle (Izmailov et al. 2018, 1803.05407): a model of its own beside the one
-that was trained, whose KL, accuracy and flatness are measured anew.
+Averaging moves along a flat valley to its middle (Izmailov et al. 2018, 1803.05407). The result is another model, so
+its KL, accuracy and flatness are measured anew.
 """
 
 import json
@@ -27,14 +27,14 @@ from .run import METRICS, Run
 
 @dataclass(frozen=True)
 class Averaging:
-    """Which mean of weights stands for a checkpoint.
+    """Which average of weights replaces those of a checkpoint.
 
     Args:
         ema: the exponential moving average that training kept.
-        last: the mean of the checkpoint and those kept before it, so many together.
+        last: the mean of this many kept checkpoints, the checkpoint itself and those before it.
 
     Raises:
-        InputError: where none or both are given, and for a mean of fewer than 2.
+        InputError: if neither or both are given, and for a mean of fewer than 2.
     """
 
     ema: bool = False
@@ -52,26 +52,26 @@ class Averaging:
         return kept if self.last is None else kept[self.last - 1 :]
 
     def described(self, config: TrainConfig) -> dict[str, Any]:
-        """What config.yaml says of it; an exponential average with its decay."""
+        """The entry of config.yaml that describes it. An exponential average is given by its decay."""
         return {"ema": config.average} if self.last is None else {"last": self.last}
 
 
 def average(run: Run, how: Averaging, out: Path) -> list[MetricsRow]:
-    """Writes the averages of a run's weights as a run, one checkpoint for each step that has one.
+    """Writes the averages of a run's weights as a run, one checkpoint for each step that has an average.
 
-    The directory appears when all of it is written. Its config.yaml says under "averaged" what it comes from; it can be
-    measured and drawn, not trained.
+    The directory appears only when it is complete. Its config.yaml names the origin under "averaged". The run can be
+    measured and drawn, but not trained.
 
     Args:
-        run: whose weights, with its language on the device where KL is measured.
+        run: the run whose weights are averaged, with its language on the device where KL is measured.
         how: which average.
         out: the directory to write.
 
     Returns:
-        The rows of its metrics.jsonl: KL is measured on the held-out sentences of the run.
+        The rows of its metrics.jsonl. KL is measured on the held-out sentences of the run.
 
     Raises:
-        InputError: before anything is written, where `out` holds something, and where the run has no such average.
+        InputError: before anything is written, if `out` is not empty or the run has no such average.
     """
     chosen = chosen_checkpoints(run, None)
     check_averages(run, how, [step for step, _ in chosen])
@@ -97,7 +97,7 @@ def check_averages(run: Run, how: Averaging, kept: list[int]) -> None:
         kept: the steps of its checkpoints.
 
     Raises:
-        InputError: where it has none.
+        InputError: if it has none.
     """
     if how.ema and run.config.average is None:
         raise InputError(
@@ -121,7 +121,7 @@ def _averages(chosen: list[tuple[int, Path]], how: Averaging) -> Iterator[tuple[
 
 
 def mean_model(folders: list[Path]) -> LanguageModel:
-    """The model whose weights are the means of those of several checkpoints, added in float64."""
+    """The model whose weights are the means of those of several checkpoints, summed in float64."""
     sums: dict[str, Tensor] = {}
     for folder in folders:
         model = load_model(folder)

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are measured."""
+"""Selects the checkpoints of a run to measure."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ def chosen_checkpoints(run: Run, step: int | None) -> list[tuple[int, Path]]:
 
     Args:
         run: the run.
-        step: of the checkpoint; None for all.
+        step: the step of the checkpoint; None for all.
 
     Returns:
         (step, directory) of each.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     found = run.checkpoints
     if not found:

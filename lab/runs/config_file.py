@@ -1,4 +1,4 @@
-"""What the config.yaml of a run holds, and whether it is that of the run that is asked for."""
+"""The content of a run's config.yaml, and the check that it belongs to the requested run."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from ..file_names import CONFIG, PUT_BACK
 from .origin import FROM, Origin, named_origin
 
 DEVICE, TORCH = "device", "torch"
-"""Keys of config.yaml that training adds: on which kind of device, cpu or cuda, it began, and with which torch."""
+"""Keys of config.yaml that training adds: the kind of device on which it began, cpu or cuda, and the torch version."""
 
 LEFT_OUT: dict[str, Any] = {
     "optimizer_settings": {},
@@ -24,31 +24,31 @@ LEFT_OUT: dict[str, Any] = {
     "micro_batch": None,
     "adversary_head": "clipped",
 }
-"""Settings of training that config.yaml leaves out where they have this value, as files of earlier versions do."""
+"""Training settings that config.yaml omits if they have this value, as files of earlier versions do."""
 
 WIDENED, AVERAGED = "widened", "averaged"
-"""Keys of config.yaml that say of what a run was made by `satlab widen` or `satlab average`; it was not trained."""
+"""Keys of config.yaml for a run that `satlab widen` or `satlab average` made: what it was made from."""
 
 MAKERS = {WIDENED: "satlab widen", AVERAGED: "satlab average"}
-"""Such a key -> what made the run."""
+"""Such a key -> the command that made the run."""
 
 
 def occupied(folder: Path) -> bool:
-    """Whether there is anything but what an interrupted `create_run` leaves."""
+    """Whether a path holds anything other than the remains of an interrupted `create_run`."""
     if not folder.is_dir():
         return folder.exists()
     return any(not path.name.startswith((".", "language.")) for path in folder.iterdir())
 
 
 def check_same(folder: Path, wanted: dict[str, Any]) -> None:
-    """Checks that a directory holds the run that is asked for.
+    """Checks that a directory holds the requested run.
 
     Args:
-        folder: the directory, which holds something.
-        wanted: what config.yaml of the run would hold.
+        folder: the directory, which is not empty.
+        wanted: the content that the run's config.yaml would have.
 
     Raises:
-        InputError: where it holds another run, or something else.
+        InputError: if it holds another run, or something else.
     """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} holds something else, expected a new or empty directory; choose another --out")
@@ -78,7 +78,7 @@ def check_same(folder: Path, wanted: dict[str, Any]) -> None:
 
 
 def as_json(content: Any) -> str:
-    """JSON, with the numbers and arrays of numpy as plain ones.
+    """JSON, with numpy's numbers and arrays as plain numbers and lists.
 
     Args:
         content: mappings, lists, texts and numbers.
@@ -87,7 +87,7 @@ def as_json(content: Any) -> str:
         The text.
 
     Raises:
-        InputError: for anything that is none of these.
+        InputError: for anything else.
     """
 
     def plain(value: Any) -> Any:
@@ -101,13 +101,13 @@ def as_json(content: Any) -> str:
 
 
 def as_written(config: TrainConfig) -> dict[str, Any]:
-    """The settings as config.yaml has them."""
+    """The settings in the form of config.yaml."""
     settings: dict[str, Any] = json.loads(as_json(asdict(config)))
     return {key: value for key, value in settings.items() if key not in LEFT_OUT or value != LEFT_OUT[key]}
 
 
 def as_now(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of config.yaml as they are read now: the most held-out sentences are at least the first ones."""
+    """Adapts settings of older files: most_evaluation_sentences must be at least evaluation_sentences."""
     settings = dict(settings)
     least, most = settings.get("evaluation_sentences"), settings.get("most_evaluation_sentences")
     if isinstance(least, int) and isinstance(most, int) and most < least:
@@ -116,14 +116,14 @@ def as_now(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def settle_device(folder: Path, kind: str) -> None:
-    """Writes into config.yaml on which kind of device a run begins, since the same seed draws other numbers on another.
+    """Records in config.yaml the kind of device on which a run begins, because random numbers depend on it.
 
     Args:
-        folder: of the run. Runs of earlier versions do not say on what they began; they go on anywhere.
-        kind: of device, cpu or cuda.
+        folder: the run. A run of an earlier version without this record may continue on any device.
+        kind: the kind of device, cpu or cuda.
 
     Raises:
-        InputError: where the run began on another kind, and something is left to train.
+        InputError: if an unfinished run began on another kind.
     """
     content, found = read_yaml(folder / CONFIG, PUT_BACK), checkpoints(folder, kept_only=False)
     if not found and content.get(DEVICE) != kind:

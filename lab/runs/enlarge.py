@@ -1,4 +1,4 @@
-"""A run's model inside a larger one, as a run of its own: trained by no one, and measured like any other."""
+"""Writes a run's model, embedded in a larger one, as a new run, which is not trained but is measured like any other."""
 
 import json
 from pathlib import Path
@@ -19,25 +19,25 @@ from .run import METRICS, Run
 
 
 def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, sentences: int) -> dict[str, Any]:
-    """Writes a run's model inside a larger one, as a run with that one checkpoint.
+    """Writes a larger model that computes the same function as a run's model, as a run with one checkpoint.
 
-    The directory appears when all of it is written. Its config.yaml says under "widened" what it comes from; it can be
-    measured and drawn, not trained.
+    The directory appears only when it is complete. Its config.yaml names the origin under "widened". The run can be
+    measured and drawn, but not trained.
 
     Args:
-        run: whose model.
-        name: of the larger model.
+        run: the run of the smaller model.
+        name: the name of the larger model.
         out: the directory to write.
-        step: of the checkpoint; None for the last.
-        added: what added layers are filled with.
-        sentences: how many sampled ones the two models are compared on.
+        step: the step of the checkpoint; None for the last.
+        added: how added layers are filled.
+        sentences: the number of sampled sentences on which the two models are compared.
 
     Returns:
-        A row that says what was done. logit_difference is the greatest difference between the two models as stored, in
-        float64, over all positions of the sentences.
+        A row that describes the result. logit_difference is the largest difference between the logits of the two stored
+        models, computed in float64, over all positions of the sentences.
 
     Raises:
-        InputError: before anything is written, where `out` holds something, and as `widen`.
+        InputError: before anything is written, if `out` is not empty, and as `widen` does.
     """
     check_larger(run.model, name)
     at, folder = chosen_checkpoints(run, step)[-1]
@@ -54,7 +54,7 @@ def enlarge(run: Run, name: str, out: Path, step: int | None, added: str, senten
 
 
 def _write(run: Run, wide: LanguageModel, step: int, source: dict[str, Any], folder: Path) -> None:
-    """The files of a run with one checkpoint; its row of metrics is the smaller model's, the same function's."""
+    """Writes the files of the run. Its row of metrics is the smaller model's, because the function is the same."""
     write_begin(run, folder, {"model": wide.name, WIDENED: source})
     rows = [row for row in run.metrics if row["step"] == step]
     (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -63,7 +63,7 @@ def _write(run: Run, wide: LanguageModel, step: int, source: dict[str, Any], fol
 
 @torch.no_grad()
 def logit_difference(run: Run, one: LanguageModel, other: LanguageModel, sentences: int) -> float:
-    """max over sampled sentences, hidden as in training, positions and words of |logit - logit'|; nan where one is."""
+    """max |logit - logit'| over words and positions of sampled sentences, masked as in training; nan if any is nan."""
     generator = random_stream(run.config.seed, "measurement")
     sampled = run.language.sample(sentences, generator, latents=False)
     masking = run.config.masking or default_masking(run.model)

@@ -1,4 +1,4 @@
-"""A checkpoint as a directory that Hugging Face's from_pretrained reads."""
+"""Exports a checkpoint as a directory that Hugging Face's from_pretrained reads."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from ...train.checkpoint import naming_file
 
 
 def export_model(model: LanguageModel, out: Path) -> None:
-    """Writes config.json and model.safetensors; the directory appears when both are complete.
+    """Writes config.json and model.safetensors. The directory appears only when both are complete.
 
     Args:
         model: a bert-post model.
-        out: the directory; one that holds just these files already stays as it is.
+        out: the directory. One that already holds exactly these files is left unchanged.
 
     Raises:
-        InputError: where `out` holds anything else, and for a model that Hugging Face has no class for.
+        InputError: if `out` holds anything else, and for a model for which Hugging Face has no class.
     """
     network = to_hugging_face(model)
     if out.exists() and not out.is_dir():
@@ -28,7 +28,7 @@ def export_model(model: LanguageModel, out: Path) -> None:
 
 
 def _save(network: Any, folder: Path) -> None:
-    """save_pretrained without its progress bar."""
+    """Calls save_pretrained without its progress bar."""
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()

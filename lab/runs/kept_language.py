@@ -1,6 +1,6 @@
-"""The language of a run, read from its file when it is first asked for.
+"""The language of a run, read from its file at first use.
 
-Figures and tables need its fingerprint alone, and do not wait for torch to be imported.
+Figures and tables need only its fingerprint, and so need not wait for the import of torch.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class KeptLanguage:
     """A language whose fingerprint is known.
 
     Args:
-        fingerprint: of the language.
+        fingerprint: the fingerprint of the language.
         source: the file that `Language.save` wrote, or the language itself.
     """
 
@@ -29,7 +29,7 @@ class KeptLanguage:
 
     @cached_property
     def language(self) -> "Language":
-        """The language; one from a file is on the CPU."""
+        """The language. One that is read from a file is on the CPU."""
         if not isinstance(self.source, Path):
             return self.source
         from ...generators import load_language
@@ -37,10 +37,10 @@ class KeptLanguage:
         return load_language(self.source)
 
     def check(self) -> None:
-        """Compares a file with the fingerprint, which for most languages is the SHA-256 of the file itself.
+        """Compares the file with the fingerprint, which for most languages is the SHA-256 of the file itself.
 
         Raises:
-            InputError: where the file holds another language, or none.
+            InputError: if the file holds another language, or none.
         """
         file = self.source
         if isinstance(file, Path) and file.is_file() and sha256(file) == self.fingerprint:

@@ -1,4 +1,4 @@
-"""A run whose corpus is gone from where it was when training began."""
+"""The error for a run whose corpus is no longer where it was when training began."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from ..file_names import CONFIG, PUT_BACK
 
 
 def check_corpus_there(folder: Path, source: str) -> None:
-    """Checks that the corpus that a run trains on is still where it was given.
+    """Checks that the corpus of a run is still at its path.
 
     Args:
-        folder: of the run; it may not exist yet.
-        source: the language, as it is given.
+        folder: the run, which may not exist yet.
+        source: the language, as given.
 
     Raises:
-        InputError: where nothing is at this path, and the run records that its corpus was.
+        InputError: if nothing is at this path, but the run records that its corpus was there.
     """
     if Path(source).exists() or not (folder / CONFIG).is_file():
         return

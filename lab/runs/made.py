@@ -1,4 +1,4 @@
-"""The files of a run that is made from another one rather than trained."""
+"""Writes the files of a run that is made from another one instead of trained."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ def write_begin(run: Run, folder: Path, changes: Mapping[str, Any]) -> None:
     """Writes config.yaml and the language's file.
 
     Args:
-        run: the run that the new one is made from.
-        folder: the directory of the new one.
-        changes: what config.yaml says otherwise, or besides.
+        run: the run from which the new one is made.
+        folder: the directory of the new run.
+        changes: changed and additional entries of config.yaml.
     """
     content = read_yaml(run.folder / CONFIG) | dict(changes)
     (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -28,7 +28,7 @@ def write_begin(run: Run, folder: Path, changes: Mapping[str, Any]) -> None:
 
 
 def write_checkpoint(model: LanguageModel, folder: Path, step: int) -> Path:
-    """Writes a model as a checkpoint of a run, without a state to train on from; returns its directory."""
+    """Writes a model as a checkpoint of a run, without the state needed to resume training. Returns its directory."""
     checkpoint = folder_of(folder, step)
     checkpoint.mkdir(parents=True)
     with naming_file(checkpoint):

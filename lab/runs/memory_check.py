@@ -1,4 +1,4 @@
-"""What a command needs at the least, before it begins: memory, which may not be here, and a floor's time."""
+"""Checks, before a command begins, that this machine has the memory it needs; estimates the time of an HMM's floor."""
 
 import math
 import time
@@ -18,20 +18,21 @@ WORD, PROBABILITY = 8, 8
 """Bytes of a word of a sentence (int64) and of an exact probability (float64)."""
 
 LONG, TIMED, LANES = 2**16, 2**12, 8
-"""Words from which on an HMM's floor is timed, words it is timed at, and sentences that cost no more than one."""
+"""The least length for which an HMM's floor is timed, the length of the timing, words; and the sentences that take no
+longer together than one."""
 
 MOST_SECONDS = 600.0
-"""What a command may take without saying so."""
+"""The longest time, in seconds, that a command may take without a warning."""
 
 
 def check_model_room(name: str, language: Language, config: TrainConfig) -> None:
-    """Checks that memory here holds a model and, where there is no GPU, its training.
+    """Checks that this machine's memory holds a model and, without a GPU, its training.
 
-    Training holds the weights, their average if it keeps one, their gradient and the optimiser's moments; several
-    processes that share a model, less.
+    Training holds the weights, their average if it keeps one, their gradient and the optimiser's state. The check skips
+    training with fsdp, in which several processes share a model.
 
     Raises:
-        TooLargeError: where it does not.
+        TooLargeError: if it does not.
     """
     check_size(name, language.vocab_size, language.max_length)
     if config.sharding == "ddp" and not torch.cuda.is_available():
@@ -42,14 +43,14 @@ def check_model_room(name: str, language: Language, config: TrainConfig) -> None
 
 
 def check_sentences_room(language: Language, config: TrainConfig) -> None:
-    """Checks that memory here holds a batch, the adversary's, and the first held-out set.
+    """Checks that this machine's memory holds a batch, the adversary's sentences, and the first held-out set.
 
-    n sentences are tokens [n, T] int64. Exact targets, as those of the held-out set, are truth [m, V] float64, with m
-    >= n predictions; m is about p n at the least under bernoulli:p, and m >= 2 n, of V + 1 classes, where each next
-    word is predicted. An adversary takes the inner products [n, n / 2] or [n, 7 n / 8] float64 of its sentences.
+    n sentences are tokens [n, T] int64. Exact targets, and the held-out set, also need truth [m, V] float64 for m
+    predictions: m = n with one hidden word, at least about p n with bernoulli:p, and at least 2 n, with V + 1 classes,
+    with next. An adversary needs the inner products [n, n / 2] or [n, 7 n / 8] float64 of its sentences.
 
     Raises:
-        TooLargeError: where it does not.
+        TooLargeError: if it does not.
     """
     kind, rate = read_masking(config.masking or "one")
     share = {"one": 1.0, "bernoulli": rate, NEXT: 2.0}[kind]
@@ -67,12 +68,12 @@ def check_sentences_room(language: Language, config: TrainConfig) -> None:
 
 
 def check_floor_room(language: Language, sentences: int, masking: str) -> None:
-    """Checks that memory here holds a floor's sentences; warns where an HMM's floor takes over MOST_SECONDS.
+    """Checks that this machine's memory suffices for a floor. Warns if an HMM's floor takes over MOST_SECONDS.
 
-    Each of n sentences leaves two numbers. One at a time is held with the scores and the conditionals of its words.
+    Each sentence leaves two numbers. One sentence at a time also needs the scores and the conditionals of its words.
 
     Raises:
-        TooLargeError: where it does not.
+        TooLargeError: if it does not.
     """
     length, words = language.max_length, language.vocab_size
     check_memory(2 * PROBABILITY * sentences, f"sentences is {as_count(sentences)}", "give fewer")
@@ -89,10 +90,10 @@ def check_floor_room(language: Language, sentences: int, masking: str) -> None:
 
 
 def _floor_seconds(language: HMM, sentences: int, masking: str) -> float:
-    """About how long the floor takes, by that of the same chain cut to TIMED words: the time grows with the words."""
+    """The estimated time of the floor, extrapolated linearly from that of the same chain with TIMED words."""
     cut = HMM(language.initial, language.blocks, language.emission, TIMED, language.words)
     least = math.inf
-    # The first compiles what is not yet.
+    # The first call may include compilation.
     for _ in range(2):
         begun = time.perf_counter()
         cut.loss_floor(1, random_stream(0, "measurement"), masking)
@@ -102,12 +103,12 @@ def _floor_seconds(language: HMM, sentences: int, masking: str) -> float:
 
 
 def as_count(number: int) -> str:
-    """A whole number as people read it; of one that is very long, the power of ten."""
+    """An integer with separators, or its power of ten if it is very long."""
     return f"{number:,}" if number < 10**15 else f"about 10^{int(number.bit_length() * math.log10(2))}"
 
 
 def as_time(seconds: float) -> str:
-    """Seconds as people read them: 25 days."""
+    """Seconds in the largest unit that fits, such as "25 days"."""
     for name, size in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {name}"

@@ -1,7 +1,7 @@
 """The second phase of training: a run that begins with the weights of another run's checkpoint.
 
-RUN/config.yaml says under "from" which checkpoint that is, and RUN/start.safetensors holds a copy of its weights, so
-that the run can be repeated when the other one is gone. Optimiser, schedule and clock begin anew.
+RUN/config.yaml names that checkpoint under "from". RUN/start.safetensors holds a copy of its weights, so that the run
+can be repeated when the other one is gone. The optimiser, the schedule and the count of steps begin anew.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Origin:
 
     Args:
         run: directory of the other run.
-        phase: how many phases of training came before.
-        step: of its checkpoint; None for the last one of a run that has yet to be trained.
-        weights_sha256: digest of its weights; None as long as they are not known.
-        root: digest of what the first phase was told, or None; runs of one root are not independent.
+        phase: number of phases of training before this one.
+        step: step of its checkpoint; None for the last checkpoint of a run that has yet to be trained.
+        weights_sha256: digest of its weights; None until they are known.
+        root: digest of the settings of the first phase, or None; runs with the same root are not independent.
     """
 
     run: str
@@ -34,7 +34,7 @@ class Origin:
     root: str | None = None
 
     def seed(self, seed: int) -> int:
-        """The seed from which a run with this origin draws its sentences: other ones than the phases before it."""
+        """The seed of the sentences of a run with this origin, which differ from those of the earlier phases."""
         return derive_seed(seed, "phase", self.phase)
 
     def same(self, other: "Origin | None") -> bool:
@@ -46,16 +46,16 @@ class Origin:
 
 
 def split_origin(text: str) -> tuple[Path, int | None]:
-    """RUN or RUN:STEP as (directory, step).
+    """Splits RUN or RUN:STEP into (directory, step).
 
     Args:
-        text: as it was given; a directory whose own name ends in a colon and a number is taken as it is.
+        text: the text as given. If it is the name of an existing directory, it is not split.
 
     Returns:
         The directory, and the step or None.
 
     Raises:
-        InputError: for a step that is no whole number.
+        InputError: for a step that is not a whole number of at most 8 digits.
     """
     head, colon, tail = text.rpartition(":")
     if not colon or Path(text).is_dir() or (not tail.isdecimal() and not Path(head).is_dir()):
@@ -66,7 +66,7 @@ def split_origin(text: str) -> tuple[Path, int | None]:
 
 
 def origin_read(content: dict[str, Any]) -> Origin | None:
-    """The origin that a config.yaml holds; None where there is none."""
+    """The origin in the content of a config.yaml; None if it has none."""
     return Origin(**content[FROM]) if FROM in content else None
 
 
@@ -75,13 +75,13 @@ def model_from(origin_model: str, given: str | None) -> str:
 
     Args:
         origin_model: the model of the other run.
-        given: the model that was asked for; None for the same.
+        given: the requested model; None for the same.
 
     Returns:
         The model.
 
     Raises:
-        InputError: where another one was asked for.
+        InputError: if another model is requested.
     """
     from ...models.names import canonical_name
 
@@ -94,7 +94,7 @@ def model_from(origin_model: str, given: str | None) -> str:
 
 
 def named_origin(origin: Origin | None) -> str:
-    """An origin in a message: RUN:STEP, the end of RUN, or that there is none."""
+    """The name of an origin in a message: RUN:STEP, the end of RUN, or weights of its own."""
     if origin is None:
         return "weights of its own"
     return f"the end of {origin.run}" if origin.step is None else f"{origin.run}:{origin.step}"

@@ -1,4 +1,4 @@
-"""What a row of metrics or of results holds, so that a file changed by hand is refused by its line."""
+"""The columns of rows of metrics and results, and the check that finds wrong lines in files edited by hand."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ EXPECTED: dict[type, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
     bool: ("true or false", (bool,)),
 }
-"""A column's type -> what a message calls it, and the types of its values once JSON is read."""
+"""Type of a column -> its name in messages, and the types that its values have after JSON is read."""
 
 NATS = "nats a prediction"
 """The unit of entropies and of divergences."""
@@ -27,8 +27,8 @@ def column(unit: str = "", *, required: bool = False, in_tables: bool = True) ->
     """A column of results as a field.
 
     Args:
-        unit: of its values; empty for a name or a pure number.
-        required: whether each row must have it; null is a value only where the type says so.
+        unit: unit of its values; empty for a name or a pure number.
+        required: whether each row must have it. It may be null only if its type allows None.
         in_tables: whether a study's results.csv and results.parquet have it.
 
     Returns:
@@ -40,10 +40,10 @@ def column(unit: str = "", *, required: bool = False, in_tables: bool = True) ->
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One measurement, as a line of results.jsonl or of a study's tables, whose columns have this order.
+    """One measurement: a line of results.jsonl or a row of a study's tables, whose columns are in this order.
 
     Args:
-        run: directory of the run; in a study's tables alone.
+        run: directory of the run; only in a study's tables.
         model: name of the network; None for a baseline.
         parameters: number of parameters, tied ones once.
         seed: training seed.
@@ -51,21 +51,21 @@ class ResultRow:
         what: the quantity.
         method: how it was measured.
         task: the task of a probe.
-        block: "total", a kind of parameter, or what else the method tells apart.
+        block: "total", a kind of parameter, or another part that the method distinguishes.
         value: the estimate.
-        stderr: its standard error; None where a single draw has none.
-        n: independent draws behind it.
+        stderr: its standard error; None if it is not defined, as for a single draw.
+        n: number of independent draws.
         unit: of the value.
         floor: of KL, entropy of the truth over the same sentences.
         floor_stderr: its standard error.
-        settings: what the value depends on, as a JSON object in a text.
+        settings: the settings on which the value depends, as a JSON object in a text.
         seconds: time of the measurement; measurements that share work share it.
         satlab: version that measured it.
         layer: the layer that a probe read; None for the last.
         position: the position that a probe read; None for all.
         alpha: factor of a rescaling.
         language_fingerprint: SHA-256 of the language that a baseline belongs to.
-        more: columns that a method adds to its own rows; they may hold anything that JSON can.
+        more: columns that a method adds to its own rows; they may hold any JSON value.
     """
 
     run: str | None = column()
@@ -94,7 +94,7 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, row: Row) -> "ResultRow":
-        """The row that a line holds; columns that are no field go into `more`.
+        """Makes a row from the content of a line. Columns that are not fields go into `more`.
 
         Args:
             row: name -> value.
@@ -103,7 +103,7 @@ class ResultRow:
             The row.
 
         Raises:
-            ValueError: what is wrong with the row, with what was expected.
+            ValueError: stating what is wrong with the row and what was expected.
         """
         if said := wrong_result(row):
             raise ValueError(said)
@@ -112,7 +112,7 @@ class ResultRow:
         return cls(**{name: row[name] for name in known}, more=more)
 
     def as_json(self) -> dict[str, Any]:
-        """name -> value, as a line holds it: required columns, others that have a value, then `more`."""
+        """The content of a line, name -> value: required columns, other columns with a value, then `more`."""
         given = {name: getattr(self, name) for name in RESULT}
         kept = {name: value for name, value in given.items() if value is not None or RESULT[name].metadata["required"]}
         return kept | dict(self.more)
@@ -128,22 +128,22 @@ IN_TABLES = tuple(name for name, each in RESULT.items() if each.metadata["in_tab
 """The columns of results.csv and results.parquet."""
 
 NEEDED = {"probe": ("task",), "hessian_trace": ("block",), "rescaled_trace": ("block",)}
-"""Columns that rows of a quantity must have besides."""
+"""Quantity -> further columns that its rows must have."""
 
 
 def type_of(column: Field[Any]) -> type:
-    """The type of a column's values, null aside."""
+    """The type of a column's values other than null."""
     kinds: tuple[type, ...] = get_args(column.type) or (column.type,)
     return next(kind for kind in kinds if kind in EXPECTED)
 
 
 def wrong_metrics(row: Row) -> str | None:
-    """What is wrong with a row of metrics, with what was expected; None for a good one."""
+    """States what is wrong with a row of metrics and what was expected; None for a valid row."""
     return _wrong(row, METRICS, ())
 
 
 def wrong_result(row: Row) -> str | None:
-    """What is wrong with a row of results, with what was expected; None for a good one."""
+    """States what is wrong with a row of results and what was expected; None for a valid row."""
     what = row.get("what")
     needed = NEEDED.get(what.removesuffix("_enlarged"), ()) if isinstance(what, str) else ()
     found = _wrong(row, RESULT, needed)
@@ -154,7 +154,7 @@ def wrong_result(row: Row) -> str | None:
 
 def _wrong(row: Row, columns: Mapping[str, Field[Any]], needed: tuple[str, ...]) -> str | None:
     required = [name for name, column in columns.items() if name in needed or column.metadata.get("required")]
-    # What is never null tells more of what a row is.
+    # Reports a missing column that is never null first, because it says more about the row.
     for name in sorted(required, key=lambda name: _may_be_null(columns[name])):
         if name not in row:
             return f"has no key '{name}', expected {EXPECTED[type_of(columns[name])][0]} there"

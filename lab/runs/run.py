@@ -1,8 +1,11 @@
-"""A run on disk: everything needed to repeat it, its metrics, its checkpoints and what was measured on them.
+"""A run on disk: everything needed to repeat it, its metrics, its checkpoints, and the measurements on them.
 
-RUN/config.yaml      language, model, training, resolved        RUN/language.yaml or .npz   the language itself
-RUN/metrics.jsonl    one row an evaluation                      RUN/results.jsonl           one row a measurement
-RUN/checkpoints/     see train/checkpoint.py                RUN/start.safetensors       first weights; see origin.py
+RUN/config.yaml         language, model and settings of training, all resolved
+RUN/language.yaml       the language itself; RUN/language.npz for some languages
+RUN/metrics.jsonl       one row for each evaluation in training
+RUN/results.jsonl       one row for each measurement
+RUN/checkpoints/        see train/checkpoint.py
+RUN/start.safetensors   the first weights, if they come from another run; see origin.py
 """
 
 import json
@@ -48,13 +51,13 @@ class Run:
 
     Args:
         folder: the directory.
-        source: the language, as it was given.
+        source: the language, as given.
         model: the model's name.
         config: how it is trained.
-        kept: the language, read when it is first asked for.
-        corpus: what it trains on; None for fresh sentences.
-        origin: the checkpoint with whose weights it begins; None for weights of its own.
-        copies: other directories, or other names of this one, that hold the same training; see lab/runs/trainings.py.
+        kept: the language, read at first use.
+        corpus: the corpus that it trains on; None for fresh sentences.
+        origin: the checkpoint with whose weights it begins; None for new weights.
+        copies: other directories, or other names of this one, with the same training; see lab/runs/trainings.py.
     """
 
     folder: Path
@@ -67,7 +70,7 @@ class Run:
     copies: tuple[Path, ...] = ()
 
     def on(self, device: str) -> "Run":
-        """The run with its language on this device, where measurements are then made."""
+        """The run with its language on this device, on which it is then measured."""
         from ...train.parallel.world import without_tf32
 
         without_tf32(device)
@@ -75,7 +78,7 @@ class Run:
 
     @property
     def language(self) -> "Language":
-        """The language, read when it is first asked for."""
+        """The language, read at first use."""
         return self.kept.language
 
     @property
@@ -85,14 +88,14 @@ class Run:
 
     @property
     def phase_config(self) -> TrainConfig:
-        """The settings with the seed from which this phase of training draws its sentences."""
+        """The settings, with the seed from which this phase of training draws its sentences."""
         if self.origin is None:
             return self.config
         return replace(self.config, seed=self.origin.seed(self.config.seed))
 
     @property
     def checkpoints(self) -> list[tuple[int, Path]]:
-        """(step, directory) of each checkpoint that is kept, by step."""
+        """(step, directory) of each kept checkpoint, in order of steps."""
         return checkpoints(self.folder)
 
     @property
@@ -116,7 +119,7 @@ def load_run(folder: Path) -> Run:
         The run.
 
     Raises:
-        InputError: where there is none, or one that is damaged.
+        InputError: if there is none, or if it is damaged.
     """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: no run here, expected a directory made by satlab train; check the path")
@@ -137,7 +140,7 @@ def load_run(folder: Path) -> Run:
 
 
 def _check_model(folder: Path, name: str) -> None:
-    """Raises InputError where the newest checkpoint that can be read is of another model than config.yaml says."""
+    """Raises InputError if the newest readable checkpoint has another model than config.yaml."""
     for _, checkpoint in reversed(checkpoints(folder, kept_only=False)):
         try:
             kept = json.loads((checkpoint / DESCRIPTION).read_text())["name"]
@@ -160,17 +163,17 @@ def check_run(
 
     Args:
         folder: its directory.
-        source: the language; see `load_language`. A corpus is trained on.
+        source: the language; see `load_language`. If it is a corpus, the run trains on it.
         model: the model's name.
         config: how it is trained.
         max_length: replaces the language's own.
-        origin: the checkpoint with whose weights it begins; its model and language are taken to fit.
+        origin: the checkpoint with whose weights it begins. Its model and language are not checked.
 
     Returns:
-        The language, and what config.yaml is to hold.
+        The language, and the content for config.yaml.
 
     Raises:
-        InputError: for a language, model or setting that does not exist, sizes that memory here cannot hold, a corpus
+        InputError: for a language, model or setting that does not exist, sizes beyond this machine's memory, a corpus
             that is unfinished or of another language, and a directory that holds another run or something else.
     """
     from ...generators import load_language
@@ -220,24 +223,24 @@ def create_run(
     origin: Origin | None = None,
     world: "World | None" = None,
 ) -> Run:
-    """Makes a run, or finds the same run again. Everything is checked before anything is written.
+    """Makes a run, or loads the same run if it exists. Everything is checked before anything is written.
 
-    Of several processes the first alone writes; the others need not see the directory.
+    Among several processes, only the first writes; the others need no access to the directory.
 
     Args:
         folder: its directory.
-        source: the language; see `load_language`. A corpus is trained on.
+        source: the language; see `load_language`. If it is a corpus, the run trains on it.
         model: the model's name.
         config: how it is trained.
         max_length: replaces the language's own.
-        origin: the checkpoint with whose weights it begins; None for weights of its own.
+        origin: the checkpoint with whose weights it begins; None for new weights.
         world: the processes that train together; None for one.
 
     Returns:
         The run.
 
     Raises:
-        InputError: as `check_run`, and for fewer sentences a step than processes.
+        InputError: as `check_run` does, and for fewer sentences in a step than processes.
     """
     if world is not None and config.batch_size < world.size:
         raise InputError(
@@ -256,5 +259,5 @@ def create_run(
                     language.save(str(folder / "language"))
                 write_atomic(folder / CONFIG, yaml.safe_dump(wanted, sort_keys=False))
     run = load_run(folder)
-    # The same corpus may lie elsewhere by now, and the model be spread otherwise over the processes.
+    # The corpus may have moved, and `sharding` may differ from that of an earlier session.
     return replace(run, corpus=corpus, config=replace(run.config, sharding=config.sharding))

@@ -1,4 +1,4 @@
-"""Training of a run: from its last checkpoint to its end, and what of it is on record."""
+"""Trains a run from its last checkpoint to its end, and records its metrics."""
 
 import json
 import warnings
@@ -37,22 +37,23 @@ def train_run(
     should_stop: Callable[[], bool] = lambda: False,
     world: World | None = None,
 ) -> None:
-    """Trains until saturated or out of steps, from the last checkpoint on; does nothing where training is finished.
+    """Trains from the last checkpoint until the model is saturated or out of steps. Does nothing for a finished run.
 
-    Of several processes the first alone locks the directory and writes there.
+    Among several processes, only the first locks the directory and writes to it.
 
     Args:
         run: the run.
-        device: where its language and model are to be.
+        device: the device of its language and model.
         on_row: called with each row of metrics.
-        on_step: called with each step and its loss.
-        should_stop: asked after each step.
+        on_step: called with a step and its loss whenever the losses are read; see `Trainer`.
+        should_stop: called after and within each step; True stops training.
         world: the processes that train together; None for one.
 
     Raises:
-        InputError: where another process trains the same run, or it was begun on a device of another kind, and where
-            the checkpoint with which it begins is not there.
-        DivergedError: where the loss is not finite.
+        InputError: if another process trains the same run, if the run began on another kind of device, or if the
+            checkpoint or corpus that it needs is missing or changed.
+        DivergedError: if the loss, KL or a weight is not finite.
+        StoppedError: if should_stop() returned True.
     """
     world = world or World()
     torch.set_num_threads(run.config.threads)
@@ -77,20 +78,20 @@ def train_run(
 
 
 def _begin(run: Run, origin: Origin, model: LanguageModel) -> None:
-    """Loads the weights with which a run begins; the first time, copies them into its directory.
+    """Loads the weights with which a run begins. The first time, copies them into its directory.
 
     Args:
         run: the run.
-        origin: where its weights come from.
-        model: takes the weights.
+        origin: the origin of the weights.
+        model: receives the weights.
 
     Raises:
-        InputError: where the origin is gone, damaged, changed or not trained to its end.
+        InputError: if the origin is missing, damaged, changed or not trained to its end.
     """
     copy = run.folder / START
     if not copy.is_file() or sha256(copy) != origin.weights_sha256:
         if checkpoints(run.folder, kept_only=False):
-            return  # Training goes on from a whole checkpoint of its own, and needs no first weights.
+            return  # Training resumes from the run's own checkpoint and needs no first weights.
         there, weights = _weights_of(run, origin)
         content = read_yaml(run.folder / CONFIG, PUT_BACK) | {FROM: asdict(there)}
         write_atomic(run.folder / CONFIG, yaml.safe_dump(content, sort_keys=False))
@@ -99,9 +100,9 @@ def _begin(run: Run, origin: Origin, model: LanguageModel) -> None:
 
 
 def _weights_of(run: Run, origin: Origin) -> tuple[Origin, Path]:
-    """The checkpoint with which a run begins, all of it known, and the file of its weights."""
+    """The origin of a run with its step and digest filled in, and the file of its weights."""
     place = Path(origin.run)
-    # A study that was moved has its runs beside one another still.
+    # If the study was moved, the other run is still in the same directory as this one.
     place = place if place.is_dir() else run.folder.parent / place.name
     start = load_run(place)
     last = checkpoints(place)[-1:]
@@ -117,16 +118,16 @@ def _weights_of(run: Run, origin: Origin) -> tuple[Origin, Path]:
 
 
 def _corpus(run: Run) -> Corpus | None:
-    """The corpus that a run trains on; None where it trains on fresh sentences.
+    """Opens the corpus of a run.
 
     Args:
         run: the run.
 
     Returns:
-        The corpus, opened.
+        The corpus; None if the run trains on fresh sentences.
 
     Raises:
-        InputError: where the corpus has changed.
+        InputError: if the corpus has changed.
     """
     if run.corpus is None:
         return None
@@ -139,7 +140,7 @@ def _corpus(run: Run) -> Corpus | None:
 
 
 def _forget_after_last_checkpoint(run: Run) -> None:
-    """Rows that a killed run wrote after its last checkpoint will be written again."""
+    """Removes the rows of metrics after the last checkpoint, which training will write again."""
     found = checkpoints(run.folder, kept_only=False)
     last = found[-1][0] if found else 0
     if found and (read_state(found[-1][1]) or {}).get("row_due"):

@@ -1,7 +1,7 @@
-"""Which runs are one training: a directory under two names, links to it and copies of it.
+"""Finds runs that are the same training: one directory under two names, or a copy.
 
-Copies that were counted as independent trainings would narrow every error and interval over runs. They are told by what
-training leaves: the same settings and seed, and the same metrics, or the same weights, at every step that both have.
+If copies counted as independent trainings, every error and interval over runs would be too small. Two runs are the same
+training if they have the same settings and seed, and the same metrics, or the same weights, at all common steps.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from .origin import Origin, split_origin
 from .run import Run, load_run
 
 CLOCK = ("seconds", "tokens_per_second")
-"""What of a row of metrics differs from one training to its repetition."""
+"""The columns of a row of metrics that differ when a training is repeated."""
 
 MOST_NAMED = 4
-"""Trainings that a notice names."""
+"""The most trainings, or copies of one, that a notice names."""
 
 
 def distinct(runs: list[Run]) -> list[Run]:
-    """Each training once, in the order of the first run of each: the one that went furthest, the others its copies."""
+    """Each training once, in the order of its first run: the run with the most steps, with the others as its copies."""
     groups: list[list[Run]] = []
     for run in runs:
         mine = next((group for group in groups if any(same_training(run, other) for other in group)), None)
@@ -42,7 +42,7 @@ def _with_copies(group: list[Run]) -> Run:
 
 
 def same_training(one: Run, other: Run) -> bool:
-    """Whether two runs are one directory, or one a copy of the other, also where one of the two went on."""
+    """Whether two runs are the same directory or copies, even if one was trained further."""
     if one.folder.resolve() == other.folder.resolve():
         return True
     if settings_of(one) != settings_of(other):
@@ -51,7 +51,7 @@ def same_training(one: Run, other: Run) -> bool:
 
 
 def settings_of(run: Run) -> str:
-    """What a run was told, but for where it and what it reads lie and how it was spread over processes."""
+    """The settings of a run as JSON, without its paths and without its distribution over processes."""
     train = {key: value for key, value in asdict(run.config).items() if key != "sharding"}
     corpus = None if run.corpus is None else run.corpus.sha256
     told: list[Any] = [run.model, run.fingerprint, corpus, train]
@@ -61,14 +61,13 @@ def settings_of(run: Run) -> str:
 
 
 def root_of(run: Run) -> str:
-    """The digest of what the first phase of a run's training was told.
+    """The digest of the settings of the first phase of a run's training.
 
     Args:
         run: the run.
 
     Returns:
-        The digest. Runs of one root share the way to their first weights: they are one independent training, not
-        several.
+        The digest. Runs with the same root share their first phase, so they count as one independent training.
     """
     if run.origin is not None:
         return str(run.origin.root)
@@ -76,40 +75,40 @@ def root_of(run: Run) -> str:
 
 
 def origin_of(run: Run, step: int | None) -> Origin:
-    """The origin of a run that is to begin with the weights of this one.
+    """The origin for a new run that begins with the weights of this one.
 
     Args:
         run: the run.
-        step: of its checkpoint; None for the last.
+        step: the step of its checkpoint; None for the last.
 
     Returns:
         The origin, with the digest of the weights.
 
     Raises:
-        InputError: where there is no such checkpoint.
+        InputError: if there is no such checkpoint.
     """
     at, folder = chosen_checkpoints(run, step)[-1]
     return Origin(str(run.folder.resolve()), phase_after(run), at, sha256(folder / WEIGHTS), root_of(run))
 
 
 def phase_after(run: Run) -> int:
-    """How many phases of training come before a run that begins with the weights of this one."""
+    """The number of phases of training before a run that begins with the weights of this one."""
     return 1 + (run.origin.phase if run.origin is not None else 0)
 
 
 def origin_in(text: str, source: Any, max_length: int | None) -> tuple[Origin, Run]:
-    """The origin of a run on a language, as a command names it.
+    """The origin that a command names for a new run.
 
     Args:
         text: RUN or RUN:STEP.
-        source: the language of the run that is to begin; see `load_language`.
+        source: the language of the new run; see `load_language`.
         max_length: replaces the language's own.
 
     Returns:
         The origin, and its run.
 
     Raises:
-        InputError: where there is no such run or checkpoint, and where it is of another language.
+        InputError: if there is no such run or checkpoint, or if it is of another language.
     """
     from ...generators import load_language
 
@@ -130,19 +129,19 @@ def _agree(one: Mapping[int, str], other: Mapping[int, str]) -> bool:
 
 
 def _metrics(run: Run) -> dict[int, str]:
-    """step -> its row, but for what the clock says."""
+    """step -> its row as JSON, without CLOCK."""
     rows = ({key: value for key, value in row.items() if key not in CLOCK} for row in run.metrics)
     return {row["step"]: json.dumps(row, sort_keys=True) for row in rows}
 
 
 def _weights(run: Run) -> dict[int, str]:
-    """step -> the digest of the checkpoint's weights, where it was written down."""
+    """step -> the digest of the checkpoint's weights, if it is recorded."""
     digests = {step: sums_in(folder).get(WEIGHTS) for step, folder in run.checkpoints}
     return {step: digest for step, digest in digests.items() if digest is not None}
 
 
 def said_of_copies(runs: list[Run]) -> list[str]:
-    """That some trainings were given more than once, and which, a line; none where each was given once."""
+    """A line that names the trainings that were given more than once; no line if there are none."""
     found = [run for run in runs if run.copies]
     if not found:
         return []
@@ -151,7 +150,7 @@ def said_of_copies(runs: list[Run]) -> list[str]:
 
 
 def _others(run: Run) -> str:
-    """The other places of a training, or that its own was given again."""
+    """The other directories of a training, or "given again" for the same one."""
     others = [str(place) for place in dict.fromkeys(run.copies) if str(place) != str(run.folder)]
     return f"also {', '.join(others[:MOST_NAMED])}{_more(others)}" if others else "given again"
 
@@ -161,13 +160,13 @@ def _more(found: Any) -> str:
 
 
 def rows_of_training(run: Run) -> list[dict[str, Any]]:
-    """What was measured on a run and on its copies, each measurement once: what several have is the first one's."""
+    """The measurements of a run and its copies. If several have the same measurement, the first one's rows count."""
     rows, seen = [], set()
     for folder in (run.folder, *run.copies):
         mine = [(_measurement(row), row) for row in replace(run, folder=folder).results]
         rows += [row for key, row in mine if key not in seen]
         seen |= {key for key, _ in mine}
-    # Two processes that measured the same at once left it twice, before they looked at one another's rows.
+    # Two processes that measured the same thing at the same time have left it twice.
     return list({json.dumps({k: v for k, v in row.items() if k != "seconds"}): row for row in rows}.values())
 
 

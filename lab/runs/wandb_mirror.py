@@ -1,4 +1,4 @@
-"""The metrics of a training run at Weights & Biases; the record is metrics.jsonl."""
+"""Mirrors the metrics of a training run to Weights & Biases. The authoritative record is metrics.jsonl."""
 
 import hashlib
 import os
@@ -15,17 +15,17 @@ from .config_file import DEVICE, TORCH
 from .run import Run
 
 ID_LENGTH = 16
-"""Hexadecimal digits of a run's id."""
+"""The number of hexadecimal digits of a run's id."""
 
 
 def load_wandb() -> Any:
-    """The wandb library, its settings read and its service begun. Nothing is written.
+    """Imports wandb, reads its settings and starts its service. Writes nothing.
 
     Returns:
         The module.
 
     Raises:
-        InputError: where it cannot be used.
+        InputError: if it cannot be used.
     """
     try:
         import wandb
@@ -40,13 +40,13 @@ def load_wandb() -> Any:
 
 
 def run_id(run: Run) -> str:
-    """What the run is called at Weights & Biases, whenever it goes on.
+    """The id of the run at Weights & Biases, the same in all its sessions.
 
     Args:
         run: the run.
 
     Returns:
-        A digest (SHA-256) of its name and of its config.yaml as it is before training.
+        A digest (SHA-256) of its name and of its config.yaml without the entries that training adds.
     """
     added = (f"{DEVICE}: ".encode(), f"{TORCH}: ".encode())
     lines = (run.folder / CONFIG).read_bytes().splitlines(keepends=True)
@@ -56,20 +56,20 @@ def run_id(run: Run) -> str:
 
 @contextmanager
 def mirrored(run: Run, wandb: Any | None) -> Iterator[Callable[[MetricsRow], None]]:
-    """Mirrors rows of metrics to Weights & Biases, to the run of the same id where one was begun.
+    """Mirrors rows of metrics to Weights & Biases, and resumes the run of the same id if there is one.
 
-    Where nobody is logged in it works offline, with a folder in RUN/wandb for each session.
+    Without a login it works offline, with a folder in RUN/wandb for each session.
 
     Args:
         run: the run.
         wandb: the library; None for no mirror.
 
     Yields:
-        What is called with each row.
+        A function to call with each row.
 
     Raises:
-        InputError: where wandb cannot begin.
-        StoppedError: where the block was asked to stop.
+        InputError: if wandb cannot start.
+        StoppedError: if the block raises it.
     """
     if wandb is None:
         yield lambda row: None

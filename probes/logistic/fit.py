@@ -2,9 +2,9 @@
 
     min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-The features of a network are nearly collinear, so that plain L-BFGS needs thousands of iterations. Boehning's bound
-(1992), Hessian <= (1/2) (I - 11^T/k) (x) H^T H / n + l2 I, gives a metric in which the problem is well conditioned:
-with L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen.
+The features of a network are nearly collinear, so plain L-BFGS needs thousands of iterations. Boehning's bound (1992),
+Hessian <= (1/2) (I - 11^T/k) (x) H^T H / n + l2 I, gives a metric in which the problem is well conditioned: with
+L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen iterations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from ..method import FittedProbe
 from .lbfgs import Function, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6
-"""Largest entry of the gradient with respect to V at which the optimum counts as reached."""
+"""The optimum counts as reached when no entry of the gradient with respect to V exceeds this."""
 
 MAX_ITERATIONS = 2000
-"""Iterations of L-BFGS after which a fit gives up."""
+"""The most iterations of L-BFGS in one stage of arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Logistic(FittedProbe):
     Args:
         weight: W [k, d].
         bias: b [k].
-        mean: of the training features, [d].
+        mean: mean of the training features, [d].
         scale: their standard deviation, [d]; infinite for constant features.
         l2: the penalty of the fit.
     """
@@ -45,7 +45,7 @@ class Logistic(FittedProbe):
     l2: float
 
     def scores(self, features: Tensor) -> Tensor:
-        """Logits [n, k] in float64 on the device of the features [n, d]; the classifier may be on another."""
+        """Logits [n, k] in float64 on the device of the features [n, d], which may differ from the classifier's."""
         device = features.device
         standardised = (features.double() - self.mean.to(device)) / self.scale.to(device)
         return torch.addmm(self.bias.to(device), standardised, self.weight.T.to(device))
@@ -63,9 +63,9 @@ class Logistic(FittedProbe):
 def fit_logistic(
     features: Tensor, labels: Tensor, num_classes: int, l2: float, start: Logistic | None = None
 ) -> Logistic:
-    """Finds the optimum in float64; the bias is not penalised.
+    """Finds the optimum in float64. The bias is not penalised.
 
-    Features are first standardised to mean 0 and deviation 1; constant ones become 0.
+    Features are first standardised to mean 0 and standard deviation 1; constant ones become 0.
 
     Args:
         features: [n, d].
@@ -78,7 +78,7 @@ def fit_logistic(
         The classifier.
 
     Raises:
-        InputError: where 2,000 iterations do not reach the optimum, and where l2 is too weak for collinear features.
+        InputError: if 2,000 iterations do not reach the optimum, or l2 is too weak for collinear features.
     """
     features = features.double()
     mean, deviation = features.mean(0), features.std(0, correction=0)
@@ -92,7 +92,7 @@ def fit_logistic(
         raise InputError(f"l2 = {l2:g} is too weak for features as collinear as these; give a larger l2")
     inverse = torch.linalg.inv(factor)
     z = torch.cat([x, ones], 1) @ inverse.T
-    # l2 ||W||^2 in the new coordinates: W = V inverse, without the column of the bias.
+    # l2 ||W||^2 in the new coordinates, where W is V inverse without the column of the bias.
     penalty = l2 * inverse[:, :d] @ inverse[:, :d].T
 
     def value_and_gradient(v: Tensor) -> tuple[float, Tensor]:
@@ -116,20 +116,20 @@ def minimise(
     l2: float,
     tolerance: float | None = None,
 ) -> Tensor:
-    """Finds the point where the gradient vanishes, by L-BFGS in several stages of arithmetic.
+    """Finds the point where the gradient vanishes, by L-BFGS in stages of increasing precision.
 
     Args:
-        stages: functions that return (value, gradient) at a point, coarser arithmetic first; each stage continues where
+        stages: functions that return (value, gradient) at a point, in increasing precision. Each stage continues where
             rounding stopped the one before.
-        begin: the point to start from.
-        l2: the penalty, for the message.
+        begin: the starting point.
+        l2: the penalty, for the error message.
         tolerance: the largest entry of the gradient at the optimum; GRADIENT_TOLERANCE unless given.
 
     Returns:
         The point.
 
     Raises:
-        InputError: where no stage reaches the tolerance.
+        InputError: if no stage reaches the tolerance.
     """
     tolerance = GRADIENT_TOLERANCE if tolerance is None else tolerance
     point, iterations = begin.clone(), 0

@@ -1,4 +1,4 @@
-"""L-BFGS for smooth convex functions; its line search trusts slopes where rounding has spoilt the values."""
+"""L-BFGS for smooth convex functions. Its line search relies on slopes when rounding makes values unreliable."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ Function = Callable[[Tensor], tuple[float, Tensor]]
 """point -> (value, gradient of the point's shape)."""
 
 HISTORY = 20
-"""The number of past steps that are kept."""
+"""The number of past steps kept."""
 
 DECREASE, CURVATURE = 1e-4, 0.9
 """The constants of Wolfe's conditions: value <= value_0 + 1e-4 t slope_0, and slope >= 0.9 slope_0."""
 
 ROUNDING = 1e-6
-"""The relative increase of the value that counts as rounding where the slopes accept a step."""
+"""An increase of the value by at most this share counts as rounding if the slopes accept the step."""
 
 MOST_TRIALS = 25
 """The most points that a line search tries."""
@@ -38,7 +38,7 @@ class History:
         self.slots: list[int] = []
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """Adds a pair s [N], y [N], in place of the oldest of HISTORY pairs; ignores one without positive curvature."""
+        """Adds a pair s [N], y [N], which replaces the oldest of HISTORY pairs. Ignores it if s . y is not positive."""
         if not float(step @ change) > 0:
             return
         slot = len(self.slots) if len(self.slots) < HISTORY else self.slots.pop(0)
@@ -70,12 +70,12 @@ class History:
 
 
 def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
-    """Minimises a function until no entry of the gradient exceeds the tolerance, or no step helps.
+    """Minimises a function until no entry of the gradient exceeds the tolerance, or no step reduces it further.
 
     Args:
-        function: to minimise.
-        begin: the point to start from.
-        tolerance: of the gradient.
+        function: the function to minimise.
+        begin: the starting point.
+        tolerance: the largest entry of the gradient at the optimum.
         max_iterations: the most steps.
 
     Returns:
@@ -89,7 +89,7 @@ def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: i
         if found is None:
             if not history.slots:
                 break
-            # Rounding may have spoilt the history: start again with steepest descent.
+            # Rounding may have corrupted the history: restart with steepest descent.
             history = History(begin)
             continue
         there, value, slope = found
@@ -104,7 +104,7 @@ def _line_search(
     """Finds a step that satisfies Wolfe's conditions, or the approximate ones of Hager and Zhang (2005).
 
     Returns:
-        Point, value and gradient after the step; None where there is no such step.
+        Point, value and gradient after the step; None if no such step is found.
     """
     slope_0 = float((gradient * direction).sum())
     if not slope_0 < 0:
@@ -127,7 +127,7 @@ def _line_search(
 
 
 def _between(near: float, near_slope: float, far: float, far_slope: float) -> float:
-    """The zero of the linearly interpolated slope, kept away from both ends; the middle where there is none."""
+    """The zero of the linearly interpolated slope, kept away from both ends; the midpoint if there is none."""
     width = far - near
     secant = near - near_slope * width / (far_slope - near_slope) if far_slope > near_slope else near + width / 2
     if not np.isfinite(secant):

@@ -1,10 +1,10 @@
-"""Logistic regression on features as they are, at its convex optimum, by Newton's method: for a few hundred features.
+"""Logistic regression on raw features at its convex optimum, by Newton's method, for up to a few hundred features.
 
     min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + ridge / 2 ||W||_F^2
 
-Scores matter up to a number common to all classes, so W = Q V with the columns of Q [k, k - 1] orthonormal and
-orthogonal to 1: the same penalty, and a Hessian that is never singular. With two classes this is the regression of
-scikit-learn with C = 2 / (ridge n), whose one weight vector is the difference of the rows of W.
+Adding one number to the scores of all classes changes nothing. So W = Q V, where the columns of Q [k, k - 1] are
+orthonormal and orthogonal to 1: the penalty is the same, and that direction is gone from the Hessian. With two classes
+this is scikit-learn's regression with C = 2 / (ridge n), whose one weight vector is the difference of the rows of W.
 """
 
 import math
@@ -19,11 +19,10 @@ from ...errors import InputError
 from ..method import FittedProbe
 
 DECREMENT = 1e-13
-"""Newton's decrement, half of which is the loss still to be gained to second order, at which the optimum counts as
-reached; nats."""
+"""The optimum counts as reached below this Newton decrement, nats. Half of it is the possible gain, to second order."""
 
 MOST_STEPS, SHORTEST = 500, 2.0**-40
-"""Newton steps after which a fit gives up, and the least share of a step that it tries."""
+"""The most Newton steps of a fit, and the smallest share of a step that it tries."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class RawLogistic(FittedProbe):
 
 
 def fit_raw(features: Tensor, labels: Tensor, num_classes: int, ridge: float) -> RawLogistic:
-    """Finds the optimum in float64; the bias is not penalised.
+    """Finds the optimum in float64. The bias is not penalised.
 
     Args:
         features: [n, d].
@@ -60,7 +59,7 @@ def fit_raw(features: Tensor, labels: Tensor, num_classes: int, ridge: float) ->
         The classifier.
 
     Raises:
-        InputError: where 500 steps do not reach the optimum.
+        InputError: if 500 steps do not reach the optimum.
     """
     x = features.double()
     z = torch.cat([x, x.new_ones(len(x), 1)], 1)
@@ -98,7 +97,7 @@ def contrasts(classes: int) -> Tensor:
 
 
 def _derivatives(z: Tensor, labels: Tensor, basis: Tensor, v: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient [k - 1, d + 1] at V, and the Hessian with respect to V's entries in their order."""
+    """The gradient [k - 1, d + 1] at V, and the Hessian with respect to V's entries, row by row."""
     p = (z @ (basis @ v).T).softmax(1)
     wrong = p.clone()
     wrong[torch.arange(len(z), device=z.device), labels] -= 1
@@ -116,7 +115,7 @@ def _derivatives(z: Tensor, labels: Tensor, basis: Tensor, v: Tensor, penalty: T
 
 
 def _solved(hessian: Tensor, gradient: Tensor) -> Tensor:
-    """The Newton step; a multiple of the identity is added to a Hessian that rounding has made indefinite."""
+    """The Newton step. If rounding has made the Hessian indefinite, a multiple of the identity is added to it."""
     scale = float(hessian.diagonal().abs().max())
     for extra in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7):
         factor, failed = torch.linalg.cholesky_ex(hessian + extra * scale * torch.eye(len(hessian)).to(hessian))

@@ -1,10 +1,9 @@
-"""The optimum of `fit_logistic` for features that every iteration reads from disk, part by part.
+"""The optimum of `fit_logistic` for many features, which every iteration reads part by part, from memory or from disk.
 
     min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-Boehning's metric H^T H / (2 n) + l2 I, of d x d numbers, is too large as well, but its strongest directions suffice.
-With the randomised Nystroem approximation U diag(s) U^T of rank r (Frangella, Tropp and Udell 2021), L-BFGS works on V,
-where
+Boehning's metric H^T H / (2 n) + l2 I is d x d and so too large, but its strongest directions suffice. With the
+randomised Nystroem approximation U diag(s) U^T of rank r (Frangella, Tropp and Udell 2021), L-BFGS works on V, where
 
     M = U diag(s + l2) U^T + (s_r + l2) (I - U U^T),    V = W M^(1/2).
 
@@ -23,7 +22,7 @@ from ..feature_store import Features
 from .fit import Logistic, minimise
 
 RANK = 128
-"""The rank r of the approximate metric; d where there are fewer features."""
+"""The rank r of the approximate metric; d if there are fewer features."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Metric:
 
     Args:
         directions: U [d, r].
-        strengths: s_i + l2 along them, [r].
-        rest: s_r + l2, across them.
+        strengths: s_i + l2 along these directions, [r].
+        rest: s_r + l2, for all directions orthogonal to them.
     """
 
     directions: Tensor
@@ -52,7 +51,7 @@ class Standardised:
 
     Args:
         features: all rows.
-        rows: how many of them.
+        rows: the number of rows to use.
     """
 
     def __init__(self, features: Features, rows: int) -> None:
@@ -87,8 +86,8 @@ def fit_streamed(
 ) -> Logistic:
     """Finds the optimum of streamed features.
 
-    Products are in float32, and sums over parts of about 32 MB in float64. Where float32 does not reach the tolerance,
-    the last iterations are in float64; for float64 features all are.
+    Products are in float32, and sums over parts of about 32 MB in float64. If float32 does not reach the tolerance, the
+    last iterations are in float64. For float64 features all are.
 
     Args:
         features: [n, d].
@@ -96,15 +95,15 @@ def fit_streamed(
         num_classes: the number k of classes.
         l2: the penalty.
         start: a nearby solution, such as that of another penalty.
-        rows: fit the first rows alone; all unless given.
-        data: what `prepare` returned for these rows; it serves every penalty.
-        tolerance: of the gradient; GRADIENT_TOLERANCE unless given.
+        rows: the number of first rows to fit; all unless given.
+        data: what `prepare` returned for these rows; the same for every penalty.
+        tolerance: the largest entry of the gradient at the optimum; GRADIENT_TOLERANCE unless given.
 
     Returns:
         The classifier.
 
     Raises:
-        InputError: where the optimum is not reached.
+        InputError: if the optimum is not reached.
     """
     x, shared = data or prepare(features, len(labels) if rows is None else rows)
     labels = labels[: x.rows].cpu()
@@ -129,13 +128,13 @@ def fit_streamed(
 
 
 def _joined(start: Logistic, metric: Metric) -> Tensor:
-    """The table [k, d + 1] of weights and biases, in the coordinates in which they are sought."""
+    """The table [k, d + 1] of weights and biases in the coordinates of the metric."""
     there = metric.power(start.weight.cpu(), 0.5)
     return torch.cat([there, start.bias.cpu()[:, None] * 0.5**0.5], 1)
 
 
 def prepare(features: Features, rows: int) -> tuple[Standardised, Metric]:
-    """Computes what does not depend on l2: mean and deviation, and the metric for l2 = 0."""
+    """Computes what does not depend on l2: mean, standard deviation, and the metric for l2 = 0."""
     x = Standardised(features, rows)
     return x, _nystroem(x, min(RANK, features.width))
 
@@ -158,7 +157,7 @@ def _loss(
 
 
 def _nystroem(x: Standardised, rank: int) -> Metric:
-    """Finds the strongest directions of A = H^T H / (2 n) in one pass: A Omega, Omega [d, r] random orthonormal."""
+    """Finds the strongest directions of A = H^T H / (2 n) in one pass, from A Omega with Omega [d, r] orthonormal."""
     d = x.features.width
     generator = random_stream(0, "probe", rank, d)
     trial = torch.linalg.qr(torch.randn(d, rank, generator=generator, dtype=torch.float64)).Q

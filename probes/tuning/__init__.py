@@ -1,1 +1,1 @@
-"""What head tuning and prompt tuning share: where mask and prompt stand, what is read there, how heads are trained."""
+"""Shared by head tuning and prompt tuning: positions of mask and prompt, readings at the mask, and labelled texts."""

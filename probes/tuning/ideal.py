@@ -1,11 +1,11 @@
-"""Exact truths before a text: the state and the word there, and the best that a prompt of 0 and 1 can do.
+"""The exact posterior of the state before a text, and the exact prediction at the mask after an ideal prompt.
 
-A prompt is a fake word with a likelihood for each state of its own. It multiplies the posterior of the state before the
-text by a factor q, so that the mask predicts
+A prompt acts like an artificial word with its own likelihood q for each state. It multiplies the posterior of the state
+before the text by q, so that the prediction at the mask is
 
     G_0(x)  proportional to  W^T (q * p(z_0 | x)),        W the emission [K, V]
 
-With q = 1 on the states that matter to the label, and 0 elsewhere, the words of other states no longer disturb.
+The ideal prompt has q = 1 on the states that affect the label, and 0 elsewhere, so that other states add no noise.
 """
 
 import torch
@@ -19,7 +19,7 @@ from .layout import Layout
 
 
 def state_at_mask(language: HMM, text: Tensor) -> Tensor:
-    """p(z = k | the text) of the state at a mask before it, both within a sentence of the language.
+    """p(z = k | the text) for the state z at a mask that precedes the text in a sentence of the language.
 
     Args:
         language: the chain, whose sentences have T words.
@@ -41,7 +41,7 @@ def mattering(weights: Tensor) -> Tensor:
 
 
 def ideal_distribution(state: Tensor, emission: Tensor, kept: Tensor) -> Tensor:
-    """The word at the mask once a prompt has ruled out all states but those kept.
+    """The distribution of the word at the mask after a prompt has ruled out all states except the kept ones.
 
     Args:
         state: p(z_0 | x) [n, K].
@@ -49,7 +49,7 @@ def ideal_distribution(state: Tensor, emission: Tensor, kept: Tensor) -> Tensor:
         kept: [K] bool.
 
     Returns:
-        [n, V]; where the kept states are impossible, the uniform distribution.
+        [n, V]; the uniform distribution for a text in which the kept states are impossible.
     """
     joint = (state * kept) @ emission
     total = joint.sum(1, keepdim=True)
@@ -57,13 +57,13 @@ def ideal_distribution(state: Tensor, emission: Tensor, kept: Tensor) -> Tensor:
 
 
 def ideal_prompt(language: Language, task: Task, sentences: Sentences, layout: Layout) -> Tensor:
-    """What a head reads after the ideal prompt, [n, V] float64.
+    """The distribution at the mask after the ideal prompt, which a head reads.
 
     Args:
-        language: of the text.
-        task: whose label it is.
-        sentences: the texts; the first words are read, as many as the layout leaves room for.
-        layout: of prompt, mask and text.
+        language: the language of the texts.
+        task: the task, whose readout defines which states affect the label.
+        sentences: the texts; as many of their first words are read as the layout has room for.
+        layout: the positions of prompt, mask and text.
 
     Returns:
         [n, V] float64.

@@ -1,4 +1,4 @@
-"""The labelled texts of tuning: redrawn where all have one label, with the margin by which each label is decided."""
+"""The labelled texts of head and prompt tuning, redrawn while all have one label, and accuracies by margin."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from ..projection import REDRAW
 from ..samples import Samples
 
 REDRAWS = 20
-"""How often a repeat's sentences are drawn again where all have one label, as in the released code."""
+"""How often a repeat's sentences are redrawn if all have one label, as in the released code."""
 
 MARGINS = (1e-4, 1e-2)
-"""Accuracy is also told apart by the margin of the label: below the first, between the two, above the second."""
+"""Accuracy is also reported by the margin of the label: below the first value, between the two, above the second."""
 
 BANDS = ("accuracy_margin_below_1e-4", "accuracy_margin_1e-4_to_1e-2", "accuracy_margin_above_1e-2")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A repeat: training and test texts with their labels.
+    """The training and test texts of a repeat, with their labels.
 
     Args:
         train: n training sentences.
-        labels: theirs, [n].
+        labels: the labels of the training sentences, [n].
         test: m test sentences.
-        expected: their labels, [m].
-        repeat: its number.
+        expected: the labels of the test sentences, [m].
+        repeat: the number of the repeat.
     """
 
     train: Sentences
@@ -44,10 +44,10 @@ class Labelled:
 
 
 def labelled(samples: Samples, language: Language, task: Task) -> Iterator[Labelled]:
-    """The repeats; the sentences are those of every other probe where these have more than one label.
+    """Draws the repeats. Unless a redraw is needed, the sentences are those of all other probes.
 
     Args:
-        samples: how many sentences and repeats.
+        samples: the numbers of sentences and repeats, and the seed.
         language: the language of the task.
         task: gives the labels.
 
@@ -55,7 +55,7 @@ def labelled(samples: Samples, language: Language, task: Task) -> Iterator[Label
         Each repeat.
 
     Raises:
-        InputError: where all training texts have one label in 20 draws.
+        InputError: if all training texts still have one label after 20 redraws.
     """
     for repeat, (train, test) in enumerate(samples.draw(language, task)):
         labels = task.labels(train)
@@ -74,13 +74,13 @@ def labelled(samples: Samples, language: Language, task: Task) -> Iterator[Label
 
 
 def check_labels(samples: Samples, language: Language, task: Task) -> None:
-    """Raises InputError as `labelled`."""
+    """Raises InputError as `labelled` does."""
     for _ in labelled(samples, language, task):
         pass
 
 
 def check_posterior(language: Language, task: Task) -> None:
-    """Checks that a label is a function of the posterior of what lies before or behind the text.
+    """Checks that the task's label is a function of a posterior given the text.
 
     Raises:
         InputError: for another task.
@@ -92,15 +92,16 @@ def check_posterior(language: Language, task: Task) -> None:
 
 
 def by_margin(task: Task, sentences: Sentences, right: Tensor) -> dict[str, float]:
-    """Accuracy by margin, where the task has one.
+    """Accuracy by margin.
 
     Args:
-        task: of the labels.
+        task: the task that gives the labels.
         sentences: m test sentences.
-        right: whether each is classified rightly, [m] bool.
+        right: whether each is classified correctly, [m] bool.
 
     Returns:
-        BANDS -> accuracy, nan for a band without a text; and the share of texts below the first margin.
+        BANDS -> accuracy, nan for a band without a text, and the share of texts below the first margin; empty for a
+        task without margins.
     """
     if not isinstance(task, PosteriorArgmax):
         return {}
@@ -114,7 +115,7 @@ def by_margin(task: Task, sentences: Sentences, right: Tensor) -> dict[str, floa
 
 
 def over_repeats(accuracies: list[float], more: list[Mapping[str, float]]) -> ProbeAccuracy:
-    """The mean accuracy over repeats, and what else was measured of each."""
+    """The mean accuracy over repeats, with the further results of each repeat."""
     mean = Estimate.from_samples(torch.tensor(accuracies, dtype=torch.float64))
     columns = {name: tuple(of_repeat[name] for of_repeat in more) for name in more[0]} if more else {}
     return ProbeAccuracy(mean.value, mean.stderr, mean.n, columns)

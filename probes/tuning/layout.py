@@ -1,7 +1,7 @@
-"""Where a mask and a prompt stand before a text, in the positions that a model was trained at.
+"""The positions of a mask and a prompt before a text, within the positions on which a model was trained.
 
-A model reads at most T positions. With K fake words of a prompt and the mask, the first T - 1 - K words of the text are
-read, so that every position has been seen in training. The task should read no more words than that.
+A model reads at most T positions. With K artificial words of a prompt and one mask, it reads the first T - 1 - K words
+of the text, so that every position has occurred in training. The task's label should depend on no further words.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...models import LanguageModel
 
 ORDERS = ("prompt-mask-text", "mask-prompt-text")
-"""As in the released code of Wei, Xie and Ma 2021, and with the mask first."""
+"""The order in the released code of Wei, Xie and Ma 2021, and the order with the mask first."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Layout:
     """The positions of a mask, a prompt and a text.
 
     Args:
-        length: T, the positions that the model has.
-        prompt: K, the fake words of the prompt.
+        length: T, the number of positions of the model.
+        prompt: K, the number of artificial words of the prompt.
         order: one of ORDERS.
 
     Raises:
-        InputError: for another order, and where no position is left for the text.
+        InputError: for another order, and if no position remains for the text.
     """
 
     length: int
@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def text(self) -> int:
-        """The words of the text that are read."""
+        """The number of words of the text that are read."""
         return self.length - 1 - self.prompt
 
     @property
@@ -53,10 +53,10 @@ class Layout:
         return self.prompt if self.order == ORDERS[0] else 0
 
     def tokens(self, model: LanguageModel, text: Tensor) -> Tensor:
-        """What the model reads.
+        """The tokens that the model reads.
 
         Args:
-            model: gives the ids of its special tokens; fake word k has the id after the last of these, plus k.
+            model: gives the ids of its special tokens; artificial word k has the id cls_id + 1 + k.
             text: tokens [n, L].
 
         Returns:
@@ -76,7 +76,7 @@ def check_order(order: str) -> None:
 
 
 def check_masked(causal: bool, name: str) -> None:
-    """Raises InputError for a causal model, which has read nothing at a mask before the text."""
+    """Raises InputError for a causal model, whose prediction at a mask before the text does not depend on the text."""
     if causal:
         raise InputError(
             f"model '{name}' reads from left to right and knows nothing at a mask before the text; expected a masked "

@@ -1,8 +1,8 @@
-"""What a head reads of a frozen model at the mask before a text, computed once for all sentences.
+"""The outputs of a frozen model that a head can read, computed once for all sentences.
 
-words    G_0 = p(x_0 = . | text), the predicted distribution of the masked word: the input of the released code
+words    G_0 = p(x_0 = . | text), the predicted distribution at a mask before the text: the input in the released code
 logits   its logits
-feature  the hidden feature that the logits are linear in
+feature  the hidden feature of which the logits are a linear function
 pooled   the mean over the text's words i of the predicted distributions G_i, each word masked in turn
 """
 
@@ -18,10 +18,10 @@ from .layout import Layout
 READINGS = ("words", "logits", "feature", "pooled")
 
 CHUNK, WORDS = 512, 2**15
-"""Sentences that the model reads at once, and tokens where each word is masked in turn."""
+"""The sentences that the model reads at once, and the tokens it reads at once when each word is masked in turn."""
 
 LEAST_LOG = -745.0
-"""What stands for the logarithm of 0 among the logits of the look-up table: below it exp is 0 in float64."""
+"""Replaces the logarithm of 0 in the logits of the look-up table. Below it, exp is 0 in float64."""
 
 
 def check_reads(reads: str) -> None:
@@ -37,10 +37,10 @@ def is_table(model: LanguageModel) -> bool:
 
 @torch.no_grad()
 def read(model: LanguageModel, sentences: Sentences, reads: str = "words") -> Tensor:
-    """What a head reads.
+    """The input of a head.
 
     Args:
-        model: a masked model, read in evaluation mode.
+        model: a masked model, which is set to evaluation mode.
         sentences: n sentences.
         reads: one of READINGS.
 
@@ -85,7 +85,7 @@ def distributions(model: LanguageModel, sentences: Sentences) -> Tensor:
         sentences: n sentences of at most T words.
 
     Returns:
-        [n, T, V] float64; values beyond a sentence's end are undefined.
+        [n, T, V] float64. Values beyond a sentence's end have no meaning.
     """
     tokens = sentences.tokens
     if is_table(model):

@@ -1,4 +1,4 @@
-"""The conditions under which tuning a head or a prompt is exact, as programs: entries of one registry."""
+"""Checks of the conditions under which tuning a head or a prompt is exact. Each is an entry of a registry."""
 
 from .condition import Chain, Condition, Verdict, chain_of, conditions, with_posterior
 

@@ -1,10 +1,10 @@
-"""What a condition is here: a number computed from a chain and a task, the least that it must be, and what follows.
+"""The interface of a condition: a number computed from a chain and a task, its least value, and the consequence.
 
-A condition is one file: a frozen dataclass registered under its name. `satlab conditions` prints them all.
+A condition is a frozen dataclass registered under its name. `satlab conditions` prints them all.
 
-Notation: A [K, K] the transition with rows from, W [K, V] the emission, pi [K] the first state's distribution,
-mu [K] = W_2 - W_1 the difference of the readout's two rows of weights, H* the states where mu is not 0. The label is
-the sign of mu . p(z_0 | x), where z_0 is the state at a mask before the text.
+Notation: A [K, K] is the transition, A_ij = P(z' = j | z = i). W [K, V] is the emission. pi [K] is the distribution of
+the first state. mu [K] is the readout's weights for the second class minus those for the first. H* is the set of states
+where mu is not 0. The label is the sign of mu . p(z_0 | x), where z_0 is the state at a mask before the text.
 """
 
 from abc import ABC, abstractmethod
@@ -24,16 +24,16 @@ from ...registry import Registry
 Table = NDArray[np.float64]
 
 CLASSES = 2
-"""Classes of the tasks that the conditions are about."""
+"""The number of classes of the tasks for which the conditions are defined."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """What conditions are computed from, float64.
+    """The tables from which conditions are computed, float64.
 
     Args:
         initial: pi [K].
-        blocks: of A, [B, K/B, K/B].
+        blocks: the diagonal blocks of A, [B, K/B, K/B].
         emission: W [K, V].
         mu: [K].
     """
@@ -61,13 +61,13 @@ class Chain:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a condition holds, and by how much.
+    """Whether a condition holds, and by which margin.
 
     Args:
-        quantity: what the number is.
+        quantity: the name of the number.
         value: the number.
-        least: what it must be at least.
-        follows: what that means for a head or a prompt.
+        least: the least value for which the condition holds.
+        follows: the consequence for a head or a prompt.
         more: further numbers.
     """
 
@@ -79,7 +79,7 @@ class Verdict:
 
     @property
     def margin(self) -> float:
-        """value - least; negative where the condition does not hold."""
+        """value - least; negative if the condition does not hold."""
         return self.value - self.least
 
     @property
@@ -96,7 +96,7 @@ class Condition(ABC):
 
     @abstractmethod
     def check(self, chain: Chain) -> Verdict:
-        """Computes the number and what follows from it."""
+        """Computes the number and states its consequence."""
 
 
 conditions: Registry[Condition] = Registry("condition", "satlab.theory.conditions")
@@ -104,17 +104,17 @@ conditions: Registry[Condition] = Registry("condition", "satlab.theory.condition
 
 
 def with_posterior(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
-    """The language and task, where the label is a linear function of the posterior of an HMM's state.
+    """Checks that the label is a linear function of the posterior of an HMM's state.
 
     Args:
         language: an HMM.
         task: its task "posterior".
 
     Returns:
-        Both, as what they are.
+        The language and the task, with their types narrowed.
 
     Raises:
-        InputError: for others.
+        InputError: for any other language or task.
     """
     if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
         raise InputError(
@@ -125,7 +125,7 @@ def with_posterior(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax
 
 
 def chain_of(language: Language, task: Task) -> Chain:
-    """What the conditions are computed from.
+    """The tables from which the conditions are computed.
 
     Args:
         language: an HMM.

@@ -1,4 +1,4 @@
-"""The emission's rank: whether the words' distribution determines the states' posterior."""
+"""The rank of the emission: whether the distribution of the word determines the posterior of the state."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,9 @@ from .condition import Chain, Condition, Verdict, conditions
 class EmissionRank(Condition):
     """The K emission distributions are linearly independent: rank W = K.
 
-    The number is the K-th singular value of W, and 0 where there are fewer words than states. It must exceed the
-    rounding of float64, K eps sigma_1. Where it holds, b = W^+ mu is an exact head on G_0 = W^T p(z_0 | x).
+    The number is the K-th singular value of W, or 0 if there are fewer words than states. It must be at least the
+    rounding error of float64, max(K, V) eps sigma_1. If the condition holds, b = W^+ mu is an exact head on
+    G_0 = W^T p(z_0 | x).
 
     Source: Wei, Xie and Ma 2021, 2106.09226, assumption of non-degeneracy (wording as recalled).
     """

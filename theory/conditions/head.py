@@ -9,16 +9,16 @@ from typing_extensions import override
 from .condition import Chain, Condition, Verdict, conditions
 
 TOLERANCE = 1e-8
-"""The relative residual that counts as none."""
+"""The largest relative residual that counts as zero."""
 
 
 @conditions.register("head")
 @dataclass(frozen=True)
 class HeadFeasible(Condition):
-    """W b = mu has a solution: the head b on G_0 = W^T p(z_0 | x) decides every text as the label does.
+    """W b = mu has a solution: the head b on G_0 = W^T p(z_0 | x) then gives every text its label.
 
-    The number is minus the least relative residual |W b - mu| / |mu|, with the b of least norm. A bias adds nothing,
-    since W 1 = 1. log10 |b| in `more` says how many digits of G_0 the head needs.
+    The number is minus the least relative residual |W b - mu| / |mu|; b is the solution of least norm. A bias adds
+    nothing, because W 1 = 1. log10 |b| in `more` indicates how many digits of G_0 the head needs.
 
     Source: derived; b . G_0 = (W b) . p(z_0 | x).
     """

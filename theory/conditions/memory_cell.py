@@ -1,7 +1,8 @@
-"""Recoverable memory: whether the words at one place tell what a memory that never changes holds.
+"""Recoverable memory: whether the word at one position determines the content of a memory that never changes.
 
-A chain with memory is block-diagonal, a block for each content. Blocks of equal weights mu count as one content. Within
-the blocks, state l emits by the row W_(b, l). The state is informative where its rows tell all contents apart.
+A chain with memory is block-diagonal, with a block for each content of the memory. Blocks with equal weights mu count
+as one content. In block b, state l emits words with the row W_(b, l). A state l is informative if its rows distinguish
+all contents.
 """
 
 from dataclasses import dataclass
@@ -12,19 +13,20 @@ from typing_extensions import override
 from .condition import Chain, Condition, Table, Verdict, conditions
 
 RECOVERED = 1e-9
-"""The least singular value that counts as independence."""
+"""The least singular value for which rows count as independent."""
 
 
 @conditions.register("memory-cell")
 @dataclass(frozen=True)
 class MemoryCell(Condition):
-    """The rows C by which some informative state emits, one a content, are independent of each other and of the rest.
+    """The emission rows C of some informative state are independent of each other and of all other states' rows.
 
         rank W_C = |C|,  rank W_C + rank W_rest = rank W
 
-    The number is the least singular value of (I - P) W_C^T, with P the projector on the span of the rest: it is
-    positive if and only if both hold. The best informative state counts; `more` says which, counted from 1, and how
-    many are recoverable. Without blocks there is no memory, and the number is 0.
+    The number is the least singular value of (I - P) W_C^T, with P the projector on the span of the other rows. It is
+    positive if and only if both equations hold. The number is that of the best informative state, which `more` names,
+    counted from 1, together with the number of recoverable states. Without blocks there is no memory, and the number
+    is 0.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, memory-augmented HMMs, recoverability (wording as recalled).
     """
@@ -48,13 +50,13 @@ class MemoryCell(Condition):
 
 
 def informative(chain: Chain) -> dict[int, tuple[Table, Table]]:
-    """The states, within a block, whose emission tells all contents apart.
+    """The states within a block whose emission rows distinguish all contents.
 
     Args:
-        chain: block-diagonal where it has a memory.
+        chain: a chain, block-diagonal if it has a memory.
 
     Returns:
-        The state, counted from 0 -> (the different rows that it emits by [C, V], those of all other states [R, V]).
+        State, counted from 0 -> (its distinct emission rows [C, V], those of all other states [R, V]).
     """
     number, size = chain.blocks.shape[:2]
     if number == 1:
@@ -71,7 +73,7 @@ def informative(chain: Chain) -> dict[int, tuple[Table, Table]]:
 
 
 def recoverability(rows: Table, rest: Table) -> float:
-    """The least singular value of what is left of the rows [C, V] beside the span of the rest [R, V]."""
+    """The least singular value of the rows [C, V] after removal of their components in the span of the rest [R, V]."""
     if len(rows) > rows.shape[1]:
         return 0.0
     _, values, right = np.linalg.svd(rest, full_matrices=False)

@@ -1,15 +1,15 @@
-"""Whether a prompt and a head are exact, by a linear program for each order of prompt and mask.
+"""Whether a prompt and a head can be exact, by a linear program for each order of prompt and mask.
 
-A prompt multiplies the posterior of the state next to it by a factor q >= 0. Head and prompt are exact if, for all h,
+A prompt multiplies the posterior of the adjacent state by a factor q >= 0. Head b and prompt q are exact if, for all h,
 
     q_h (M b)_h = kappa mu_h,  kappa > 0
 
-with M = W where the prompt comes before the mask, and M = A~ W with A~_hi = P(z_-1 = i | z_0 = h) where it stands
-between mask and text. With q = mu / (M b) on H*, and 0 elsewhere, that asks only for the right signs on H*:
+with M = W if the prompt comes before the mask, and M = A~ W with A~_hi = P(z_-1 = i | z_0 = h) if it comes between mask
+and text. The choice q = mu / (M b) on H*, and 0 elsewhere, satisfies this if M b has the signs of mu on H*. The program
 
     max t  such that  sign(mu_h) (M_h . b) >= t on H*,  |b|_inf <= 1
 
-which is feasible if and only if t > 0.
+has t > 0 if and only if there is such a b.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing_extensions import override
 from .condition import Chain, Condition, Table, Verdict, conditions
 
 FEASIBLE = 1e-9
-"""The least t that the program's own tolerance does not explain."""
+"""The least t that counts as positive, given the tolerance of the solver."""
 
 
 def least_margin(rows: Table, mu: Table) -> tuple[float, Table]:
@@ -57,16 +57,16 @@ def backwards(chain: Chain) -> Table:
 
 
 def cone_residual(chain: Chain, q: Table) -> float:
-    """How far q is from what a prompt before the mask can reach, {A^T alpha / pi, alpha >= 0}.
+    """The distance of q from the cone of factors that a prompt before the mask can reach, {A^T alpha / pi, alpha >= 0}.
 
-    The prompt's last fake word leaves alpha on the states, and one step of the chain leads to the mask.
+    alpha is the weight of each state at the prompt's last artificial word. One step of the chain leads to the mask.
 
     Args:
         chain: the chain.
         q: [K], not negative.
 
     Returns:
-        The distance of q pi from the cone, relative to its norm; 0 where it is reached.
+        The distance of q pi from the cone {A^T alpha}, relative to the norm of q pi; 0 if q can be reached.
     """
     wanted = q * chain.initial
     _, residual = nnls(chain.transition.T, wanted / np.linalg.norm(wanted))
@@ -84,8 +84,8 @@ def _verdict(rows: Table, chain: Chain, follows: str, more: dict[str, float | No
 class PromptFirst(Condition):
     """The program with M = W, for a prompt before the mask, as in the released code.
 
-    q is taken to be free. A prompt of probabilities reaches a cone alone: `cone_residual` is the distance of
-    q = mu / (W b) from it, and of q = 1 on H* the `cone_residual_of_ones`.
+    The program lets q take any value >= 0. A prompt of probabilities reaches only a cone: `cone_residual` is the
+    distance of q = mu / (W b) from it, and `cone_residual_of_ones` that of q = 1 on H*.
 
     Source: derived; Wei, Xie and Ma 2021, 2106.09226, section on soft prompts.
     """
@@ -108,7 +108,7 @@ class PromptFirst(Condition):
 @conditions.register("mask-prompt-text")
 @dataclass(frozen=True)
 class MaskFirst(Condition):
-    """The program with M = A~ W, for a prompt between mask and text; there every q between 0 and 1 is reached exactly.
+    """The program with M = A~ W, for a prompt between mask and text, which can reach every q between 0 and 1 exactly.
 
     Source: derived; Wei, Xie and Ma 2021, 2106.09226, section on soft prompts.
     """

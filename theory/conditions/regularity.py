@@ -1,4 +1,4 @@
-"""Regularity: the chain is ergodic, and every state can be the first."""
+"""Regularity: the chain is ergodic, and every state can be the first state."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,8 @@ from .condition import Chain, Condition, Table, Verdict, conditions
 class Regularity(Condition):
     """The chain is irreducible and aperiodic, and pi has full support.
 
-    The number is min(1 - |lambda_2|, min_k pi_k), and minus one where the graph of possible steps is not strongly
-    connected or has a period. A chain whose memory never changes is never irreducible: its blocks are looked at one by
-    one in `more`.
+    The number is min(1 - |lambda_2|, min_k pi_k), or -1 if the graph of possible transitions is not strongly connected
+    or is periodic. A chain with several blocks is never irreducible; for it, `more` gives the least gap of a block.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, assumption of regularity (wording as recalled).
     """
@@ -37,7 +36,7 @@ class Regularity(Condition):
 def gap(transition: Table) -> float:
     """1 - |lambda_2|, the gap between the two largest moduli of eigenvalues.
 
-    Rounding can hide the gap of a chain whose states are nearly disconnected; the graph decides.
+    Rounding can hide the gap of a chain whose states are nearly disconnected, so the graph decides whether it exists.
 
     Args:
         transition: [K, K].
@@ -52,7 +51,7 @@ def gap(transition: Table) -> float:
 
 
 def period(transition: Table) -> int:
-    """The greatest common divisor of the lengths of all cycles; 0 where not all states reach one another."""
+    """The greatest common divisor of the lengths of all cycles; 0 if not all states can reach one another."""
     states = len(transition)
     if connected_components(transition > 0, connection="strong")[0] > 1:
         return 0

@@ -1,4 +1,4 @@
-"""Stationarity: the text begins in the chain's long-run distribution."""
+"""Stationarity: the first state has the stationary distribution of the chain."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ from typing_extensions import override
 from .condition import Chain, Condition, Verdict, conditions
 
 TOLERANCE = 1e-9
-"""Total variation that rounding may leave."""
+"""The largest total variation that counts as rounding."""
 
 
 @conditions.register("stationarity")
 @dataclass(frozen=True)
 class Stationarity(Condition):
-    """pi A = pi, which gives "the state one step before the text" a meaning: any other start has no step before it.
+    """pi A = pi. Without it, "the state one step before the text" is not well defined.
 
-    The number is minus the total variation of pi and pi A. `more` says by which factor the entries of pi differ at
-    most, and how far A is from doubly stochastic, for which the task's A p(z_1 | x) is p(z_0 | x) under a uniform pi.
+    The number is minus the total variation distance between pi and pi A. `more` gives the largest ratio of two entries
+    of pi, and the largest deviation of a column sum of A from 1. If A is doubly stochastic and pi uniform, the task's
+    A p(z_1 | x) is p(z_0 | x).
 
     Source: Wei, Xie and Ma 2021, 2106.09226, assumption of stationarity (wording as recalled).
     """

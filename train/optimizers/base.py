@@ -1,4 +1,4 @@
-"""What an optimiser is, and how it takes its settings from those of training."""
+"""The interface of an optimiser, its registry, and how it gets its settings from those of training."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 class Optimizer(ABC):
     """A rule that updates the weights from their gradients; a frozen dataclass whose fields are its settings.
 
-    A field takes the value of the training setting of the same name; where there is none, that in `optimizer_settings`.
+    A field takes the value of the training setting of the same name; without one, that in `optimizer_settings`.
     """
 
     shardable: ClassVar[bool] = True
-    """Whether it works on parts of a parameter, so that fsdp may distribute them over processes."""
+    """Whether it can update parts of a parameter, so that fsdp may distribute parameters over processes."""
 
     @abstractmethod
     def build(self, model: "nn.Module", sharded: bool = False) -> "torch.optim.Optimizer":
         """Builds the optimiser of a model.
 
-        Its state must hold tensors, numbers, and lists and mappings of them (see train/optimizer_state.py). A group may
-        hold `lr_ratio`, the ratio of its learning rate to the schedule's, and `step`, the steps that it counts.
+        Its state may hold only tensors, numbers, and lists and mappings of them (see train/optimizer_state.py). A group
+        may hold `lr_ratio`, the ratio of its learning rate to the schedule's, and `step`, its count of steps.
 
         Args:
-            model: its parameters are optimised.
+            model: the model whose parameters are optimised.
             sharded: whether each process holds a part of every parameter.
 
         Returns:
@@ -38,16 +38,16 @@ class Optimizer(ABC):
         """
 
     def check_installed(self) -> None:
-        """Checks what the optimiser needs beside torch: an InputError where it is not installed."""
+        """Raises InputError if a library that the optimiser needs is missing or too old."""
         return
 
     @abstractmethod
     def state_size(self, total: int, embeddings: int) -> int:
-        """Returns the least number of elements in its state.
+        """Returns a lower bound of the number of elements in its state.
 
         Args:
-            total: parameters of the model.
-            embeddings: those of them in embeddings.
+            total: number of parameters of the model.
+            embeddings: how many of them are in embeddings.
         """
 
 
@@ -76,16 +76,16 @@ def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) 
     """Makes an optimiser from the settings of training.
 
     Args:
-        name: of an entry.
-        settings: all settings of training; the entry takes those that have the name of one of its fields.
-        more: `optimizer_settings`: values of the fields for which training has no setting.
+        name: the name of an optimiser.
+        settings: all settings of training. The optimiser takes those whose name is one of its fields.
+        more: `optimizer_settings`, values of the fields for which training has no setting.
 
     Returns:
-        The entry with its settings.
+        The optimiser with its settings.
 
     Raises:
-        InputError: for an unknown name, a key in `more` that the optimiser lacks or that is a setting of training, and
-            a wrong value.
+        InputError: for an unknown name, for a key in `more` that the optimiser lacks or that is a setting of training,
+            and for a wrong value.
     """
     entry = optimizers[name]
     fields = {field.name: field for field in settings_of(entry)}
@@ -104,7 +104,7 @@ def configured(name: str, settings: Mapping[str, Any], more: Mapping[str, Any]) 
 
 
 def _typed(name: str, value: Any, declared: Any) -> Any:
-    """Converts the value of a setting to its declared type; raises InputError where it has another."""
+    """Converts the value of a setting to its declared type. Raises InputError if that is impossible."""
     kinds, value = get_args(declared) or (declared,), plain_number(value)
     if isinstance(value, bool) and bool not in kinds:
         raise wrong(name, value, _in_words(kinds))

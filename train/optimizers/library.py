@@ -1,4 +1,4 @@
-"""Optimisers of the library pytorch_optimizer, which is installed for those who want them."""
+"""Imports pytorch_optimizer, an optional library of optimisers."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ def pytorch_optimizer(name: str) -> Any:
     """Imports the library.
 
     Args:
-        name: of the optimiser that needs it.
+        name: the name of the optimiser that needs it.
 
     Returns:
         The module.
 
     Raises:
-        InputError: where it is not installed.
+        InputError: if it is not installed.
     """
     try:
         import pytorch_optimizer

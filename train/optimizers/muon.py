@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_ITERATIONS = 99
-"""The most Newton-Schulz iterations that torch does in one step."""
+"""The most Newton-Schulz iterations that torch allows in one step."""
 
 
 @optimizers.register("muon")
@@ -23,9 +23,9 @@ class Muon(Optimizer):
 
         B <- momentum B + (1 - momentum) g;  W <- W - lr (decay W + 0.2 sqrt(max(rows, columns)) O),
 
-    where O = U V^T is the orthogonal factor of g + momentum (B - g) = U S V^T, by Newton-Schulz iterations: in float32
-    on a CPU, in bfloat16 on a GPU. Its scale is that of AdamW's steps, so that one learning rate serves both. AdamW
-    trains embeddings, positions, norms and biases.
+    where O = U V^T is the orthogonal factor of g + momentum (B - g) = U S V^T, approximated by Newton-Schulz iterations
+    in float32 on a CPU and in bfloat16 on a GPU. The factor of O gives its steps the scale of AdamW's, so that one
+    learning rate suits both. AdamW trains embeddings, positions, norms and biases.
 
     Args:
         lr: peak learning rate.

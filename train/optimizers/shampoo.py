@@ -1,4 +1,4 @@
-"""Shampoo, by pytorch_optimizer, for the matrices inside the network; AdamW for all other parameters."""
+"""Shampoo from pytorch_optimizer for the matrices inside the network, AdamW for all other parameters."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -20,9 +20,9 @@ class Shampoo(Optimizer):
 
         L <- L + G G^T;  R <- R + G^T G;  W <- W - lr (decay W + L^(-1/4) G R^(-1/4)),
 
-    where L and R begin at eps I, and their roots are found anew every few steps, before the first of which a matrix
-    only decays. The sums only grow, so steps shrink like 1 / sqrt(k). AdamW trains embeddings, positions, norms and
-    biases.
+    where L and R start at eps I. Their roots are recomputed every `precondition_every` steps; before the first time, a
+    matrix only decays. The sums keep growing, so steps shrink like 1 / sqrt(k). AdamW trains embeddings, positions,
+    norms and biases.
 
     Args:
         lr: peak learning rate.
@@ -85,5 +85,5 @@ class Shampoo(Optimizer):
 
     @override
     def state_size(self, total: int, embeddings: int) -> int:
-        # Of a matrix r x c its last step, and two moments with their roots: 2 (r^2 + c^2) >= 4 r c.
+        # For a matrix r x c: its last step, and two moments with their roots, 2 (r^2 + c^2) >= 4 r c.
         return 2 * embeddings + 5 * (total - embeddings)

@@ -1,4 +1,4 @@
-"""SOAP, by pytorch_optimizer: Adam in the eigenbases of Shampoo's preconditioner."""
+"""SOAP from pytorch_optimizer: Adam in the eigenbases of Shampoo's preconditioner."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @optimizers.register("soap")
 @dataclass(frozen=True)
 class SOAP(Optimizer):
-    """SOAP rotates a matrix's gradient into slowly turning eigenbases, and takes Adam's step there.
+    """SOAP rotates a matrix's gradient into slowly changing eigenbases, and takes Adam's step there.
 
         L <- b2 L + (1 - b2) G G^T;  R <- b2 R + (1 - b2) G^T G;  W <- W - lr (decay W + Q_L A(Q_L^T G Q_R) Q_R^T),
 
-    where Q_L and Q_R are eigenvectors of L and R, found anew every few steps by one power iteration and QR, and A is
-    Adam's step. Vectors take Adam's step as they are. The first step only fills L and R.
+    where A is Adam's step, and Q_L and Q_R are approximate eigenvectors of L and R, updated every `precondition_every`
+    steps by one power iteration and QR. Vectors take Adam's step without rotation. The first step only fills L and R.
 
     Args:
         lr: peak learning rate.
@@ -69,5 +69,5 @@ class SOAP(Optimizer):
 
     @override
     def state_size(self, total: int, embeddings: int) -> int:
-        # Of a matrix r x c also two bases and their matrices: 2 (r^2 + c^2) >= 4 r c.
+        # A matrix r x c also has L, R and their two bases: 2 (r^2 + c^2) >= 4 r c.
         return 2 * total + 4 * (total - embeddings)

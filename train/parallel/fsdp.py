@@ -1,7 +1,7 @@
-"""Weights, gradients and optimiser state in parts, one per process, for models too large for one GPU (FSDP2).
+"""Splits weights, gradients and optimiser state over the processes, for models too large for one GPU (FSDP2).
 
-Each block of a transformer is gathered before it is used and released afterwards (Zhao et al. 2023). Checkpoints are
-whole: files do not depend on the number of processes.
+Each block of a transformer is gathered before its use and released afterwards (Zhao et al. 2023). Checkpoints hold the
+whole model, so files do not depend on the number of processes.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def blocks_of(model: LanguageModel) -> list[nn.Module]:
 def shard(
     model: LanguageModel, optimizer: Optimizer, config: TrainConfig, world: World, device: torch.device
 ) -> Optimizer:
-    """Distributes the model over the processes, in place; returns its optimiser, with the state of the given one."""
+    """Distributes the model over the processes, in place. Returns a new optimiser with the state of the given one."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -60,7 +60,7 @@ def shard(
 def whole(
     model: LanguageModel, optimizer: Optimizer, config: TrainConfig, world: World
 ) -> tuple[LanguageModel, Optimizer] | None:
-    """Gathers model and optimiser on the CPU of the first process; None in the others, which send their parts."""
+    """Gathers model and optimiser on the CPU of the first process. Returns None in the others, which only send."""
     weights = {name: _gathered(value, world) for name, value in model.state_dict().items()}
     state: dict[int, dict[str, Any]] = {}
     for i, entry in optimizer.state_dict()["state"].items():

@@ -25,15 +25,15 @@ from ...system.library_words import is_lost_peer
 from ..optimizer_state import flattened, load_flattened
 
 PATIENCE = 10
-"""Seconds to wait for the store that knows whether another process has already reported its error."""
+"""Seconds to wait for the store that records whether another process has already reported its error."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`. Every process makes the whole batch of a step, and works on its share of the sentences.
+    """Process `rank` of `size`. Every process makes the whole batch of a step and trains on its share of the sentences.
 
-    So the training data do not depend on the size, and losses and gradients are equal up to rounding. This holds
-    without dropout, which each process draws for itself.
+    So the training data do not depend on the number of processes, and neither do losses and gradients, up to rounding.
+    With dropout they do, because each process draws its own.
 
     Args:
         rank: number of this process, from 0.
@@ -47,7 +47,7 @@ class World:
 
     @classmethod
     def from_environment(cls) -> "World":
-        """Reads the environment variables of torchrun; a world of one process without them.
+        """Reads the environment variables of torchrun. Without them, returns a world of one process.
 
         Returns:
             The world.
@@ -73,16 +73,16 @@ class World:
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """Returns the device of this process; of several processes, each takes its own GPU.
+        """Returns the device of this process. Several processes each take their own GPU.
 
         Args:
-            name: cpu or cuda.
+            name: cpu or cuda; a single process may also give an index, such as cuda:1.
 
         Returns:
             The device, such as cuda:1.
 
         Raises:
-            InputError: where there is no such device, or not one for each process.
+            InputError: if there is no such device, or not one for each process.
         """
         if name == "cpu":
             return name
@@ -109,22 +109,22 @@ class World:
         return part, None if truth is None else truth[which]
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Wraps a module so that its gradients are means over the processes; those of a sharded module already are."""
+        """Wraps a module so that its gradients are means over the processes. Those of a sharded module already are."""
         if self.size == 1 or any(hasattr(part, "unshard") for part in module.modules()):
             return module
         return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
 
     def apart(self, wrapped: nn.Module) -> AbstractContextManager[None]:
-        """Returns a context in which a module that `wrap` wrapped adds to the gradients of this process alone.
+        """Returns a context in which a module from `wrap` accumulates gradients in this process alone.
 
-        A sharded module adds to those of all processes in every pass.
+        A sharded module still averages its gradients over all processes in every pass.
         """
         if isinstance(wrapped, nn.parallel.DistributedDataParallel):
             return wrapped.no_sync()
         return nullcontext()
 
     def together(self, model: LanguageModel) -> LanguageModel:
-        """Returns the model, without gradients; the processes share each call of logits_at and get the same bits."""
+        """Returns the model without gradients. The processes share each call of logits_at and get the same bits."""
         return model if self.size == 1 else _Together(model, self)
 
     def mean(self, value: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class World:
         self.any(False)
 
     def broadcast(self, value: Any) -> Any:
-        """Returns the value of the first process, which may be anything that JSON can hold."""
+        """Returns the value of the first process, which must be serialisable as JSON."""
         if self.size == 1:
             return value
         content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
@@ -174,14 +174,14 @@ class World:
             load_flattened(optimizer, tensors)
 
     def check_same(self, config: Mapping[str, Any], inputs: Tensor) -> None:
-        """Compares the processes.
+        """Checks that all processes have the same settings and the same batch.
 
         Args:
             config: the settings.
             inputs: the tokens of a batch.
 
         Raises:
-            InputError: where settings or batches differ.
+            InputError: if settings or batches differ.
         """
         seen = [dict(config), hashlib.sha256(inputs.cpu().numpy().tobytes()).hexdigest()]
         if self.any(json.loads(json.dumps(seen)) != self.broadcast(seen)):
@@ -192,13 +192,13 @@ class World:
 
 
 def without_tf32(device: str) -> None:
-    """Makes cuDNN, and so LSTMs, multiply in full float32 on a GPU, as other products do; no effect on a CPU."""
+    """Makes cuDNN, and so LSTMs, multiply in full float32 on a GPU, as all other products do. No effect on a CPU."""
     if torch.device(device).type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
 
 
 class _Together(LanguageModel):
-    """A model whose predictions the processes share."""
+    """A model whose predictions are computed by all processes together."""
 
     def __init__(self, model: LanguageModel, world: World) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class _Together(LanguageModel):
     @override
     @torch.no_grad()
     def logits_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        # A sum with zeros joins the shares exactly. A process without a share computes the first prediction.
+        # A sum with zeros joins the shares exactly. A process without a share computes the first prediction in vain.
         mine = torch.arange(self.world.rank, len(rows), self.world.size, device=rows.device)
         idle = len(mine) == 0
         mine = mine.new_zeros(1) if idle else mine
@@ -230,15 +230,15 @@ class _Together(LanguageModel):
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Joins the world in which torchrun started this process, for the duration of a block; all leave it together.
+    """Joins the processes that torchrun started, for the duration of a block. All processes leave it together.
 
     Yields:
         The world.
 
     Raises:
-        InputError: where the processes do not find one another.
-        WorkerError: where another process is lost.
-        RuntimeError: as the block raises it.
+        InputError: if the processes do not find one another.
+        WorkerError: if another process is lost.
+        RuntimeError: if the block raises one.
     """
     world = World.from_environment()
     if world.size == 1:
@@ -257,12 +257,12 @@ def joined() -> Iterator[World]:
         if isinstance(error, dist.DistError) or is_lost_peer(error):
             raise WorkerError("another process of this training is gone; run the same command again to go on") from None
         raise
-    # Not after an exception: other processes may be waiting for this one in vain, so it must end at once.
+    # Not after an exception: this would wait for the other processes, and they may wait for this one.
     dist.destroy_process_group()
 
 
 def has_the_word() -> bool:
-    """Whether this process reports its error; of several processes, the first to ask does."""
+    """Whether this process should report its error. Among several processes, only the first to ask should."""
     if os.environ.get("RANK") is None or os.environ.get("WORLD_SIZE", "1") == "1":
         return True
     try:

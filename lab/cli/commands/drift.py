@@ -28,7 +28,7 @@ def run(given: Given) -> None:
     """Trains where --out is given, then prints the rows.
 
     Raises:
-        InputError: for settings of a training without --out, and for a run that the theorem is not about.
+        InputError: for settings of training without --out, and for a run to which the theorem does not apply.
     """
     from ...measurements.drift import check_drifts, check_task, drift_rows
     from ...messages import warn

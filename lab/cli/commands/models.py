@@ -9,10 +9,10 @@ from ..arguments import Arguments, Given
 from ..environment import one_thread
 
 NEEDS_TORCH = False
-"""Only a language needs it."""
+"""Only an argument LANGUAGE needs it."""
 
 WORDS, LENGTH = 200, 32
-"""Of the grammar of Liu et al. 2022."""
+"""The number of words and the longest sentence of the grammar of Liu et al. 2022."""
 
 
 def add_arguments(arguments: Arguments) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..arguments import Arguments, Given
 
 NEEDS_TORCH = False
-"""What was recorded suffices."""
+"""It only reads recorded rows."""
 
 
 def add_arguments(arguments: Arguments) -> None:

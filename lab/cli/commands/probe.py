@@ -33,10 +33,10 @@ def run(given: Given) -> None:
     from ..progress import parts_on, progress_bar
 
     run, config = opened_run(given), settings_of(ProbeConfig, given)
-    # What is wrong is said before the baselines are measured.
+    # Reports errors before the baselines are measured.
     check_probe(run, given.task, config, given.step, given.cache)
     if features_need_disk(run.model, run.language.max_length, config) and "OMP_NUM_THREADS" not in os.environ:
-        # Unlike all smaller work, products with rows this long gain by every core.
+        # Products with rows this long benefit from every core, unlike smaller ones.
         torch.set_num_threads(os.cpu_count() or 1)
     file, cache = run.folder / RESULTS, given.cache
     with progress_bar(None, "baselines") as bar:

@@ -10,7 +10,7 @@ from ...file_names import REPORT
 from ..arguments import Arguments, Given
 
 NEEDS_TORCH = False
-"""What was recorded suffices."""
+"""It only reads recorded rows."""
 
 
 def add_arguments(arguments: Arguments) -> None:

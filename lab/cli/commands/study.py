@@ -113,10 +113,10 @@ def _series(given: Given, config: "StudyConfig", out: Path) -> int:
         out: its directory.
 
     Returns:
-        The exit status: 1 where cells failed.
+        The exit status: 1 if cells failed.
 
     Raises:
-        InputError: as `run_series`.
+        InputError: as `run_series` does.
     """
     from ...messages import fail
     from ...studies.series import conclude_series, run_series
@@ -142,15 +142,15 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
 
     Args:
         config: the study.
-        name: its directory, as it was given.
+        name: its directory, as given.
         out: its directory.
         failures: a line for each cell that failed.
 
     Returns:
-        The exit status: 1 where cells failed.
+        The exit status: 1 if cells failed.
 
     Raises:
-        InputError: where nothing was recorded though no cell failed.
+        InputError: if nothing was recorded although no cell failed.
     """
     from ...messages import command_line, fail, say_next
     from ...studies.conclusion import conclude

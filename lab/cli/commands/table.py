@@ -29,7 +29,7 @@ def run(given: Given) -> None:
     """Prints the rows.
 
     Raises:
-        InputError: for --matched beside --pairs, and a setting of these without either.
+        InputError: for --matched together with --pairs, and for one of their settings without either.
     """
     from ...analysis.checkpoint_table import points_of, recorded
     from ...analysis.matched import matched_of

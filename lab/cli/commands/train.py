@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...runs.run import Run
 
 MODEL = "bert-2x64"
-"""The model that is trained where none is given."""
+"""The model that is trained if none is given."""
 
 MODEL_HELP = (
     "bert-LAYERSxWIDTH, or bert-post (as published), gpt (left to right), lstm or lstm-residual of such a size; "
@@ -100,7 +100,7 @@ def _conclude(out: str, run: "Run") -> None:
     """Prints why training ended, with the last row of metrics.
 
     Raises:
-        InputError: where that row is gone.
+        InputError: if that row is missing.
     """
     from ...messages import warn
     from ...runs.run import METRICS
@@ -117,7 +117,7 @@ def _conclude(out: str, run: "Run") -> None:
     if not last["saturated"]:
         bound, threshold = f"{last['kl_upper95']:.4g}", f"{run.config.threshold:g}"
         warn(f"not saturated: KL's upper bound {bound} is not below {threshold} nats")
-    # Rows of earlier versions do not have it.
+    # Rows of earlier versions do not have `seconds`.
     known = all(row.get("seconds") is not None for row in rows)
     seconds = {"seconds": sum(row["seconds"] for row in rows)} if known else {}
     print_row({"run": out, "stopped": reason} | last | seconds)

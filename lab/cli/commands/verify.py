@@ -31,10 +31,10 @@ def run(given: Given) -> int:
         given: the arguments.
 
     Returns:
-        The exit status: 1 where files are damaged or missing.
+        The exit status: 1 if the corpus is unfinished, or if files are damaged or missing and not repaired.
 
     Raises:
-        InputError: for a directory that is no corpus.
+        InputError: for a directory that is not a corpus.
     """
     from ....generators.corpus.manifest import MANIFEST, open_corpus
     from ....generators.corpus.verify import examine
