@@ -1,8 +1,8 @@
 """Prefix tasks of a grammar: the root of the tree, or the symbol over its first words, given the words read so far.
 
 For every possible length T of the sentence, one chart, in which the words after the prefix are hidden, gives both the
-probability of the prefix and T, and the distribution of the symbol (`PCFG.prefix_posteriors`). Then the lengths are
-summed out:
+probability of the prefix and T, and the distribution of the symbol (as in `PCFG.prefix_posteriors`). Then the lengths
+are summed out:
 
     P(A over w words | x_1 .. x_t) = sum_T P(x_1 .. x_t, T) P(A over w words | x_1 .. x_t, T) / sum_T P(x_1 .. x_t, T)
 """
