@@ -2,7 +2,7 @@
 
     parse_spec("word:position=3", task_kinds)           the entry, its other settings at their defaults
     spec_of("word", Word(position=3))                   "word:position=3", the canonical text
-    settings_from("heads=4", Bert, "network 'bert'")    {"heads": 4}, the settings alone
+    settings_from("heads=4", Bert, "network 'bert'")    {"heads": 4}, only the settings
 
 The annotation of a field says how its value is read: int, float, bool (true, false), str, None (null), or a union of
 these. A string is in double quotes, as in JSON, if it contains a comma or would otherwise be read as another type.

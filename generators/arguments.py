@@ -95,7 +95,7 @@ def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) ->
 
     Args:
         length_log_prob: log p(T = length) [max_length + 1].
-        length: in words.
+        length: the length in words.
         rows: the indices of the sentences; the message names the first.
 
     Raises:

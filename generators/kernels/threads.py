@@ -13,7 +13,7 @@ GROUP = WIDTH // 4
 """The largest number of sentences that a kernel processes together. Threads split batches only between such groups."""
 
 DRAWS = 2**14
-"""The smallest number of random draws that is worth a thread, which takes 0.1 ms to start."""
+"""The smallest number of random draws for which a thread pays off. Starting a thread takes 0.1 ms."""
 
 
 def in_parallel(run: Callable[..., None], n: int, *arguments: object, least: int = GROUP) -> None:
@@ -23,7 +23,7 @@ def in_parallel(run: Callable[..., None], n: int, *arguments: object, least: int
         run: a compiled pass.
         n: the number of rows.
         arguments: the first arguments of the pass.
-        least: the smallest number of rows that is worth a thread.
+        least: the smallest number of rows for which a thread pays off.
     """
     threads = max(1, min(torch.get_num_threads(), -(-n // max(least, GROUP))))
     share = -(-n // (threads * GROUP)) * GROUP

@@ -68,7 +68,7 @@ def number_of(text: str) -> float | None:
 
 
 def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticProduction]:
-    """Reads lines of which each contains rules of one symbol.
+    """Reads lines, each with the rules of one symbol.
 
     Args:
         lines: the lines, without comment lines, blank lines and directives.

@@ -44,7 +44,7 @@ class GrammarStatistics:
         words: the number of words.
         unary: the number of rules A -> B.
         binary: the number of rules A -> B C.
-        long: the number of longer rules, and of rules with two parts of which one or both are words.
+        long: the number of all other rules: longer ones, and pairs with at least one word.
         lexical: the number of rules A -> 'w'.
         uncut: the closed forms without a bound on the length.
         mass: P(T <= max_length) without the bound.
