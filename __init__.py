@@ -1,3 +1,3 @@
-"""satlab: languages with known truth, models trained until they match it, and what tells those models apart."""
+"""satlab: languages with exactly known conditionals, models trained to match them, and measures that compare models."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m satlab` is the command `satlab`."""
+"""The entry point of `python -m satlab` and of the command `satlab`."""
 
 import sys
 
@@ -8,10 +8,10 @@ from .system.signals import SignalError, StopRequest
 
 
 def main() -> None:
-    """Loads the command, which takes seconds, and runs it. A signal meanwhile ends it in one line once it is loaded."""
+    """Loads the command, which takes seconds, and runs it. A signal during loading ends the process after loading."""
     settle()
     if working_directory() is None:
-        # Libraries that are loaded next abort the process where there is none.
+        # Without a working directory, the libraries loaded next would abort the process.
         print("satlab: the working directory is gone; change to one that exists", file=sys.stderr)
         sys.exit(2)
     try:

@@ -1,4 +1,4 @@
-"""Errors that a person can act on: one line that says what was given, where, what was expected and what to do."""
+"""Errors that the user can act on: one line that says what was given, where, what was expected and what to do."""
 
 import difflib
 import operator
@@ -10,11 +10,11 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The command line prints it as one line and exits with status 2.
+    """The user's input cannot be used. The command line prints this error as one line and exits with status 2.
 
     Args:
         said: what was given, what was expected and what to do.
-        *place: where it stands, from the outside in, such as "study.yaml", "model bert-1x8".
+        *place: where the input is, outermost first, such as "study.yaml", "model bert-1x8".
     """
 
     def __init__(self, said: str, *place: str) -> None:
@@ -26,16 +26,16 @@ class InputError(ValueError):
         return f"{place}: {self.said}" if place else self.said
 
     def at(self, *place: str) -> Self:
-        """The same error at another place."""
+        """The same error with this place instead of its own."""
         return type(self)(self.said, *place)
 
 
 class TooLargeError(InputError):
-    """Something asked for is more than the memory here can hold."""
+    """The request needs more memory than this machine has."""
 
 
 class WorkerError(RuntimeError):
-    """A process that did a part of the work is gone; what was finished is kept."""
+    """A worker process died or failed. Finished work is kept."""
 
 
 class DivergedError(ArithmeticError):
@@ -43,11 +43,11 @@ class DivergedError(ArithmeticError):
 
 
 class StoppedError(RuntimeError):
-    """Work was asked to stop, and has kept where it was: it goes on from there.
+    """The work stopped on request, after saving its state, and can be resumed.
 
     Args:
-        what: what stopped where, such as "stopped at step 5 of 10".
-        remedy: how it goes on.
+        what: what stopped and where, such as "stopped at step 5 of 10".
+        remedy: how to resume it.
     """
 
     def __init__(self, what: str, remedy: str = "run the same command again to go on") -> None:
@@ -63,10 +63,10 @@ def placed(*place: str) -> Iterator[None]:
     """Adds an outer place to every InputError that the block raises.
 
     Args:
-        *place: where what the block reads stands, from the outside in.
+        *place: where the input of the block is, outermost first.
 
     Raises:
-        InputError: of the block, with `place` before its own.
+        InputError: the block's error, with `place` before its own place.
     """
     try:
         yield
@@ -75,12 +75,12 @@ def placed(*place: str) -> Iterator[None]:
 
 
 def nearest(name: object, valid: Iterable[object], likeness: float = 0.5) -> str | None:
-    """The valid name that is spelled most like the given one; None where none comes close.
+    """The valid name that is closest in spelling to the given one; None if none is close.
 
     Args:
-        name: as given.
+        name: the given name.
         valid: the names that exist.
-        likeness: the least share of characters that the two have in common, from 0 to 1.
+        likeness: the smallest `difflib` similarity ratio that counts as close, from 0 to 1.
 
     Returns:
         The name.
@@ -90,7 +90,7 @@ def nearest(name: object, valid: Iterable[object], likeness: float = 0.5) -> str
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
-    """The error for a name that does not exist: it offers the nearest valid one, or lists them all."""
+    """The error for a name that does not exist. It suggests the nearest valid name, or lists all valid names."""
     names = [str(item) for item in valid]
     close = nearest(name, names)
     remedy = f"did you mean '{close}'?" if close else f"expected one of: {', '.join(names) or 'none here'}"
@@ -98,17 +98,17 @@ def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
 
 
 def whole_number(name: str, value: object) -> int:
-    """The value as an int; True and 4.0 are refused.
+    """The value as an int. It refuses True and 4.0.
 
     Args:
-        name: what a message calls the value.
-        value: what was given.
+        name: the value's name in the error message.
+        value: the given value.
 
     Returns:
         The number.
 
     Raises:
-        InputError: for a value of another type.
+        InputError: for a value that is not an integer.
     """
     if not isinstance(value, bool):
         with suppress(TypeError):
@@ -117,7 +117,7 @@ def whole_number(name: str, value: object) -> int:
 
 
 def plain_number(value: Any) -> Any:
-    """Returns a number of another class, such as numpy's, as an int or a float, and anything else as it is."""
+    """Converts a number of another class, such as numpy's, to int or float. Returns anything else unchanged."""
     if isinstance(value, (bool, int, float)) and type(value).__module__ == "builtins":
         return value
     if isinstance(value, Integral):
@@ -136,11 +136,11 @@ def at_least(name: str, value: float, least: float) -> None:
 
 
 def a_text(name: str, value: object) -> str:
-    """Checks that a value is a text.
+    """Checks that a value is a string.
 
     Args:
-        name: what the message calls it.
-        value: any.
+        name: the value's name in the error message.
+        value: any value.
 
     Returns:
         The value.
@@ -154,7 +154,7 @@ def a_text(name: str, value: object) -> str:
 
 
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-"""Types of settings, as messages call them."""
+"""How messages name the types of settings."""
 
 
 WORDS: dict[type, str] = KINDS | {
@@ -163,13 +163,14 @@ WORDS: dict[type, str] = KINDS | {
     dict: "a mapping of keys to values",
     NoneType: "null",
 }
-"""Types of what files hold, as messages call them."""
+"""How messages name the types of values in files."""
 
 
 def check_types(config: Any) -> None:
-    """Checks that the fields of a dataclass have the types that it declares: numbers, texts, and lists of these.
+    """Checks that the fields of a dataclass have their declared types: numbers, booleans, strings, and lists of these.
 
-    A number of any class counts as one and becomes an int or a float; True is no number. Other types are not checked.
+    A number of another class, such as numpy's, becomes an int or a float. True is not a number. Other types are not
+    checked.
 
     Raises:
         InputError: for a value of another type.

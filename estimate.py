@@ -1,4 +1,4 @@
-"""Estimate: a sampled number never travels without its standard error."""
+"""Estimate: a sampled number together with its standard error."""
 
 import math
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class Estimate:
             counts: c, [n].
 
         Returns:
-            The ratio; its stderr is nan where fewer than two clusters count anything, and the ratio too where none
-            does.
+            The ratio. Its stderr is nan if fewer than two clusters have a positive count. The ratio is nan too if none
+            has.
         """
         sums, counts = sums.detach().double().cpu(), counts.detach().double().cpu()
         n = len(sums)

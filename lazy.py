@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used, so that nobody waits for what is not.
+"""Lazy packages: a name is imported when it is first used, so importing the package itself is fast.
 
     from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@
     __all__ = ["Language"]
     __getattr__ = lazily(__name__, __file__)
 
-The block that type checkers read is the only place that says where a name comes from (PEP 562).
+The block that type checkers read is the only list of the names and their modules; `__getattr__` (PEP 562) reads it too.
 """
 
 import ast
@@ -28,7 +28,7 @@ def lazily(package: str, file: str) -> Callable[[str], object]:
         file: its `__init__.py`, with imports of the form `from .module import name` under `if TYPE_CHECKING:`.
 
     Returns:
-        A function name -> what the package offers under this name; an AttributeError for any other name.
+        A function from a name to the object that the package offers under it. It raises AttributeError for other names.
     """
     homes: dict[str, tuple[str, str]] = {}
 
@@ -45,7 +45,7 @@ def lazily(package: str, file: str) -> Callable[[str], object]:
 
 
 def _homes(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(name, (module, name there)) of what is imported under `if TYPE_CHECKING:`."""
+    """Yields (name, (module, name in that module)) for each import under `if TYPE_CHECKING:`."""
     for block in tree.body:
         if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
             for node in block.body:

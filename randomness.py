@@ -1,7 +1,7 @@
 """Named random streams derived from one seed. Nothing in satlab touches a global random state.
 
-A stream is a pure function of (seed, name, index): the batch of step k is the same whatever ran before it, on however
-many workers. The bits depend on the kind of device too, since torch's CPU and CUDA generators differ.
+A stream is a pure function of (seed, name, index). The batch of step k therefore depends neither on what ran before it
+nor on the number of workers. The bits do depend on the kind of device, because torch's CPU and CUDA generators differ.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ def derive_seed(seed: int, name: str, *index: int) -> int:
     """The first 63 bits of SHA-256 of "seed/name/index/...".
 
     Args:
-        seed: of the run.
-        name: of the stream.
-        *index: which of its parts, such as the step.
+        seed: the seed of the run.
+        name: the name of the stream.
+        *index: the part of the stream, such as the training step.
 
     Returns:
         The seed of the stream.
 
     Raises:
-        InputError: for a stream that is not in STREAMS, since a mistyped name would otherwise be a silent new stream,
-            and for a seed or an index that is no whole number.
+        InputError: for a name that is not in STREAMS, because a typing error would silently start another stream, and
+            for a seed or an index that is not an integer.
     """
     if name not in STREAMS:
         raise InputError(
@@ -66,23 +66,23 @@ def random_stream(seed: int, name: str, *index: int, device: "torch.device | str
 
 
 class WholeNumbers:
-    """The whole numbers that `torch.randint` draws from `random_stream` on a CPU, drawn without importing torch.
+    """Draws the integers that `torch.randint` draws from `random_stream` on a CPU, without importing torch.
 
-    Both take one 32-bit number x of the Mersenne twister for each number below b, x mod b.
+    For each integer below b, both take one 32-bit output x of the Mersenne twister and return x mod b.
 
     Args:
-        seed: of the run.
-        name: of the stream.
-        *index: which of its parts.
+        seed: the seed of the run.
+        name: the name of the stream.
+        *index: the part of the stream.
     """
 
     def __init__(self, seed: int, name: str, *index: int) -> None:
         from numpy.random import RandomState
 
-        # torch seeds the twister with the low 32 bits.
+        # torch seeds the twister with the low 32 bits of the seed.
         self.twister = RandomState(derive_seed(seed, name, *index) % 2**32)
 
     def below(self, bound: int, shape: tuple[int, ...]) -> "NDArray[np.int64]":
-        """Draws numbers in 0 .. bound - 1, bound < 2^28, as an array of this shape."""
+        """Draws integers in 0 .. bound - 1, for bound < 2^28, as an array of this shape."""
         drawn = self.twister.randint(0, 2**32, size=shape, dtype="uint32") % bound
         return drawn.astype("int64")

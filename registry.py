@@ -1,4 +1,4 @@
-"""Registries: the points at which satlab is extended. One registry a kind of thing, one entry a name.
+"""Registries: the points at which satlab is extended. Each registry maps names to the classes of one kind.
 
     optimizers: Registry[Optimizer] = Registry("optimizer", "satlab.train.optimizers")
 
@@ -27,19 +27,19 @@ from typing import Any, TypeVar
 from .errors import InputError, unknown
 
 PLUGINS = "satlab.plugins"
-"""The entry-point group by which other packages register entries."""
+"""The entry-point group through which other packages register entries."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type)
 
 
 class Registry(Mapping[str, type[T]]):
-    """The entries of one kind by name, in the order of their names.
+    """The entries of one kind, by name, in alphabetical order.
 
     Args:
         kind: what messages call an entry, such as "flatness measure".
-        *homes: modules that register the built-in entries, or packages all of whose modules do; they are imported when
-            the registry is first read.
+        *homes: modules that register the built-in entries, or packages of such modules. They are imported when the
+            registry is first read.
     """
 
     def __init__(self, kind: str, *homes: str) -> None:
@@ -51,10 +51,10 @@ class Registry(Mapping[str, type[T]]):
         """A decorator that adds a class.
 
         Args:
-            name: under which it is added.
+            name: the name of the entry.
 
         Returns:
-            The decorator; it raises InputError where another class has the name.
+            The decorator. It raises InputError if another class has the name.
         """
 
         def add(entry: E) -> E:
@@ -68,7 +68,7 @@ class Registry(Mapping[str, type[T]]):
         return add
 
     def __getitem__(self, name: str) -> type[T]:
-        """The entry of this name; an InputError with the nearest name where there is none."""
+        """The entry of this name. Raises InputError, with the nearest name, if there is none."""
         self._load()
         if name not in self.entries:
             raise unknown(self.kind, name, self.entries)
@@ -124,13 +124,13 @@ _loaded: set[str] = set()
 
 
 def load_plugins() -> None:
-    """Imports what other packages registered by the entry-point group `satlab.plugins`, each once.
+    """Imports the plug-ins that other packages declare in the entry-point group `satlab.plugins`, each once.
 
-    A plug-in that cannot be imported, whatever it raises or however it ends, is left out, with one warning that names
-    it. What a plug-in prints meanwhile goes to stderr.
+    A plug-in that cannot be imported, even one that calls sys.exit, is left out, with one warning that names it. What a
+    plug-in prints during its import goes to stderr.
 
     Raises:
-        KeyboardInterrupt: where loading is interrupted.
+        KeyboardInterrupt: if the user interrupts the import.
     """
     try:
         points = importlib.metadata.entry_points(group=PLUGINS)
@@ -153,18 +153,18 @@ def load_plugins() -> None:
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, in one line: that of a process that ends itself, its text or how it does."""
+    """An error's message in one line: the call for a SystemExit without text, the type for another empty message."""
     if isinstance(error, SystemExit) and not isinstance(error.code, str):
         return f"it calls sys.exit({error.code or 0})"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 PYTHON_ONLY = {"python_only": True}
-"""The metadata of a dataclass's field that no flag and no YAML key sets: `field(default=200, metadata=PYTHON_ONLY)`."""
+"""The metadata of a field that flags and YAML keys cannot set: `field(default=200, metadata=PYTHON_ONLY)`."""
 
 
 def settings_of(entry: type) -> tuple[Field[Any], ...]:
-    """The settings of an entry: its dataclass's fields that are given on construction, without those `PYTHON_ONLY`."""
+    """The settings of an entry: the fields that its dataclass takes on construction, without those `PYTHON_ONLY`."""
     if not is_dataclass(entry):
         return ()
     return tuple(field for field in fields(entry) if field.init and "python_only" not in field.metadata)
@@ -177,7 +177,7 @@ def default_of(field: Field[Any]) -> Any:
         field: the setting.
 
     Returns:
-        The value; of a default factory a new one.
+        The default. A default factory is called for a new value.
 
     Raises:
         InputError: for a setting that must be given.

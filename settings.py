@@ -1,4 +1,4 @@
-"""The settings of a registry's entries as fields of one configuration; flags, YAML keys, help and checks follow.
+"""Configurations that contain the settings of a registry's entries; flags, YAML keys, help and checks follow from them.
 
     @with_settings_of(flatness_measures, "method")
     @dataclass(frozen=True)
@@ -7,8 +7,9 @@
 
         method: str = "sampled-gradient"
 
-has, beside `method`, a field for each setting of any entry of the registry. `chosen(config)` makes the entry that
-`method` names from the fields that it has. Where `method` is a list of names, `chosen(config, name)` makes one of them.
+The decorated class has the field `method` and one field for each setting of any entry of the registry. `chosen(config)`
+makes the entry that `method` names, from the fields that this entry has. If `method` is a list of names,
+`chosen(config, name)` makes one of them.
 """
 
 import ast
@@ -28,10 +29,10 @@ from .registry import Registry, settings_of
 T = TypeVar("T")
 
 REGISTRY = "__settings_registry__"
-"""The attribute of a configuration that holds its registry, the field by which an entry is chosen, and all settings."""
+"""The attribute of a configuration class that holds (registry, name of the field that chooses an entry, settings)."""
 
 DOCUMENTED = "__settings_doc__"
-"""The attribute that holds a configuration's docstring, which was put together and so stands in no source."""
+"""The attribute that holds a configuration's generated docstring, which is not in the source."""
 
 WIDTH = 112
 """Columns of a generated docstring."""
@@ -42,11 +43,11 @@ class Setting:
     """A setting that at least one entry of a registry has.
 
     Args:
-        name: of the field.
-        type: of its values.
-        default: its default; None where the entries' defaults differ, each of which then holds for its entry.
-        said: what the entries' docstrings say of it, with the entries' names.
-        entries: the names of the entries that have it.
+        name: the name of the field.
+        type: the type of its values.
+        default: the default; None if the entries' defaults differ, in which case each entry uses its own.
+        said: the descriptions in the entries' docstrings, with the entries' names.
+        entries: the names of the entries that have the setting.
     """
 
     name: str
@@ -57,11 +58,11 @@ class Setting:
 
 
 def with_settings_of(registry: Registry[Any], choice: str) -> Callable[[type[T]], type[T]]:
-    """A decorator of a frozen dataclass: the class with a field for each setting of the registry's entries.
+    """A decorator that adds a field for each setting of a registry's entries to a frozen dataclass.
 
     Args:
-        registry: whose entries' settings are added; fields that the class has stay as they are.
-        choice: the field that names an entry, or holds a list of names; its help is completed by all names.
+        registry: the registry. Fields that the class already has stay as they are.
+        choice: the field that holds an entry's name or a list of names. The valid names are added to its description.
 
     Returns:
         The decorator.
@@ -86,14 +87,15 @@ def chosen(config: Any, name: str | None = None) -> Any:
     """The entry that the configuration chooses, made from its settings.
 
     Args:
-        config: of a class that `with_settings_of` made.
-        name: the entry's name, where the configuration chooses several.
+        config: an instance of a class that `with_settings_of` made.
+        name: the entry's name; needed if the configuration chooses several.
 
     Returns:
-        The entry. A setting that is None takes the entry's own default where the entries' defaults differ.
+        The entry. A setting that is None takes the entry's own default if the entries' defaults differ.
 
     Raises:
-        InputError: for a name that nobody has registered, and for what the entry itself refuses.
+        InputError: for a name that is not registered, for None where the entry needs a value, and for values that the
+            entry itself refuses.
     """
     registry, choice, settings = getattr(type(config), REGISTRY)
     name = getattr(config, choice) if name is None else name
@@ -108,10 +110,11 @@ def chosen(config: Any, name: str | None = None) -> Any:
 
 
 def check_unused(config: Any) -> None:
-    """Refuses a setting that is given and that no chosen entry has.
+    """Refuses a setting that differs from its default but that no chosen entry has.
 
     Raises:
-        InputError: what the entries that have it say of the value, where all refuse it; else whose setting it is.
+        InputError: names the entries that have the setting. If all of these refuse the value, their error is raised
+            instead.
     """
     registry, choice, settings = getattr(type(config), REGISTRY)
     names = getattr(config, choice)
@@ -131,7 +134,7 @@ def check_unused(config: Any) -> None:
 
 
 def with_choice(config: T, name: str) -> T:
-    """The configuration with another entry, and without the settings that this one does not have."""
+    """The configuration with another entry. Settings that this entry does not have return to their defaults."""
     registry, choice, settings = getattr(type(config), REGISTRY)
     used = {setting.name for setting in settings_of(registry[name])}
     left = {setting.name: setting.default for setting in settings if setting.name not in used}
@@ -154,13 +157,13 @@ def union(registry: Registry[Any]) -> list[Setting]:
     """The settings of all entries, each name once, in the order of the entries' names.
 
     Args:
-        registry: of the entries.
+        registry: the registry of the entries.
 
     Returns:
         The settings.
 
     Raises:
-        InputError: where two entries give a setting of the same name different types.
+        InputError: if two entries declare a setting of the same name with different types.
     """
     found: dict[str, Setting] = {}
     told: dict[str, dict[str, list[str]]] = {}
@@ -185,7 +188,7 @@ def union(registry: Registry[Any]) -> list[Setting]:
 
 
 def docstring(documented: Any) -> str:
-    """The docstring of a function or class; read off its source where PYTHONOPTIMIZE=2 has left docstrings out."""
+    """The docstring of a function or class. It is read from the source if PYTHONOPTIMIZE=2 removed docstrings."""
     if written := vars(documented).get(DOCUMENTED):
         return str(written)
     if sys.flags.optimize < 2:
@@ -198,14 +201,14 @@ def docstring(documented: Any) -> str:
 
 
 def said_of(kind: type) -> Mapping[str, str]:
-    """name -> what the Args of a class's docstring, or of a dataclass that it extends, say of it, in one line."""
+    """Name -> its description in the Args of a class's docstring, or of a dataclass that it extends, in one line."""
     documented = [base for base in reversed(kind.__mro__) if is_dataclass(base)]
     params = [param for base in documented for param in docstring_parser.parse(docstring(base)).params]
     return {param.arg_name: " ".join((param.description or "").split()) for param in params}
 
 
 def _told(said: dict[str, list[str]]) -> str:
-    """what is said -> the entries of which it is said, as one line: "of hutchinson, residual: random vectors."."""
+    """Joins {description: entries} into one line, such as "of hutchinson, residual: random vectors."."""
     parts = [f"of {', '.join(names)}: {text.rstrip('.')}" for text, names in said.items()]
     return "; ".join(parts) + "."
 
@@ -221,7 +224,7 @@ def _returning(value: Any) -> Callable[[], Any]:
 
 
 def _documented(kind: type, added: list[Setting], choice: str, names: Iterable[str]) -> str:
-    """The class's docstring with the added settings among its Args, and with the names that may be chosen."""
+    """The class's docstring, with the added settings in its Args and the valid names in the choice's description."""
     text = textwrap.dedent("    " + docstring(kind).strip())
     if "Args:" not in text:
         text += "\n\nArgs:"

@@ -2,12 +2,12 @@
 
     parse_spec("word:position=3", task_kinds)           the entry, its other settings at their defaults
     spec_of("word", Word(position=3))                   "word:position=3", the canonical text
-    settings_from("heads=4", Bert, "network 'bert'")    {"heads": 4}, the settings alone
+    settings_from("heads=4", Bert, "network 'bert'")    {"heads": 4}, only the settings
 
 The annotation of a field says how its value is read: int, float, bool (true, false), str, None (null), or a union of
-these. A text that would be read as something else, or that holds a comma, stands in double quotes, as in JSON.
+these. A string is in double quotes, as in JSON, if it contains a comma or would otherwise be read as another type.
 
-The canonical text of an entry leaves out settings at their defaults and sorts the others by name. It parses back to an
+The canonical text of an entry omits settings at their defaults and sorts the others by name. It parses back to an
 equal entry, so two entries are equal exactly when their canonical texts are.
 """
 
@@ -28,10 +28,10 @@ QUOTED = r'"(?:[^"\\]|\\.)*"'
 ITEM = re.compile(rf'\s*(?P<name>\w+)\s*=\s*(?P<value>{QUOTED}|[^",]*?)\s*(?:,(?=.)|$)', re.DOTALL)
 INTEGER = re.compile(r"[+-]?[0-9]+")
 POWER = re.compile(r"(?P<digits>[+-]?[0-9]+)[eE]\+?(?P<zeros>[0-9]{1,2})")
-"""A whole number such as 1e6, where no other number may stand."""
+"""An integer such as 1e6. It is tried last, so a field that may also be a float or a string reads the text as that."""
 
 READ_FIRST = (NoneType, bool, int, float, str)
-"""The order in which the types of a union are tried."""
+"""The types in the order in which a union tries them."""
 
 CONSTANTS: dict[type, dict[str, bool | None]] = {NoneType: {"null": None}, bool: {"true": True, "false": False}}
 IN_WORDS = {NoneType: "null", bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -47,7 +47,7 @@ def split_spec(text: str) -> tuple[str, str]:
         The name and what follows the first colon.
 
     Raises:
-        InputError: for a colon that no setting follows.
+        InputError: if no setting follows the colon.
     """
     name, colon, settings = text.partition(":")
     if colon and not settings.strip():
@@ -56,18 +56,18 @@ def split_spec(text: str) -> tuple[str, str]:
 
 
 def parse_spec(text: str, registry: Registry[T]) -> T:
-    """The entry that a text names, with the settings it gives.
+    """Makes the entry that a text names, with the settings that the text gives.
 
     Args:
         text: NAME or NAME:setting=value,...
-        registry: of the entries.
+        registry: the registry of the entry.
 
     Returns:
         An instance of the entry.
 
     Raises:
-        InputError: for an unknown name or setting, a value of another type, a setting that is missing, and whatever
-            the entry itself refuses.
+        InputError: for an unknown name or setting, a value of another type, a missing setting, and values that the
+            entry itself refuses.
 
     Example:
         >>> from satlab.flatness import flatness_measures
@@ -96,10 +96,10 @@ def settings_from(text: str, entry: type, what: str) -> dict[str, Any]:
         what: what messages call the entry, such as "network 'bert'".
 
     Returns:
-        Name -> value, for the settings in the text alone.
+        Name -> value, only for the settings in the text.
 
     Raises:
-        InputError: for a text of another form, an unknown setting, one given twice, and a value of another type.
+        InputError: for a text of another form, an unknown setting, a setting given twice, and a value of another type.
     """
     names = [field.name for field in settings_of(entry)]
     types, given = get_type_hints(entry), {}
@@ -118,9 +118,9 @@ def spec_of(name: str, entry: object, omitted: Collection[str] = ()) -> str:
     """The canonical text of an entry: its name, then the settings that differ from their defaults, sorted.
 
     Args:
-        name: under which the entry is registered.
+        name: the registered name of the entry.
         entry: an instance.
-        omitted: settings that the name itself says, as "bert-2x128" says layers and width.
+        omitted: settings that the name already contains, as "bert-2x128" contains layers and width.
 
     Returns:
         NAME or NAME:setting=value,...
@@ -172,7 +172,7 @@ def _read(text: str, annotation: Any, where: str) -> Any:
 
 
 def _as_type(text: str, kind: type) -> Any:
-    """The text as a value of one type; ValueError where it is none."""
+    """The text as a value of one type. Raises ValueError if it is not one."""
     if kind is str:
         return json.loads(text) if text.startswith('"') else text
     if kind is int and INTEGER.fullmatch(text):
@@ -185,7 +185,7 @@ def _as_type(text: str, kind: type) -> Any:
 
 
 def _written(value: Any, annotation: Any, what: str) -> str:
-    """The text that `_read` takes for this value: bare where that is enough, else quoted."""
+    """The text that `_read` reads as this value, in quotes only if it needs them."""
     if value is not None and type(value) not in READ_FIRST:
         given = WORDS.get(type(value), f"a {type(value).__name__}")
         raise InputError(f"{what} is {given}, which has no text form; use the entry from Python")
@@ -202,5 +202,5 @@ def _written(value: Any, annotation: Any, what: str) -> str:
 
 
 def _same(value: object, other: object) -> bool:
-    """Whether two values are equal and of one type: 1, 1.0 and true are three values."""
+    """Whether two values are equal and of the same type: 1, 1.0 and true all differ."""
     return type(value) is type(other) and value == other

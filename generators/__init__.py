@@ -1,4 +1,4 @@
-"""Languages with known truth: exact probabilities, samples, tasks and corpora."""
+"""Languages whose probabilities are known exactly: conditionals, samples, tasks and corpora."""
 
 from typing import TYPE_CHECKING
 

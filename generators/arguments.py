@@ -14,21 +14,21 @@ from .vocabulary import PAD
 def checked_arguments(
     tokens: Any, lengths: Any, hidden: Any, vocab_size: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens, lengths and hidden positions, checked and filled in.
+    """Checks tokens, lengths and hidden positions, and fills in the defaults.
 
     Args:
         tokens: [n, T], integers of any width in a tensor or an array.
-        lengths: [n] likewise; None takes a sentence to end before its first padding.
+        lengths: [n], integers likewise; None counts the tokens that are not padding.
         hidden: [n, T] bool; None hides nothing.
         vocab_size: V.
-        device: of the results.
+        device: the device of the results.
 
     Returns:
-        (tokens [n, T] int64, lengths [n] int64, hidden [n, T] bool); nothing beyond a sentence's end is hidden.
+        (tokens [n, T] int64, lengths [n] int64, hidden [n, T] bool). Positions beyond a sentence's end are not hidden.
 
     Raises:
-        InputError: for other dtypes and shapes, a visible token that is no word, an empty sentence, and a length above
-            T.
+        InputError: for other dtypes and shapes, a visible token outside the vocabulary, an empty sentence, and a length
+            above T.
     """
     tokens = as_integers("tokens", tokens, device)
     if tokens.dim() != 2:
@@ -59,12 +59,13 @@ def check_draw(num_sentences: object, generator: object, least: int) -> None:
     """Checks the number of sentences and the generator.
 
     Args:
-        num_sentences: how many sentences.
-        generator: of the random numbers.
-        least: the least number of sentences that makes sense.
+        num_sentences: the number of sentences.
+        generator: the source of random numbers.
+        least: the smallest number of sentences allowed.
 
     Raises:
-        InputError: for a number that is not whole or below `least`, and for what is no torch.Generator.
+        InputError: for a number that is not an integer or is below `least`, and for a generator that is not a
+            torch.Generator.
     """
     at_least("num_sentences", whole_number("num_sentences", num_sentences), least)
     if not isinstance(generator, torch.Generator):
@@ -74,10 +75,10 @@ def check_draw(num_sentences: object, generator: object, least: int) -> None:
 
 
 def check_path(path: object) -> None:
-    """Checks where a language is saved.
+    """Checks the path at which a language is to be saved.
 
     Args:
-        path: of the file.
+        path: the path of the file.
 
     Raises:
         InputError: for a path without a name, or in a directory that is missing.
@@ -94,8 +95,8 @@ def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) ->
 
     Args:
         length_log_prob: log p(T = length) [max_length + 1].
-        length: in words.
-        rows: the numbers of the sentences; the message names the first.
+        length: the length in words.
+        rows: the indices of the sentences; the message names the first.
 
     Raises:
         InputError: for a length that no sentence has.

@@ -1,4 +1,4 @@
-"""Unlimited training batches, and a fixed held-out set with the exact truth of every prediction."""
+"""Unlimited training batches, and fixed held-out sets with the exact distribution of every prediction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from .sentences import Batch, Sentences
 from .vocabulary import CLS, MASK, PAD
 
 TRUTH_CHUNK, SQUARES = 1024, 2**25
-"""How much truth is computed between two checks of whether to stop.
+"""The size of a chunk of sentences between two checks of whether to stop.
 
-At most TRUTH_CHUNK sentences. On a CPU the sum of their squared lengths is also at most SQUARES, since a long sentence
-of a grammar takes 0.05 s there.
+A chunk has at most TRUTH_CHUNK sentences. On a CPU the sum of their squared lengths is also at most SQUARES, because a
+long sentence of a grammar takes 0.05 s there.
 """
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Held-out sentences with the exact distribution of every word that is to be predicted.
+    """Held-out sentences with the exact distribution of every word to predict.
 
     Args:
-        batch: the sentences, m predictions among them.
-        truth: p(x_t = v | the visible words) [m, V] float64. With masking "next" p(x_t = v | x_0 .. x_(t-1))
+        batch: the sentences, with m predictions.
+        truth: p(x_t = v | the visible words) [m, V] float64. With masking "next", p(x_t = v | x_0 .. x_(t-1))
             [m, V + 1], where column V is the sentence's end.
     """
 
@@ -45,7 +45,7 @@ class EvaluationSet:
 
     @classmethod
     def joined(cls, sets: "Sequence[EvaluationSet]") -> "EvaluationSet":
-        """One set of the sentences of several."""
+        """One set with the sentences of several sets."""
         if len(sets) == 1:
             return sets[0]
         return cls(Batch.join([some.batch for some in sets]), torch.cat([some.truth for some in sets]))
@@ -58,7 +58,7 @@ def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
 
     Args:
         sentences: n sentences of at most T words.
-        pad_id: the token after a sentence's end, and the target that stands for the end.
+        pad_id: the token after a sentence's end; as a target, it means the end.
         cls_id: the token before the first word.
 
     Returns:
@@ -72,13 +72,13 @@ def next_words(sentences: Sentences, pad_id: int, cls_id: int) -> Batch:
 
 
 def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: torch.Generator) -> Batch:
-    """The sentences under a masking, with what is to be predicted there.
+    """Applies a masking to sentences and makes the batch of the resulting predictions.
 
     Args:
         sentences: n sentences.
         masking: "one", "bernoulli", "bernoulli:p" or "next"; see `masking.hide`.
         vocab_size: V; the tokens from V on are special (see `vocabulary.PAD`).
-        generator: of the hidden positions.
+        generator: draws the hidden positions.
 
     Returns:
         The batch.
@@ -93,20 +93,20 @@ def make_batch(sentences: Sentences, masking: str, vocab_size: int, generator: t
 
 
 def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[[], bool] | None = None) -> Tensor:
-    """The exact distribution of each word that a batch asks for.
+    """The exact distribution of each word that a batch asks to predict.
 
     Args:
         language: the language of the sentences.
         batch: m predictions.
-        masking: under which the batch was made.
-        stops: asked before each chunk of sentences whether to stop; the chunks depend on the sentences alone. Without
-            it all is computed at once.
+        masking: the masking that made the batch.
+        stops: returns whether to stop; called before each chunk of sentences. The chunks depend only on the sentences.
+            Without it, everything is computed at once.
 
     Returns:
-        [m, V] float64, with masking "next" [m, V + 1]; see `EvaluationSet`.
+        [m, V] float64; [m, V + 1] with masking "next"; see `EvaluationSet`.
 
     Raises:
-        StoppedError: once stops() is true.
+        StoppedError: if stops() returns True.
     """
     if stops is None:
         return _truth(language, batch, masking)
@@ -128,7 +128,7 @@ def _truth(language: Language, batch: Batch, masking: str) -> Tensor:
 
 
 class Stream:
-    """Unlimited batches from a language, on its device. The batch of a step depends on (seed, step) alone."""
+    """Unlimited batches from a language, on its device. The batch of a step depends only on (seed, step)."""
 
     def __init__(self, language: Language, batch_size: int, seed: int, masking: str = "one") -> None:
         self.language, self.batch_size, self.seed, self.masking = language, batch_size, seed, masking
@@ -144,7 +144,7 @@ class Stream:
         return exact_truth(self.language, batch, self.masking, stops)
 
     def sentences(self, step: int, generator: torch.Generator) -> Sentences:
-        """The sentences of a step, before any word is hidden: here fresh ones, drawn from the generator."""
+        """The sentences of a step, before any word is hidden. Here, new sentences from the generator."""
         return self.language.sample(self.batch_size, generator, latents=False)
 
 
@@ -157,24 +157,25 @@ def evaluation_set(
     part: int = 0,
     stops: Callable[[], bool] = lambda: False,
 ) -> EvaluationSet:
-    """A held-out set. Its random stream differs from all that training draws from.
+    """A held-out set. Its random stream differs from every stream that training draws from.
 
-    Sets of different streams or parts are independent: training watches "evaluation", later measurements use others.
+    Sets of different streams or parts are independent. Training monitors the stream "evaluation"; later measurements
+    use other streams.
 
     Args:
-        language: from which the sentences are sampled.
-        num_sentences: how many.
-        seed: what the sentences and the hidden positions derive from.
+        language: the language of the sentences.
+        num_sentences: the number of sentences.
+        seed: the seed of the sentences and of the hidden positions.
         masking: as for `make_batch`.
         stream: the name of the random stream.
         part: the number of the set within the stream.
         stops: as for `exact_truth`.
 
     Returns:
-        The sentences with their truth.
+        The sentences with their exact distributions.
 
     Raises:
-        InputError: where the masking hides no word of the set.
+        InputError: if the masking hides no word of the set.
         StoppedError: as `exact_truth`.
     """
     generator = random_stream(seed, stream, *([part] if part else []), device=language.device)

@@ -1,4 +1,4 @@
-"""Moves an object with tensors among its attributes to another device."""
+"""Copies an object that has tensors as attributes to another device."""
 
 import copy
 from functools import cached_property
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 def on_device(item: T, device: torch.device | str) -> T:
-    """A copy of an object whose attributes lie on another device. Each cached_property is computed again there.
+    """A copy of an object with its attributes on another device. The copy computes each cached_property again.
 
     Args:
-        item: attributes are moved by their method `to`, also within tuples and lists; others are kept.
-        device: where to.
+        item: the object. Attributes with a method `to` are moved, also within tuples and lists; others are kept.
+        device: the target device.
 
     Returns:
         The copy.

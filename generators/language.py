@@ -1,4 +1,4 @@
-"""Language: a distribution over sentences whose exact conditionals are known, and what follows from them."""
+"""Language: a distribution over sentences with exact conditionals, and the quantities that follow from them."""
 
 import hashlib
 import tempfile
@@ -22,7 +22,7 @@ from .tasks import Task, listed_tasks
 from .vocabulary import CLS, MASK, PAD
 
 MEMORY_BUDGET = 2**27
-"""How many float64 numbers one exact pass may hold (1 GiB); larger batches are cut into chunks."""
+"""The number of float64 values that one exact pass may hold (1 GiB). Larger batches are split into chunks."""
 
 
 class Language(ABC):
@@ -30,9 +30,9 @@ class Language(ABC):
 
     Attributes:
         words: the vocabulary, V strings.
-        max_length: the most words of a sentence.
+        max_length: the largest number of words in a sentence.
         length_log_prob: log p(T = length) [max_length + 1] float64, -inf for a length that no sentence has.
-        suffix: of the file that `save` writes.
+        suffix: the suffix of the file that `save` writes.
     """
 
     words: tuple[str, ...]
@@ -40,7 +40,7 @@ class Language(ABC):
     length_log_prob: Tensor
     suffix: str
     positions_share_passes = True
-    """Whether the conditionals at all positions cost about as much as at one."""
+    """Whether the conditionals at all positions cost about as much as those at one position."""
 
     @property
     def vocab_size(self) -> int:
@@ -64,18 +64,18 @@ class Language(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the language's numbers are."""
+        """The device of the language's parameters."""
         return self.length_log_prob.device
 
     # ---- what a concrete language implements
 
     @abstractmethod
     def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
-        """What `sample` returns, for arguments that it has checked."""
+        """Implements `sample` for checked arguments."""
 
     @abstractmethod
     def log_prob(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log p(x), which includes the probability of the length.
+        """log p(x), including the probability of the length.
 
         Args:
             tokens: [n, T] integers.
@@ -85,27 +85,27 @@ class Language(ABC):
             [n] float64, nats; -inf for a sentence that the language cannot produce.
 
         Raises:
-            InputError: for a token that is no word.
+            InputError: for a token outside the vocabulary.
         """
 
     @abstractmethod
     def conditional_table(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
-        """What `conditional` returns, for arguments that `checked` has checked and filled in.
+        """Implements `conditional` for arguments that `checked` has checked and filled in.
 
         Raises:
-            InputError: as `conditional`, except for what `checked` refuses.
+            InputError: as `conditional`, except for the errors that `checked` raises.
         """
 
     def conditional_rows(self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
-        """What `conditional_at` returns, for arguments that `checked` has checked and filled in."""
+        """Implements `conditional_at` for arguments that `checked` has checked and filled in."""
         return self.conditional_table(tokens, lengths, hidden, dtype)[hidden]
 
     @abstractmethod
     def next_word(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """p(x_{t+1} = v | x_1 .. x_t) for t = 0 .. T; column V (pad_id) is the sentence's end.
 
-        By the chain rule log p(x) is the sum over t of the log of row t at the word that follows, the end included.
-        A sentence may be unfinished: its words are read, and nothing is assumed about how it continues.
+        By the chain rule, log p(x) is the sum over t of the log of row t at the word that follows, including the end.
+        A sentence may be an unfinished prefix: the distribution sums over all its continuations.
 
         Args:
             tokens: [n, T] integers.
@@ -115,24 +115,24 @@ class Language(ABC):
             [n, T + 1, V + 1] float64; rows beyond a sentence's length are 0.
 
         Raises:
-            InputError: for a token that is no word, and for words that no sentence begins with.
+            InputError: for a token outside the vocabulary, and for words that no sentence begins with.
         """
 
     @abstractmethod
     def floats_per_sentence(self, length: int) -> int:
-        """About how many float64 numbers an exact pass holds for one sentence of this length."""
+        """The approximate number of float64 values that an exact pass holds for one sentence of this length."""
 
     @abstractmethod
     def write(self, path: str) -> str:
-        """What `save` does, for a directory that is there."""
+        """Implements `save` for a directory that exists."""
 
-    # ---- what follows for all of them
+    # ---- the same for all languages
 
     def sample(self, num_sentences: int, generator: torch.Generator, latents: bool = True) -> Sentences:
         """Independent sentences.
 
         Args:
-            num_sentences: how many.
+            num_sentences: the number of sentences.
             generator: on the language's device.
             latents: whether to keep the latent variables, which tasks need and training does not.
 
@@ -140,7 +140,8 @@ class Language(ABC):
             Sentences on the language's device.
 
         Raises:
-            InputError: for a number that is not whole or below 0, and for what is no generator.
+            InputError: for a number that is negative or not an integer, and for a generator that is not a
+                torch.Generator.
         """
         check_draw(num_sentences, generator, least=0)
         return self.draw(num_sentences, generator, latents)
@@ -149,14 +150,14 @@ class Language(ABC):
         """Writes the language; `load_language` restores it bit for bit.
 
         Args:
-            path: of the file; its suffix may be left out.
+            path: the path of the file; the suffix may be left out.
 
         Returns:
             The path with its suffix.
 
         Raises:
-            InputError: for a path without a name, in a directory that is missing or cannot be written to, and for one
-                where a directory, a device or a pipe is.
+            InputError: for a path without a name, a directory that is missing or not writable, and a path that is
+                already a directory, a device or a pipe.
         """
         check_path(path)
         name = str(path).removesuffix(self.suffix)
@@ -175,42 +176,42 @@ class Language(ABC):
     ) -> Tensor:
         """p(x_t = v | the visible words other than the one at t, T); 0 beyond a sentence's end.
 
-        The conditional at a visible position leaves out the word there. With nothing hidden it is p(x_t = v | x_-t).
+        The conditional at a visible position ignores the word there. If nothing is hidden, it is p(x_t = v | x_-t).
 
         Args:
-            tokens: [n, T] integers; what stands at hidden positions is not read.
+            tokens: [n, T] integers; tokens at hidden positions are not read.
             lengths: [n]; unless given, a sentence ends before its first pad_id.
-            hidden: [n, T] bool; the words there are unknown, and the conditionals sum over them. None hides nothing.
-            dtype: of the result; a language may compute in it too where that is faster.
+            hidden: [n, T] bool; the conditionals sum over the words at these positions. None hides nothing.
+            dtype: the dtype of the result. A language may also compute in it if that is faster.
 
         Returns:
             [n, T, V].
 
         Raises:
-            InputError: for a token that is no word, a length that no sentence has, and a sentence that is impossible
-                given its visible words.
+            InputError: for a token outside the vocabulary, a length that no sentence has, and visible words that no
+                sentence has at their positions.
         """
         return self.conditional_table(*self.checked(tokens, lengths, hidden), dtype)
 
     def conditional_at(
         self, tokens: Tensor, lengths: Tensor | None, hidden: Tensor, dtype: torch.dtype = torch.float64
     ) -> Tensor:
-        """The conditionals [m, V] at the m hidden positions alone, in row-major order; see `conditional`."""
+        """The conditionals [m, V] at only the m hidden positions, in row-major order; see `conditional`."""
         return self.conditional_rows(*self.checked(tokens, lengths, hidden), dtype)
 
     @cached_property
     def own_tasks(self) -> Mapping[str, Task]:
-        """name -> task of the built-in kinds that the language supports. Corpora hold the labels of these tasks."""
+        """name -> task, for the built-in tasks that the language supports. Corpora hold the labels of these tasks."""
         return listed_tasks(self, built_in=True)
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:
-        """name -> task: `own_tasks`, then the tasks of plug-ins' kinds whose names are not taken."""
+        """name -> task: `own_tasks`, then the tasks of plug-ins whose names are not taken."""
         plugged = listed_tasks(self, built_in=False)
         return {**self.own_tasks, **{name: task for name, task in plugged.items() if name not in self.own_tasks}}
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file that `save` writes; languages that are equal to the last bit share it."""
+        """SHA-256 of the file that `save` writes. Languages with bit-identical parameters have the same fingerprint."""
         with tempfile.TemporaryDirectory() as folder:
             return hashlib.sha256(Path(self.save(f"{folder}/language")).read_bytes()).hexdigest()
 
@@ -221,34 +222,34 @@ class Language(ABC):
         masking: str = "one",
         on_sentences: Callable[[int], object] = lambda done: None,
     ) -> Estimate:
-        """The entropy of the truth, E H(p(x_t | visible words)), which is the least loss that any model can reach.
+        """The entropy of the true conditionals, E H(p(x_t | visible words)): the lowest loss that a model can reach.
 
-        With masking "next" it is the entropy of a sentence over its number of predictions, the end at T included:
+        With masking "next" it is the entropy of a sentence per prediction, including the end at position T:
 
             E sum_t H(p(x_t | x_<t)) / E (T + 1),   t = 0 .. T
 
         Args:
-            num_sentences: how many sentences are sampled.
+            num_sentences: the number of sampled sentences.
             generator: on the language's device.
-            masking: "one", "bernoulli:p" or "next". With "one" the mean over the hidden position is exact if
-                positions_share_passes, else the position is drawn.
+            masking: "one", "bernoulli:p" or "next". With "one", the mean over the hidden position is exact if
+                positions_share_passes; otherwise the position is drawn.
             on_sentences: called with k when k more sentences are done.
 
         Returns:
-            The estimate in nats a prediction; n is the number of sentences.
+            The estimate in nats per prediction; n is the number of sentences.
 
         Raises:
-            InputError: for an unknown masking, where the masking hid no word, and as `sample`, for no sentences too.
+            InputError: for an unknown masking, if the masking hid no word, for zero sentences, and as `sample`.
         """
         check_draw(num_sentences, generator, least=1)
         return loss_floor(self, num_sentences, generator, masking, MEMORY_BUDGET, on_sentences)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same language with its numbers on another device."""
+        """The same language on another device."""
         return on_device(self, device)
 
     def decode(self, sentences: Sentences) -> list[str]:
-        """The sentences as text, their words separated by blanks. Raises InputError for what is no `Sentences`."""
+        """The sentences as strings, words separated by spaces. Raises InputError unless `sentences` are Sentences."""
         if not isinstance(sentences, Sentences):
             given = type(sentences).__name__
             raise InputError(f"sentences are of type {given}, expected Sentences; write Sentences(tokens, lengths)")
@@ -282,13 +283,13 @@ class Language(ABC):
         return tokens[:, : self.max_length], lengths
 
     def chunks(self, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
-        """(numbers of sentences that have one length, that length), each group within the memory budget."""
+        """Yields (indices of sentences of equal length, that length), each group within the memory budget."""
         for length in lengths.unique().tolist():
             for rows in (lengths == length).nonzero()[:, 0].split(self.chunk_size(length)):
                 yield rows, length
 
     def chunk_size(self, length: int) -> int:
-        """How many sentences of this length one pass may take."""
+        """The number of sentences of this length that one pass may take."""
         return max(1, MEMORY_BUDGET // max(1, self.floats_per_sentence(length)))
 
     def check_lengths(self, lengths: Tensor) -> None:

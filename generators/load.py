@@ -22,13 +22,13 @@ from .pcfg.language import PCFG
 PRESETS = Path(__file__).parent / "presets"
 
 NEAR = 0.75
-"""How alike a preset is whose name was meant, see `nearest`: a directory that is gone may have any name."""
+"""The similarity (see `nearest`) above which a preset is suggested; high, as a missing directory may have any name."""
 
 NPZ_ARRAYS = (
     *("initial", "transition", "emission", "startprob", "transmat", "emissionprob", "length", "words"),
     *("task_positions", "block_task", "posterior_weights", "posterior_words"),
 )
-"""The arrays that the file of an HMM may hold."""
+"""The arrays that an HMM's file may contain."""
 
 
 def preset_names() -> list[str]:
@@ -40,9 +40,9 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     """The language that a source describes.
 
     Args:
-        source: the name of a preset, a path to a .yaml, .pcfg or .npz file or to the directory of a corpus, or the
-            content of such a YAML file.
-        max_length: replaces the bound on the length (for an HMM: the length) that the source states.
+        source: the name of a preset, the path of a .yaml, .pcfg or .npz file or of a corpus's directory, or the content
+            of such a YAML file.
+        max_length: replaces the source's bound on the length (for an HMM: the length); words.
 
     Returns:
         The language, on the CPU.
@@ -97,13 +97,13 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
 
 
 def corpus_of(source: object) -> Path | None:
-    """The directory of the corpus that a source of `load_language` names; None for every other kind of source."""
+    """The corpus's directory if a source of `load_language` names a corpus; None for every other kind of source."""
     named = isinstance(source, str) and source not in preset_names() and Path(source).suffix not in READERS
     return Path(str(source)) if named and is_corpus(Path(str(source))) else None
 
 
 def _what_instead(source: str) -> str:
-    """What to do about a source that is not there: the preset that was meant, or what is accepted."""
+    """What to do about a source that does not exist: a suggested preset, or the list of accepted sources."""
     names = preset_names()
     if close := nearest(source, names, NEAR):
         return f"did you mean '{close}'?"
@@ -139,7 +139,7 @@ def _read_yaml(path: Path, max_length: int | None) -> Language:
 
 
 def _read_npz(path: Path, max_length: int | None) -> Language:
-    """An HMM from the arrays of NPZ_ARRAYS; those that hmmlearn's names stand for may have these names instead."""
+    """An HMM from the arrays of NPZ_ARRAYS. initial, transition and emission may have hmmlearn's names instead."""
     arrays: dict[str, Any] = read_arrays(path, NPZ_ARRAYS)
     for ours, theirs in (("initial", "startprob"), ("transition", "transmat"), ("emission", "emissionprob")):
         if ours in arrays and theirs in arrays:
@@ -155,7 +155,7 @@ def _read_npz(path: Path, max_length: int | None) -> Language:
 
 
 def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `HMM` that say which tasks there are, from the arrays that `HMM.save` writes."""
+    """The arguments of `HMM` that define its tasks, from the arrays that `HMM.save` writes."""
     positions, block, weights = (arrays.get(name) for name in ("task_positions", "block_task", "posterior_weights"))
     if positions is not None:
         if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
@@ -177,7 +177,7 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(name: str, array: np.ndarray) -> int:
-    """The only entry of an array, which must be a whole number."""
+    """The only entry of an array, which must be an integer."""
     if array.size != 1 or array.dtype.kind not in "iu":
         raise InputError(f"'{name}' is {array.tolist()!r}, expected one whole number; correct it")
     return int(array.item())
@@ -195,10 +195,10 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
     """The language that the content of a YAML file describes.
 
     Args:
-        content: `family` and its settings; or `preset: NAME` and the keys of the preset that are replaced; or
-            `file: PATH` and max_length.
+        content: `family` and its settings; or `preset: NAME` and the keys of the preset to replace; or `file: PATH` and
+            max_length.
         max_length: as for `load_language`.
-        folder: of the YAML file, from which PATH is counted.
+        folder: the folder of the YAML file; PATH is relative to it.
 
     Returns:
         The language.

@@ -1,4 +1,4 @@
-"""The loss floor of a language: the entropy of the truth, which is the least loss that any model can reach."""
+"""The loss floor of a language: the entropy of its true conditionals, the lowest loss that a model can reach."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -12,11 +12,11 @@ from .masking import NEXT, hide
 from .sentences import Sentences
 
 SAMPLE_CHUNK = 4096
-"""How many sentences are sampled at a time, at most."""
+"""The largest number of sentences sampled at a time."""
 
 
 class Exact(Protocol):
-    """What the floor asks of a language; see `Language`."""
+    """The methods of a language that the loss floor needs; see `Language`."""
 
     max_length: int
     positions_share_passes: bool
@@ -35,7 +35,7 @@ class Exact(Protocol):
         """The conditionals at the hidden positions."""
 
     def next_word(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The conditionals of each next word, the end included."""
+        """The conditionals of each next word, including the end."""
 
 
 def loss_floor(
@@ -46,21 +46,21 @@ def loss_floor(
     most_numbers: int,
     on_sentences: Callable[[int], object],
 ) -> Estimate:
-    """The entropy of the truth over sampled sentences; see `Language.loss_floor`.
+    """The mean entropy of the true conditionals over sampled sentences; see `Language.loss_floor`.
 
     Args:
         language: the language.
-        num_sentences: how many sentences are sampled, at least 1.
+        num_sentences: the number of sampled sentences, at least 1.
         generator: on the language's device.
         masking: "one", "bernoulli:p" or "next".
-        most_numbers: how many float64 numbers may be held at a time.
+        most_numbers: the number of float64 values that may be held at a time.
         on_sentences: called with k when k more sentences are done.
 
     Returns:
-        The estimate in nats a prediction.
+        The estimate in nats per prediction.
 
     Raises:
-        InputError: where the masking hid no word.
+        InputError: if the masking hid no word.
     """
     sums, counts = [], []
     chunk = max(1, min(SAMPLE_CHUNK, most_numbers // (4 * language.max_length * language.vocab_size)))
@@ -80,12 +80,12 @@ def loss_floor(
 def entropies_of_truth(
     language: Exact, sentences: Sentences, masking: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(sum of the truth's entropies in nats, number of predictions) of each sentence, [n] float64 each."""
+    """(sum of the true conditionals' entropies in nats, number of predictions) for each sentence, [n] float64 each."""
     tokens, lengths = sentences.tokens, sentences.lengths
     if masking == NEXT:
         return torch.special.entr(language.next_word(tokens, lengths)).sum((1, 2)), (lengths + 1).double()
     if masking == "one" and language.positions_share_passes:
-        # To leave out the word at t is to hide it, so one pass over the whole sentence serves all positions.
+        # The conditional at t ignores the word at t, which is the same as hiding it, so one pass serves all positions.
         entropy = torch.special.entr(language.conditional(tokens, lengths)).sum(-1)
         mean = entropy.sum(1) / lengths
         return mean, torch.ones_like(mean)

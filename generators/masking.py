@@ -1,4 +1,4 @@
-"""What a model predicts: the words that are hidden from it, or the word that follows those it has read."""
+"""Maskings: which words a model predicts, either hidden words or the next word."""
 
 import torch
 from torch import Tensor
@@ -6,29 +6,29 @@ from torch import Tensor
 from ..errors import InputError, a_text, unknown
 
 NEXT = "next"
-"""Nothing is hidden: each word, and the sentence's end, is predicted from the words before it."""
+"""The masking that hides nothing: each word, and the sentence's end, is predicted from the words before it."""
 
 MASKINGS = ("one", "bernoulli", NEXT)
 
 RATE = 0.15
-"""The probability of hiding a word under "bernoulli" where none is given (Devlin et al. 2019)."""
+"""The default probability of hiding a word under "bernoulli" (Devlin et al. 2019)."""
 
 
 def hide(lengths: Tensor, width: int, masking: str, generator: torch.Generator) -> Tensor:
     """Random positions to hide, independent of the words. Padding is never hidden.
 
     Args:
-        lengths: of the sentences, [n].
-        width: columns of the result.
-        masking: "one" hides one position of each sentence, uniformly (Liu et al. 2022, section 3). "bernoulli:p" hides
-            every position with probability p; "bernoulli" stands for p = 0.15.
-        generator: of the draws.
+        lengths: the lengths of the sentences, [n].
+        width: the number of columns of the result.
+        masking: "one" hides one uniformly random position of each sentence (Liu et al. 2022, section 3). "bernoulli:p"
+            hides each position independently with probability p; "bernoulli" means p = 0.15.
+        generator: the source of random numbers.
 
     Returns:
         [n, width] bool, True where the word is hidden.
 
     Raises:
-        InputError: for another masking, "next" included.
+        InputError: for any other masking, including "next".
     """
     kind, rate = read_masking(masking)
     if kind == NEXT:
@@ -43,7 +43,7 @@ def hide(lengths: Tensor, width: int, masking: str, generator: torch.Generator) 
 
 
 def read_masking(masking: str) -> tuple[str, float]:
-    """A masking by its text.
+    """Parses the text of a masking.
 
     Args:
         masking: "one", "bernoulli", "bernoulli:p" or "next".

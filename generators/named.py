@@ -1,4 +1,4 @@
-"""Arguments of public functions: a language and a task may be given by name, and what is of another kind is refused."""
+"""Checks arguments of public functions, and lets callers give a language or a task by name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ OFFERS: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluation": (("batch", "truth"), "a held-out set with its truth; take one of EvaluationSet"),
     "config": (("steps", "masking"), "the settings of training; give a TrainConfig"),
 }
-"""An argument -> the attributes by which it is known, and what was expected where it lacks one."""
+"""Argument name -> (attributes that the value must have, what the message says was expected)."""
 
 
 def takes_names(function: Callable[P, R]) -> Callable[P, R]:
-    """A decorator: a name given for `language` is loaded, one for `task` is found in that language.
+    """A decorator that accepts names: it loads the `language` of a name, and finds a named `task` in that language.
 
     Args:
-        function: any of whose arguments may be those of OFFERS, under these names.
+        function: a function with any of the arguments in OFFERS, under these names.
 
     Returns:
-        The function; it raises InputError for such an argument of another kind.
+        The function. It raises InputError if such an argument is of another kind.
     """
     signature = inspect.signature(function)
 
@@ -46,19 +46,19 @@ def takes_names(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def as_kind(name: str, value: Any, others: Mapping[str, Any]) -> Any:
-    """An argument as what its name says.
+    """Checks an argument, and replaces a name by the language or task that it stands for.
 
     Args:
-        name: one of OFFERS.
-        value: as given.
-        others: the arguments before it; a language loaded by name goes to the device of a `model` among them, and a
-            task is one of the `language`.
+        name: the name of the argument, one of OFFERS.
+        value: the given value.
+        others: the other arguments. A language loaded by name goes to the device of `model`, if there is one; a task is
+            looked up in `language`.
 
     Returns:
-        The value, or what a text or path stands for.
+        The value, or the language or task of this name.
 
     Raises:
-        InputError: for a value of another kind, and a name of nothing.
+        InputError: for a value of another kind, and for an unknown name.
     """
     if name == "language" and isinstance(value, (str, Path, Mapping)):
         return _loaded(value, others.get("model"))

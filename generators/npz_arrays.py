@@ -1,4 +1,4 @@
-"""Reads the arrays of an .npz file: numbers and texts of any width and byte order, never Python objects."""
+"""Reads the arrays of an .npz file: numbers and strings of any width and byte order, never Python objects."""
 
 import lzma
 import re
@@ -21,32 +21,32 @@ UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError, MemoryError),
     *(EOFError, OSError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-"""What zipfile, its decompressors and numpy raise for files that are damaged or that numpy did not write."""
+"""Errors that zipfile, its decompressors and numpy raise for damaged files and for files that numpy did not write."""
 
 ENCRYPTED = 0x1
-"""The flag of an archive member that is protected by a password."""
+"""The flag of an archive member that a password protects."""
 
 KINDS = {"O": "Python objects", "c": "complex numbers", "S": "bytes", "U": "texts", "T": "texts", "V": "records"} | {
     "M": "dates",
     "m": "durations",
 }
-"""The kind of a dtype that does not hold real numbers -> its name in messages."""
+"""The kind of each dtype other than real numbers -> its name in messages."""
 
 
 def read_arrays(path: Path, known: Iterable[str]) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, compressed or not.
 
     Args:
-        path: of the file.
-        known: the names that are allowed.
+        path: the path of the file.
+        known: the allowed names.
 
     Returns:
-        name -> array. Trailing underscores, which hmmlearn's names have, are removed.
+        name -> array. The trailing underscores of hmmlearn's names are removed.
 
     Raises:
         InputError: for a file that is not a zip archive, and for an array that is unknown, repeated, damaged,
-            encrypted, compressed by a method that Python lacks, made of Python objects, or larger than the memory.
-        OSError: where the file cannot be opened.
+            encrypted, compressed by an unsupported method, made of Python objects, or larger than the memory.
+        OSError: if the file cannot be opened.
     """
     arrays: dict[str, np.ndarray] = {}
     with path.open("rb") as file:
@@ -84,7 +84,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
     try:
         with archive.open(member) as file:
             array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-            # zipfile compares the checksum only at the member's end. Bytes that are left over are damage too.
+            # zipfile checks the checksum only at the member's end. Surplus bytes are damage too.
             if file.read(1):
                 raise ValueError("more bytes than its shape has room for")
     except NotImplementedError as error:
@@ -116,10 +116,10 @@ def _holds_objects(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
 
 
 def as_numbers(name: str, array: np.ndarray) -> np.ndarray:
-    """The array as float64. Rounding a wider float to float64 gives one warning.
+    """The array as float64. Warns once if wider floats had to be rounded.
 
     Args:
-        name: of the array.
+        name: the name of the array.
         array: integers, booleans or floats of any width and byte order.
 
     Returns:
@@ -149,14 +149,14 @@ def as_texts(name: str, array: np.ndarray) -> list[str]:
     """The array as strings.
 
     Args:
-        name: of the array.
-        array: one-dimensional, of texts, UTF-8 bytes or whole numbers.
+        name: the name of the array.
+        array: one-dimensional, of strings, UTF-8 bytes or integers.
 
     Returns:
         The strings.
 
     Raises:
-        InputError: for an array of another shape or type, and for text that is not Unicode.
+        InputError: for an array of another shape or type, and for invalid Unicode.
     """
     kind = array.dtype.kind
     if array.ndim != 1 or kind not in "USTiu":

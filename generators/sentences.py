@@ -19,7 +19,7 @@ INTEGERS = (
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences as sampled. Integers of any width, as a corpus stores them, become int64.
+    """Sampled sentences. Integers of any width, such as those in a corpus, become int64.
 
     Args:
         tokens: [n, T], padded with the language's pad_id.
@@ -27,7 +27,7 @@ class Sentences:
         latents: name -> latent variable [n, ...].
 
     Raises:
-        InputError: for tokens, lengths or latents that are no integers.
+        InputError: for tokens, lengths or latents that are not integers.
     """
 
     tokens: Tensor
@@ -44,14 +44,14 @@ class Sentences:
             object.__setattr__(self, name, values)
 
     def check_words(self, vocab_size: int, what: str) -> None:
-        """Checks that a model or language of so many words can read the sentences.
+        """Checks that a model or language with this vocabulary can read the sentences.
 
         Args:
-            vocab_size: V; the words are 0 to V - 1, and V is the padding.
-            what: the reader in words, for the message.
+            vocab_size: V; the words are the tokens 0 to V - 1, and V is the padding.
+            what: the name of the model or language, for the message.
 
         Raises:
-            InputError: for a token that is no word of it, and for a padding that is not its own.
+            InputError: for a token outside the vocabulary, and for padding other than V.
         """
         inside = torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
         if bool((inside & ((self.tokens < 0) | (self.tokens >= vocab_size))).any()):
@@ -72,16 +72,16 @@ class Sentences:
         return Sentences(self.tokens[rows], self.lengths[rows], {k: v[rows] for k, v in self.latents.items()})
 
     def split(self, size: int) -> "Iterator[Sentences]":
-        """The sentences in order, `size` at a time."""
+        """Yields the sentences in order, `size` at a time."""
         for begin in range(0, len(self), size):
             yield self[begin : begin + size]
 
     def mask(self, hidden: Tensor, mask_id: int) -> "Batch":
-        """The batch that hides words and asks for them.
+        """The batch in which words are hidden and are to be predicted.
 
         Args:
             hidden: [n, T] bool, True where a word is hidden.
-            mask_id: the token that takes the place of a hidden word.
+            mask_id: the token that replaces a hidden word.
 
         Returns:
             The batch; its predictions are in row-major order.
@@ -99,13 +99,13 @@ class Sentences:
 class Batch:
     """n sentences as a model reads them, and m predictions: the word targets[i] at (rows[i], positions[i]).
 
-    With masking "one", m = n and rows is 0 .. n-1. For masking "next" see `batches.next_words`.
+    With masking "one", m = n and rows is 0 .. n-1. For masking "next", see `batches.next_words`.
 
     Args:
         inputs: [n, T] tokens, mask_id at hidden positions and pad_id beyond the end.
         rows: [m], the sentence of each prediction.
         positions: [m], its position in the sentence.
-        targets: [m], the word to be predicted.
+        targets: [m], the word to predict.
     """
 
     inputs: Tensor
@@ -114,7 +114,7 @@ class Batch:
     targets: Tensor
 
     def mean(self, values: Tensor) -> Estimate:
-        """The mean of values [m], one for each prediction; its standard error treats each sentence as one draw."""
+        """The mean of values [m], one for each prediction. Its standard error treats each sentence as one draw."""
         values = values.double()
         zeros = torch.zeros(len(self.inputs), dtype=torch.float64, device=values.device)
         rows = self.rows.to(values.device)
@@ -124,10 +124,10 @@ class Batch:
         """Some of the sentences with their predictions.
 
         Args:
-            rows: a slice, or the numbers of distinct sentences. They are renumbered in this order.
+            rows: a slice, or the indices of distinct sentences. The batch has the sentences in this order.
 
         Returns:
-            The batch of these sentences, and the numbers [m'] of the predictions that it keeps, in ascending order.
+            The batch of these sentences, and the indices [m'] of the predictions that it keeps, in ascending order.
         """
         number = torch.full((len(self.inputs),), -1, device=self.rows.device)
         number[rows] = torch.arange(len(number[rows]), device=number.device)
@@ -137,7 +137,7 @@ class Batch:
 
     @classmethod
     def join(cls, batches: "Sequence[Batch]") -> "Batch":
-        """One batch of the sentences of several, which all have the same width."""
+        """One batch with the sentences of several batches of the same width."""
         begins = torch.tensor([0] + [len(some.inputs) for some in batches]).cumsum(0).tolist()
         rows = torch.cat([some.rows + begin for some, begin in zip(batches, begins, strict=False)])
         inputs, positions, targets = (
@@ -150,9 +150,9 @@ def as_integers(name: str, values: Any, device: torch.device | None = None) -> T
     """Integers of any width and byte order as int64.
 
     Args:
-        name: what the message calls them.
+        name: the name of the values in the message.
         values: a tensor, an array or nested lists.
-        device: of the result; None leaves a tensor where it is.
+        device: the device of the result; None leaves a tensor on its device.
 
     Returns:
         The same numbers as an int64 tensor.

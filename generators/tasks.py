@@ -1,11 +1,11 @@
-"""Downstream tasks: labels of sentences, and the best accuracy that any reader of the words can reach.
+"""Downstream tasks: labels of sentences, and the best accuracy that any classifier of the words can reach.
 
     Bayes accuracy = E_x max_c p(c | x),
 
-which is 1 where the label is a function of the words, and less where it is a latent variable.
+which is 1 if the label is a function of the words. It can be less if the label is a latent variable.
 
-A task is found by its name. Names come from kinds of tasks, the entries of `task_kinds`: a kind gives, for a language,
-the tasks that the language supports. A kind with settings is also addressed by them, as in "state:position=7".
+A task is found by its name. The entries of `task_kinds` are kinds of tasks: for a language, a kind yields the tasks
+that the language supports. A name may contain the settings of its kind, as in "state:position=7".
 """
 
 from abc import ABC, abstractmethod
@@ -33,10 +33,10 @@ def latent(sentences: Sentences, name: str) -> Tensor:
 
     Args:
         sentences: n sentences.
-        name: of the latent variable.
+        name: the name of the latent variable.
 
     Returns:
-        Its values [n, ...] as sampled.
+        Its sampled values [n, ...].
 
     Raises:
         InputError: for sentences that were sampled without it.
@@ -50,14 +50,14 @@ def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, 
     """The positions as a tuple; None stays None.
 
     Args:
-        positions: counted from 1.
-        last: the largest that is allowed.
+        positions: the positions, counted from 1.
+        last: the largest position allowed.
 
     Returns:
-        The positions, in the order given.
+        The positions, in the given order.
 
     Raises:
-        InputError: for anything but distinct whole numbers from 1 to last.
+        InputError: for anything but distinct integers from 1 to last.
     """
     if positions is None:
         return None
@@ -70,11 +70,11 @@ def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, 
 
 
 class Sampler(Protocol):
-    """What a task asks of a language: sentences, and the device they lie on."""
+    """The part of a language that a task needs: sentences, and their device."""
 
     @property
     def device(self) -> torch.device:
-        """Where the sentences are drawn."""
+        """The device of the sentences."""
 
     def sample(self, num_sentences: int, generator: torch.Generator) -> Sentences:
         """num_sentences independent sentences, with their latent variables."""
@@ -84,10 +84,10 @@ class Task(ABC):
     """A label for each sentence.
 
     Attributes:
-        name: what commands, studies and rows call the task.
+        name: the name of the task in commands, studies and result rows.
         classes: names of the labels; label c means classes[c].
-        own_inputs: whether `inputs` draws sentences of its own instead of the language's. The language's conditionals
-            and corpora say nothing about such sentences.
+        own_inputs: whether `inputs` draws the task's own sentences instead of the language's. The language's
+            conditionals and corpora do not cover such sentences.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Task(ABC):
     own_inputs = False
 
     def inputs(self, language: Sampler, num_sentences: int, generator: torch.Generator) -> Sentences:
-        """num_sentences independent sentences on which probes are trained and tested: here the language's own."""
+        """num_sentences independent sentences for training and testing probes; here, the language's own."""
         return language.sample(num_sentences, generator)
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Task(ABC):
         """Labels [n] int64.
 
         Raises:
-            InputError: where the label is a latent variable that the sentences lack.
+            InputError: if the label is a latent variable that the sentences lack.
         """
 
     @abstractmethod
@@ -114,12 +114,12 @@ class Task(ABC):
 class TaskKind(ABC, Generic[L_contra]):
     """A kind of task. An entry is a frozen dataclass whose fields are its settings.
 
-    A kind whose settings all have defaults is listed in `Language.tasks` of every language that supports it. A task
-    that is meant to be addressed by settings takes `self.name` as its name.
+    If all settings of a kind have defaults, `Language.tasks` lists its tasks for every language that supports it. A
+    task that can be requested with settings uses `self.name` as its name.
 
     Attributes:
-        needs: the class of languages that the kind applies to; others have no such task.
-        order: kinds are listed by this number, then by name.
+        needs: the class of languages that the kind applies to; other languages have no such task.
+        order: the sort key of kinds; kinds with equal keys are sorted by name.
     """
 
     needs: ClassVar[type] = object
@@ -132,13 +132,13 @@ class TaskKind(ABC, Generic[L_contra]):
 
     @abstractmethod
     def tasks(self, language: L_contra) -> Iterable[Task]:
-        """The tasks of this kind that a language supports; none where the kind does not apply.
+        """The tasks of this kind that a language supports; none if the kind does not apply.
 
         Args:
             language: an instance of `needs`.
 
         Returns:
-            Tasks of different names.
+            Tasks with different names.
 
         Raises:
             InputError: for settings that do not fit the language. `Language.tasks` then lists no task of this kind.
@@ -152,11 +152,11 @@ task_kinds: Registry[TaskKind[Any]] = Registry(
 
 
 def listed_tasks(language: object, built_in: bool) -> dict[str, Task]:
-    """The tasks that a language supports when each kind has its default settings.
+    """The tasks that a language supports with the default settings of each kind.
 
     Args:
         language: any language.
-        built_in: whether the kinds are satlab's own, or those of plug-ins.
+        built_in: True for satlab's own kinds, False for those of plug-ins.
 
     Returns:
         name -> task.
@@ -189,8 +189,8 @@ def find_task(language: HasTasks, name: str) -> Task:
     """The task of this name.
 
     Args:
-        language: whose task it is, or its name.
-        name: a key of `language.tasks`, or NAME:setting=value,... of a kind of task.
+        language: the language of the task, or its name.
+        name: a key of `language.tasks`, or the NAME:setting=value,... of a kind of task.
 
     Returns:
         The task. Its own name is the canonical form of `name`.
@@ -227,7 +227,7 @@ def find_task(language: HasTasks, name: str) -> Task:
 
 
 def canonical_name(name: str) -> str:
-    """The name of a task with its settings in canonical form; names without settings, and unknown ones, as they are."""
+    """The name of a task, its settings in canonical form. Unknown names and names without settings are unchanged."""
     try:
         return spec_of(split_spec(name)[0], parse_spec(name, task_kinds)) if ":" in name else name
     except InputError:

@@ -1,4 +1,4 @@
-"""The words of a language, which every file format here can store, and the special tokens."""
+"""Vocabularies: checks that words can be stored in every file format of satlab, and defines the special tokens."""
 
 import unicodedata
 import warnings
@@ -9,29 +9,29 @@ from numbers import Integral
 from ..errors import InputError
 
 PAD, MASK, CLS = 0, 1, 2
-"""The special tokens of a vocabulary of V words, which are the tokens 0 .. V - 1.
+"""Offsets of the special tokens. The words of a vocabulary of size V are the tokens 0 .. V - 1.
 
-V + PAD follows a sentence's end, V + MASK is read at a hidden position, and V + CLS stands before the first word.
+V + PAD follows a sentence's end, V + MASK replaces a hidden word, and V + CLS precedes the first word.
 """
 
 SPECIAL_TOKENS = 3
-"""How many special tokens there are."""
+"""The number of special tokens."""
 
 
 def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
     """The words as strings.
 
     Args:
-        words: distinct strings; whole numbers become strings.
-        count: how many there must be.
+        words: distinct strings; integers become strings.
+        count: the required number of words.
 
     Returns:
         The strings.
 
     Raises:
-        InputError: for another number of words, a repeated word, a word that is neither a string nor a whole number, an
-            empty one, one that ends with NUL (arrays of strings drop it) and one with half a surrogate pair (which is
-            not Unicode).
+        InputError: for another number of words, a repeated word, a word that is neither a string nor an integer, an
+            empty word, a word that ends with NUL (arrays of strings drop it), and a word with half a surrogate pair
+            (which is invalid Unicode).
     """
     checked = tuple(_checked(word) for word in words)
     counts = Counter(checked)
@@ -45,7 +45,7 @@ def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
 
 
 def warn_of_lookalikes(words: Iterable[str]) -> None:
-    """Warns, once, of two words that are written alike: one composed, one decomposed (Unicode's NFC and NFD)."""
+    """Warns about the first two words that look alike because they differ only in Unicode normalisation (NFC, NFD)."""
     seen: dict[str, str] = {}
     for word in words:
         if not word.isascii() and (other := seen.setdefault(unicodedata.normalize("NFC", word), word)) != word:

@@ -1,4 +1,4 @@
-"""Masked and causal language models behind one interface."""
+"""Masked and causal language models with a common interface."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""From a model's name to a model, and from a directory to a trained one."""
+"""Builds models by name, and saves and loads them."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from .names import name_of, network_of
 from .networks.base import Network, SizedNetwork
 
 MOST_LAYERS = 1000
-"""The most layers of a model; more take minutes to build, whatever their width."""
+"""The largest number of layers of a model. More layers take minutes to build, whatever their width."""
 
 BYTES = 4
 """Bytes of a weight."""
@@ -34,13 +34,13 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
         name: "bert-2x64" (kind, layers x width), "bert-2x128:heads=4" (with settings), or "lookup"; see `names`.
         language: the language whose words the model reads.
         seed: the seed of the initial weights.
-        dropout: probability with which an activation is dropped in training.
+        dropout: probability of dropping an activation in training.
 
     Returns:
         The model, in training mode.
 
     Raises:
-        InputError: for a name of no model, and for a size that this machine's memory cannot hold.
+        InputError: for an unknown name, and for a size that this machine's memory cannot hold.
 
     Example:
         >>> from satlab.generators import load_language
@@ -53,7 +53,7 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
     network = network_of(name)
     canonical = name_of(network)
     _check_buildable(network, canonical, language.vocab_size, language.max_length)
-    # torch's layers draw weights from the global random state before ours are drawn; that state is restored.
+    # torch's layers draw weights from the global random state before ours are drawn, so that state is restored.
     with torch.random.fork_rng(devices=[]):
         model = network.build_for(canonical, language, dropout)
     network.initialise(model, random_stream(seed, "init"))
@@ -61,19 +61,19 @@ def build_model(name: str, language: Language, seed: int = 0, dropout: float = 0
 
 
 def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0) -> LanguageModel:
-    """A model with the weights that torch gives it.
+    """A model with the weights that torch initialises, for loading other weights into it.
 
     Args:
         name: the model's name, as in `build_model`.
         vocab_size: V, the number of words.
         max_length: T, the number of words in the longest sentence.
-        dropout: probability with which an activation is dropped in training.
+        dropout: probability of dropping an activation in training.
 
     Returns:
         The model, in training mode.
 
     Raises:
-        InputError: for a name of no model, and for a size that this machine's memory cannot hold.
+        InputError: for an unknown name, and for a size that this machine's memory cannot hold.
     """
     network = network_of(name)
     canonical = name_of(network)
@@ -83,17 +83,18 @@ def make_model(name: str, vocab_size: int, max_length: int, dropout: float = 0.0
 
 
 def check_size(name: str, vocab_size: int, max_length: int, copies: float = 1) -> None:
-    """Checks that the memory here holds so many copies of the weights. Nothing is built.
+    """Checks, without building the model, that this machine's memory can hold some copies of its weights.
 
     Args:
         name: the model's name.
         vocab_size: V, the number of words.
         max_length: T, the number of words in the longest sentence.
-        copies: 1 to build the model. Training on a CPU also holds the gradient and the optimiser's moments.
+        copies: number of copies; 1 to build the model. Training on a CPU also holds the gradient and the optimiser's
+            moments.
 
     Raises:
-        TooLargeError: where the memory cannot hold them.
-        InputError: for a name of no model, and for too many layers.
+        TooLargeError: if the memory cannot hold them.
+        InputError: for an unknown name, and for too many layers.
     """
     network = network_of(name)
     _check_size(network, name_of(network), vocab_size, max_length, copies)
@@ -115,7 +116,7 @@ def _check_size(network: Network, name: str, vocab_size: int, max_length: int, c
 
 
 def dropout_of(model: nn.Module) -> float:
-    """The probability with which the model drops an activation in training."""
+    """The probability that the model drops an activation in training."""
     return next((m.p for m in model.modules() if isinstance(m, nn.Dropout)), 0.0)
 
 
@@ -138,7 +139,7 @@ def save_weights(model: LanguageModel, path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file. A path that is not UTF-8, which safetensors cannot open, works too."""
+    """The tensors of a .safetensors file. Also works for a path that is not UTF-8, which safetensors cannot open."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -151,14 +152,14 @@ def load_model(folder: str | Path, weights: str = WEIGHTS) -> LanguageModel:
 
     Args:
         folder: the directory of a checkpoint or of a run.
-        weights: the file of its weights there.
+        weights: the name of the weights' file in the checkpoint.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
-        InputError: where there is no checkpoint, and where a file of it is damaged.
-        TooLargeError: where this machine's memory cannot hold the model.
+        InputError: if there is no checkpoint, or if one of its files is damaged.
+        TooLargeError: if this machine's memory cannot hold the model.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -184,7 +185,7 @@ def load_model(folder: str | Path, weights: str = WEIGHTS) -> LanguageModel:
 
 
 def _loaded(folder: Path, weights: str) -> LanguageModel:
-    """The model of a checkpoint. Any error means that a file is damaged, but for TooLargeError."""
+    """The model of a checkpoint. Any error except TooLargeError means that a file is damaged."""
     if damaged := damaged_file(folder, (DESCRIPTION, weights)):
         raise ValueError(damaged)
     description = json.loads((folder / DESCRIPTION).read_text())

@@ -1,3 +1,3 @@
-"""The files that hold a model."""
+"""The names of the files of a saved model."""
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"

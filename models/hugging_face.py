@@ -1,4 +1,4 @@
-"""The published (post-LN) BERT to and from Hugging Face's BertForMaskedLM: the same weights under other names.
+"""Converts the published (post-LN) BERT to and from Hugging Face's BertForMaskedLM: the same weights, other names.
 
 Token ids are the same on both sides: 0 .. V-1 are the words, and the last three are padding V, the mask V + 1 and [CLS]
 V + 2. Hugging Face's model needs attention_mask = (tokens != pad_token_id). It has one token type, whose vector is
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import BertForMaskedLM
 
 NEVER = float(torch.finfo(torch.float16).min)
-"""Output bias of the special tokens: float16's lowest number, which a softmax turns into exactly 0 in every dtype."""
+"""The output bias of the special tokens: float16's lowest number, for which a softmax is exactly 0 in every dtype."""
 
 WORDS = "bert.embeddings.word_embeddings.weight"
 POSITIONS = "bert.embeddings.position_embeddings.weight"
@@ -45,14 +45,14 @@ IN_A_BLOCK = {
     "down": "output.dense",
     "mlp_norm": "output.LayerNorm",
 }
-"""Modules with a weight and a bias, by satlab's names and Hugging Face's. Embeddings and output differ in shape."""
+"""Modules with a weight and a bias: satlab's name -> Hugging Face's. Embeddings and output differ in shape."""
 
 
 def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
-    """The network as Hugging Face's: the same logits of the V words up to rounding, special tokens with probability 0.
+    """Converts a model to Hugging Face's, with the same logits of the V words up to rounding.
 
-    Its hidden_dropout_prob is the model's dropout, its attention_probs_dropout_prob is 0. A width-aware model's
-    multiplier of the features is put into the last LayerNorm.
+    Special tokens get probability 0. hidden_dropout_prob is the model's dropout, and attention_probs_dropout_prob is 0.
+    The last LayerNorm absorbs a width-aware model's multiplier of the features.
 
     Args:
         model: a post-LN BERT.
@@ -61,7 +61,7 @@ def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
         The network, with the model's dtype, device and mode.
 
     Raises:
-        InputError: for any other model, and where transformers is not installed.
+        InputError: for any other model, and if transformers is not installed.
     """
     transformers = _transformers()
     if not isinstance(model, Bert) or model.pre:
@@ -71,7 +71,7 @@ def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
         )
     weights = model.state_dict()
     some = weights["position"]
-    # Hugging Face's layers draw weights from the global random state before ours are loaded; that state is restored.
+    # Hugging Face's layers draw weights from the global random state before ours are loaded, so that state is restored.
     with torch.random.fork_rng(devices=[]):
         network = transformers.BertForMaskedLM(transformers.BertConfig(**_config(model))).to(some.device, some.dtype)
     theirs = {there: weights[here] for here, there in _names(len(model.blocks)).items()}
@@ -83,19 +83,19 @@ def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
 
 
 def from_hugging_face(network: "BertForMaskedLM") -> Bert:
-    """The network as a model bert-post-LAYERSxWIDTH, with the same logits of the V words up to rounding.
+    """Converts a network to a model bert-post-LAYERSxWIDTH, with the same logits of the V words up to rounding.
 
-    The vector of token type 0 is added to the positions. Two things are left out: what the network predicts for special
+    The vector of token type 0 is added to the positions. Two things are lost: the network's predictions of special
     tokens, and dropout on attention weights, which `Bert` does not have.
 
     Args:
-        network: with a vocabulary that ends with padding, mask and [CLS].
+        network: a network whose vocabulary ends with padding, mask and [CLS].
 
     Returns:
         The model, with the network's dtype, device and mode.
 
     Raises:
-        InputError: for another architecture or another end of the vocabulary, and where transformers is not installed.
+        InputError: for another architecture or another end of the vocabulary, and if transformers is not installed.
     """
     if not isinstance(network, _transformers().BertForMaskedLM):
         raise InputError(f"network: a {type(network).__name__}, expected a BertForMaskedLM; load it as one")
@@ -135,7 +135,7 @@ def _config(model: Bert) -> dict[str, Any]:
 
 
 def _names(layers: int) -> dict[str, str]:
-    """satlab's name -> Hugging Face's, for all parameters with the same shape on both sides."""
+    """satlab's name -> Hugging Face's name, for all parameters with the same shape on both sides."""
     modules = dict(OUTSIDE)
     for i in range(layers):
         modules |= {f"blocks.{i}.{here}": f"bert.encoder.layer.{i}.{there}" for here, there in IN_A_BLOCK.items()}

@@ -1,10 +1,11 @@
-"""What every language model offers: features of all positions, and a linear softmax head on them.
+"""The interface of all language models: features of all positions, and a linear softmax head on them.
 
     f(v | x_-t) = softmax_v( <features_t(x), output_v> + bias_v )
 
-Token ids 0 .. V-1 are the words; V is padding, V + 1 the mask, and V + 2 a [CLS] token for fine-tuning. The special
-tokens have embeddings of their own, and a masked model never predicts them. A causal model reads the [CLS] token before
-the first word. Its features at position t have read nothing later, and it also predicts the sentence's end, as class V.
+Token ids 0 .. V-1 are the words; V is padding, V + 1 is the mask, and V + 2 is a [CLS] token for fine-tuning. The
+special tokens have their own embeddings, and a masked model never predicts them. A causal model reads the [CLS] token
+before the first word. Its features at position t depend on no later token. It also predicts the sentence's end, as
+class V.
 """
 
 from abc import ABC, abstractmethod
@@ -28,13 +29,13 @@ class LanguageModel(nn.Module, ABC):
     feature_size: int
 
     causal: bool = False
-    """Whether the model predicts the next word instead of hidden ones."""
+    """Whether the model predicts the next word instead of hidden words."""
 
     per_example_gradients = True
     """Whether torch.func can vectorise the gradient of this model over sentences."""
 
     packs: bool = False
-    """Whether `features_at` may leave the padding out where that is faster; shapes then depend on the words."""
+    """Whether `features_at` may skip padding if that is faster. The shapes of its tensors then depend on the data."""
 
     @property
     def pad_id(self) -> int:
@@ -53,18 +54,18 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def num_classes(self) -> int:
-        """The number of classes that the logits are over: V, or V + 1 for a causal model, where V is the end."""
+        """The number of classes of the logits: V, or V + 1 for a causal model, for which class V is the end."""
         return self.vocab_size
 
     def whole(self, tokens: Tensor) -> Tensor:
-        """What the model reads for sentences in which nothing is hidden.
+        """The tokens that the model reads for sentences in which nothing is hidden.
 
         Args:
             tokens: [n, T].
 
         Returns:
-            The same tokens [n, T]. A causal model reads [CLS] before them, [n, T + 1], and its features of word t stand
-            at position t + 1.
+            The same tokens [n, T]. For a causal model, [CLS] and then the tokens, [n, T + 1]: its features of word t
+            are at position t + 1.
         """
         return tokens
 
@@ -79,7 +80,7 @@ class LanguageModel(nn.Module, ABC):
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
         """The embedding and the output of each layer, [n, T, width of the layer] each, the embedding first.
 
-        `features` follows from the last of these alone, position by position. Values at padded positions are undefined.
+        `features` depends only on the last of these, position by position. Values at padded positions are undefined.
 
         Args:
             tokens: [n, T].
@@ -90,7 +91,7 @@ class LanguageModel(nn.Module, ABC):
         raise InputError(f"model '{self.name}' has no layers, expected a bert, gpt or lstm model; leave the layer out")
 
     def features_at(self, tokens: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """features(tokens)[rows, positions], [m, d]; a model may leave out what these do not need."""
+        """features(tokens)[rows, positions], [m, d]. A model may skip computations that these do not need."""
         return self.features(tokens)[rows, positions]
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ class LanguageModel(nn.Module, ABC):
 
     @staticmethod
     def parameter_block(name: str) -> str:
-        """The kind of a parameter, read off its name.
+        """The kind of a parameter, derived from its name.
 
         The shares of these kinds in the trace of the Hessian change differently when a network is reparametrised.
 
@@ -120,12 +121,12 @@ class LanguageModel(nn.Module, ABC):
 
 
 class TiedHead(nn.Module):
-    """Word embeddings that serve both to read and to predict.
+    """Word embeddings that are used both to read and to predict words.
 
     Args:
         vocab_size: V, the number of words.
         width: number of features of a position, d.
-        num_classes: number of tokens that are predicted, the first ones; V unless given.
+        num_classes: number of tokens that the head predicts, from token 0 on; V unless given.
     """
 
     def __init__(self, vocab_size: int, width: int, num_classes: int | None = None) -> None:

@@ -1,12 +1,14 @@
 """The sizes of Liu et al. (2022): Tables 3 and 4 for transformers, and the LSTMs of A.3.
 
-A row is named as its model is, bert-12x768: layers x width (d-model). Heads are 64 wide, so there are width / 64.
+A row has the name of its model, such as bert-12x768: layers x width (d-model). Heads are 64 wide, so a model has
+width / 64 heads.
 
 The MLP's inner width (d-inter) is 4 x width in every row. Table 3 agrees. Table 4 prints another number in five of its
-seven rows (320, 384, 640, 960 and 1920), and these are changed here: the small models of Table 4 are to be replicated
-into the one of width 1920. Replication by r turns an inner width of k d into k r d, so k must be the same in all rows.
+seven rows (widths 320, 384, 640, 960 and 1920). Here these rows also have 4 x width, because the small models of Table
+4 must be replicable into the model of width 1920: replication by r turns an inner width of k d into k r d, so k must be
+the same in all rows.
 
-For LSTMs the paper lists hidden sizes and numbers of layers. They are paired here in the order of the lists, which
+For LSTMs, the paper lists hidden sizes and numbers of layers. Here they are paired in the order of the lists, which
 gives five (layers, width) pairs of Table 3.
 """
 
@@ -20,7 +22,7 @@ from .networks.lstm import RecurrentNetwork
 from .networks.transformer import TransformerNetwork
 
 BERT_ROWS = 30_522
-"""Rows of BERT's embedding, special tokens included (Devlin et al. 2019)."""
+"""The number of rows of BERT's embedding, including special tokens (Devlin et al. 2019)."""
 
 TABLE_3 = (
     (1, 64, 256),
@@ -47,7 +49,7 @@ TABLE_4 = (
 """layers, d-model, d-inter, as published."""
 
 LSTMS = ((4, 128), (6, 256), (8, 512), (12, 768), (16, 1024))
-"""layers, hidden units a direction."""
+"""layers, hidden units per direction."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Size:
     """A row of the ladder.
 
     Args:
-        network: of this size, its other settings at their defaults.
+        network: the network of this size, with its other settings at their defaults.
         where: the tables that list the size.
-        published_inner: d-inter as printed there; None for LSTMs.
+        published_inner: the published d-inter; None for LSTMs.
     """
 
     network: SizedNetwork
@@ -86,12 +88,12 @@ class Size:
 
     @property
     def inner(self) -> int | None:
-        """The d-inter that is built; None for LSTMs."""
+        """The d-inter of the model; None for LSTMs."""
         return 4 * self.width if isinstance(self.network, TransformerNetwork) else None
 
     @property
     def changed(self) -> bool:
-        """Whether d-inter is not the published one."""
+        """Whether d-inter differs from the published one."""
         return self.inner != self.published_inner
 
 
@@ -120,16 +122,16 @@ def ladder(kind: str) -> list[Size]:
 
 
 def nearest(kind: str, layers: int, width: int, fits: Callable[[int, int], bool]) -> Size | None:
-    """The row that fits and is the fewest doublings of layers and width away.
+    """The row that fits and is nearest to a size, in doublings of layers and of width.
 
     Args:
         kind: the name of a registered network.
-        layers: number of layers from which doublings are counted.
-        width: width from which doublings are counted.
+        layers: the number of layers of the size.
+        width: the width of the size.
         fits: whether a row with these (layers, width) may be chosen.
 
     Returns:
-        The row; None where none fits.
+        The row; None if none fits.
     """
 
     def doublings(row: Size) -> float:
@@ -139,5 +141,5 @@ def nearest(kind: str, layers: int, width: int, fits: Callable[[int, int], bool]
 
 
 def count_parameters(name: str, vocab_size: int, max_length: int) -> Count:
-    """The number of parameters of a model that is not built. Raises InputError for a name of no model."""
+    """The number of parameters of a model, without building it. Raises InputError for an unknown name."""
     return network_of(name).count(vocab_size, max_length)

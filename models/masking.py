@@ -1,4 +1,4 @@
-"""Which masking goes with which model: a causal model predicts the next word, every other model hidden words."""
+"""The maskings that fit a model: a causal model predicts the next word, every other model predicts hidden words."""
 
 from ..errors import InputError
 from ..generators.masking import NEXT, read_masking
@@ -8,20 +8,20 @@ from .names import network_of
 
 
 def default_masking(name: str) -> str:
-    """The masking that a model is trained under unless another is given: "next" for a causal one, else "one"."""
+    """The default masking for training a model: "next" for a causal model, else "one"."""
     return NEXT if network_of(name).causal else "one"
 
 
 @takes_names
 def check_masking(model: LanguageModel, masking: str) -> None:
-    """Checks that the model predicts under the masking.
+    """Checks that the model can make the predictions of a masking.
 
     Args:
         model: the model.
         masking: "one", "bernoulli:p" or "next".
 
     Raises:
-        InputError: for an unknown masking, and for one that the model does not predict under.
+        InputError: for an unknown masking, and for a masking that does not fit the model.
     """
     kind, _ = read_masking(masking)
     if model.causal and kind != NEXT:

@@ -4,8 +4,8 @@
     bert-2x128:heads=4,initial_deviation=0.05     further settings follow a colon
     lookup                                    a network without a size
 
-The canonical name leaves out settings at their defaults and sorts the others. A model carries it everywhere: in
-model.json, config.yaml, rows and figures.
+The canonical name omits settings at their defaults and sorts the others. It identifies a model everywhere: in
+model.json, config.yaml, result rows and figures.
 """
 
 import re
@@ -23,14 +23,14 @@ SIZE = ("layers", "width")
 
 @dataclass(frozen=True)
 class ParsedName:
-    """The parts of a model's name. Its entry exists; whether the values fit together is checked by `network`.
+    """The parts of a model's name. Its kind exists; `network` checks whether the values fit together.
 
     Args:
-        name: as given.
-        kind: under which the network is registered.
+        name: the given name.
+        kind: the registered name of the network's class.
         entry: the registered class.
         size: {"layers": ..., "width": ...}; empty for a network without a size.
-        settings: those that follow the colon.
+        settings: the settings after the colon.
     """
 
     name: str
@@ -51,14 +51,14 @@ def parse_name(name: str) -> ParsedName:
     """Splits the name of a model into its parts.
 
     Args:
-        name: KIND-LAYERSxWIDTH or KIND, then :setting=value,... where settings differ from their defaults.
+        name: KIND-LAYERSxWIDTH or KIND, then :setting=value,... for settings that differ from their defaults.
 
     Returns:
         The parts, each setting with the type that the network declares.
 
     Raises:
         InputError: for an unknown kind, a name without the size that its kind needs, and an unknown or malformed
-            setting. The message offers the nearest name that works.
+            setting. The message suggests the nearest valid name.
     """
     short, _, _ = a_text("model", name).partition(":")
     what, (_, settings) = f"model '{name}'", split_spec(name)
@@ -81,7 +81,7 @@ def parse_name(name: str) -> ParsedName:
 
 
 def network_of(name: str) -> Network:
-    """The network that a model's name stands for. Raises InputError for a name of no model."""
+    """The network of a model's name. Raises InputError for an invalid name."""
     return parse_name(name).network()
 
 
@@ -94,5 +94,5 @@ def name_of(network: Network) -> str:
 
 
 def canonical_name(name: str) -> str:
-    """The name in its canonical form. Raises InputError for a name of no model."""
+    """The canonical form of a name. Raises InputError for an invalid name."""
     return name_of(network_of(name))

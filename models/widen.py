@@ -1,33 +1,35 @@
-"""The same function in a larger network (Liu et al. 2022, B.4): a model r times as wide, with layers added on top.
+"""Embeds a model into a larger network that computes the same function: r times as wide, with layers added on top.
 
-Width. A vector of k d features becomes k groups, each of which holds its d features r times in a row. Weights that read
-such a vector are divided by r. LayerNorm sees the same mean and variance. The tied embedding is repeated too, which
-alone would give <h', e'> = r <h, e>. So the last affine map before it (the final LayerNorm, or whatever is last) gives
-h' = h / r. It acts after the variance is taken, so LayerNorm's eps changes nothing. Where the initialisation is
-width-aware, the multipliers s, s' of the two outputs enter: the map's output is multiplied by s / (s' r).
+The construction is that of Liu et al. 2022, B.4.
 
-Heads. Heads of one width stay as they are, r times as many. A model with a single head may grow into heads of another
-width size' > size. Each of them has c = floor(size' / size) copies of the queries and keys and zeros in the rest. The
+Width. A vector of k d features becomes k groups, each of which contains its d features r times in a row. Weights that
+read such a vector are divided by r. LayerNorm sees the same mean and variance. The tied embedding is repeated too,
+which alone would give <h', e'> = r <h, e>. Therefore the last affine map before it (the final LayerNorm, or the last
+linear map) gives h' = h / r. It acts after the variance is computed, so LayerNorm's eps has no effect. If the
+initialisation is width-aware, with multipliers s and s' of the two outputs, the map's factor is s / (s' r) instead.
+
+Heads. If heads keep their width, there are r times as many. A model with a single head may grow into heads of another
+width size' > size. Each of them has c = floor(size' / size) copies of the queries and keys, and zeros in the rest. The
 queries are multiplied by sqrt(size') / (c sqrt(size)), which undoes the sum over copies and the other softmax scale.
 
-Depth. An added block has output zero, which a pre-LN residual stream passes on. With added = "zero", the paper's "fill
-in zeros to the added parameters", all its parameters are zero, LayerNorm's weights too. Only its outgoing biases (of
-attention out and MLP down, or of the LSTM's join) then have a gradient, now and after any training. With "initial" the
-block is that of a new model, but its outgoing weights are zero. These have a gradient, so the block can learn, and
-they add to the trace.
+Depth. An added block has output zero, so a pre-LN residual stream passes through it. With added = "zero", the paper's
+"fill in zeros to the added parameters", all parameters of the block are zero, including LayerNorm's weights. Then only
+its outgoing biases (of attention out and MLP down, or of the LSTM's join) have a gradient, now and after any training.
+With "initial", the block is that of a new model, except that its outgoing weights are zero. These have a gradient, so
+the block can learn, and they add to the trace.
 
-The Gauss-Newton trace E J^T (diag f - f f^T) J changes by these factors (tested against whole Jacobians), for one
-multiplier of the output:
+The Gauss-Newton trace E J^T (diag f - f f^T) J changes by these factors (tested against full Jacobians) if the
+multiplier of the output stays the same:
 
     factor     of which parameters
-    1          linear and LSTM weights; the output's bias, one number a word
+    1          linear and LSTM weights; the output's bias, one number per word
     1/r        embedding (both uses together), positions, biases, LayerNorm
     r          the final LayerNorm, or the transform's: weight and bias; the plain LSTM's join: bias
     r^2        the plain LSTM's join: weight
-    c          query weights where size' = c size; c/r for query biases
+    c          query weights if size' = c size; c/r for query biases
     1/r        outgoing biases of an added block, relative to the small model's last one; with "zero" the rest have 0
 
-The embedding's factor belongs to this construction, not to the function: stored as e / r, its factor would be r.
+The embedding's factor is a property of this construction, not of the function: stored as e / r, its factor would be r.
 """
 
 import math
@@ -50,21 +52,21 @@ OUTGOING = ("attention.out.weight", "down.weight", "join.weight")
 
 
 def widen(model: LanguageModel, name: str, added: str = "zero", seed: int = 0) -> LanguageModel:
-    """The same function as a larger model: without dropout, its logits are the same up to rounding.
+    """A larger model of the same function: without dropout, its logits are the same up to rounding.
 
-    Its features are those of the model, repeated r times and divided by r.
+    Its features are those of the smaller model, repeated r times and divided by r.
 
     Args:
-        model: the smaller model, which is left unchanged.
-        name: of the larger model, such as bert-6x256 for a bert-2x64.
+        model: the smaller model, which is not changed.
+        name: the name of the larger model, such as bert-6x256 for a bert-2x64.
         added: how added blocks are filled, "zero" or "initial".
-        seed: its stream "init" fills "initial" blocks.
+        seed: the seed whose stream "init" fills "initial" blocks.
 
     Returns:
         The larger model, in evaluation mode, with the dtype and device of the smaller one.
 
     Raises:
-        InputError: for an unknown filling, and for a name that the model cannot be enlarged to; see `check_larger`.
+        InputError: for an unknown filling, and for a model that is not a possible enlargement; see `check_larger`.
     """
     if added not in ADDED:
         error = unknown("filling of added layers", added, ADDED)
@@ -91,13 +93,13 @@ def check_larger(small: str, large: str) -> None:
     """Checks that a model can be enlarged to another one.
 
     Args:
-        small: the model's name.
-        large: the name of the larger one.
+        small: the name of the smaller model.
+        large: the name of the larger model.
 
     Raises:
-        InputError: for a name of no model, models of different kinds or of a kind that cannot be enlarged, fewer
-            layers, layers that cannot be added, a width that is no multiple, and heads that do not fit. The message
-            offers the nearest size that works.
+        InputError: for an invalid name, models of different kinds or of a kind that cannot be enlarged, fewer layers,
+            layers that cannot be added, a width that is not a multiple, and heads that do not fit. The message suggests
+            the nearest size that works.
     """
     before, after = network_of(small), parse_name(large)
     if not isinstance(before, SizedNetwork):
@@ -126,7 +128,7 @@ def check_larger(small: str, large: str) -> None:
 
 
 def _misfit(before: SizedNetwork, layers: int, width: int) -> str | None:
-    """Why the network does not fit into layers x width; None where it does."""
+    """Why the network does not fit into layers x width; None if it fits."""
     if layers < before.layers:
         return f"{before.layers} layers do not fit into {layers}"
     if width < before.width:
@@ -139,7 +141,7 @@ def _misfit(before: SizedNetwork, layers: int, width: int) -> str | None:
 
 
 def _misfit_of_heads(before: SizedNetwork, after: SizedNetwork) -> str | None:
-    """Why the heads of one network do not fit into those of another; None where they do or there are none."""
+    """Why the heads of one network do not fit into those of another; None if they fit or there are none."""
     if not isinstance(before, TransformerNetwork) or not isinstance(after, TransformerNetwork):
         return None
     size, wider = (network.width // network.number_of_heads for network in (before, after))
@@ -151,7 +153,7 @@ def _misfit_of_heads(before: SizedNetwork, after: SizedNetwork) -> str | None:
 
 
 def _nearest(before: SizedNetwork, layers: int, width: int) -> list[str]:
-    """The names of the nearest larger size that works and, where it is another, of the nearest row of the ladder."""
+    """The names of the nearest larger size that works and, if it differs, of the nearest row of the ladder."""
     L, d = before.layers, before.width
 
     def fits(layers: int, width: int) -> bool:
@@ -163,7 +165,7 @@ def _nearest(before: SizedNetwork, layers: int, width: int) -> list[str]:
             return False
 
     layers = max(layers, L) if before.deepens else L
-    # Of HEAD_SIZE multiples in a row at least one fits.
+    # Of HEAD_SIZE consecutive multiples, at least one fits.
     about = width // d
     widths = (r * d for r in range(max(1, about - HEAD_SIZE), about + HEAD_SIZE + 1) if fits(layers, r * d))
     size = name_of(before.resized(layers, min(widths, key=lambda w: abs(w - width))))
@@ -173,20 +175,20 @@ def _nearest(before: SizedNetwork, layers: int, width: int) -> list[str]:
 
 
 def _output_scale(name: str) -> float:
-    """The multiplier of the output of the model with this name."""
+    """The output multiplier of the model with this name."""
     network = network_of(name)
     return network.output_scale if isinstance(network, TransformerNetwork) else 1.0
 
 
 def _repeat(x: Tensor, dim: int, d: int, r: int) -> Tensor:
-    """Turns k d entries along dim into k groups, each of which holds its d entries r times: k r d."""
+    """Turns k d entries along dim into k groups, each of which contains its d entries r times: k r d."""
     shape = x.shape
     groups = x.reshape(*shape[:dim], -1, 1, d, *shape[dim + 1 :]).repeat_interleave(r, dim + 1)
     return groups.reshape(*shape[:dim], -1, *shape[dim + 1 :])
 
 
 def _repeated(model: LanguageModel, path: str, parameter: Tensor, r: int) -> Tensor:
-    """The parameter of the wide model: features repeated r times, weights that read them divided by r."""
+    """The wide model's parameter: features repeated r times, and weights that read features divided by r."""
     d = model.feature_size
     if model.parameter_block(path) in ("embedding", "position"):
         return _repeat(parameter, 1, d, r)
@@ -197,7 +199,7 @@ def _repeated(model: LanguageModel, path: str, parameter: Tensor, r: int) -> Ten
 
 
 def _fit_heads(model: LanguageModel, wide: LanguageModel) -> None:
-    """Fills queries and keys of the wide model where a single narrower head grows into its heads."""
+    """Fills queries and keys of the wide model if a single narrower head grows into its heads."""
     d, r = model.feature_size, wide.feature_size // model.feature_size
     for path, small in model.named_modules():
         large = wide.get_submodule(path)
@@ -216,7 +218,7 @@ def _fit_heads(model: LanguageModel, wide: LanguageModel) -> None:
 
 
 def _last(model: LanguageModel) -> tuple[str, str]:
-    """The names of weight and bias of the affine map whose output meets the tied embedding."""
+    """The names of the weight and bias of the last affine map before the tied embedding."""
     names = {name for name, _ in model.named_parameters()}
     last = next(part for part in ("transform.norm", "norm", "join") if f"{part}.weight" in names)
     return f"{last}.weight", f"{last}.bias"

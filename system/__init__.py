@@ -1,1 +1,1 @@
-"""What satlab asks of the machine: files, memory, processes, signals. Nothing here knows a language or a model."""
+"""Access to the machine: files, memory, processes and signals. Nothing here depends on languages or models."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, even after a power failure."""
+"""Atomic writing: after a crash or a power failure, a file is complete or unchanged, never half-written."""
 
 import errno
 import hashlib
@@ -15,18 +15,18 @@ from .replaceable import check_replaceable
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - not a POSIX system: the user then has to see to a single writer
+except ImportError:  # pragma: no cover - not a POSIX system: the user must then ensure that there is one writer
     fcntl = None  # type: ignore[assignment]
 
 LONGEST_NAME = 255
-"""The most bytes of a file's name on every file system in use."""
+"""The longest file name, in bytes, that all common file systems allow."""
 
 PATIENCE = 10.0
-"""Seconds to wait for another process that writes to the same directory."""
+"""Seconds to wait for another process that is writing to the same directory."""
 
 
 def flush(path: Path) -> None:
-    """Waits until a file, or the entries of a directory, are on the disk."""
+    """Waits until a file, or the list of a directory's entries, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -40,7 +40,7 @@ def printable(name: str) -> str:
 
 
 def partial_of(path: Path) -> Path:
-    """The path at which a file or directory is written before it gets its name: hidden, in the same folder."""
+    """The hidden path, in the same folder, at which a file or directory is written before it gets its final name."""
     name = f".{path.name}.partial"
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.partial"
@@ -51,7 +51,7 @@ def partial_of(path: Path) -> Path:
 def naming(path: Path) -> Iterator[None]:
     """Makes an OSError in the block name the final path.
 
-    That concerns an error that names no file, and one that names `partial_of(path)` or a part of it.
+    This changes errors that name no file, and errors that name `partial_of(path)` or a file in it.
 
     Args:
         path: the file or directory that the block writes.
@@ -60,7 +60,7 @@ def naming(path: Path) -> Iterator[None]:
         None.
 
     Raises:
-        OSError: the one of the block.
+        OSError: the block's error, with the final path.
     """
     try:
         yield
@@ -73,10 +73,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replaces a file's content in one step: a reader finds the old content or the new one, nothing between.
+    """Replaces a file's content in one step: a reader finds the old content or the new content, never a mixture.
 
-    Several processes may write the file at the same time; the content is then that of one of them. Where writing fails,
-    as on a full disk, the OSError names the file, and nothing is left behind. A link stays; the file that it leads to
+    Several processes may write the file at the same time; one of them wins. If writing fails, as on a full disk, the
+    OSError names the file, and no temporary file remains. If the path is a symbolic link, the link stays and its target
     is written.
 
     Args:
@@ -84,7 +84,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         content: its new content.
 
     Raises:
-        InputError: where a directory, a device or a pipe is there.
+        InputError: if the path is a directory, a device, a socket or a pipe.
     """
     check_replaceable(path)
     if path.is_symlink():
@@ -104,11 +104,11 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def _held(partial: Path) -> Iterator[int]:
-    """Opens and locks the file; other processes wait until it has its final name or is gone."""
+    """Opens and locks the file. Other processes wait until it has its final name or is removed."""
     while True:
         file = os.open(partial, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            # Some network file systems cannot lock files; files are written there without a lock.
+            # Some network file systems cannot lock files; write without a lock there.
             with suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -128,7 +128,7 @@ def is_there(path: Path, file: int) -> bool:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Gives a completely written file its final name. Raises InputError where what is there is no file."""
+    """Gives a completely written file its final name. Raises InputError if something other than a file has the name."""
     check_replaceable(path)
     flush(partial)
     os.replace(partial, path)
@@ -136,27 +136,27 @@ def publish(partial: Path, path: Path) -> None:
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds rows to a JSON-lines file; they are on the disk on return. A half-written last line is removed first.
+    """Appends rows to a JSON-lines file and returns when they are on the disk. Removes a half-written last line first.
 
-    Several processes may append to the same file. Where writing fails, as on a full disk, the OSError names the file,
-    and none of the rows is added.
+    Several processes may append to the same file. If writing fails, as on a full disk, the OSError names the file, and
+    none of the rows is added.
 
     Args:
-        path: the file, created where there is none.
-        rows: what is added, one line each.
+        path: the file; it is created if missing.
+        rows: the rows to add, one line each.
     """
     text = _as_lines(rows)
     _append(path, lambda content: text)
 
 
 def append_missing(path: Path, missing: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Adds the rows that a file lacks, as `append_lines` does.
+    """Appends only the rows that a file lacks, otherwise like `append_lines`.
 
-    The file is locked meanwhile: of two processes with the same rows, only one adds them.
+    The file is locked from reading to writing, so if two processes have the same rows, only one adds them.
 
     Args:
-        path: the file, created where there is none.
-        missing: the rows in the file -> the rows to add.
+        path: the file; it is created if missing.
+        missing: a function from the rows in the file to the rows to add.
 
     Returns:
         The rows that were added.
@@ -176,7 +176,7 @@ def _as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _append(path: Path, lines: Callable[[bytes], str]) -> None:
-    """Adds what `lines` returns for the file's content. The file is locked meanwhile."""
+    """Appends the text that `lines` returns for the file's content, with the file locked from reading to writing."""
     with path.open("ab+", buffering=0) as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -201,13 +201,13 @@ def read_lines(path: Path, wrong: Callable[[dict[str, Any]], str | None] | None 
 
     Args:
         path: the file.
-        wrong: a row -> what is wrong with it, or None.
+        wrong: a function from a row to what is wrong with it, or None.
 
     Returns:
-        The rows; none where there is no file.
+        The rows; an empty list if there is no file.
 
     Raises:
-        InputError: with the number of the line, where the file is damaged or `wrong` objects to a row.
+        InputError: with the line number, if the file is damaged or `wrong` finds an error in a row.
     """
     try:
         content = path.read_bytes()
@@ -238,7 +238,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_appendable(path: Path) -> None:
-    """Raises an OSError that names the file if no row can be added to it. The file is not changed."""
+    """Raises an OSError that names the file if no row can be appended to it. Does not change the file."""
     if path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
     else:
@@ -253,17 +253,17 @@ def _whole_lines(content: bytes) -> int:
 def only_writer(folder: Path) -> Iterator[None]:
     """Keeps other processes from writing to the same run or corpus while the block runs.
 
-    It waits up to PATIENCE seconds for a process that holds the folder. The lock ends with the process, however that
-    ends.
+    It waits up to PATIENCE seconds for a process that holds the folder. The lock ends with the process, even if the
+    process is killed.
 
     Args:
-        folder: of the run or corpus.
+        folder: the folder of the run or corpus.
 
     Yields:
         None.
 
     Raises:
-        InputError: where the other process still holds the folder.
+        InputError: if another process still holds the folder after that time.
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -274,7 +274,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def wait_for(lock: int, folder: Path, deadline: float) -> None:
-    """Locks an open file or folder. Raises InputError where another process holds it past the deadline."""
+    """Locks an open file or folder. Raises InputError if another process still holds it at the deadline."""
     while fcntl is not None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

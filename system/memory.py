@@ -1,4 +1,4 @@
-"""How much memory this machine has, and the refusal of what needs more."""
+"""The memory of this machine, and the check that a request fits into it."""
 
 import math
 import os
@@ -17,13 +17,13 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def machine_memory(root: Path = Path("/")) -> int | None:
-    """The memory that a process can have here: the machine's, or less where a control group or ulimit says so.
+    """The memory that a process can use: the machine's, or less if a control group or ulimit sets a lower limit.
 
     Args:
-        root: the directory that holds proc and sys.
+        root: the directory that contains proc and sys.
 
     Returns:
-        Bytes; None where the size is unknown.
+        Bytes; None if the size is unknown.
     """
     known = _group_limits(root)
     if "SC_PHYS_PAGES" in os.sysconf_names:
@@ -34,7 +34,7 @@ def machine_memory(root: Path = Path("/")) -> int | None:
 
 
 def _group_limits(root: Path) -> list[int]:
-    """The limits of this process's control groups, of version 1 and 2, and of all groups that contain these."""
+    """The memory limits of this process's control groups (versions 1 and 2) and of all their parent groups."""
     found = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -62,13 +62,13 @@ def check_memory(needed: int, what: str, remedy: str, gpus: bool = False) -> Non
     """Checks that something fits into the memory of this machine.
 
     Args:
-        needed: bytes.
-        what: the thing in words, for the message.
-        remedy: what to do where it does not fit, for the message.
-        gpus: whether it may lie in the memory of a GPU instead.
+        needed: the memory needed; bytes.
+        what: what needs the memory, for the message.
+        remedy: what to do if it does not fit, for the message.
+        gpus: whether it may use the memory of a GPU instead.
 
     Raises:
-        TooLargeError: where it does not fit.
+        TooLargeError: if it does not fit.
     """
     room = machine_memory()
     if room is not None and needed > room and gpus and torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Directories that are whole or absent, as files are by `disk.write_atomic`."""
+"""Atomic creation of directories: a directory is complete or absent, like the files of `disk.write_atomic`."""
 
 import filecmp
 import os
@@ -15,10 +15,10 @@ from .disk import flush, is_there, naming, partial_of, wait_for
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A directory to fill. It becomes the target when the block has ended and all its files are on the disk.
+    """A temporary directory to fill. It becomes the target after the block, when all its files are on the disk.
 
-    Of several processes with the same target, one goes first and the others wait up to PATIENCE seconds. Where the
-    block fails, nothing is left behind, and an OSError names the target or a file in it.
+    Of several processes with the same target, one goes first and the others wait up to PATIENCE seconds. If the block
+    fails, the temporary directory is removed, and an OSError names the target or a file in it.
 
     Args:
         target: a directory that does not exist, is empty, or holds the same files.
@@ -27,7 +27,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         The directory to fill, which is empty.
 
     Raises:
-        InputError: where the target holds other files, and where another process still writes it.
+        InputError: if the target holds other files, or if another process is still writing to it.
     """
     partial, deadline = partial_of(target), time.monotonic() + disk.PATIENCE
     with naming(target), made_for(target.parent), _held_folder(partial, target, deadline):
@@ -48,7 +48,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held_folder(partial: Path, target: Path, deadline: float) -> Iterator[None]:
-    """Creates and locks the directory; other processes wait until it has its final name or is gone."""
+    """Creates and locks the directory. Other processes wait until it has its final name or is removed."""
     while True:
         partial.mkdir(exist_ok=True)
         try:
@@ -79,11 +79,11 @@ def _same_files(one: Path, other: Path) -> bool:
 def begun(folder: Path, first_files: str) -> Iterator[None]:
     """Creates a directory, or takes an existing one, and keeps other processes from writing to it.
 
-    Where the block fails, the files and directories that it created are removed.
+    If the block fails, the files that it created are removed, and so are the directories that are empty then.
 
     Args:
         folder: the directory.
-        first_files: the pattern of the files that the block may create.
+        first_files: the glob pattern of the files that the block may create; only these are removed.
     """
     with made_for(folder), disk.only_writer(folder):
         before = set(folder.iterdir())
@@ -97,7 +97,7 @@ def begun(folder: Path, first_files: str) -> Iterator[None]:
 
 @contextmanager
 def made_for(folder: Path) -> Iterator[None]:
-    """Creates a directory and its parents; where the block fails, those that it created are removed if empty."""
+    """Creates a directory and its parents. If the block fails, those that it created are removed if empty."""
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

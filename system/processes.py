@@ -1,4 +1,4 @@
-"""Work in parallel processes of this machine. Each has one thread, and none outlives the process it works for."""
+"""Runs jobs in parallel processes of this machine. Each has one thread, and none outlives its parent process."""
 
 import ctypes
 import multiprocessing
@@ -21,19 +21,19 @@ from ..errors import InputError, WorkerError
 T = TypeVar("T")
 
 START_UP = {"fork": 0.2, "spawn": 4.0}
-"""Seconds of work from which on starting processes pays. Spawned processes have to import torch first."""
+"""Seconds of work above which it pays to start processes. Spawned processes have to import torch first."""
 
 ATTEMPTS = 3
-"""How often in a row a worker may die before its job is given up."""
+"""The number of worker deaths in a row after which the work is given up."""
 
 MOST_A_CORE = 8
 """The most processes for each processor."""
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Environment variables that the numerical libraries of a worker read when it starts."""
+"""Environment variables that the numerical libraries of a worker read at its start."""
 
 TOP_PAD, KEPT = -2, 2**26
-"""mallopt's M_TOP_PAD, and the bytes kept between jobs; without it, writing a shard takes 7 % longer."""
+"""mallopt's M_TOP_PAD, and the bytes that a worker keeps between jobs. Without it, writing a shard takes 7 % longer."""
 
 
 def cores() -> int:
@@ -42,7 +42,7 @@ def cores() -> int:
 
 
 def check_workers(workers: int) -> None:
-    """Raises InputError for less than one process, and for more than MOST_A_CORE for each processor."""
+    """Raises InputError for fewer than one process, and for more than MOST_A_CORE processes for each processor."""
     most = MOST_A_CORE * cores()
     if not 1 <= workers <= most:
         raise InputError(
@@ -52,10 +52,10 @@ def check_workers(workers: int) -> None:
 
 
 def start_method() -> str:
-    """How processes are started: by fork where that is safe, else by spawn.
+    """How to start processes: by fork if that is safe, else by spawn.
 
-    A forked process starts at once, with everything this one has loaded; a spawned one has to load it again. Fork is
-    safe on Linux as long as there is no other Python thread and the GPU is not in use.
+    A forked process starts at once, with everything that this process has loaded. A spawned process has to load it
+    again. Fork is safe on Linux as long as there is no other Python thread and the GPU is not in use.
 
     Returns:
         "fork" or "spawn".
@@ -73,7 +73,7 @@ def process_pool(
 
     Args:
         workers: number of processes.
-        task: the function that `_do` calls in them.
+        task: the function that `_do` calls in these processes.
         method: "fork" or "spawn".
 
     Yields:
@@ -83,7 +83,7 @@ def process_pool(
     os.environ.update(ENVIRONMENT)
     context = multiprocessing.get_context(method)
     watched, held = context.Pipe(duplex=False)
-    # A forked process inherits both ends of the pipe. It has to close this one, or it would never see this process die.
+    # A forked process inherits both ends of the pipe. It must close `held`, or it would never notice our death.
     given = (watched, held if method == "fork" else None, task)
     pool = ProcessPoolExecutor(workers, context, _begin, given)
     try:
@@ -108,7 +108,7 @@ def _start(pool: ProcessPoolExecutor, workers: int) -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Delays Ctrl-C until the block has ended; processes that it starts go on delaying it."""
+    """Delays Ctrl-C until the end of the block. Processes that the block starts continue to delay it."""
     if sys.platform == "win32":
         yield
         return
@@ -120,7 +120,7 @@ def _deaf() -> Iterator[None]:
 
 
 _task: Callable[..., Any] | None = None
-"""In a worker: the function that it was started for."""
+"""In a worker process: the function that it runs."""
 
 
 def _begin(watched: Connection, held: Connection | None, task: Callable[..., Any] | None) -> None:
@@ -133,13 +133,13 @@ def _begin(watched: Connection, held: Connection | None, task: Callable[..., Any
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if "torch" in sys.modules:
-        # A forked process has none of its parent's threads.
+        # A forked process has none of its parent's threads, so torch must not rely on them.
         sys.modules["torch"].set_num_threads(1)
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         ctypes.CDLL(None).mallopt(TOP_PAD, KEPT)
 
     def watch() -> None:
-        watched.poll(None)  # until its other end is closed, by that process or by its death
+        watched.poll(None)  # until the parent process closes the other end or dies
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -156,21 +156,21 @@ def in_order(
     workers: int | None = None,
     here: Callable[..., T] | None = None,
 ) -> Generator[T, None, None]:
-    """Calls a function for every job, in parallel. A job whose worker is killed is done again.
+    """Calls a function for every job, in parallel. A job is repeated if its worker is killed.
 
     Args:
         function: called with the arguments of a job.
         jobs: tuples of arguments.
-        workers: number of processes. 1 does all jobs in this process. None does so too while the remaining jobs take
-            less time than starting processes, and uses all cores from then on.
-        here: the same function for this process and for processes that are forked from it.
+        workers: number of processes. With 1, all jobs run in this process. With None, jobs run in this process while
+            the remaining ones would take less time than starting processes; after that, all cores are used.
+        here: the same function for this process and for processes forked from it; `function` unless given.
 
     Yields:
         The results, in the order of the jobs.
 
     Raises:
-        WorkerError: where workers die ATTEMPTS times in a row and no job is finished in between. Errors of the function
-            are passed on.
+        WorkerError: if workers die ATTEMPTS times in a row without finishing a job in between. Errors of the function
+            itself are passed on.
     """
     here = here or function
     if workers is None:
@@ -202,7 +202,7 @@ def in_order(
 def _side_by_side(
     function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int, method: str
 ) -> Iterator[T]:
-    """Submits at most two jobs a worker ahead, because results wait in memory for those before them."""
+    """Submits at most two jobs for each worker in advance, because results wait in memory for earlier ones."""
     with process_pool(min(workers, len(jobs)), function, method) as pool:
         upcoming = iter(jobs)
         waiting: deque[Future[T]] = deque(pool.submit(_do, *job) for job in islice(upcoming, 2 * workers))

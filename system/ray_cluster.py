@@ -1,4 +1,4 @@
-"""Work in parallel on the machines of an existing Ray cluster. It needs the extra `ray`, there and here."""
+"""Runs jobs in parallel on an existing Ray cluster. Every machine, including this one, needs the extra `ray`."""
 
 import logging
 import os
@@ -20,38 +20,38 @@ from .processes import ATTEMPTS
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds to wait for an answer of the cluster's head; Ray itself would wait for minutes."""
+"""Seconds to wait for the cluster's head node to answer; Ray itself would wait for minutes."""
 
 START_IT = "start one with `ray start --head`, or name one in RAY_ADDRESS (HOST:PORT, or ray://HOST:PORT)"
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""The preface of HTTP/2, which Ray speaks (RFC 9113, 3.4). The answer must be a frame of kind SETTINGS."""
+"""The connection preface of HTTP/2, Ray's protocol (RFC 9113, 3.4). The answer must be a frame of type SETTINGS."""
 
 SETTINGS = 4
 
 FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ImportError, SystemExit)
-"""The errors with which Ray gives up on an address."""
+"""The errors that Ray raises if it cannot connect to an address."""
 
 MOST_TASKS = 10_000
-"""The most tasks in parallel."""
+"""The largest number of parallel tasks."""
 
 
 MOST_WAITING = 1000
-"""Tasks that the cluster is given at a time where no number is set; it queues those it has no room for."""
+"""Tasks submitted at a time if no number is set. The cluster queues those that it cannot run yet."""
 
 GRACE = 25.0
-"""Seconds that interrupted tasks have to save their work."""
+"""Seconds that interrupted tasks get to save their work."""
 
 
 @contextmanager
 def connection() -> Iterator[Any]:
-    """Connects to the cluster that `on_cluster` describes. An existing connection is used and left open.
+    """Connects to the cluster that `on_cluster` describes. An existing connection is reused and stays open.
 
     Yields:
         The module ray, connected.
 
     Raises:
-        InputError: where Ray is not installed or no cluster answers.
+        InputError: if Ray is not installed or no cluster answers.
     """
     try:
         import ray
@@ -81,7 +81,7 @@ def connection() -> Iterator[Any]:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Restores the handler of SIGTERM after the block, since Ray sets one of its own."""
+    """Restores the handler of SIGTERM after the block, because Ray replaces it."""
     here = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -92,7 +92,7 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _address() -> str:
-    """RAY_ADDRESS, or "auto" where it is not set. Raises InputError for "local", which would start a cluster."""
+    """RAY_ADDRESS, or "auto" if it is not set. Raises InputError for "local", which would start a new cluster."""
     address = os.environ.get("RAY_ADDRESS", "").strip() or "auto"
     if address == "local":
         raise InputError(f"engine 'ray': RAY_ADDRESS is 'local', expected a cluster that runs; {START_IT}")
@@ -100,7 +100,7 @@ def _address() -> str:
 
 
 def _call_on(address: str) -> None:
-    """Raises OSError or ValueError where nothing answers at HOST:PORT, or something other than Ray."""
+    """Raises OSError or ValueError if nothing answers at HOST:PORT, or if the answer is not Ray's."""
     split = urlsplit(address if "//" in address else f"//{address}")
     if not split.hostname or not split.port:
         raise ValueError("expected a host and a port")
@@ -114,7 +114,7 @@ def _call_on(address: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first sentence of an error that is meant to be read; else the error's type."""
+    """The first sentence of the error's message if it is meant for people; else a text that names the error's type."""
     if isinstance(error, SystemExit):
         return "what answers there is no cluster's head"
     if not isinstance(error, (OSError, RuntimeError, ValueError)) or not str(error).strip():
@@ -123,7 +123,7 @@ def _reason(error: BaseException) -> str:
 
 
 def check_tasks(workers: int) -> None:
-    """Raises InputError for less than one task, and for more than MOST_TASKS."""
+    """Raises InputError for fewer than one task, and for more than MOST_TASKS."""
     if not 1 <= workers <= MOST_TASKS:
         raise InputError(f"{workers} workers: expected 1 to {MOST_TASKS} tasks side by side; give another number")
 
@@ -131,22 +131,23 @@ def check_tasks(workers: int) -> None:
 def on_cluster(
     function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int | None = None
 ) -> Generator[T, None, None]:
-    """Calls a function for every job, as Ray tasks of one processor each. A job whose worker is killed is done again.
+    """Calls a function for every job, as Ray tasks of one processor each. A job is repeated if its worker is killed.
 
-    The cluster is that of RAY_ADDRESS, or else the one that runs on this machine. The function is sent there once and
-    the results come back through Ray, so no shared file system is needed.
+    RAY_ADDRESS names the cluster; without it, the cluster is the one that runs on this machine. The function is sent
+    there once and the results come back through Ray, so no shared file system is needed.
 
     Args:
         function: called with the arguments of a job.
         jobs: tuples of arguments.
-        workers: number of tasks in parallel; all processors of the cluster unless given.
+        workers: number of parallel tasks; by default, the number of processors of the cluster.
 
     Yields:
         The results, in the order of the jobs.
 
     Raises:
-        InputError: where Ray is not installed, where no cluster answers, and where the function raises one.
-        WorkerError: where a job's worker dies ATTEMPTS times or cannot run satlab.
+        InputError: if Ray is not installed, if no cluster answers, or if the function raises an InputError.
+        WorkerError: if the function raises another error, or if a job's worker dies ATTEMPTS times or cannot run
+            satlab.
     """
     with connection() as ray:
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -174,17 +175,17 @@ def on_cluster(
 def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["ClusterPool"]:
     """A pool of Ray tasks on the cluster that `on_cluster` describes.
 
-    When the block ends, running tasks are interrupted as if by Ctrl-C and have GRACE seconds to save their work.
+    At the end of the block, running tasks are interrupted as if by Ctrl-C and get GRACE seconds to save their work.
 
     Args:
-        workers: number of tasks in parallel; unless given, the cluster is sent all and runs as many as it has room for.
-        gpus: GPUs of each task; each also has one processor.
+        workers: number of parallel tasks; by default MOST_WAITING, of which the cluster runs as many as fit.
+        gpus: number of GPUs for each task. Each task also has one processor.
 
     Yields:
         The pool.
 
     Raises:
-        InputError: where Ray is not installed or no cluster answers.
+        InputError: if Ray is not installed or no cluster answers.
     """
     with connection() as ray:
         pool = ClusterPool(ray, workers or MOST_WAITING, gpus)
@@ -195,12 +196,12 @@ def cluster_pool(workers: int | None = None, gpus: int = 0) -> Iterator["Cluster
 
 
 class ClusterPool:
-    """A pool of Ray tasks. A task whose worker is killed is done again, up to ATTEMPTS times in all.
+    """A pool of Ray tasks. A task whose worker is killed runs again, at most ATTEMPTS times in all.
 
     Args:
-        ray: the module, connected to a cluster.
-        workers: number of tasks that are waited for at the same time.
-        gpus: GPUs of each task.
+        ray: the module ray, connected to a cluster.
+        workers: number of tasks submitted to the cluster at the same time.
+        gpus: number of GPUs for each task.
     """
 
     def __init__(self, ray: Any, workers: int, gpus: int = 0) -> None:
@@ -212,17 +213,17 @@ class ClusterPool:
         """Starts a task.
 
         Args:
-            function: what the task calls.
-            *arguments: of the function.
+            function: the function that the task calls.
+            *arguments: the function's arguments.
 
         Returns:
-            The result in the future. InputError and DivergedError are passed on; every other failure becomes a
+            A Future of the result. InputError and DivergedError are passed on; every other failure becomes a
             WorkerError.
         """
         return self.threads.submit(self._result, function, arguments)
 
     def close(self) -> None:
-        """Interrupts the running tasks and waits up to GRACE seconds for their end."""
+        """Interrupts the running tasks and waits up to GRACE seconds for them to end."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         for reference in list(self.under_way):
             self.ray.cancel(reference)

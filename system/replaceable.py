@@ -1,4 +1,4 @@
-"""What a file may be put at: devices, pipes, sockets and directories are never replaced by one."""
+"""The check that protects devices, pipes, sockets and directories from being replaced by a file."""
 
 import os
 import stat
@@ -13,11 +13,11 @@ NO_FILE = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-"""The type in a file's mode -> what messages call what is no file."""
+"""File types (`stat.S_IFMT`) other than regular files -> how messages name them."""
 
 
 def no_file(path: Path) -> str | None:
-    """What is at the path, or at the end of a link there, where it is no file: "a directory", "a pipe", "a device"."""
+    """What the path is if it is not a file, with links followed: "a directory", "a pipe", ...; None otherwise."""
     try:
         return NO_FILE.get(stat.S_IFMT(os.stat(path).st_mode))
     except FileNotFoundError:
@@ -25,14 +25,14 @@ def no_file(path: Path) -> str | None:
 
 
 def check_replaceable(path: Path, called: str = "") -> None:
-    """Checks that a file may be put at a path: there is a file, a link to one, or nothing.
+    """Checks that a file may be written at a path: the path is a file, a link to a file, or free.
 
     Args:
-        path: of the file.
-        called: what the message puts before it, such as "--png ".
+        path: the path.
+        called: a prefix of the path in the message, such as "--png ".
 
     Raises:
-        InputError: where something else is there.
+        InputError: if something else is there.
     """
     if kind := no_file(path):
         raise InputError(f"{called}{path}: {kind}, expected a file or a new name; choose another place")

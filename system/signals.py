@@ -1,4 +1,4 @@
-"""Signals that ask work to stop: Ctrl-C, SIGTERM, and SIGUSR1, by which Slurm announces the end of a job's time."""
+"""Signals that ask work to stop: Ctrl-C, SIGTERM, and SIGUSR1, with which Slurm announces the end of a job's time."""
 
 import signal
 import sys
@@ -12,21 +12,21 @@ from ..errors import StoppedError
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 ONE_PRESS = 0.5
-"""Seconds in which a second Ctrl-C counts as the first, because a terminal and a wrapper may both pass it on."""
+"""Seconds during which a second Ctrl-C counts as the first; a terminal and a wrapper may both pass on one press."""
 
 LOOK_AGAIN = 0.05
-"""Seconds after which a signal that came during an import is sent again."""
+"""Seconds after which a signal that arrived during an import is sent again."""
 
 
 class SignalError(StoppedError):
-    """Work was stopped by a signal, and what was done is kept.
+    """A signal stopped the work. Finished work is kept.
 
     The attribute `status` is the exit status of the process, 128 + the number of the signal.
 
     Args:
-        what: what stopped where.
-        remedy: how it goes on.
-        number: of the signal.
+        what: what stopped and where.
+        remedy: how to resume it.
+        number: the number of the signal.
     """
 
     def __init__(self, what: str, remedy: str, number: int) -> None:
@@ -35,19 +35,19 @@ class SignalError(StoppedError):
 
 
 class StopRequest:
-    """A context manager in which signals ask the work to stop instead of ending it.
+    """A context manager in which a signal asks the work to stop instead of ending the process.
 
         with StopRequest() as stop:
             while not stop():
                 ...
 
     A signal makes stop() return True; the work then saves its state and raises StoppedError. Before the first call of
-    stop() there is nothing to save, so a signal ends the block at once, as a second Ctrl-C does at any time. In all
-    these cases the block ends with a SignalError. After the block, signals do what they did before it. Signals that
-    were ignored stay ignored.
+    stop() there is nothing to save, so a signal ends the block at once. A second Ctrl-C ends the block at once at any
+    time. In all these cases the block ends with a SignalError. After the block, the previous signal handlers are back.
+    Ignored signals stay ignored.
 
-    A block that is to end at once ends when no import is in progress, because the interpreter prints and swallows
-    exceptions in some of the code that it calls during an import.
+    During an import, a block does not end at once but after the import, because the interpreter prints and swallows
+    exceptions in some of the code that it runs during imports.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class StopRequest:
         self.before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal has come. From the first call on, signals no longer end the block at once."""
+        """Whether a signal has arrived. After the first call, a first signal no longer ends the block at once."""
         self.patient, self.urgent = True, False
         return self.signal is not None
 
@@ -109,7 +109,7 @@ class StopRequest:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _importing(self, frame: FrameType | None) -> bool:
-        """Whether an import within the block has called the code of this frame."""
+        """Whether an import within the block is running the code of this frame."""
         while frame is not None and frame is not self.around:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 return True

@@ -1,11 +1,11 @@
-"""Digests of the files in a folder, by which damage is found."""
+"""SHA-256 digests of the files in a folder, which reveal damaged files."""
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
-"""The file of a folder that holds the digests of the other files."""
+"""The name of the file that holds the digests of the other files in its folder."""
 
 
 def sha256(path: Path) -> str:
@@ -21,7 +21,7 @@ def write_sums(folder: Path) -> None:
 
 
 def sums_in(folder: Path) -> dict[str, str]:
-    """File name -> digest, as `write_sums` wrote them; empty where it did not."""
+    """File name -> digest, as `write_sums` wrote them; empty if there is no such file."""
     try:
         lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines()
     except FileNotFoundError:
@@ -30,14 +30,14 @@ def sums_in(folder: Path) -> dict[str, str]:
 
 
 def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
-    """What is wrong with the first damaged file of a folder whose digests `write_sums` wrote.
+    """Compares files of a folder with the digests of `write_sums` and describes the first damaged file.
 
     Args:
         folder: the folder.
-        names: the files that are checked, in this order.
+        names: the files to check, in this order.
 
     Returns:
-        The file and its damage in words; None where no file is damaged or there are no digests.
+        The file and its damage in words; None if no file is damaged or there are no digests.
     """
     if not (folder / SUMS).exists():
         return None

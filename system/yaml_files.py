@@ -1,4 +1,4 @@
-"""YAML files of plain data, each key once. Errors are one line and name the line of the file."""
+"""Reads YAML files of plain data without repeated keys. An error is one line and names the line of the file."""
 
 import codecs
 import re
@@ -11,40 +11,40 @@ import yaml
 from ..errors import WORDS, InputError
 
 MOST_UNFOLDED = 10**5
-"""The most values that aliases (*name) may add to those that are written."""
+"""The largest number of values that aliases (*name) may add to those written out."""
 
 MOST_CHARACTERS = 1000
-"""The most characters of a number."""
+"""The largest number of characters in a number."""
 
 MOST_SHOWN = 60
-"""The most characters of a value in a message."""
+"""The largest number of characters of a value in a message."""
 
 TAG = "tag:yaml.org,2002:"
 
 PLAIN = tuple(TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
-"""The types that a file may hold. A date is text."""
+"""The types that a file may hold. A date is read as a string."""
 
 WHOLE = re.compile(r"(?:0|-?[1-9][0-9]*)$")
-"""A whole number as it is printed, so that words keep their spelling. 010, which YAML 1.1 reads as 8, is text."""
+"""An integer in the form in which it is printed. Other forms are strings: 010, which YAML 1.1 reads as 8, is "010"."""
 
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""How a file that is not UTF-8 begins; the first match counts."""
+"""Byte order marks of files that are not UTF-8. The first match counts, so UTF-32 comes before UTF-16."""
 
 
 def read_yaml_text(content: bytes) -> Any:
     """The value of a YAML document: None, booleans, numbers, strings, lists and dicts.
 
     Args:
-        content: in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+        content: the document in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
     Returns:
         The value; None for an empty document.
 
     Raises:
-        InputError: with the number of the line, for what is not YAML, a key given twice at any depth, a value that
+        InputError: with the line number, for text that is not YAML, a key given twice at any depth, a value that
             cannot be read, a tag, a value that contains itself, aliases that stand for more than MOST_UNFOLDED values,
             and more than one document.
     """
@@ -72,7 +72,7 @@ def read_yaml_text(content: bytes) -> Any:
 
 
 def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
-    """The mapping in a file. Raises InputError, with the file and what to do, for anything else."""
+    """The mapping in a file. For any other content, raises InputError with the file's path and what to do."""
     try:
         content = read_yaml_text(path.read_bytes())
     except OSError as error:
@@ -116,7 +116,7 @@ def _unknown_tag(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader of the types in PLAIN alone."""
+    """A YAML loader that accepts only the types in PLAIN."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as its base class has it
         first: [
@@ -126,7 +126,7 @@ class _Loader(yaml.SafeLoader):
         ]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    # Anywhere but as a key, << is plain text.
+    # Except as a key, << is a plain string.
     yaml_constructors: ClassVar[dict[Any, Any]] = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in PLAIN} | {
         TAG + "merge": yaml.SafeLoader.construct_yaml_str,
         None: _unknown_tag,
@@ -156,7 +156,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Check:
-    """Refuses what PyYAML accepts silently or at any cost: repeated keys, recursive values, aliases of aliases."""
+    """Refuses what PyYAML accepts silently or at any cost: repeated keys, recursive values, too many aliases."""
 
     def __init__(self, loader: _Loader) -> None:
         self.loader, self.written = loader, 0
@@ -171,7 +171,7 @@ class _Check:
             )
 
     def _size(self, node: yaml.Node) -> int:
-        """The number of values in a node, itself included, with aliases unfolded."""
+        """The number of values in a node, including itself, with aliases expanded."""
         if isinstance(node, yaml.ScalarNode):
             self.written += id(node) not in self.sizes
             self.sizes[id(node)] = 1

@@ -1,13 +1,13 @@
-"""Causal networks as languages: predictors of the next token, restricted to V of their tokens and to one length.
+"""Causal networks as languages: next-token predictors, restricted to V of their tokens and to sentences of one length.
 
     p(x) = prod_t softmax(logits after bos, x_1 .. x_{t-1} of the kept tokens / temperature)[x_t]
 
 over sentences of exactly T words (Liu et al. 2022, A.1: OPT-125M, its top 2,000 tokens, T = 24). There is no latent
-structure to sum over, so an exact conditional scores every filling of the unknown positions,
+structure to sum over, so an exact conditional needs the score of every filling of the unknown positions:
 
-    p(x_t = v | the visible words) = sum over fillings with x_t = v of p(x) / sum over all fillings of p(x),
+    p(x_t = v | the visible words) = sum over fillings with x_t = v of p(x) / sum over all fillings of p(x).
 
-and reads the words before the first unknown position once for all of them.
+The network reads the words before the first unknown position once for all fillings.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from .next_word import NextWord
 from .pretrained import Pretrained, load_pretrained
 
 MAX_FILLINGS = 2**20
-"""The most fillings of one sentence that are scored."""
+"""The largest number of fillings of one sentence that are scored."""
 
 
 class CausalLM(Language):
@@ -37,23 +37,23 @@ class CausalLM(Language):
 
     The cost of a sentence, in positions that the network reads, is T for `log_prob`, `sample` and `next_word`. It is
     t + V (T - t) for `conditional_at` with word t = 1 .. T hidden, and the sum of that over all t, about V T^2 / 2, for
-    `conditional`. Each further hidden word multiplies it by V. `conditional` and `conditional_at` refuse sentences with
-    too many fillings. In float32 all these agree with one another to about 1e-6.
+    `conditional`. Each further hidden word multiplies the cost by V. `conditional` and `conditional_at` refuse
+    sentences with too many fillings. In float32, all these methods agree with one another to about 1e-6.
 
     Args:
         model: a directory, or an id of the Hugging Face hub.
         length: T, in words.
-        words: how many words there are: the most frequent tokens by token_counts, or without counts as
-            `Pretrained.frequent_tokens` says.
+        words: the number of words: the most frequent tokens by token_counts, or, without counts, those that
+            `Pretrained.frequent_tokens` chooses.
         token_ids: instead of `words`, the tokens that are the words, in this order.
-        token_counts: token id -> how often it occurs.
-        temperature: by which logits are divided.
-        dtype: "float32" or "float64", in which the network computes; softmax and sums are always float64.
-        sha256: what `Pretrained.sha256` must be, where given.
+        token_counts: token id -> number of occurrences.
+        temperature: the divisor of the logits.
+        dtype: "float32" or "float64", the precision of the network. Softmax and sums are always float64.
+        sha256: the required value of `Pretrained.sha256`; None allows any.
 
     Raises:
         InputError: for a network that cannot be read or has another sha256, more words than tokens, ids that repeat or
-            are no tokens, a length that the network cannot read, and a temperature that is not positive.
+            are not tokens, a length that the network cannot read, and a temperature that is not positive.
     """
 
     positions_share_passes = False
@@ -152,7 +152,7 @@ class CausalLM(Language):
         return torch.cat(marginals)
 
     def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
-        """num_sentences independent sentences, drawn word by word; there are no latent variables."""
+        """num_sentences independent sentences, drawn word by word. There are no latent variables."""
         shape, at_a_time = (num_sentences, self.max_length), self.reader.rows_at_a_time(self.max_length)
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
         tokens = torch.zeros(shape, dtype=torch.long, device=self.device)
@@ -161,14 +161,14 @@ class CausalLM(Language):
         return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
 
     def write(self, path: str) -> str:
-        """Writes path.yaml: where the network is, its SHA-256, and the language's settings."""
+        """Writes path.yaml: the place of the network, its SHA-256, and the language's settings."""
         content = {"family": "causal", "model": self.model, **self._definition()}
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
         Path(path + self.suffix).write_text(text, encoding="utf-8")
         return path + self.suffix
 
     def fingerprint(self) -> str:
-        """SHA-256 of what `save` writes and of the words, but not of where the network is."""
+        """SHA-256 of the settings that `save` writes and of the words, without the place of the network."""
         content = {**self._definition(), "words": self.words}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -187,7 +187,7 @@ class CausalLM(Language):
         return self.reader.floats_per_sentence(length)
 
     def _check_fillings(self, unknown: Tensor) -> None:
-        """Checks the number of fillings of sentences with so many unknown words [n]."""
+        """Checks the number of fillings of sentences with these numbers of unknown words [n]."""
         for row, number in enumerate(unknown.tolist()):
             if self.vocab_size**number > MAX_FILLINGS:
                 raise InputError(
@@ -197,7 +197,7 @@ class CausalLM(Language):
 
 
 def _patterns(hidden: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
-    """(rows, the positions hidden in each of them), once for each set of positions that is hidden in some row."""
+    """Yields (rows, hidden positions) for each distinct set of hidden positions: the rows in which these are hidden."""
     patterns, number = hidden.unique(dim=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
         yield (number == i).nonzero()[:, 0], pattern.nonzero()[:, 0].tolist()
@@ -223,7 +223,7 @@ def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
 
 
 def _readable(pretrained: Pretrained, length: int) -> int:
-    """The length, once it is known that the network can read so many words."""
+    """The length, after checking that the network can read that many words."""
     most = pretrained.max_positions
     if length < 1 or (most is not None and length > most):
         expected = "at least 1 word" if most is None else f"1 to {most} words, the positions of {pretrained.model}"

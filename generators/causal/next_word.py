@@ -1,6 +1,6 @@
-"""Next-word probabilities and scores of fillings by a causal network that is restricted to some of its tokens.
+"""Next-word probabilities and scores of fillings by a causal network restricted to some of its tokens.
 
-Texts are read from left to right with a key-value cache, so that texts with a common beginning read it once.
+The network reads texts from left to right with a key-value cache, so it reads a common prefix of several texts once.
 """
 
 import copy
@@ -16,12 +16,12 @@ from .pretrained import Pretrained
 
 
 class NextWord:
-    """p(next word | the words so far) = softmax(logits of the V kept tokens / temperature), the softmax in float64.
+    """p(next word | the words so far) = softmax(logits of the V kept tokens / temperature), with a float64 softmax.
 
     Args:
         pretrained: the network. Its output layer is replaced by one for the kept tokens.
-        token_ids: the network's id of each word, V in all.
-        temperature: by which the logits are divided.
+        token_ids: the network's ids of the V words.
+        temperature: the divisor of the logits.
     """
 
     def __init__(self, pretrained: Pretrained, token_ids: Sequence[int], temperature: float) -> None:
@@ -39,7 +39,7 @@ class NextWord:
 
         Args:
             ids: [n, s].
-            cache: as the previous call returned it; None at the start of the texts.
+            cache: the cache that the previous call returned; None at the start of the texts.
 
         Returns:
             (log p(the word after each id) [n, s, V] float64, the cache of all ids so far).
@@ -57,7 +57,7 @@ class NextWord:
         return logits.log_softmax(-1), out.past_key_values
 
     def draw(self, uniform: Tensor) -> Tensor:
-        """Words [n, T] from uniform numbers [n, T], word by word, by inverting cumulative sums of p."""
+        """Draws words [n, T] from uniform random numbers [n, T], word by word, by inverting cumulative sums of p."""
         ids, words, cache = torch.full_like(uniform[:, :1], self.bos, dtype=torch.long), [], None
         for target in uniform.T:
             log_next, cache = self.read(ids, cache)
@@ -70,11 +70,11 @@ class NextWord:
     def log_fillings(self, tokens: Tensor, free: Sequence[int]) -> Tensor:
         """log p(x) for all fillings of the free positions.
 
-        For each sentence the network reads free[0] + 1 positions, then V^i times those from the i-th free position to
-        the next one. It never reads the last word.
+        For each sentence, the network reads free[0] + 1 positions, and then V^i times the positions from the i-th free
+        position to the next one. It never reads the last word.
 
         Args:
-            tokens: words [n, T]; those at free positions do not matter.
+            tokens: words [n, T]; words at free positions are ignored.
             free: h positions in ascending order.
 
         Returns:
@@ -83,7 +83,7 @@ class NextWord:
         return self._log_fillings(tokens, list(free), 0, None)
 
     def _log_fillings(self, tokens: Tensor, free: list[int], known: int, cache: Any) -> Tensor:
-        """`log_fillings` of the words from position `known` on, given those before, which the cache holds with bos."""
+        """`log_fillings` of the words from position `known` on. The cache contains bos and the words before them."""
         n, length = tokens.shape
         first = free[0] if free else length
         log_next, cache = self.read(self.text(tokens)[:, known : min(first + 1, length)], cache)
@@ -103,17 +103,17 @@ class NextWord:
         return (total.reshape(-1, 1) + torch.cat(tails)).reshape(n, -1)
 
     def floats_per_sentence(self, length: int) -> int:
-        """About how many float64 numbers it takes to read one sentence: keys, values, activations and log p."""
+        """The approximate number of float64 values needed to read a sentence: keys, values, activations and log p."""
         config = self.network.config
         layers, width = int(config.num_hidden_layers), int(config.hidden_size)
         return length * ((2 * layers + 12) * width + 3 * len(self.token_ids))
 
     def rows_at_a_time(self, length: int) -> int:
-        """How many sentences of this length are read at a time, so that the memory budget holds."""
+        """The number of sentences of this length that are read at a time within the memory budget."""
         return max(1, MEMORY_BUDGET // self.floats_per_sentence(length))
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy on another device, with a network of its own."""
+        """A copy on another device, with its own copy of the network."""
         if self.token_ids.device == torch.device(device):
             return self
         moved = copy.copy(self)
@@ -122,7 +122,7 @@ class NextWord:
 
 
 def _cut_down(head: nn.Linear, token_ids: Tensor) -> nn.Linear:
-    """An output layer for these tokens alone."""
+    """An output layer for only these tokens."""
     kept = nn.Linear(head.in_features, len(token_ids), head.bias is not None, device="meta")
     kept.weight = nn.Parameter(head.weight[token_ids], requires_grad=False)
     if head.bias is not None:

@@ -1,4 +1,4 @@
-"""Reads causal networks in Hugging Face's format, from safetensors alone; none of their code is run."""
+"""Reads causal networks in Hugging Face's format, only from safetensors, without running any code from the files."""
 
 import hashlib
 import warnings
@@ -24,17 +24,17 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A causal network as it was read, in eval mode and without gradients.
+    """A causal network as read from its files, in eval mode and without gradients.
 
     Args:
         model: its absolute directory, or its id on the Hugging Face hub.
         network: the transformers model.
-        tokens: the tokenizer's string of each token id, None for an id that it does not know; the ids as strings where
-            there is no tokenizer.
-        special: ids that are no words.
-        bos: the id that every text begins with.
-        max_positions: how many tokens the network can read; None where it sets no limit.
-        sha256: of config.json and of all parameters, as read.
+        tokens: the tokenizer's string of each token id, None for an id that it does not know; without a tokenizer, the
+            ids as strings.
+        special: ids that are not words.
+        bos: the id with which every text begins.
+        max_positions: the number of tokens that the network can read; None if it sets no limit.
+        sha256: the SHA-256 of config.json and of all parameters, as read.
     """
 
     model: str
@@ -46,21 +46,21 @@ class Pretrained:
     sha256: str
 
     def frequent_tokens(self, count: int, counts: Mapping[int, float] | None = None) -> list[int]:
-        """The most frequent token ids, special ones left out.
+        """The most frequent token ids, without special ones.
 
-        Without counts the lowest ids stand in for them. They are the most frequent ones if the vocabulary is sorted by
-        frequency, as OPT's is (fairseq sorts its dictionary). GPT-2's has single bytes first, then the merges of byte
-        pair encoding in the order in which they were made.
+        Without counts, these are the lowest ids. They are the most frequent ones if the vocabulary is sorted by
+        frequency, as OPT's is (fairseq sorts its dictionary). GPT-2's vocabulary has single bytes first, then the
+        merges of byte pair encoding in the order in which they were made.
 
         Args:
-            count: how many.
-            counts: token id -> how often it occurs; of equal counts the lower id comes first.
+            count: the number of ids.
+            counts: token id -> number of occurrences. Of equal counts, the lower id comes first.
 
         Returns:
             The ids, in ascending order.
 
         Raises:
-            InputError: where there are fewer such tokens, and for an id in counts that is no token.
+            InputError: if there are fewer such tokens, and for an id in counts that is not a token.
         """
         candidates = [i for i, token in enumerate(self.tokens) if token is not None and i not in self.special]
         if counts is not None:
@@ -84,15 +84,15 @@ def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
     """Reads a network from a directory or from the Hugging Face hub.
 
     Args:
-        model: a directory, or an id of the hub, which is read from the local cache or else fetched.
-        dtype: "float32" or "float64", in which the network computes, whatever its files hold.
+        model: a directory, or an id of the hub, which is read from the local cache or downloaded.
+        dtype: "float32" or "float64", the precision of the network, whatever the dtype in its files.
 
     Returns:
         The network.
 
     Raises:
-        InputError: where transformers is not installed; for a network that cannot be fetched or is damaged; and for one
-            that has no key-value cache or no token that begins every text.
+        InputError: if transformers is not installed; for a network that cannot be downloaded or is damaged; and for a
+            network without a key-value cache or without a token that begins every text.
     """
     if dtype not in DTYPES:
         raise InputError(str(unknown("dtype", dtype, DTYPES)))
@@ -118,7 +118,7 @@ def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
 
 
 def _check_files(folder: Path) -> None:
-    """Checks that a directory holds a configuration and weights in the form that is read here."""
+    """Checks that a directory contains a configuration and weights in the required format."""
     for pattern in ("config.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise InputError(
@@ -134,7 +134,7 @@ def _may_be_id(model: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Turns off progress bars, log lines and warnings of transformers and its hub client for a while."""
+    """Turns off progress bars, log lines and warnings of transformers and its hub client during the block."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
@@ -154,7 +154,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
-    """The transformers model from local files, or else, unless it is a local directory, from the hub."""
+    """The transformers model from local files or, unless it is a local directory, from the hub."""
     options = {"dtype": DTYPES[dtype], "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
     read = partial(transformers.AutoModelForCausalLM.from_pretrained, model, **options)
     try:
@@ -182,7 +182,7 @@ def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What transformers may raise for a network or a tokenizer that is damaged."""
+    """The errors that transformers may raise for a damaged network or tokenizer."""
     from huggingface_hub.errors import StrictDataclassError
 
     builtin = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
@@ -190,7 +190,7 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
-    """The tokenizer in the folder, which is fetched first unless the model is local; None where there is none."""
+    """The tokenizer in the folder, downloaded first unless it is there or the model is local; None if there is none."""
     from huggingface_hub import snapshot_download
 
     def is_here() -> bool:
@@ -210,12 +210,12 @@ def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """The beginning of what an error says, or else its class."""
+    """The beginning of an error's message, or its class if the message is empty."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> Pretrained:
-    """The network with its words and numbers, once it is known to be causal."""
+    """The network with its tokens and settings, after checking that it is a causal network with a key-value cache."""
     config, head = network.config, network.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         raise InputError(f"model {model}: type {config.model_type} has no linear output layer; {EXPECTED}; give one")
@@ -245,7 +245,7 @@ def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> P
 
 
 def _sha256(network: nn.Module, config_bytes: bytes) -> str:
-    """SHA-256 of config.json and of each parameter's name, dtype, shape and bytes; tied parameters count once."""
+    """SHA-256 of config.json and of each parameter's name, dtype, shape and bytes. Tied parameters count once."""
     digest = hashlib.sha256(config_bytes)
     for name, parameter in sorted(network.named_parameters()):
         digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}".encode())

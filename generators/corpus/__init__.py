@@ -1,1 +1,1 @@
-"""A language's sentences on disk."""
+"""Corpora: sentences of a language, stored on disk."""

@@ -1,10 +1,10 @@
-"""A language's sentences on disk: shards and a manifest. Shard i depends on (seed, i) alone.
+"""A corpus on disk: a manifest and shards of sentences. Of the random choices, shard i depends only on (seed, i).
 
-DIR/manifest.json           what the corpus is: language, seed, versions, words; rows, bytes and SHA-256 of each shard
+DIR/manifest.json           description: language, seed, versions, words; rows, bytes and SHA-256 of each shard
 DIR/language.yaml or .npz   the language itself
-DIR/shard-00000.parquet     tokens, length, the latent variables, label_TASK; with truth also masked_position and truth
+DIR/shard-00000.parquet     tokens, length, latent variables, label_TASK; with truth also masked_position and truth
 
-or, in format bin, in place of the Parquet files
+or, in format bin, instead of the Parquet files
 
 DIR/train.bin               uint16 tokens, each sentence followed by the token that the manifest calls end
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 
 MOST_SHARDS = 10**6
-"""The most shards in a corpus."""
+"""The largest number of shards in a corpus."""
 
 KINDS = {
     "versions": dict,
@@ -48,10 +48,10 @@ KINDS = {
     "shards": list,
     "complete": bool,
 }
-"""The fields of a manifest that the code reads, with their types; others are for people alone."""
+"""The fields that a manifest must have, with their types."""
 
 SIGNED = (*KINDS, "language", "max_length", "classes", "tokens")
-"""The fields that manifest_sha256 is computed from: all that satlab writes to a manifest."""
+"""The fields that manifest_sha256 covers: all other fields that satlab writes to a manifest."""
 
 
 class Corpus:
@@ -89,13 +89,13 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the shards' SHA-256: equal for corpora with the same bytes."""
+        """SHA-256 of the shards' SHA-256. Corpora with the same bytes have the same fingerprint."""
         return sha256("".join(entry["sha256"] for entry in self.shards).encode())
 
-    # ---- what is there
+    # ---- reading and checking
 
     def language_problem(self) -> str | None:
-        """What is wrong with the language's file, as of a shard; None where it matches the manifest."""
+        """The problem with the language's file, in the terms of `problem`; None if the file matches the manifest."""
         try:
             if no_file(self.language_file):
                 return "not a file"
@@ -105,13 +105,13 @@ class Corpus:
         return _problem(content, self.manifest["language_sha256"])
 
     def problem(self, number: int) -> str | None:
-        """What is wrong with a shard; None where its bytes match the manifest.
+        """The problem with a shard; None if its bytes match the manifest.
 
         Args:
-            number: of the shard.
+            number: the number of the shard.
 
         Returns:
-            "missing"; "damaged"; "not a file", where a directory or a pipe has its name; or "unreadable".
+            "missing"; "damaged"; "not a file", if a directory or a pipe has its name; or "unreadable".
         """
         if number >= len(self.shards):
             return "missing"
@@ -129,7 +129,7 @@ class Corpus:
         """Reads the words of a shard.
 
         Returns:
-            The words of its sentences, end to end, and the lengths of the sentences.
+            The concatenated words of its sentences, and the lengths of the sentences.
 
         Raises:
             InputError: for a shard that is missing or damaged.
@@ -145,7 +145,7 @@ class Corpus:
             )
         return read_tokens(content, self.manifest["format"], self.end)
 
-    # ---- what is made
+    # ---- making and writing
 
     def make(
         self,
@@ -158,17 +158,17 @@ class Corpus:
         """Makes shards from the seed; see `in_order` and `on_cluster` for the workers.
 
         Args:
-            numbers: the shards, in the order in which they are yielded.
-            workers: how many processes or tasks make them.
+            numbers: the numbers of the shards, in the order in which they are yielded.
+            workers: the number of processes or tasks that make them.
             engine: "local" or "ray".
-            language: the corpus's, on the CPU, where it is loaded already.
-            any_version: whether workers may have other versions than those the corpus was begun with.
+            language: the corpus's language, on the CPU, if it is loaded already.
+            any_version: whether workers may have library versions other than those with which the corpus was begun.
 
         Yields:
             The number and the content of each shard.
 
         Raises:
-            InputError: for a worker with other versions, unless any will do.
+            InputError: for a worker with other versions, unless any_version is True.
         """
         from .shard import Recipe, make_shard, shard_content
 
@@ -178,14 +178,14 @@ class Corpus:
         here = make if language is None else partial(shard_content, language, *settings)
         jobs = [(number, self.rows(number)) for number in numbers]
         if engine == "local" and workers not in (None, 1) and len(jobs) > 1:
-            # The first sentence compiles code and fills tables: done here, this is done once for all processes.
+            # The first sentence compiles code and fills tables. Forked processes inherit them from this one.
             here(numbers[0], 1)
         made = on_cluster(make, jobs, workers) if engine == "ray" else in_order(make, jobs, workers, here)
         with closing(made) as contents:
             yield from zip(numbers, contents, strict=True)
 
     def put(self, number: int, content: bytes) -> None:
-        """Writes a shard to disk, and keeps its entry for the manifest."""
+        """Writes a shard to disk, and updates its entry for the manifest."""
         self.storage.write(number, content)
         file, rows = self.storage.file(number), self.rows(number)
         self.shards[number : number + 1] = [Entry(file=file, rows=rows, bytes=len(content), sha256=sha256(content))]
@@ -203,7 +203,7 @@ def sha256(content: bytes) -> str:
 
 
 def signature(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of what satlab writes to a manifest, whatever its spacing and whatever a person adds."""
+    """The SHA-256 of the fields that satlab writes to a manifest. Spacing and fields added by hand do not change it."""
     content = {key: manifest[key] for key in SIGNED if key in manifest}
     return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
@@ -252,7 +252,7 @@ def open_corpus(folder: Path) -> Corpus:
 
 
 def _check_shards(corpus: Corpus) -> None:
-    """Raises what `open_corpus` takes for damage where the shards' entries do not fit the rest of the manifest."""
+    """Raises an error, which `open_corpus` reports as damage, if the shards' entries contradict the manifest."""
     manifest = corpus.manifest
     for number, entry in enumerate(corpus.shards):
         known = [entry["rows"], entry["file"], type(entry["bytes"]), type(entry["sha256"])]
@@ -265,7 +265,7 @@ def _check_shards(corpus: Corpus) -> None:
 
 
 def _typed(manifest: Any) -> dict[str, Any]:
-    """The manifest, if each field makes sense on its own; raises what `open_corpus` takes for damage."""
+    """The manifest, if each field is valid on its own. Raises an error, which `open_corpus` reports as damage."""
     for key, kind in KINDS.items():
         if not isinstance(manifest[key], kind):
             raise TypeError(f"{key} is {manifest[key]!r}")

@@ -1,8 +1,8 @@
-"""One shard of a corpus: its sentences, and its bytes.
+"""One shard of a corpus: makes its sentences, encodes them as bytes, and reads them back.
 
-The bytes are a pure function of the language, the seed, the shard's number and the request. They depend neither on the
-process that makes them, nor on what it made before, nor on its number of threads. Other versions of the libraries may
-give other bytes.
+The bytes are a pure function of the language, the seed, the shard's number and size, the format and the truth option.
+They depend neither on the process that makes them, nor on earlier work of that process, nor on its number of threads.
+Other versions of the libraries may give other bytes.
 """
 
 import io
@@ -30,10 +30,10 @@ from ..sentences import Sentences
 FORMATS = ("parquet", "bin")
 
 TOKEN = np.dtype("<u2")
-"""How format bin stores a token: little-endian, 16 bits, unsigned."""
+"""The type of a token in format bin: little-endian, 16 bits, unsigned."""
 
 Ragged = tuple[np.ndarray, np.ndarray]
-"""The tokens of many sentences, end to end, and the lengths [n] of these sentences."""
+"""The concatenated tokens of n sentences, and the lengths [n] of these sentences."""
 
 
 def versions() -> dict[str, str]:
@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def check_versions(begun_with: Mapping[str, str], what: str) -> None:
-    """Raises InputError where shards made here might not match those of a corpus. Python's version may differ."""
+    """Raises InputError if shards made here might not match those of a corpus. Python's version may differ."""
     here = versions()
     for name, version in begun_with.items():
         if name != "python" and here.get(name) != version:
@@ -55,15 +55,15 @@ def check_versions(begun_with: Mapping[str, str], what: str) -> None:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all shards of a corpus have in common.
+    """The settings that all shards of a corpus share.
 
     Args:
         language: the content of the file that Language.save writes.
         suffix: the suffix of that file.
-        seed: of the corpus.
+        seed: the seed of the corpus.
         truth: whether each sentence gets the exact conditional at one hidden position.
         format: one of FORMATS.
-        versions: those that a worker must have.
+        versions: the library versions that a worker must have; empty allows any.
     """
 
     language: bytes
@@ -75,14 +75,14 @@ class Recipe:
 
 
 def make_shard(recipe: Recipe, number: int, rows: int) -> bytes:
-    """`shard_content` in a process that has only the recipe. Raises InputError for other versions of the libraries."""
+    """`shard_content` for a process that has only the recipe. Raises InputError for other versions of the libraries."""
     check_versions(recipe.versions, "the corpus")
     language = _language(recipe.language, recipe.suffix)
     return shard_content(language, recipe.seed, recipe.truth, recipe.format, number, rows)
 
 
 def shard_content(language: Language, seed: int, truth: bool, format: str, number: int, rows: int) -> bytes:
-    """The content of shard `number`, which has `rows` sentences. The language is on the CPU."""
+    """The content of shard `number`, which has `rows` sentences. The language must be on the CPU."""
     with _one_thread():
         generator = random_stream(seed, "corpus", number)
         sentences = language.sample(rows, generator)
@@ -101,7 +101,7 @@ def _language(content: bytes, suffix: str) -> Language:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Runs torch on one thread: sums over several threads round differently."""
+    """Runs torch on one thread, because sums over several threads round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -114,9 +114,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _table(language: Language, sentences: Sentences, truth_generator: torch.Generator | None) -> pa.Table:
-    """The columns of a shard: tokens, length, each latent variable, label_TASK for each task.
+    """The columns of a shard: tokens, length, each latent variable, and label_TASK for each task.
 
-    With a truth_generator there are also masked_position t and truth [V] float64, p(x_t = v | every other word). Lists
+    With a truth_generator, there are also masked_position t and truth [V] float64, p(x_t = v | all other words). Lists
     have no padding.
 
     Returns:
@@ -141,12 +141,12 @@ def _table(language: Language, sentences: Sentences, truth_generator: torch.Gene
 
 
 def _integers(values: np.ndarray, above: int) -> np.ndarray:
-    """Numbers below `above`, in the narrower of two types that every reader knows."""
+    """Integers below `above` as int16 or, if too large, int32: types that every Parquet reader supports."""
     return values.astype(np.int16 if above <= 2**15 else np.int32)
 
 
 def _latent(values: np.ndarray) -> pa.Array:
-    """[n] as numbers, [n, k] as lists, [n, k, c] as lists of c numbers each; entries of -1 are padding."""
+    """A latent variable: [n] as numbers, [n, k] as lists, [n, k, c] as lists of c-tuples. Entries of -1 are padding."""
     return pa.array(values) if values.ndim == 1 else _lists(values, values.reshape(*values.shape[:2], -1)[..., 0] >= 0)
 
 
@@ -160,7 +160,7 @@ def _lists(values: np.ndarray, kept: np.ndarray) -> pa.Array:
 
 
 def _parquet(table: pa.Table) -> bytes:
-    # A dictionary of probabilities would be as large as the column, and cost more time than all other columns.
+    # A dictionary of probabilities would be as large as the column and take longer than all other columns.
     dictionary = [_leaf(field) for field in table.schema if field.name != "truth"]
     sink = io.BytesIO()
     pq.write_table(table, sink, use_dictionary=dictionary)
@@ -179,7 +179,7 @@ def _leaf(field: pa.Field) -> str:
 
 
 def _flat(sentences: Sentences, end: int) -> bytes:
-    """The sentences end to end, each followed by the token `end`."""
+    """The concatenated sentences, each followed by the token `end`."""
     tokens = np.pad(sentences.tokens.numpy(), ((0, 0), (0, 1)), constant_values=end).astype(TOKEN)
     kept = np.arange(tokens.shape[1]) <= sentences.lengths.numpy()[:, None]
     return tokens[kept].tobytes()

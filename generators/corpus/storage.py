@@ -1,4 +1,4 @@
-"""Where the shards of a corpus lie: one file per shard in format parquet, one file for all of them in format bin."""
+"""Storage of a corpus's shards: one file per shard in format parquet, one file for all shards in format bin."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ from typing_extensions import override
 from ...system.disk import publish, write_atomic
 
 LANGUAGE_FILES = ("language.yaml", "language.npz")
-"""What a language is called in the directory of a corpus."""
+"""The possible names of the language's file in a corpus's directory."""
 
 
 class Entry(TypedDict):
-    """What the manifest says of a shard.
+    """The manifest's entry for a shard.
 
     Args:
         file: the name of its file.
@@ -35,23 +35,23 @@ class Storage(Protocol):
         """The name of the file that holds a shard."""
 
     def place(self, number: int) -> Path:
-        """The path that a shard is read from at present."""
+        """The path from which a shard is currently read."""
 
     def read(self, number: int) -> bytes | None:
-        """The content of a shard as it is on disk, damaged or not; None where its file is missing."""
+        """The content of a shard on disk, damaged or not; None if its file is missing."""
 
     def begin(self) -> None:
-        """Prepares to write the first shard over what may be there."""
+        """Prepares to write the first shard, which may replace an existing one."""
 
     def write(self, number: int, content: bytes) -> None:
-        """Writes a shard, which is on the disk when this returns. Every shard before it is there or has an entry."""
+        """Writes a shard and returns when it is on the disk. Every earlier shard must exist or have an entry."""
 
     def finish(self) -> None:
-        """Gives the shards their final names, once all of them are there."""
+        """Gives the shards their final names, after all of them are written."""
 
 
 class ShardFiles(Storage):
-    """shard-00000.parquet, shard-00001.parquet, ...: each is whole or missing."""
+    """shard-00000.parquet, shard-00001.parquet, ...: each is complete or missing."""
 
     def __init__(self, folder: Path, shards: list[Entry]) -> None:
         self.folder = folder
@@ -83,7 +83,7 @@ class ShardFiles(Storage):
 
 
 class TokenFile(Storage):
-    """train.bin, which holds all shards end to end. Until the last one is there, it has a hidden name."""
+    """train.bin, which contains all shards one after another. It has a hidden name until the last shard is written."""
 
     NAME = "train.bin"
     UNFINISHED = ".train.bin.unfinished"
@@ -93,7 +93,7 @@ class TokenFile(Storage):
 
     @property
     def path(self) -> Path:
-        """The path of the file at present."""
+        """The current path of the file."""
         whole = self.folder / self.NAME
         return whole if whole.exists() else self.folder / self.UNFINISHED
 
@@ -114,7 +114,7 @@ class TokenFile(Storage):
             return None
         with self.path.open("rb") as file:
             file.seek(self._begin(number))
-            # Bytes after the last shard do not belong there: they are read with it, so that its SHA-256 shows them.
+            # Bytes after the last shard are damage. Reading them with that shard makes its SHA-256 differ.
             last = number == len(self.shards) - 1 and self.path.name == self.NAME
             return file.read() if last else file.read(self.shards[number]["bytes"])
 

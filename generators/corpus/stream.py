@@ -1,4 +1,4 @@
-"""Training batches from the sentences of a corpus, pass after pass, in a new order each time."""
+"""Training batches from the sentences of a corpus, with a new random order in each pass over the corpus."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,9 @@ class _Visit:
     """A shard in one pass.
 
     Args:
-        begin: the place of its first sentence among the sentences of all passes.
-        tokens: its sentences in their order there, [rows, T].
-        lengths: of these sentences, [rows].
+        begin: the index of its first sentence, counted over all passes.
+        tokens: its sentences in the order of this pass, [rows, T].
+        lengths: the lengths of these sentences, [rows].
     """
 
     begin: int
@@ -31,14 +31,14 @@ class _Visit:
 
 
 class CorpusStream(Stream):
-    """Batches of a corpus's sentences: batch(step) depends on (corpus, seed, step) alone.
+    """Batches of a corpus's sentences. batch(step) depends only on (corpus, seed, step).
 
-    Each pass takes the shards in a random order, and the sentences of each shard in a random order. The sentences are
-    independent, so an order that mixed the shards would be no more random. A step reads one or two shards, whatever the
-    size of the corpus, and each pass hides words anew.
+    Each pass takes the shards in a random order, and the sentences within each shard in a random order. Sentences are
+    independent, so mixing the shards would not make the order more random. A step reads only the shards that contain
+    its sentences, and each pass draws new hidden positions.
 
     Raises:
-        InputError: for an unfinished corpus or one of another language; and in `batch`, for a shard that is missing or
+        InputError: for an unfinished corpus or a corpus of another language; in `batch`, for a shard that is missing or
             damaged.
     """
 
@@ -71,7 +71,7 @@ class CorpusStream(Stream):
         return Sentences(tokens.long(), lengths).to(self.language.device)
 
     def _visit_at(self, place: int) -> _Visit:
-        """The shard whose turn it is at this place; the first sentence of the first pass has place 0."""
+        """The shard that contains this index, counted over all passes from 0."""
         number, within = divmod(place, self.corpus.manifest["sentences"])
         order = torch.randperm(len(self.corpus), generator=random_stream(self.seed, "epochs", number))
         ends = torch.tensor([self.corpus.rows(shard) for shard in order.tolist()]).cumsum(0)

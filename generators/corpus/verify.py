@@ -1,4 +1,4 @@
-"""Checks a corpus against its manifest, and makes again what does not match."""
+"""Checks a corpus against its manifest, and makes shards again that do not match."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from ...system.disk import only_writer
 from .manifest import Corpus, open_corpus, sha256
 
 OF_ITS_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
-"""Errors for which one shard cannot be written, while others may."""
+"""Error numbers that concern the path of one shard. Other shards can still be written."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Finding:
 
     Args:
         file: its name.
-        shard: the number of the shard; None for the language, and for a file that is none of the corpus's.
+        shard: the number of the shard; None for the language's file, and for a file that is not part of the corpus.
         problem: "missing", "damaged", "not a file", "unreadable", or "unexpected" for a file that would be read with
             the corpus.
     """
@@ -29,7 +29,7 @@ class Finding:
 
 
 def examine(corpus: Corpus) -> Iterator[Finding | None]:
-    """What is wrong with the language's file, then with each shard that the manifest lists; None where nothing is."""
+    """Yields a finding or None for the language's file and each listed shard, then findings for unexpected files."""
     problem = corpus.language_problem()
     yield Finding(corpus.language_file.name, None, problem) if problem else None
     for number in range(len(corpus.shards)):
@@ -43,18 +43,18 @@ def examine(corpus: Corpus) -> Iterator[Finding | None]:
 
 
 def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> Iterator[tuple[int, str | None]]:
-    """Makes shards again from the seed. One that comes out different, or has no place, is left as it is.
+    """Makes shards again from the seed. A shard that comes out different or cannot be written is left as it is.
 
     Args:
         corpus: the corpus.
-        numbers: of the shards.
-        workers: how many processes make them.
+        numbers: the numbers of the shards.
+        workers: the number of processes that make them.
 
     Yields:
-        The number of each shard, and why it is left as it is; None where it is as the manifest says again.
+        The number of each shard, and the reason why it was left as it is; None if it matches the manifest again.
 
     Raises:
-        InputError: where the language's file is missing or damaged itself, or another process writes the corpus.
+        InputError: if the language's file has a problem itself, or if another process is writing the corpus.
     """
     with only_writer(corpus.folder):
         # Another process may have been writing until now, so the manifest is read again.
@@ -76,7 +76,7 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
 
 
 def _put(corpus: Corpus, number: int, content: bytes) -> str | None:
-    """Writes a shard that is as the manifest says; why it is left as it is, where it is."""
+    """Writes a shard if it matches the manifest. Returns the reason if it does not write it, else None."""
     if sha256(content) != corpus.shards[number]["sha256"]:
         return (
             f"shard {number} came out otherwise than the manifest says and is left as it is "
@@ -95,7 +95,7 @@ def _put(corpus: Corpus, number: int, content: bytes) -> str | None:
 
 
 def other_versions(corpus: Corpus) -> str:
-    """Why a shard may come out otherwise than it did: the versions that made it, and those here."""
+    """Why a shard may come out differently: the versions that made it, and the versions here."""
     from .shard import versions
 
     here, there = versions(), corpus.manifest["versions"]

@@ -1,4 +1,4 @@
-"""Writes a corpus, in one go or in several: what is finished is kept, whatever happens."""
+"""Writes a corpus. An interrupted run keeps the finished shards, and the next run continues it."""
 
 import json
 import tempfile
@@ -19,22 +19,22 @@ from .manifest import KINDS, MANIFEST, MOST_SHARDS, Corpus, is_corpus, open_corp
 from .shard import FORMATS, check_versions, shard_content, versions
 
 SHARD_SENTENCES = 16_384
-"""Sentences in each shard but the last, unless a number is given."""
+"""The default number of sentences in each shard but the last."""
 
 SHARD_NUMBERS = 2**25
-"""The most tokens and probabilities in such a shard; one that would have more gets fewer sentences."""
+"""The largest number of tokens and probabilities in a shard of default size. Shards get fewer sentences if needed."""
 
 ENGINES = ("local", "ray")
-"""Who makes the shards: processes of this machine, or tasks of an existing Ray cluster."""
+"""What makes the shards: processes of this machine, or tasks of an existing Ray cluster."""
 
 MANIFEST_SECONDS = 1.0
-"""The least time between two writes of the manifest. A killed process repeats what it made since the last."""
+"""The least time between two writes of the manifest. A killed process repeats the shards made since the last write."""
 
 PARTIAL = (MANIFEST, "language.*", "shard-*", "train.bin")
 """The files that an interruption may leave half-written, under a hidden name."""
 
 MAY_DIFFER = ("versions", "language", "language_sha256", "shards", "complete")
-"""The fields in which the manifests of two corpora of the same bytes may differ."""
+"""The fields in which the manifests of two corpora with the same bytes may differ."""
 
 
 def write_corpus(
@@ -51,32 +51,32 @@ def write_corpus(
 ) -> Iterator[int]:
     """Writes a corpus, shard by shard.
 
-    The bytes are the same whoever makes them, and however often the work was interrupted. An unfinished corpus is
-    continued, and a finished one is left as it is. If the manifest is missing, the corpus is made again over the files
-    that are there, provided that they are its own.
+    The bytes do not depend on the engine, the workers or interruptions. An unfinished corpus is continued, and a
+    finished one is left as it is. If the manifest is missing, the corpus is made again over the existing files if they
+    belong to it.
 
     Args:
-        language: that the sentences are drawn from.
+        language: the language of the sentences.
         source: where the language comes from, for the manifest.
-        sentences: how many to write.
+        sentences: the number of sentences to write.
         out: the directory.
-        seed: of the sentences.
+        seed: the seed of the sentences.
         truth: whether each sentence gets the exact conditional at one hidden position.
         format: "parquet" or "bin".
-        workers: with engine "local", how many processes make the shards: 1 is this one, None as many as pay off. A
-            script that asks for several does so below `if __name__ == "__main__"`. With engine "ray", how many tasks
-            run at once.
+        workers: with engine "local", the number of processes that make the shards: 1 uses this process only, None
+            chooses. A script that asks for several must do so under `if __name__ == "__main__"`. With engine "ray", the
+            number of parallel tasks.
         engine: one of ENGINES.
-        shard_sentences: sentences in each shard but the last.
+        shard_sentences: the number of sentences in each shard but the last.
 
     Yields:
         The number of sentences on disk after each shard.
 
     Raises:
         InputError: before anything is written, for numbers below 1, a format or engine that does not exist or does not
-            fit, and a directory that holds something else or another corpus; also where there is no Ray or no cluster.
-        WorkerError: where workers keep dying.
-        OSError: where the disk is full.
+            fit, and a directory that holds something else or another corpus; also if Ray or its cluster is missing.
+        WorkerError: if workers die repeatedly.
+        OSError: if a file cannot be written, for example because the disk is full.
     """
     _check_numbers(sentences, shard_sentences, workers, engine)
     _check_format(format, language, truth)
@@ -91,7 +91,7 @@ def write_corpus(
 def _write_alone(
     out: Path, manifest: dict[str, Any], saved: bytes, workers: int | None, engine: str, language: Language
 ) -> Iterator[int]:
-    """Writes the corpus of this manifest while no other process can; yields as `write_corpus`."""
+    """Writes the corpus of this manifest while it keeps other processes out; yields as `write_corpus`."""
     with connection() if engine == "ray" else nullcontext():
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
@@ -103,7 +103,7 @@ def _write_alone(
 
 
 def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, language: Language) -> Iterator[int]:
-    """Writes the language and the shards that are missing or damaged; yields the sentences on disk after each shard."""
+    """Writes the language and all missing or damaged shards. Yields the number of sentences on disk so far."""
     for leftover in _leftovers(corpus.folder):
         leftover.unlink()
     if not is_corpus(corpus.folder):
@@ -127,7 +127,7 @@ def _write(corpus: Corpus, saved: bytes, workers: int | None, engine: str, langu
 
 
 def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, language: Language) -> Iterator[int]:
-    """Makes these shards, yields the number of each once it is on disk, and finishes the corpus."""
+    """Makes these shards, yields the number of each when it is on disk, and finishes the corpus."""
     if todo:
         check_versions(corpus.manifest["versions"], str(corpus.folder))
     corpus.save(complete=False)
@@ -141,7 +141,7 @@ def _fill(corpus: Corpus, todo: list[int], workers: int | None, engine: str, lan
                     noted = time.monotonic()
                 yield number
     except BaseException:
-        # A full disk may have no room for the manifest: then a few shards are made once more.
+        # If the disk has no room for the manifest, the next run makes a few shards again.
         with suppress(OSError):
             corpus.save(complete=False)
         raise
@@ -208,9 +208,10 @@ def _manifest(
 
 
 def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
-    """The corpus that is in the directory, or a new one.
+    """The corpus in the directory, or a new one.
 
-    It is new where there is nothing yet, and where the manifest is missing and every file there could be this corpus's.
+    It is new if the directory is missing or empty, or if the manifest is missing and every file could belong to this
+    corpus.
 
     Returns:
         The corpus.
@@ -255,7 +256,7 @@ def _nothing_else(corpus: Corpus, saved: bytes) -> bool:
 
 
 def _files(corpus: Corpus) -> dict[Path, int]:
-    """The files of the shards, each with the number of its first shard."""
+    """The shards' files -> the number of the first shard in each."""
     return {corpus.storage.place(number): number for number in reversed(range(len(corpus)))}
 
 

@@ -1,1 +1,1 @@
-"""The families of languages that a YAML file may name, one a file: what is put into this folder registers itself."""
+"""The families of languages that a YAML file may name. A module in this folder registers the families it defines."""

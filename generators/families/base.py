@@ -1,4 +1,4 @@
-"""What a family of languages is, and how the keys of a YAML file become its settings."""
+"""The base class of families of languages, and the conversion of the keys of a YAML file to a family's settings."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,11 +13,11 @@ from ..language import Language
 
 
 class Family(ABC):
-    """Languages of one kind. An entry is a frozen dataclass whose fields are the keys that a YAML file may hold.
+    """Languages of one kind. An entry is a frozen dataclass whose fields are the keys that a YAML file may contain.
 
     The types of the fields say which values are allowed, and their defaults say which keys may be left out. A random
-    family derives all its random choices from its field `seed`. A family with a field `max_length`, or else `length`,
-    can be cut there.
+    family derives all its random choices from its field `seed`. If a family has a field `max_length` or `length`,
+    callers can replace this bound.
     """
 
     @abstractmethod
@@ -33,19 +33,19 @@ families: Registry[Family] = Registry("family", __package__ or "")
 
 
 def language_of(name: str, content: Mapping[str, Any], max_length: int | None = None) -> Language:
-    """The language of a family, from keys as YAML holds them.
+    """Builds a language of a family from the keys and values of a YAML file.
 
     Args:
-        name: of the family.
+        name: the name of the family.
         content: the other keys and their values.
-        max_length: replaces the family's `max_length` or `length`, where given.
+        max_length: replaces the family's `max_length` or `length`; None replaces nothing.
 
     Returns:
         The language.
 
     Raises:
-        InputError: for an unknown name or key, a value of another type, a missing key, a max_length that the family
-            cannot take, and whatever the family itself refuses.
+        InputError: for an unknown name or key, a value of another type, a missing key, a max_length for a family
+            without such a field, and settings that the family itself refuses.
     """
     family, given = families[name], dict(content)
     types = get_type_hints(family)
@@ -75,15 +75,15 @@ def _required(field: Field[Any]) -> bool:
 
 
 def typed(key: str, value: Any, annotation: Any) -> Any:
-    """The value of a key, if it has the annotated type.
+    """The value of a key, after checking that it has the annotated type.
 
     Args:
-        key: what messages call it.
-        value: as YAML holds it. Numbers that YAML takes for text, such as 1e-3, are read as numbers.
-        annotation: a type or a union of types. Of list[...] and dict[...] only list and dict are checked.
+        key: the name of the key in messages.
+        value: the value from YAML. Numbers that YAML reads as strings, such as 1e-3, are read as numbers.
+        annotation: a type or a union of types. For list[...] and dict[...], only list and dict are checked.
 
     Returns:
-        The value, a float where the annotation has one and the value is a number.
+        The value; a float if the annotation allows a float and the value is a number.
 
     Raises:
         InputError: for a value of another type.

@@ -1,4 +1,4 @@
-"""Tasks of the bracket languages: how many brackets are open after some words (Liu et al. 2022, section 6)."""
+"""Tasks of the bracket languages: the number of open brackets after some words (Liu et al. 2022, section 6)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .dyck import Dyck
 
 
 def default_prefixes(length: int) -> tuple[int, ...]:
-    """A quarter, half and three quarters of a length, each at least 1 and named once."""
+    """A quarter, half and three quarters of a length, each at least 1, without repetitions."""
     return tuple(sorted({max(1, length * quarters // 4) for quarters in (1, 2, 3)}))
 
 
@@ -26,10 +26,10 @@ class OpenBrackets(Task):
     It is a function of the words, so the Bayes accuracy is 1.
 
     Args:
-        name: of the task.
-        words: how many words are read; a sentence that is shorter is read whole.
-        opens: [V], which words are opening brackets; all others close.
-        values: the numbers that occur; class c is the c-th smallest.
+        name: the name of the task.
+        words: the number of words read; a shorter sentence is read whole.
+        opens: [V], which words are opening brackets; all others are closing brackets.
+        values: the possible numbers; class c is the c-th smallest.
     """
 
     def __init__(self, name: str, words: int, opens: Sequence[bool], values: Iterable[int]) -> None:
@@ -59,8 +59,8 @@ class Mismatches(OpenBrackets):
 
         P(g(x) = 2 k - T) = C(T, k) / 2^T,   k = 0 .. T
 
-    A string x is balanced where g(x) = 0; every other input is impossible in the language. This is the downstream task
-    and distribution of Liu et al. 2022, section 6, equation 2. They fit g by least squares; here each value is a class.
+    A string x is balanced if g(x) = 0; every other input is impossible in the language. This is the downstream task and
+    distribution of Liu et al. 2022, section 6, equation 2. They fit g by least squares; here, each value is a class.
     """
 
     own_inputs = True
@@ -77,7 +77,7 @@ class Mismatches(OpenBrackets):
 @task_kinds.register("mismatches")
 @dataclass(frozen=True)
 class UniformMismatches(TaskKind[BalancedBrackets]):
-    """How far independent uniform brackets are from balance: `Mismatches`."""
+    """The number of mismatches of independent uniform brackets: `Mismatches`."""
 
     needs = BalancedBrackets
 
@@ -92,8 +92,8 @@ class Differences(TaskKind[BalancedBrackets]):
     """The number of ( minus the number of ) among the first words of a balanced string.
 
     Args:
-        words: how many words are read; unless given, there is a task difference-L for each of the language's
-            task_positions L.
+        words: the number of words read; unless given, there is a task difference-L for each L in the language's
+            task_positions.
     """
 
     words: int | None = None
@@ -111,11 +111,11 @@ class Differences(TaskKind[BalancedBrackets]):
 @task_kinds.register("depth")
 @dataclass(frozen=True)
 class Depths(TaskKind[Dyck]):
-    """How many brackets of a nested string are open after its first words; 0 where the string is shorter.
+    """The number of open brackets of a nested string after its first words; 0 if the string is shorter.
 
     Args:
-        words: how many words are read; unless given, there is a task depth-L for each of the language's
-            task_positions L.
+        words: the number of words read; unless given, there is a task depth-L for each L in the language's
+            task_positions.
     """
 
     words: int | None = None
@@ -134,7 +134,7 @@ class Depths(TaskKind[Dyck]):
 
 
 def _prefixes(kind: Differences | Depths, language: BalancedBrackets | Dyck) -> Iterator[tuple[str, int]]:
-    """(name, number of words) of each task: of the words given, or else of the language's task positions."""
+    """Yields (name, number of words) of each task: for the given words, or for the language's task positions."""
     if kind.words is None:
         positions = language.task_positions
         for words in default_prefixes(language.max_length) if positions is None else positions:

@@ -1,12 +1,12 @@
 """Balanced brackets: as many ( as ), in any order (Liu et al. 2022, section 6).
 
 A sentence is uniform over the C(T, T/2) strings of even length T with equally many of both. Given some of its words,
-all ways to fill in the rest are equally likely. Let k be the number of visible ( and h the number of hidden words,
-both without the word at t. Then
+all ways to fill in the rest are equally likely. Let k be the number of visible ( and h the number of hidden words, not
+counting position t. Then
 
     p(x_t = ( | the visible words other than the one at t) = (T/2 - k) / (h + 1),
 
-which is 0 or 1 where nothing else is hidden.
+which is 0 or 1 if nothing else is hidden.
 """
 
 import math
@@ -31,7 +31,7 @@ class BalancedBrackets(Language):
 
     Args:
         length: an even number.
-        task_positions: the L of the tasks difference-L; unless given, a quarter, half and three quarters of the length.
+        task_positions: the L of the tasks difference-L; by default a quarter, half and three quarters of the length.
 
     Raises:
         InputError: for a length that is odd or below 2, and for positions that are not between 1 and length - 1.
@@ -48,7 +48,7 @@ class BalancedBrackets(Language):
         self.task_positions = checked_positions(task_positions, length - 1)
 
     def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
-        """num_sentences random permutations of T/2 brackets ( and T/2 brackets ); there are no latent variables."""
+        """num_sentences random permutations of T/2 brackets ( and T/2 brackets ). There are no latent variables."""
         keys = torch.rand(num_sentences, self.max_length, generator=generator, dtype=torch.float64, device=self.device)
         tokens = (keys.argsort(1) >= self.half).long()
         return Sentences(tokens, torch.full((num_sentences,), self.max_length, device=self.device))
@@ -93,14 +93,14 @@ class BalancedBrackets(Language):
         return 8 * length
 
     def _seen(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Tensor:
-        """Whether a visible ( stands at a position, and whether a visible ) does, [n, T, 2] bool."""
+        """Whether there is a visible ( at a position, and whether there is a visible ), [n, T, 2] bool."""
         visible = (torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]) & ~hidden
         return torch.stack([(tokens == word) & visible for word in range(2)], -1)
 
     suffix = ".yaml"
 
     def write(self, path: str) -> str:
-        """Writes path.yaml: family, length, and task_positions where they were given."""
+        """Writes path.yaml: family, length, and task_positions if they were given."""
         positions = {} if self.task_positions is None else {"task_positions": list(self.task_positions)}
         with open(path + self.suffix, "w", encoding="utf-8") as file:
             yaml.safe_dump({"family": "brackets", "length": self.max_length} | positions, file, sort_keys=False)
@@ -113,8 +113,8 @@ class BracketsFamily(Family):
     """As many ( as ), in any order: `BalancedBrackets`.
 
     Args:
-        length: words in a sentence, an even number.
-        task_positions: the L of the tasks difference-L; a quarter, half and three quarters of the length unless given.
+        length: the number of words in a sentence, an even number.
+        task_positions: the L of the tasks difference-L; by default a quarter, half and three quarters of the length.
 
     Source: Liu et al. 2022, 2210.14199, section 6.
     """

@@ -1,4 +1,4 @@
-"""A causal network as a YAML file describes it."""
+"""The family of pretrained causal networks, as YAML files describe them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +12,23 @@ from ..language import Language
 from .base import Family, families
 
 DEFAULT_LENGTH = 24
-"""Words in a sentence where a file does not say (Liu et al. 2022, A.1)."""
+"""The default number of words in a sentence (Liu et al. 2022, A.1)."""
 
 
 @families.register("causal")
 @dataclass(frozen=True, kw_only=True)
 class CausalFamily(Family):
-    """A pretrained causal network over some of its tokens: `CausalLM`. Nothing about it is random.
+    """A pretrained causal network over some of its tokens: `CausalLM`. The family makes no random choices.
 
     Args:
         model: a directory, or an id of the Hugging Face hub.
-        words: how many of the network's most frequent tokens are the vocabulary; not with token_ids.
-        length: words in a sentence.
-        temperature: by which the logits are divided.
-        token_counts: a file with the number of times that each token occurs; see `read_counts`.
-        token_ids: the tokens that are the vocabulary, instead of words.
-        dtype: float32 or float64, in which the network computes.
-        sha256: that the network must have; see `Pretrained`.
+        words: size of the vocabulary, the network's most frequent tokens; not together with token_ids.
+        length: number of words in a sentence.
+        temperature: divisor of the logits.
+        token_counts: a file with the number of occurrences of each token; see `read_counts`.
+        token_ids: the tokens of the vocabulary, instead of words.
+        dtype: float32 or float64, the precision of the network.
+        sha256: SHA-256 that the network must have; see `Pretrained`.
 
     Source: Liu et al. 2022, 2210.14199, A.1.
     """
@@ -50,10 +50,10 @@ class CausalFamily(Family):
 
 
 def read_counts(path: Path) -> dict[int, float]:
-    """The number of times that each token occurs.
+    """Reads the number of occurrences of each token.
 
     Args:
-        path: of a text file with a token id and its count on each line, separated by blanks or tabs.
+        path: the path of a text file with a token id and its count on each line, separated by spaces or tabs.
 
     Returns:
         Token id -> count.

@@ -18,12 +18,12 @@ from .lengths import length_weights
 from .uniform_cfg import uniform_cfg
 
 MOST_RULES = 10_000
-"""The most rules of a level, and the most words."""
+"""The largest number of rules in a level, and of words."""
 
 MOST_WORDS_IN_A_SENTENCE = 2**11
 
 ATTEMPTS = 1000
-"""How often the rules of a level are drawn before the numbers are refused."""
+"""The number of draws of a level's rules after which the numbers are refused."""
 
 
 def cfg3(
@@ -37,20 +37,20 @@ def cfg3(
 ) -> PCFG:
     """A random grammar whose rules lead from each level to the next, and from the last level to words.
 
-    The number of rules of a symbol is uniform among `degrees`, the number of symbols in a rule uniform among
+    The number of rules of a symbol is uniform among `degrees`, the number of symbols in a rule is uniform among
     `rule_lengths`, and these symbols are uniform. A right-hand side that the level already has is drawn again. A level
-    is drawn until it uses all symbols below it. All rules of a symbol are equally likely.
+    is drawn again until it uses all symbols below it. All rules of a symbol are equally likely.
 
     The published members have levels (1, 3, 3, 3, 3, 3), 3 words and rules of 2 or 3 symbols. A symbol has 2 rules in
-    cfg3b and cfg3i, 2 or 3 in cfg3h, 3 in cfg3g, and 3 or 4 in cfg3f. In cfg3b no symbol occurs twice in a rule; here
+    cfg3b and cfg3i, 2 or 3 in cfg3h, 3 in cfg3g, and 3 or 4 in cfg3f. In cfg3b, no symbol occurs twice in a rule; here
     it may. The tasks are those of `uniform_cfg`.
 
     Args:
-        levels: how many symbols each level has; the first has 1, the start.
-        words: in the vocabulary.
-        degrees: how many rules a symbol may have.
-        rule_lengths: how many symbols a rule may have.
-        generator: of all random choices.
+        levels: the number of symbols in each level; the first has 1, the start symbol.
+        words: the size of the vocabulary.
+        degrees: the possible numbers of rules of a symbol.
+        rule_lengths: the possible numbers of symbols in a rule.
+        generator: the source of all random choices.
         max_length: as for `PCFG`.
         lengths: as for `PCFG`.
 
@@ -127,16 +127,16 @@ def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengt
 @families.register("cfg3")
 @dataclass(frozen=True, kw_only=True)
 class Cfg3Family(Family):
-    """A random grammar of levels: `cfg3`. The defaults are the published sizes, with the degrees of cfg3f.
+    """A random grammar with levels: `cfg3`. The defaults are the published sizes, with the degrees of cfg3f.
 
     Args:
-        levels: how many symbols each level has, the first 1; [1, 3, 3, 3, 3, 3] unless given.
-        words: in the vocabulary.
-        degrees: how many rules a symbol may have; [3, 4] unless given.
-        rule_lengths: how many symbols a rule may have; [2, 3] unless given.
-        max_length: the most words of a sentence; unless given, those of the longest.
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
-        seed: what all random choices derive from.
+        levels: number of symbols in each level, 1 in the first; [1, 3, 3, 3, 3, 3] unless given.
+        words: size of the vocabulary.
+        degrees: possible numbers of rules of a symbol; [3, 4] unless given.
+        rule_lengths: possible numbers of symbols in a rule; [2, 3] unless given.
+        max_length: largest number of words in a sentence; that of the longest sentence unless given.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
+        seed: seed of all random choices.
 
     Source: Allen-Zhu and Li 2023, Physics of Language Models: Part 1, A.1.
     """

@@ -1,4 +1,4 @@
-"""Random probability tables and distinct numbers, from the CPU randomness of a torch generator."""
+"""Random probability tables and distinct random numbers, drawn with a torch generator on the CPU."""
 
 import math
 
@@ -9,18 +9,18 @@ from torch import Tensor
 from ...errors import InputError
 
 LARGEST_TABLE = 2**27
-"""The most entries of a random table (1 GiB of float64)."""
+"""The largest number of entries of a random table (1 GiB of float64)."""
 
 LARGEST_SHUFFLE = 2**20
-"""Distinct numbers below this come from a shuffle. Above it they are drawn one by one, and repeated ones again."""
+"""Distinct numbers below at most this total come from a shuffle. For larger totals, repeated numbers are redrawn."""
 
 
 def dirichlet(rows: int, columns: int, concentration: float, generator: torch.Generator) -> Tensor:
     """Independent draws from the symmetric Dirichlet distribution.
 
     Args:
-        rows: number of draws.
-        columns: categories.
+        rows: the number of draws.
+        columns: the number of categories.
         concentration: the parameter of each category.
         generator: on the CPU.
 
@@ -41,8 +41,8 @@ def zipf_weights(columns: int, exponent: float) -> Tensor:
     """rank^-exponent / sum over all ranks, for the ranks 1, 2, ... (Zipf 1949).
 
     Args:
-        columns: number of ranks.
-        exponent: 0 gives equal weights.
+        columns: the number of ranks.
+        exponent: the exponent; 0 gives equal weights.
 
     Returns:
         [columns] float64.
@@ -56,10 +56,10 @@ def zipf_weights(columns: int, exponent: float) -> Tensor:
 
 
 def tempered(rows: Tensor, temperature: float) -> Tensor:
-    """p^(1/temperature), renormalised by rows; zeros stay zeros.
+    """p^(1/temperature), with each row renormalised. Zeros stay zeros.
 
-    At temperature 1 no bit changes. Towards 0 the likeliest entry takes all the mass, and towards infinity all possible
-    entries become equally likely.
+    At temperature 1, the result is bit-identical. As the temperature approaches 0, the likeliest entry gets all the
+    mass; as it grows, all possible entries become equally likely.
 
     Args:
         rows: probabilities [R, C].
@@ -87,17 +87,18 @@ def emissions(
     zipf: float | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
-    """Random probabilities of words, a row for each symbol or state.
+    """Random probabilities of words, one row for each symbol or state.
 
-    The random draws do not depend on the temperature, so for a given seed each entry is a continuous function of it.
+    The random draws do not depend on the temperature, so for a given seed each entry is a continuous function of the
+    temperature.
 
     Args:
-        rows: symbols or states.
-        columns: words.
+        rows: the number of symbols or states.
+        columns: the number of words.
         generator: on the CPU.
-        concentration: rows are Dirichlet with this parameter.
-        zipf: instead, p(word of rank r) is proportional to r^-zipf, where each row has a random ranking.
-        temperature: rows are `tempered` by it in the end.
+        concentration: the parameter of the rows' Dirichlet distribution.
+        zipf: if given, p(word of rank r) is instead proportional to r^-zipf, with a random ranking for each row.
+        temperature: the temperature by which the rows are finally `tempered`.
 
     Returns:
         [rows, columns] float64.
@@ -114,11 +115,11 @@ def emissions(
 
 
 def distinct(count: int, total: int, generator: torch.Generator) -> Tensor:
-    """Distinct random numbers below a total, uniform among all sequences of them.
+    """Distinct random integers in 0 .. total - 1, uniform among all such sequences.
 
     Args:
-        count: how many; at most total.
-        total: below 2^62.
+        count: the length of the sequence; at most total.
+        total: the number of integers to draw from; below 2^62.
         generator: on the CPU.
 
     Returns:
@@ -136,8 +137,8 @@ def softmax_rows(rows: int, columns: int, temperature: float, generator: torch.G
     """Independent draws of softmax(u / temperature), where each entry of u is uniform on [0, 1].
 
     Args:
-        rows: number of draws.
-        columns: entries of each.
+        rows: the number of draws.
+        columns: the number of entries of each draw.
         temperature: above 0.
         generator: on the CPU.
 
@@ -155,11 +156,11 @@ def softmax_rows(rows: int, columns: int, temperature: float, generator: torch.G
 def permutation_mixture(size: int, permutations: int, temperature: float, generator: torch.Generator) -> Tensor:
     """sum_i w_i P_i, where P_i are random permutation matrices and w = softmax(u / temperature), u uniform on [0, 1].
 
-    The rows and the columns sum to one. The lower the temperature, the closer the sum is to a single permutation.
+    Rows and columns sum to one. The lower the temperature, the closer the sum is to a single permutation.
 
     Args:
-        size: of the matrices.
-        permutations: how many.
+        size: the size of the matrices.
+        permutations: the number of matrices.
         temperature: above 0.
         generator: on the CPU.
 
@@ -178,13 +179,13 @@ def permutation_mixture(size: int, permutations: int, temperature: float, genera
 
 
 def covers(slots: int, kinds: int) -> bool:
-    """Whether uniform draws have a chance of more than 1 in 10,000 to hit every kind.
+    """Whether uniform draws hit every kind with a probability of more than about 1 in 10,000.
 
-    The number of kinds that are missed is about Poisson with mean kinds (1 - 1/kinds)^slots.
+    The number of missed kinds is approximately Poisson with mean kinds (1 - 1/kinds)^slots.
 
     Args:
-        slots: number of draws.
-        kinds: among which they choose.
+        slots: the number of draws.
+        kinds: the number of kinds.
 
     Returns:
         Whether it is worth trying.
@@ -196,8 +197,8 @@ def check_size(rows: int, columns: int) -> None:
     """Checks the size of a random table.
 
     Args:
-        rows: of the table.
-        columns: of the table.
+        rows: the number of rows.
+        columns: the number of columns.
 
     Raises:
         InputError: for more than LARGEST_TABLE entries.

@@ -1,7 +1,7 @@
-"""Dyck-k: properly nested brackets of k kinds, of bounded length and, where wanted, of bounded depth.
+"""Dyck-k: properly nested brackets of k kinds, of bounded length and, optionally, of bounded depth.
 
-Let q be the probability that more follows inside a pair, and likewise after it. The grammar without empty rules is, for
-each kind i,
+Let q be the probability that a string follows inside a pair, and likewise after it. The grammar without empty rules is,
+for each kind i,
 
     S -> (i )i  [(1-q)^2 / k]  |  (i S )i  [q (1-q) / k]  |  (i )i S  [(1-q) q / k]  |  (i S )i S  [q^2 / k]
 
@@ -9,17 +9,18 @@ A string of n pairs has one tree, in which n - 1 of the 2 n places inside and af
 
     p(string) = q^(n-1) (1-q)^(n+1) / k^n,
 
-which is the same for all strings of a length. Cut at a length, P(n) is proportional to Catalan(n) (q (1-q))^n: q and
-1 - q give the same language, and q = 1/2 gives the longest strings. `lengths` asks for other distributions.
+which is the same for all strings of equal length. With a bound on the length, P(n) is proportional to
+Catalan(n) (q (1-q))^n: q and 1 - q give the same language, and q = 1/2 gives the longest strings on average. `lengths`
+replaces this distribution.
 
-With a depth of at most D there is a symbol S_d for the pairs at each depth d. Let x = q (1-q) be the weight of a pair,
+With a depth of at most D, there is a symbol S_d for the pairs at each depth d. Let x = q (1-q) be the weight of a pair,
 and let
 
     Z_d = x (1 + Z_{d+1}) (1 + Z_d),  Z_{D+1} = 0
 
 be the total weight of all strings that S_d yields. The place inside a pair is filled with probability
 Z_{d+1} / (1 + Z_{d+1}), and the place after it with probability Z_d / (1 + Z_d) (Chi 1999). Then
-p(string) = (x / k)^n / Z_1, again the same for all strings of a length.
+p(string) = (x / k)^n / Z_1, again the same for all strings of equal length.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,19 +41,19 @@ from .base import Family, families
 from .lengths import length_weights
 
 LEAST_CONTINUATION = 1e-6
-"""The least q and 1 - q: with smaller ones q^2 and the weights of long strings leave the range of a grammar's text."""
+"""The smallest q and 1 - q. Below it, q^2 and the weights of long strings leave the range of a grammar's text."""
 
 
 class Dyck(PCFG):
-    """Dyck-k over sentences of at most max_length words: ( and ), or (1 and )1, (2 and )2, ... where k > 1.
+    """Dyck-k over sentences of at most max_length words: ( and ), or (1 and )1, (2 and )2, ... if k > 1.
 
     Args:
         kinds: k.
         max_length: an even number.
         continuation: q.
         max_depth: D; no bound unless given.
-        lengths: length -> weight, which replaces the distribution of lengths (see `PCFG`).
-        task_positions: the L of the tasks depth-L; unless given, a quarter, half and three quarters of max_length.
+        lengths: length -> weight; replaces the distribution of lengths (see `PCFG`).
+        task_positions: the L of the tasks depth-L; by default a quarter, half and three quarters of max_length.
 
     Raises:
         InputError: for kinds or max_depth below 1, a max_length that is odd or below 2, a continuation outside 1e-6 to
@@ -84,7 +85,7 @@ class Dyck(PCFG):
         super().__init__(_grammar(kinds, continuation, max_depth, max_length), max_length, {}, lengths)
 
     def write(self, path: str) -> str:
-        """Writes path.yaml: the arguments of this class, from which the grammar follows bit for bit."""
+        """Writes path.yaml: the arguments of this class, which determine the grammar bit for bit."""
         positions = None if self.task_positions is None else list(self.task_positions)
         keys = {
             "family": "dyck",
@@ -106,12 +107,12 @@ class DyckFamily(Family):
     """Nested brackets: `Dyck`.
 
     Args:
-        kinds: of brackets.
-        max_length: the most words of a sentence, an even number.
-        continuation: the probability that more follows, inside a pair and after it.
-        max_depth: the most open brackets; no bound unless given.
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
-        task_positions: the L of the tasks depth-L; a quarter, half and three quarters of max_length unless given.
+        kinds: number of kinds of brackets.
+        max_length: largest number of words in a sentence, an even number.
+        continuation: probability that a string follows inside a pair, and likewise after it.
+        max_depth: largest number of open brackets; no bound unless given.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
+        task_positions: the L of the tasks depth-L; by default a quarter, half and three quarters of max_length.
     """
 
     kinds: int
@@ -128,7 +129,7 @@ class DyckFamily(Family):
 
 
 def _grammar(kinds: int, continuation: float, max_depth: int | None, max_length: int) -> Grammar:
-    """The grammar of the module's docstring."""
+    """The grammar in the docstring of this module."""
     if max_depth is None or max_depth >= max_length // 2:
         start = Nonterminal("S")
         return check(start, _rules(kinds, start, start, continuation, continuation))
@@ -146,7 +147,7 @@ def _grammar(kinds: int, continuation: float, max_depth: int | None, max_length:
 def _rules(
     kinds: int, here: Nonterminal, below: Nonterminal, inside: float, after: float
 ) -> Iterator[ProbabilisticProduction]:
-    """The rules of `here`: a pair with `below` inside it and `here` after it, each with its own probability."""
+    """The rules of `here`: a pair, with `below` inside it and `here` after it with the probabilities given."""
     for kind in range(1, kinds + 1):
         opening, closing = ("(", ")") if kinds == 1 else (f"({kind}", f"){kind}")
         for content, p in (((), 1 - inside), ((below,), inside)):

@@ -1,7 +1,7 @@
 """GINC: a mixture of HMMs over entities and properties (Xie, Raghunathan, Liang and Ma 2021, section 4).
 
-The paper is "An explanation of in-context learning as implicit Bayesian inference"; the numbers are those of its
-released code. The prompts with which it tests in-context learning are not part of the language.
+The paper is "An explanation of in-context learning as implicit Bayesian inference". The numbers are those of its
+released code. Its prompts for testing in-context learning are not part of the language.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .draws import check_size, permutation_mixture, softmax_rows
 START_TEMPERATURE, TRANSITION_TEMPERATURE = 10.0, 0.1
 
 DELIMITER = "/"
-"""The first word, which every entity has as its first property."""
+"""The first word, which is the first property of every entity."""
 
 
 @families.register("ginc")
@@ -33,25 +33,26 @@ class GincFamily(Family):
 
     A document has one concept, which is uniform. A state emits the word memory[v, s]. M [entities, entities] and
     S_concept [properties, properties] are mixtures of random permutations, as many as they have rows, with the weights
-    softmax(u / 0.1). All concepts share M and memory [entities, properties]. The words in memory are uniform, except
-    that property 0 is the delimiter. A concept starts with the pair probabilities softmax(u / 10).
+    softmax(u / 0.1). All concepts share M and memory [entities, properties]. The words in memory are uniform among the
+    words other than the delimiter, except that property 0 is the delimiter. A concept starts with the pair
+    probabilities softmax(u / 10).
 
     The pair is state (concept * entities + v) * properties + s of the HMM, which has a block for each concept. The task
     "concept" asks for the concept. The released code has 5 concepts, stickiness 0.9, and documents of 10,240 words that
-    are read in windows of 1,024; here each sentence is the beginning of a document.
+    are read in windows of 1,024; here, each sentence is the beginning of a document.
 
     Args:
-        concepts: blocks of the chain; a document has one.
-        entities: values of the first half of a state.
-        properties: values of the second half of a state.
-        words: in the vocabulary, including the delimiter.
-        stickiness: the probability that an entity stays and is not drawn again.
-        length: words in a sentence.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
-        seed: what all random choices derive from.
+        concepts: number of blocks of the chain; a document has one concept.
+        entities: number of values of v.
+        properties: number of values of s.
+        words: size of the vocabulary, including the delimiter.
+        stickiness: probability that the entity stays and is not drawn again.
+        length: number of words in a sentence.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: on `build`, for a number that is below 1 (words: 2) or far too large, and a stickiness that is no
+        InputError: on `build`, for a number that is below 1 (words: 2) or too large, and a stickiness that is not a
             probability.
 
     Source: Xie, Raghunathan, Liang and Ma 2021, section 4.

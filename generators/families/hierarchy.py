@@ -1,7 +1,7 @@
 """The random hierarchy model (Cagnetta, Petrini, Tomasini, Favero and Wyart 2024): a hierarchy of synonyms.
 
-A class is written as one of m tuples of s features. Each feature is written as one of m tuples of features one level
-below, and so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
+A class rewrites to one of m tuples of s features. Each feature rewrites to one of m tuples of features one level below,
+and so on for L levels, down to s^L words. All tuples of a level are different, so the words determine the class.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,12 +22,12 @@ from .base import Family, families
 from .draws import covers, distinct, zipf_weights
 
 MOST_RULES = 2**18
-"""The most rules of a level."""
+"""The largest number of rules in a level."""
 
 MOST_WORDS_IN_A_SENTENCE = 2**12
 
 ATTEMPTS = 10_000
-"""How often the rules of a level are drawn before the numbers are refused."""
+"""The number of draws of a level's rules after which the numbers are refused."""
 
 
 def random_hierarchy(
@@ -40,24 +40,24 @@ def random_hierarchy(
     zipf: float = 0.0,
     zipf_levels: Collection[int] | None = None,
 ) -> PCFG:
-    """A random member: the start S leads to a class, level L, and so on down to level 1, whose rules give words.
+    """A random member: the start S rewrites to a class at level L, and so on down to level 1, whose rules give words.
 
-    The rules of a level are different s-tuples, uniform among all such choices in which every feature below is used.
-    This needs m <= v^(s-1); at equality every string is equally likely. Sentences have s^L words. The model of 2024 has
-    zipf = 0; Cagnetta, Kang and Wyart 2025 take zipf = 1 + a at one level.
+    The rules of a level are different s-tuples, uniform among all choices that use every feature below. This needs
+    m <= v^(s-1); at equality every string is equally likely. Sentences have s^L words. The model of 2024 has zipf = 0;
+    Cagnetta, Kang and Wyart 2025 use zipf = 1 + a at one level.
 
     The task `class` asks for the class, which is a function of the words. The task `level-l` asks for the feature over
     the first s^l words.
 
     Args:
-        classes: n_c, equally likely.
-        features: v, the symbols of each level below the classes, and the words.
-        synonyms: m, the rules of each symbol.
-        tuple_size: s, the symbols of each rule.
+        classes: n_c, the number of classes, which are equally likely.
+        features: v, the number of symbols of each level below the classes, and the number of words.
+        synonyms: m, the number of rules of each symbol.
+        tuple_size: s, the number of symbols in each rule.
         depth: L.
-        generator: of all random choices.
+        generator: the source of all random choices.
         zipf: the k-th rule of a symbol has a probability proportional to k^-zipf.
-        zipf_levels: the levels at which that holds; at the others each rule has 1/m. All levels unless given.
+        zipf_levels: the levels with such rules; all unless given. At other levels, each rule has probability 1/m.
 
     Returns:
         The language.
@@ -85,7 +85,7 @@ def random_hierarchy(
 def _productions(
     parents: Sequence[Nonterminal], below: Sequence[Any], rules: Sequence[Any], weights: Sequence[float]
 ) -> Iterator[ProbabilisticProduction]:
-    """The rules of a level; `rules` [parents, synonyms, tuple size] holds numbers of symbols of the level below."""
+    """The rules of a level. `rules` [parents, synonyms, tuple size] contains indices of symbols of the level below."""
     for symbol, right_sides in zip(parents, rules, strict=True):
         for right, p in zip(right_sides, weights, strict=True):
             yield ProbabilisticProduction(symbol, tuple(below[i] for i in right), prob=p)
@@ -136,14 +136,14 @@ class HierarchyFamily(Family):
     """The random hierarchy model: `random_hierarchy`.
 
     Args:
-        classes: of sentences, the symbols below the start.
-        features: the symbols of each level below the classes, and the words.
-        synonyms: the rules of each symbol.
-        tuple_size: the symbols of each rule.
-        depth: levels; sentences have tuple_size^depth words.
+        classes: number of classes, the symbols below the start.
+        features: number of symbols of each level below the classes, and of words.
+        synonyms: number of rules of each symbol.
+        tuple_size: number of symbols in each rule.
+        depth: number of levels; sentences have tuple_size^depth words.
         zipf: the k-th rule of a symbol has a probability proportional to k^-zipf.
-        zipf_levels: the levels at which that holds; all unless given.
-        seed: what all random choices derive from.
+        zipf_levels: the levels with such rules; all unless given.
+        seed: seed of all random choices.
 
     Source: Cagnetta, Petrini, Tomasini, Favero and Wyart 2024.
     """

@@ -1,4 +1,4 @@
-"""An HMM whose probabilities are in a YAML file."""
+"""The family of HMMs whose probabilities are in a YAML file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,15 @@ from .base import Family, families
 @families.register("hmm")
 @dataclass(frozen=True, kw_only=True)
 class HMMFamily(Family):
-    """An HMM by its tables: `HMM`.
+    """An HMM given by its tables: `HMM`.
 
     Args:
-        initial: the probabilities of the first state.
+        initial: probabilities of the first state.
         transition: a row for each state, or a table for each block of a block-diagonal chain.
         emission: a row for each state, a column for each word.
-        length: words in a sentence.
-        words: the names of the words; 0, 1, ... unless given.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
+        length: number of words in a sentence.
+        words: names of the words; 0, 1, ... unless given.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
     """
 
     initial: list[Any]
@@ -53,7 +53,7 @@ class HMMFamily(Family):
 
 
 def _table(name: str, values: list[Any]) -> NDArray[np.float64]:
-    """A table of numbers, including those that YAML takes for text, such as 1e-3."""
+    """A table of numbers, including numbers that YAML reads as strings, such as 1e-3."""
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Random layered grammars, the family of Liu et al. 2022 (A.1): each rule leads from one layer to the next."""
+"""Random layered grammars (Liu et al. 2022, A.1): each rule leads from one layer to the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from .target_floor import at_target_floor
 from .word_rules import word_rules
 
 ATTEMPTS = 10_000
-"""How often the rules of a layer are drawn before the numbers are refused."""
+"""The number of draws of a layer's rules after which the numbers are refused."""
 
 MOST_LAYERS, MOST_SYMBOLS = 13, 2**9
-"""The most layers, which gives sentences of 2^12 words, and the most symbols of a layer and rules of a symbol."""
+"""The largest number of layers (for sentences of 2^12 words), and of symbols in a layer and rules of a symbol."""
 
 
 def layered_pcfg(
@@ -43,21 +43,21 @@ def layered_pcfg(
 ) -> PCFG:
     """A random grammar S -> L1 (uniform), L1 -> L2 L2, L2 -> L3 L3, ...; symbols of the last layer emit words.
 
-    Without exit_probability all sentences have 2^(layers - 1) words. The tasks A, B and C choose among the symbols of
-    the layer that spans the whole sentence, 4 words and 2 words. Where lengths vary, B and C choose among all symbols
+    Without exit_probability, all sentences have 2^(layers - 1) words. The tasks A, B and C choose among the symbols of
+    the layer that spans the whole sentence, 4 words and 2 words. If lengths vary, B and C choose among all symbols
     below the first layer.
 
     Args:
-        layers: how many symbols each layer has, top to bottom.
-        rules: for each layer but the last, how many rules each symbol has; a rule is a random pair of symbols of the
-            next layer.
-        words: in the vocabulary.
-        generator: of all random choices.
-        rule_concentration: of the Dirichlet distribution of a symbol's rules.
-        emission_concentration: of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
-        words_per_symbol: how many of the words a symbol of the last layer emits; all unless given.
-        exit_probability: (low, high). Below the first layer a symbol emits a word of its own instead, with a
-            probability that is uniform in this range, so that lengths vary.
+        layers: the number of symbols in each layer, top to bottom.
+        rules: for each layer but the last, the number of rules of each symbol; a rule is a random pair of symbols of
+            the next layer.
+        words: the size of the vocabulary.
+        generator: the source of all random choices.
+        rule_concentration: the parameter of the Dirichlet distribution of a symbol's rules.
+        emission_concentration: the parameter of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
+        words_per_symbol: the number of words that a symbol of the last layer emits; all words unless given.
+        exit_probability: (low, high). With a probability that is uniform in this range, a symbol below the first layer
+            emits one random word of its own instead of a pair, so that lengths vary.
         zipf: as for `draws.emissions`.
         temperature: as for `draws.emissions`.
         lengths: as for `PCFG`.
@@ -93,7 +93,7 @@ def _rules_of(
     exits: tuple[float, float] | None,
     generator: torch.Generator,
 ) -> Iterator[ProbabilisticProduction]:
-    """The rules of a layer. Those of a symbol: a word of its own where it may exit, then its pairs."""
+    """The rules of a layer: for each symbol, first the word with which it exits, if it may, then its pairs."""
     for symbol, own_pairs, own_weights in zip(layer, pairs, weights, strict=True):
         rest = 1.0
         if exits is not None:
@@ -161,21 +161,21 @@ def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span
 @families.register("layered-pcfg")
 @dataclass(frozen=True, kw_only=True)
 class LayeredFamily(Family):
-    """A random grammar in which a symbol of a layer gives two of the next: `layered_pcfg`.
+    """A random grammar in which a symbol of a layer rewrites to two symbols of the next layer: `layered_pcfg`.
 
     Args:
-        layers: how many symbols each layer has, top to bottom.
-        rules: for each layer but the last, how many rules each symbol has.
-        words: in the vocabulary.
-        rule_concentration: of the Dirichlet distribution of a symbol's rules.
-        emission_concentration: of the Dirichlet distribution of a symbol's words.
-        zipf: the exponent of the words' frequencies, in place of emission_concentration.
-        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
-        words_per_symbol: how many of the words a symbol of the last layer emits; all unless given.
+        layers: number of symbols in each layer, top to bottom.
+        rules: for each layer but the last, number of rules of each symbol.
+        words: size of the vocabulary.
+        rule_concentration: parameter of the Dirichlet distribution of a symbol's rules.
+        emission_concentration: parameter of the Dirichlet distribution of a symbol's words.
+        zipf: exponent of the words' frequencies, instead of emission_concentration.
+        temperature: temperature of the emission, p^(1/temperature); see `draws.tempered`.
+        target_floor: loss floor with one word hidden, which determines the temperature; nats.
+        words_per_symbol: number of words that a symbol of the last layer emits; all words unless given.
         exit_probability: [low, high], the range of the probability that a symbol below the first layer emits a word.
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
-        seed: what all random choices derive from.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
+        seed: seed of all random choices.
 
     Source: Liu et al. 2022, 2210.14199, A.1.
     """

@@ -6,7 +6,7 @@ from ...errors import InputError
 
 
 def length_weights(lengths: dict[Any, Any] | None) -> dict[int, float] | None:
-    """Weights of lengths as a YAML file holds them.
+    """Checks the weights of lengths from a YAML file.
 
     Args:
         lengths: length -> weight, or None.
@@ -15,7 +15,7 @@ def length_weights(lengths: dict[Any, Any] | None) -> dict[int, float] | None:
         The same mapping.
 
     Raises:
-        InputError: for a length that is no whole number, and for a weight that is no number or 1e300 or more.
+        InputError: for a length that is not an integer, and for a weight that is not a number or at least 1e300.
     """
     for length, weight in (lengths or {}).items():
         if type(length) is not int or type(weight) not in (int, float) or not abs(weight) < 1e300:

@@ -1,4 +1,4 @@
-"""A grammar in NLTK's notation within a YAML file."""
+"""The family of grammars whose rules are in a YAML file, in NLTK's notation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from .lengths import length_weights
 @families.register("pcfg")
 @dataclass(frozen=True, kw_only=True)
 class PCFGFamily(Family):
-    """A grammar by its rules: `PCFG.from_string`.
+    """A grammar given by its rules: `PCFG.from_string`.
 
     Args:
-        grammar: the rules in NLTK's notation.
-        max_length: the most words of a sentence; unless given, those of the longest, or 32 where none is longest.
+        grammar: rules in NLTK's notation.
+        max_length: largest number of words in a sentence; unless given, that of the longest sentence, or 32 if there
+            is no longest.
         tasks: name -> {words, symbols}: which of the symbols spans the first words (null: the whole sentence).
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
     """
 
     grammar: str

@@ -31,17 +31,17 @@ def random_hmm(
 ) -> HMM:
     """A random HMM with a block-diagonal transition matrix, as in Liu et al. 2022 (A.1).
 
-    The start is uniform. Rows of the transition are Dirichlet within their block.
+    The initial distribution is uniform. Rows of the transition are Dirichlet within their block.
 
     Args:
         states: K.
         words: V.
-        length: of the sentences, in words.
-        generator: of all random choices.
-        blocks: of the transition, and unless shared_words of the emission.
-        transition_concentration: of the Dirichlet distribution of a state's successors.
-        emission_concentration: of the Dirichlet distribution of a state's words; see `draws.emissions`.
-        shared_words: whether all states emit all words, or those of a block only the block's own.
+        length: the length of the sentences, in words.
+        generator: the source of all random choices.
+        blocks: the number of blocks of the transition and, unless shared_words, of the emission.
+        transition_concentration: the parameter of the Dirichlet distribution of a state's successors.
+        emission_concentration: the parameter of the Dirichlet distribution of a state's words; see `draws.emissions`.
+        shared_words: if True, all states emit all words; if False, each block has its own words.
         task_positions: as for `HMM`.
         zipf: as for `draws.emissions`.
         temperature: as for `draws.emissions`.
@@ -72,18 +72,18 @@ class RandomHMMFamily(Family):
     """A random HMM: `random_hmm`.
 
     Args:
-        states: of the chain.
-        words: in the vocabulary.
-        length: words in a sentence.
-        blocks: of the transition matrix, and unless shared_words also of the emission.
-        transition_concentration: of the Dirichlet distribution of a state's successors.
-        emission_concentration: of the Dirichlet distribution of a state's words.
-        zipf: the exponent of the words' frequencies, in place of emission_concentration.
-        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
+        states: number of hidden states.
+        words: size of the vocabulary.
+        length: number of words in a sentence.
+        blocks: number of blocks of the transition matrix and, unless shared_words, of the emission.
+        transition_concentration: parameter of the Dirichlet distribution of a state's successors.
+        emission_concentration: parameter of the Dirichlet distribution of a state's words.
+        zipf: exponent of the words' frequencies, instead of emission_concentration.
+        temperature: temperature of the emission, p^(1/temperature); see `draws.tempered`.
+        target_floor: loss floor with one word hidden, which determines the temperature; nats.
         shared_words: whether all blocks emit the same words.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
-        seed: what all random choices derive from.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
+        seed: seed of all random choices.
 
     Source: Liu et al. 2022, 2210.14199, A.1.
     """

@@ -21,7 +21,7 @@ from .target_floor import at_target_floor
 from .word_rules import word_rules
 
 MOST_SYMBOLS, MOST_RULES = 2**13, 2**20
-"""The most symbols, since the closure of the unary rules is a dense table of symbols by symbols; the most rules."""
+"""The largest numbers of symbols and rules. The closure of the unary rules is a dense table of symbols by symbols."""
 
 MOST_WORDS_IN_A_SENTENCE = 2**12
 
@@ -40,23 +40,23 @@ def random_pcfg(
     temperature: float = 1.0,
     lengths: Mapping[int, float] | None = None,
 ) -> PCFG:
-    """A random grammar in Chomsky normal form, cut at max_length words.
+    """A random grammar in Chomsky normal form, with sentences of at most max_length words.
 
     The first rules A -> B C lead from symbols that S reaches to two new symbols each, so that S reaches all symbols.
-    The other rules are uniform among all triples. A symbol without binary rules emits words only. Every symbol emits
-    some words, so that all trees can end. A node has 2 binary_mass children on average: trees die out if binary_mass is
-    below 1/2, and may grow forever if it is above. The cut is exact either way.
+    The other rules are uniform among all triples. A symbol without binary rules emits only words. Every symbol emits
+    some words, so that all trees can end. A node with binary rules has 2 binary_mass children on average: trees die out
+    if binary_mass is below 1/2, and may grow forever if it is above. The bound on the length is exact either way.
 
     Args:
-        symbols: nonterminals, including the start S.
-        rules: how many distinct rules A -> B C there are.
-        words: in the vocabulary.
-        generator: of all random choices.
-        max_length: the most words of a sentence.
-        binary_mass: the probability of a symbol's binary rules together.
-        rule_concentration: of the Dirichlet distribution of a symbol's binary rules.
-        emission_concentration: of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
-        words_per_symbol: how many of the words a symbol emits; all unless given.
+        symbols: the number of nonterminals, including the start S.
+        rules: the number of distinct rules A -> B C.
+        words: the size of the vocabulary.
+        generator: the source of all random choices.
+        max_length: the largest number of words in a sentence.
+        binary_mass: the total probability of a symbol's binary rules.
+        rule_concentration: the parameter of the Dirichlet distribution of a symbol's binary rules.
+        emission_concentration: the parameter of the Dirichlet distribution of a symbol's words; see `draws.emissions`.
+        words_per_symbol: the number of words that a symbol emits; all words unless given.
         zipf: as for `draws.emissions`.
         temperature: as for `draws.emissions`.
         lengths: as for `PCFG`.
@@ -82,7 +82,7 @@ def random_pcfg(
 
 
 def _pairs_by_parent(symbols: int, rules: int, generator: torch.Generator) -> list[list[tuple[int, int]]]:
-    """The children (left, right) of each symbol's rules, all distinct, by which the start reaches every symbol."""
+    """The children (left, right) of each symbol's rules. Rules are distinct, and the start reaches every symbol."""
     order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(symbols - 1, generator=generator)])
     fresh = torch.arange(1, symbols, 2)
     known = torch.rand(len(fresh), 2, generator=generator, dtype=torch.float64) * fresh[:, None]
@@ -126,19 +126,19 @@ class RandomPCFGFamily(Family):
     """A random grammar in Chomsky normal form: `random_pcfg`.
 
     Args:
-        symbols: nonterminals, including the start.
-        rules: how many distinct rules A -> B C there are.
-        words: in the vocabulary.
-        max_length: the most words of a sentence.
-        binary_mass: the probability of a symbol's binary rules together.
-        rule_concentration: of the Dirichlet distribution of a symbol's binary rules.
-        emission_concentration: of the Dirichlet distribution of a symbol's words.
-        zipf: the exponent of the words' frequencies, in place of emission_concentration.
-        temperature: of the emission: p^(1/temperature), see `draws.tempered`.
-        target_floor: the loss floor in nats with one word hidden, which determines the temperature.
-        words_per_symbol: how many of the words a symbol emits; all unless given.
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
-        seed: what all random choices derive from.
+        symbols: number of nonterminals, including the start.
+        rules: number of distinct rules A -> B C.
+        words: size of the vocabulary.
+        max_length: largest number of words in a sentence.
+        binary_mass: total probability of a symbol's binary rules.
+        rule_concentration: parameter of the Dirichlet distribution of a symbol's binary rules.
+        emission_concentration: parameter of the Dirichlet distribution of a symbol's words.
+        zipf: exponent of the words' frequencies, instead of emission_concentration.
+        temperature: temperature of the emission, p^(1/temperature); see `draws.tempered`.
+        target_floor: loss floor with one word hidden, which determines the temperature; nats.
+        words_per_symbol: number of words that a symbol emits; all words unless given.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
+        seed: seed of all random choices.
     """
 
     symbols: int

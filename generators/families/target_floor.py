@@ -1,4 +1,4 @@
-"""The temperature at which a random language has a given loss floor."""
+"""Finds the temperature at which a random language has a given loss floor."""
 
 import math
 from collections.abc import Callable
@@ -8,31 +8,32 @@ from ...randomness import random_stream
 from ..language import Language
 
 LOWEST, HIGHEST = 0.05, 20.0
-"""Temperatures between which the target is sought."""
+"""The range of temperatures in which the target is searched."""
 
 TOLERANCE = 0.005
-"""How many nats the floor may differ from the target."""
+"""The largest allowed difference between the measured floor and the target, nats."""
 
 SENTENCES = 2000
-"""On how many sentences the floor is measured."""
+"""The number of sentences on which the floor is measured."""
 
 MOST_HALVINGS = 30
-"""Steps of the bisection."""
+"""The largest number of bisection steps."""
 
 
 def at_target_floor(
     build: Callable[[float], Language], target: float | None, temperature: float, seed: int
 ) -> Language:
-    """The language whose loss floor is a target, by bisection on the logarithm of the temperature.
+    """The language with a given loss floor, found by bisection on the logarithm of the temperature.
 
-    Every measurement uses the same random numbers, which makes the floor an almost continuous function of the
-    temperature. The true floor differs from the target by at most TOLERANCE plus the standard error of a measurement.
+    Every measurement uses the same random numbers, which makes the measured floor an almost continuous function of the
+    temperature. The measured floor differs from the target by at most TOLERANCE; the true floor also differs by the
+    sampling error of a measurement.
 
     Args:
-        build: temperature -> language.
-        target: the loss floor with one word hidden, nats; None asks for none.
-        temperature: where there is no target.
-        seed: what the measured sentences derive from.
+        build: a function from the temperature to the language.
+        target: the loss floor with one word hidden, nats; None sets no target.
+        temperature: the temperature if there is no target.
+        seed: the seed of the measured sentences.
 
     Returns:
         The language.

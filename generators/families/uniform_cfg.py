@@ -1,6 +1,6 @@
 """Context-free grammars without probabilities: all rules of a symbol are equally likely.
 
-Where each rule leads from one level of symbols to the next, as in Allen-Zhu and Li 2023 (*Physics of Language Models:
+If each rule leads from one level of symbols to the next, as in Allen-Zhu and Li 2023 (*Physics of Language Models:
 Part 1*), levels have tasks.
 """
 
@@ -26,7 +26,7 @@ from .base import Family, families
 from .lengths import length_weights
 
 PART = re.compile(r"""('[^']*'|"[^"]*")(?=[\s|]|$)|\||[^\s|]+""")
-"""A part of a text of right-hand sides: a word in quotes, a bar, or anything else up to a blank or bar."""
+"""A part of a text of right-hand sides: a word in quotes, a bar, or anything else up to a space or bar."""
 
 RightSides = Sequence[tuple[str, ...]]
 
@@ -41,13 +41,13 @@ def uniform_cfg(
 ) -> PCFG:
     """The language of a grammar in which each rule of a symbol has probability 1 / (the number of the symbol's rules).
 
-    A grammar has levels if all ways from the start to a symbol have the same length. Level 2 are the symbols in the
+    A grammar has levels if all paths from the start to a symbol have the same length. Level 2 are the symbols in the
     start's rules, and so on. The task `level-l` asks which symbol of level l, if any, spans the first w words, where w
-    is the likeliest width of the level's first constituent in the uncut grammar. A level has no task if no width has a
-    probability of at least LEAST_SHARE. A grammar without levels has the tasks of `PCFG`.
+    is the likeliest width of the level's first constituent in the grammar without a bound. A level has no task if no
+    width has a probability of at least LEAST_SHARE. A grammar without levels has the tasks of `PCFG`.
 
     Args:
-        rules: symbol -> right-hand sides. The first symbol is the start; parts that are no keys are words.
+        rules: symbol -> right-hand sides. The first symbol is the start; parts that are not keys are words.
         max_length: as for `PCFG`.
         lengths: as for `PCFG`.
 
@@ -82,7 +82,7 @@ def uniform_cfg(
 
 
 def _level_spans(grammar: Grammar) -> dict[str, Span] | None:
-    """The tasks of the levels; None where the grammar has no levels."""
+    """The tasks of the levels; None if the grammar has no levels."""
     levels = _levels(grammar)
     if levels is None:
         return None
@@ -108,7 +108,7 @@ def _level_spans(grammar: Grammar) -> dict[str, Span] | None:
 
 
 def _levels(grammar: Grammar) -> dict[Nonterminal, int] | None:
-    """symbol -> 1 + its distance from the start; None if two ways to a symbol differ in length."""
+    """symbol -> 1 + its distance from the start; None if two paths to a symbol differ in length."""
     levels = {grammar.start: 1}
     rules = defaultdict(list)
     for production in grammar.productions:
@@ -142,7 +142,7 @@ def _mixture(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
 
 
 def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[str, ...]]:
-    """The right-hand sides in a text. Blanks and bars within quotes belong to a word."""
+    """The right-hand sides in a text. Spaces and bars within quotes belong to a word."""
     sides: list[list[str]] = [[]]
     for part in PART.finditer(text):
         word = part[0]
@@ -162,12 +162,12 @@ def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[st
 @families.register("uniform-cfg")
 @dataclass(frozen=True, kw_only=True)
 class UniformCFGFamily(Family):
-    """A grammar without probabilities, all rules of a symbol equally likely: `uniform_cfg`.
+    """A grammar without probabilities; all rules of a symbol are equally likely: `uniform_cfg`.
 
     Args:
-        rules: symbol -> its right-hand sides in one text, separated by |; words with blanks or bars stand in quotes.
-        max_length: the most words of a sentence; unless given, those of the longest.
-        lengths: length -> weight, in place of the grammar's own distribution of lengths.
+        rules: symbol -> its right-hand sides in one string, separated by |; words with spaces or bars are in quotes.
+        max_length: largest number of words in a sentence; that of the longest sentence unless given.
+        lengths: length -> weight, instead of the grammar's own distribution of lengths.
     """
 
     rules: dict[Any, Any]

@@ -1,4 +1,4 @@
-"""HMMs with memory cells, as Wei, Xie and Ma (2021) describe them: the text reads one cell at a time."""
+"""HMMs with memory cells, as Wei, Xie and Ma (2021) describe them: each word depends on one cell of the memory."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -16,39 +16,40 @@ from .draws import check_size, permutation_mixture, softmax_rows
 from .wei2021_hmm import EMISSION_TEMPERATURE, PREFIX, START_TEMPERATURE, TRANSITION_TEMPERATURE, WINDOW, random_readout
 
 MOST_MEMORIES = 10**6
-"""Contents of the memory as a whole beyond which no table is begun."""
+"""The largest number of contents of the whole memory for which tables are built."""
 
 
 @families.register("wei2021-cells-hmm")
 @dataclass(frozen=True, kw_only=True)
 class Wei2021CellsFamily(Family):
-    """A memory of N cells that is drawn once, and a chain that moves from cell to cell.
+    """A memory of N cells that is drawn once per sentence, and a chain that moves from cell to cell.
 
         M_1 .. M_N uniform,   z_t = (J_t, S_t) a chain,   x_t from the row (M_(J_t), J_t, S_t) of the emission
 
-    J_t is the cell that is read at step t, S_t the syntax. A word depends on what the cell holds that is read, on
-    which cell it is, and on the syntax: unlike in wei2021-memory-hmm, most words say nothing of a given cell. The
-    language is exact as a chain of products: block b holds the contents (M_1 .. M_N), the last cell's changing fastest,
-    and state J * states + S within it is the same in all blocks. The transition is a mixture of cells * states random
-    permutations; temperatures are those of the family wei2021-hmm.
+    J_t is the cell read at step t, and S_t is the syntax state. A word depends on the content of the cell that is read,
+    on which cell it is, and on the syntax state. So, unlike in wei2021-memory-hmm, most words are independent of the
+    content of a given cell. The language is an HMM over a product space: block b is one content (M_1 .. M_N) of the
+    memory, with the last cell changing fastest, and state J * states + S within a block means the same in all blocks.
+    The transition is a mixture of cells * states random permutations. The temperatures are those of the family
+    wei2021-hmm.
 
     The task "posterior" asks for the sign of a random linear function of p(M_cell | x_1 .. x_128) (`random_readout`),
-    and the task "memory" for the contents of all cells.
+    and the task "memory" asks for the contents of all cells.
 
     Args:
-        cells: N.
-        values: how many contents a cell may have.
-        states: of the syntax.
-        words: in the vocabulary.
-        length: words in a sentence.
-        cell: the one that the task "posterior" asks for, counted from 1.
-        task_words: how many words that task reads; a head that stands before the text reads no more.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
-        seed: what all random choices derive from.
+        cells: number of cells, N.
+        values: number of possible contents of a cell.
+        states: number of syntax states.
+        words: size of the vocabulary.
+        length: number of words in a sentence.
+        cell: the cell that the task "posterior" asks for, counted from 1.
+        task_words: number of words that the task "posterior" reads; a head before the text reads no more.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: on `build`, for fewer than 2 values, fewer than 1 of the rest, far too many of them, and a cell that
-            does not exist.
+        InputError: on `build`, for fewer than 2 values, any other number below 1, numbers that are too large, and a
+            cell that does not exist.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, memory-augmented HMMs. The released code has no cells; sizes and
         temperatures are satlab's.

@@ -1,6 +1,6 @@
 """The HMMs of Wei, Xie and Ma, "Why do pretrained language models help in downstream tasks?" (2021), section 5.
 
-The paper leaves the numbers to its released code. This is the recipe of that code, with random numbers of its own.
+The paper gives the numbers only in its released code. This module follows that code, but draws other random numbers.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .base import Family, families
 from .draws import permutation_mixture, softmax_rows
 
 WINDOW = 512
-"""How many words the paper's models read at a time."""
+"""The number of words that the paper's models read at a time."""
 
 START_TEMPERATURE, TRANSITION_TEMPERATURE, EMISSION_TEMPERATURE = 10.0, 0.01, 0.01
 
@@ -28,7 +28,7 @@ LABELS, ENTRIES, PREFIX = 2, 6, 128
 """The downstream task has two classes and six Gaussian weights, and reads the first 128 words."""
 
 LOOKED_AT, ATTEMPTS = 1000, 1000
-"""How many sentences' labels decide whether random weights will do, and how often weights are drawn at most."""
+"""The number of sentences whose labels decide whether weights are accepted, and the largest number of draws."""
 
 
 @families.register("wei2021-hmm")
@@ -38,23 +38,23 @@ class Wei2021Family(Family):
 
         initial = softmax(u / 10),  transition = sum_i w_i P_i with w = softmax(u / 0.01),  emission = softmax(u / 0.01)
 
-    by rows. There are as many random permutations P_i as states, and each u is uniform on [0, 1]. The task "posterior"
-    asks for the sign of a random linear function of p(z_0 | x_1 .. x_128), where z_0 is the state one step before the
-    first word (`random_readout`).
+    The softmax is over rows. There are as many random permutations P_i as states, and each u is uniform on [0, 1]. The
+    task "posterior" asks for the sign of a random linear function of p(z_0 | x_1 .. x_128), where z_0 is the state one
+    step before the first word (`random_readout`).
 
-    The paper has 4, 8, 10, 12, 15, 25 and 30 states, and cuts texts of 10,240 words into windows of 512. Here each
+    The paper has 4, 8, 10, 12, 15, 25 and 30 states, and cuts texts of 10,240 words into windows of 512. Here, each
     sentence is the beginning of a text.
 
     Args:
-        states: of the chain.
-        words: in the vocabulary.
-        length: words in a sentence.
-        task_words: how many words the task "posterior" reads; a head that stands before the text reads no more.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
-        seed: what all random choices derive from.
+        states: number of hidden states.
+        words: size of the vocabulary.
+        length: number of words in a sentence.
+        task_words: number of words that the task "posterior" reads; a head before the text reads no more.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: on `build`, for fewer than 2 states, fewer than 1 word or position, and far too many states.
+        InputError: on `build`, for fewer than 2 states, any other number below 1, and too many states.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """
@@ -84,23 +84,23 @@ class Wei2021Family(Family):
 
 
 def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator, words: int = PREFIX) -> Readout:
-    """Random weights on the posterior of z_0, W groups [2, K].
+    """Random weights on the posterior of z_0: the matrix product of W [2, G] and groups [G, K].
 
-    W [2, G] is zero except at six places, drawn with replacement, which hold standard Gaussian numbers. As in the
-    released experiments, weights that give all sentences the same label are drawn again; here 1,000 sentences of the
-    chain decide.
+    W is zero except at six places, drawn with replacement, which contain standard Gaussian numbers. As in the released
+    experiments, weights that give all sentences the same label are drawn again; here, 1,000 sentences of the chain
+    decide.
 
     Args:
-        chain: the HMM, over sentences of at most so many words.
+        chain: the HMM, over sentences of at most `words` words.
         groups: [G, K], the groups of states that share a weight.
         generator: on the CPU.
-        words: how many words the task reads; 128 as published.
+        words: the number of words that the task reads; 128 as published.
 
     Returns:
-        The readout of the first words.
+        The readout.
 
     Raises:
-        InputError: where no weights tell sentences apart.
+        InputError: if all weights drawn give all sentences the same label.
     """
     sentences = chain.sample(LOOKED_AT, generator, latents=False)
     posterior = state_before(chain, sentences.tokens, words)

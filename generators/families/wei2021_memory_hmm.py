@@ -1,4 +1,4 @@
-"""The memory-augmented HMMs of Wei, Xie and Ma (2021), section 5, by the recipe of the released code."""
+"""The memory-augmented HMMs of Wei, Xie and Ma (2021), section 5, as in the released code."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,22 +20,22 @@ from .wei2021_hmm import EMISSION_TEMPERATURE, PREFIX, START_TEMPERATURE, TRANSI
 class Wei2021MemoryFamily(Family):
     """A chain of pairs (memory slot, hidden state), where pair (i, j) is state i * states + j; the slot never changes.
 
-    The hidden state moves in the same way in every slot, by one mixture of slots * states random permutations. Each
-    pair has a row of the emission of its own. Start and temperatures are those of the family wei2021-hmm. The task
-    "posterior" asks for the sign of a random linear function of p(slot | x_1 .. x_128) (`random_readout`), and the task
-    "slot" for the slot. The paper has 4 hidden states and 2, 3, 5 or 7 slots.
+    All slots share the transition of the hidden state, a mixture of slots * states random permutations. Each pair has
+    its own row of the emission. The initial distribution and the temperatures are those of the family wei2021-hmm. The
+    task "posterior" asks for the sign of a random linear function of p(slot | x_1 .. x_128) (`random_readout`), and the
+    task "slot" asks for the slot. The paper has 4 hidden states and 2, 3, 5 or 7 slots.
 
     Args:
-        slots: how many values the memory may have.
-        states: how many hidden states there are for each slot.
-        words: in the vocabulary.
-        length: words in a sentence.
-        task_words: how many words the task "posterior" reads; a head that stands before the text reads no more.
-        task_positions: which hidden states are tasks, counted from 1; see `HMM`.
-        seed: what all random choices derive from.
+        slots: number of possible values of the memory.
+        states: number of hidden states for each slot.
+        words: size of the vocabulary.
+        length: number of words in a sentence.
+        task_words: number of words that the task "posterior" reads; a head before the text reads no more.
+        task_positions: positions, from 1, of the hidden states that are tasks; see `HMM`.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: on `build`, for fewer than 2 slots, fewer than 1 of the rest, and far too many of them.
+        InputError: on `build`, for fewer than 2 slots, any other number below 1, and numbers that are too large.
 
     Source: Wei, Xie and Ma 2021, 2106.09226, section 5.
     """

@@ -14,10 +14,10 @@ def word_rules(
 
     Args:
         symbol: the left-hand side.
-        shares: the probabilities of the words, in the order of their numbers.
-        words: in the vocabulary.
+        shares: the probabilities of the words, in the order of their indices.
+        words: the size of the vocabulary.
         generator: chooses the words.
-        mass: the probability of these rules together.
+        mass: the total probability of these rules.
 
     Yields:
         The rules.

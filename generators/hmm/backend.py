@@ -1,4 +1,4 @@
-"""The passes over an HMM's chain: one protocol, and one choice for each device."""
+"""The passes over an HMM's chain: an interface, and an implementation for each device."""
 
 from functools import cached_property
 from typing import Protocol
@@ -14,15 +14,15 @@ from .forward_backward import forward_backward
 
 
 class ChainBackend(Protocol):
-    """Passes over sentences of T words, V in the vocabulary, by a chain of K states."""
+    """Passes of a chain of K states over sentences of T words from a vocabulary of V words."""
 
     def leaf_margins(self, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-        """(log Z [n], m [n, T, K]) for leaf_scores [n, T, K]; m is proportional to dZ / d leaf_scores at each step."""
+        """(log Z [n], m [n, T, K]) for leaf_scores [n, T, K]. At each step, m is proportional to dZ / d leaf_scores."""
 
     def conditionals(self, words: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-        """(log Z [n], p(x_t = v | the other visible words) [n, T, V]) for words [n, T], which are V where hidden.
+        """(log Z [n], p(x_t = v | the other visible words) [n, T, V]) for words [n, T]; V means a hidden word.
 
-        None where there is no such pass; the conditionals then follow from `leaf_margins`.
+        None if the implementation has no such pass; the conditionals then follow from `leaf_margins`.
         """
 
     def draw(self, num_sentences: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def chain_backend(initial: Tensor, blocks: Tensor, emission: Tensor) -> ChainBac
 
     Args:
         initial: [K].
-        blocks: of the transition, [B, K/B, K/B].
+        blocks: the blocks of the transition, [B, K/B, K/B].
         emission: [K, V].
 
     Returns:
@@ -54,13 +54,13 @@ class CompiledChain:
         return compiled_forward_backward(self.initial, self.blocks, leaf_scores)
 
     def conditionals(self, words: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """See `ChainBackend`. Where log Z is nan, float64 cannot represent the conditionals."""
+        """See `ChainBackend`. If log Z is nan, float64 cannot represent the conditionals."""
         out = room_for((*words.shape, self.emission.shape[1]), dtype, words.device)
         chain = (self.initial, self.blocks, self._emission_blocks)
         log_z = compiled_conditionals(*chain, words, out)
         unsure = ~log_z.isfinite()
         if dtype != torch.float64 and bool(unsure.any()):
-            # A sentence that underflows in float32 may still be possible: float64 decides.
+            # A sentence that underflows in float32 may still be possible, so float64 decides.
             exact = torch.empty(int(unsure.sum()), *out.shape[1:], dtype=torch.float64)
             log_z[unsure] = compiled_conditionals(*chain, words[unsure], exact)
             out[unsure] = exact.to(dtype)
@@ -76,7 +76,7 @@ class CompiledChain:
 
     @cached_property
     def _emission_blocks(self) -> Tensor:
-        """The emission as [B, K/B, V/B] where it is block-diagonal like the chain, else [K, V]."""
+        """The emission as [B, K/B, V/B] if it is block-diagonal like the chain, else as [K, V]."""
         count, (states, words) = len(self.blocks), self.emission.shape
         if count == 1 or words % count:
             return self.emission
@@ -97,10 +97,10 @@ class TensorChain:
         return forward_backward(initial, blocks, leaf_scores)
 
     def conditionals(self, words: Tensor, dtype: torch.dtype) -> None:
-        """None: see `ChainBackend`."""
+        """Returns None; see `ChainBackend`."""
 
     def draw(self, num_sentences: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """See `ChainBackend`; all sentences step by step."""
+        """See `ChainBackend`; each step for all sentences at once."""
         initial, transition, emission = self._tables
         size = self.blocks.shape[1]
         state = initial.draw(torch.zeros(num_sentences, dtype=torch.long, device=self.initial.device), generator)
@@ -113,7 +113,7 @@ class TensorChain:
 
     @cached_property
     def _tables(self) -> tuple[Categorical, Categorical, Categorical]:
-        """Of the start, the transition and the emission; summed on the CPU, so that all devices draw alike."""
+        """The tables of the start, transition and emission. They are summed on the CPU, so all devices draw alike."""
         weights = (self.initial[None], self.blocks.flatten(0, 1), self.emission)
         device = self.initial.device
         initial, transition, emission = (Categorical.from_matrix(table.cpu()).to(device) for table in weights)

@@ -1,4 +1,4 @@
-"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step so that none underflows.
+"""The forward-backward algorithm for a batch of chains (Rabiner 1989), rescaled at each step against underflow.
 
 Let e_t(k) be the score of state k at step t, A the transition matrix and pi the start. Then
 
@@ -39,7 +39,7 @@ def forward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tenso
 
 
 def forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The arguments of `forward`; (log Z [n], m [n, T, K]) with m_t proportional to dZ / d e_t at each step."""
+    """Takes the arguments of `forward`. Returns (log Z [n], m [n, T, K]) with m_t proportional to dZ / d e_t."""
     n, length, states = leaf_scores.shape
     log_z, predictions = forward(initial, blocks, leaf_scores)
     scores, reverse = _by_block(leaf_scores, len(blocks)), blocks.transpose(1, 2)

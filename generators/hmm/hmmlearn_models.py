@@ -1,4 +1,4 @@
-"""Reads hmmlearn's models that emit one word at each step, as `HMM` does."""
+"""Reads those models of hmmlearn that emit one word at each step, as `HMM` does."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ OTHERS = {
     "lambdas_": "counts",
     "gmms_": "real numbers",
 }
-"""Attributes of models that emit something else -> what they emit."""
+"""Attributes of models that emit other values -> the values that these models emit."""
 
 
 def categorical_tables(model: Any) -> tuple[Any, Any, Any]:
     """The tables of a model that emits one of V words at each step.
 
     Args:
-        model: a CategoricalHMM, a MultinomialHMM of one trial, or any object that has the three tables and none of the
-            attributes in OTHERS.
+        model: a CategoricalHMM, a MultinomialHMM with one trial, or any object that has the three tables and none of
+            the attributes in OTHERS.
 
     Returns:
         startprob_ [K], transmat_ [K, K] and emissionprob_ [K, V].
@@ -47,7 +47,7 @@ def categorical_tables(model: Any) -> tuple[Any, Any, Any]:
 
 
 def _one_trial(trials: Any) -> bool:
-    """Whether n_trials is one; it may be a number, an array, or None where the data decide."""
+    """Whether n_trials is one. It may be a number, an array, or None if the data determine it."""
     return trials is not None and bool((np.asarray(trials) == 1).all())
 
 

@@ -2,9 +2,9 @@
 
     p(z, x) = initial[z_1] emission[z_1, x_1] prod_{t > 1} transition[z_{t-1}, z_t] emission[z_t, x_t]
 
-The forward algorithm gives Z (Rabiner 1989), rescaled at each step so that no length underflows; its gradient is the
-backward algorithm. Within a step, a state 1e308 times less likely than the best counts as impossible. All sentences
-have the same length.
+The forward algorithm gives Z (Rabiner 1989), rescaled at each step so that long sentences do not underflow. The
+backward algorithm gives its gradient. Within a step, a state 1e308 times less likely than the best counts as
+impossible. All sentences have the same length.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from hmmlearn.hmm import CategoricalHMM
 
 MOST_WORDS = 10**7
-"""The greatest length of a sentence."""
+"""The largest length of a sentence."""
 
 DEFAULT_LENGTH = 16
-"""Words in a sentence where a file does not say (Liu et al. 2022, appendix A.2)."""
+"""The default number of words in a sentence (Liu et al. 2022, appendix A.2)."""
 
 
 class HMM(LatentLanguage):
@@ -48,16 +48,16 @@ class HMM(LatentLanguage):
         initial: [K].
         transition: [K, K], or [B, K/B, K/B] for the blocks of a block-diagonal chain.
         emission: [K, V].
-        length: in words.
+        length: the length of every sentence, in words.
         words: V strings; "0", "1", ... unless given.
-        task_positions: which hidden states are tasks, counted from 1; unless given, all of a sentence of at most 32
-            words, and of longer ones the first, middle and last.
-        block_task: the name of a task that asks for the block; there is none unless given.
-        readout: what the task "posterior" reads; there is none unless given.
+        task_positions: the positions, counted from 1, of the hidden states that are tasks; unless given, all positions
+            of a sentence of at most 32 words, and the first, middle and last position of a longer one.
+        block_task: the name of a task that asks for the block; without a name there is no such task.
+        readout: the readout of the task "posterior"; without a readout there is no such task.
 
     Raises:
-        InputError: for rows that do not sum to one, entries that are no probabilities, shapes that do not fit, a length
-            below 1 or above MOST_WORDS, and tasks that do not fit the chain.
+        InputError: for rows that do not sum to one, entries that are not probabilities, shapes that do not fit, a
+            length below 1 or above MOST_WORDS, and tasks that do not fit the chain.
 
     Example:
         A coin that shows the same side again with probability 0.9:
@@ -134,13 +134,13 @@ class HMM(LatentLanguage):
             )
 
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The forward algorithm; O(T K^2 / B) a sentence."""
+        """log Z by the forward algorithm, in O(T K^2 / B) per sentence."""
         initial, blocks = self.initial.to(leaf_scores.dtype), self.blocks.to(leaf_scores.dtype)
         return forward(initial, blocks, leaf_scores)[0]
 
     @cached_property
     def chain(self) -> ChainBackend:
-        """The passes for the device that the tables are on."""
+        """The passes for the device of the tables."""
         return chain_backend(self.initial, self.blocks, self.emission)
 
     @override
@@ -187,7 +187,7 @@ class HMM(LatentLanguage):
         return length * (4 * self.num_states + 2 * self.vocab_size)
 
     def posterior(self, tokens: Tensor, lengths: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
-        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward; arguments as for `conditional`."""
+        """p(z_t = k | the visible words) [n, T, K] float64, by forward-backward. Arguments as for `conditional`."""
         tokens, lengths, hidden = self.checked(tokens, lengths, hidden)
         out = torch.zeros(*tokens.shape, self.num_states, dtype=torch.float64, device=self.device)
         for rows, length, scores in self.evidence(tokens, lengths, hidden):
@@ -198,7 +198,7 @@ class HMM(LatentLanguage):
         return out
 
     def draw(self, num_sentences: int, generator: torch.Generator, latents: bool) -> Sentences:
-        """num_sentences sentences; latents["states"] [n, T] are the hidden states, counted from 0."""
+        """num_sentences sentences. latents["states"] [n, T] are the hidden states, counted from 0."""
         path, tokens = self.chain.draw(num_sentences, self.max_length, generator)
         lengths = torch.full((num_sentences,), self.max_length, device=self.device)
         return Sentences(tokens, lengths, {"states": path} if latents else {})
@@ -208,20 +208,20 @@ class HMM(LatentLanguage):
         """The language of an hmmlearn model.
 
         Args:
-            model: a fitted or hand-made CategoricalHMM.
-            length: of the sentences, in words.
+            model: a CategoricalHMM, fitted or with tables set by hand.
+            length: the length of the sentences, in words.
             words: V strings; "0", "1", ... unless given.
 
         Returns:
             The HMM.
 
         Raises:
-            InputError: for a model that emits anything but one word at each step or has no probabilities yet.
+            InputError: for a model that does not emit one word at each step, and for a model without probabilities.
         """
         return cls(*categorical_tables(model), length, words)
 
     def to_hmmlearn(self) -> "CategoricalHMM":
-        """The same chain as an hmmlearn CategoricalHMM, with the faster implementation "scaling"."""
+        """The same chain as an hmmlearn CategoricalHMM, with hmmlearn's faster implementation "scaling"."""
         from hmmlearn.hmm import CategoricalHMM
 
         model = CategoricalHMM(n_components=self.num_states, n_features=self.vocab_size, implementation="scaling")
@@ -234,11 +234,11 @@ class HMM(LatentLanguage):
     def write(self, path: str) -> str:
         """Writes path.npz, without pickled objects.
 
-        The arrays are initial, transition (the blocks), emission, length and words. Where they were given, there are
-        also task_positions, block_task, and posterior_weights [classes, K] with posterior_words, which are the readout.
+        The arrays are initial, transition (the blocks), emission, length and words; and, if they were given,
+        task_positions, block_task, and the readout as posterior_weights [classes, K] and posterior_words.
 
         Args:
-            path: of the file, without its suffix.
+            path: the path of the file, without its suffix.
 
         Returns:
             The path with the suffix.

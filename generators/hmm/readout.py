@@ -1,4 +1,4 @@
-"""What the task "posterior" of an HMM computes: a linear function of the posterior of one state."""
+"""The readout of the task "posterior" of an HMM: a linear function of the posterior of one state."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -14,11 +14,11 @@ POSTERIOR = "posterior"
 
 @dataclass(frozen=True)
 class Readout:
-    """sum_i W_ci p(z_0 = i | x_1 .. x_L), one number for each class c (Wei, Xie and Ma 2021, section 5).
+    """sum_i W_ci p(z_0 = i | x_1 .. x_L), one score for each class c (Wei, Xie and Ma 2021, section 5).
 
     Args:
         weights: W [classes, K] float64.
-        words: L, the number of words that are read.
+        words: L, the number of words read.
     """
 
     weights: Tensor
@@ -28,10 +28,11 @@ class Readout:
         """Checks that the readout fits an HMM.
 
         Args:
-            states: K of the HMM.
+            states: K, the number of states of the HMM.
 
         Raises:
-            InputError: for weights of another shape, weights that are not finite, and fewer than 1 word.
+            InputError: for weights of another shape, fewer than 2 classes, weights that are not finite, and fewer than
+                1 word.
         """
         shape = list(self.weights.shape)
         if len(shape) != 2 or shape[0] < 2 or shape[1] != states or not bool(self.weights.isfinite().all()):

@@ -1,4 +1,4 @@
-"""The shapes of an HMM's tables, which are checked before their entries are."""
+"""Checks the shapes of an HMM's tables."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ...errors import InputError
 
 
 def checked_shapes(initial: Any, transition: Any, emission: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """The tables of a chain of K states as tensors that fit together.
+    """The tables of a chain of K states as tensors, after checking that their shapes fit together.
 
     Args:
         initial: [K].
@@ -20,7 +20,7 @@ def checked_shapes(initial: Any, transition: Any, emission: Any) -> tuple[Tensor
         (initial [K], blocks [B, K/B, K/B], emission [K, V]), float64.
 
     Raises:
-        InputError: for other shapes; it names the table, its shape, and the one that was expected.
+        InputError: for other shapes; it names the table, its shape, and the expected shape.
     """
     start, blocks, words = (torch.as_tensor(table, dtype=torch.float64) for table in (initial, transition, emission))
     given = list(blocks.shape)

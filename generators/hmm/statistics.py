@@ -1,4 +1,4 @@
-"""Exact statistics of the hidden chain of an HMM: where it ends up, how fast it mixes, how uncertain it is."""
+"""Exact statistics of the hidden chain of an HMM: closed classes, mixing and entropies."""
 
 import math
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ States = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ClosedClass:
-    """States that reach one another and no others. Each block of a block-diagonal chain holds at least one such class.
+    """States that reach one another and no other states. Each block of a block-diagonal chain has at least one class.
 
     Args:
-        states: counted from 1, as tasks count them.
-        weight: P(the chain ends up here), from the initial probabilities.
+        states: the states, counted from 1, as in tasks.
+        weight: P(the chain ends up in this class), from the initial probabilities.
         stationary: pi with pi = pi P, one number for each state.
-        entropy_rate: sum_k pi_k H(P[k]), nats a step.
-        second_eigenvalue: the second largest |eigenvalue| of P, the rate at which the start is forgotten; 1 for a
-            periodic class.
+        entropy_rate: sum_k pi_k H(P[k]), nats per step.
+        second_eigenvalue: the second largest |eigenvalue| of P, the factor per step by which the chain forgets its
+            start; 1 for a periodic class.
     """
 
     states: tuple[int, ...]
@@ -40,16 +40,16 @@ class ChainStatistics:
     Args:
         states: K.
         words: V.
-        blocks: of the block-diagonal chain, as declared.
-        transient: the number of states that are in no closed class.
+        blocks: the number of declared blocks of the chain.
+        transient: the number of states outside all closed classes.
         classes: the closed classes.
-        entropy_rate: nats a step in the long run, averaged over the classes by their weights.
+        entropy_rate: nats per step in the long run, averaged over the classes by their weights.
         path_entropy: H(z_1 .. z_T), nats.
         occupancy: the mean over the T positions of P(z_t = k), for each state k.
         effective_states: exp of the entropy of the occupancy.
         emission_entropy: H(x_t | z_t), the entropies of the emission's rows averaged by the occupancy, nats.
-        least_emission_entropy: of a row, nats.
-        greatest_emission_entropy: of a row, nats.
+        least_emission_entropy: the smallest entropy of a row, nats.
+        greatest_emission_entropy: the largest entropy of a row, nats.
     """
 
     states: int
@@ -129,7 +129,7 @@ def stationary(transition: Vector) -> Vector:
 
 
 def _absorption(initial: Vector, transition: Vector, members: list[States]) -> list[float]:
-    """P(the chain ends up in a class), for each class: by starting there, or from a transient state."""
+    """P(the chain ends up in a class) for each class: it starts there or enters from a transient state."""
     passing = np.setdiff1d(np.arange(len(initial)), np.concatenate(members))
     visits = np.linalg.solve(np.eye(len(passing)) - transition[np.ix_(passing, passing)].T, initial[passing])
     return [float(initial[c].sum() + visits @ transition[np.ix_(passing, c)].sum(1)) for c in members]

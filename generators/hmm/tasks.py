@@ -15,22 +15,22 @@ from .language import HMM
 from .readout import POSTERIOR, Readout
 
 EVERY_POSITION = 32
-"""The greatest length of sentences of which every hidden state is a task by default."""
+"""The largest length of sentences for which every hidden state is a task by default."""
 
 
 def default_positions(length: int) -> tuple[int, ...]:
-    """All positions of a sentence of at most 32 words, counted from 1; of a longer one the first, middle and last."""
+    """All positions of a sentence of at most 32 words, counted from 1; the first, middle and last of a longer one."""
     return tuple(range(1, length + 1)) if length <= EVERY_POSITION else (1, length // 2, length)
 
 
 def state_posterior(language: HMM, tokens: Tensor, k: int, words: int | None = None) -> Tensor:
-    """p(z_k = i | x_1 .. x_words), as `HMM.posterior` gives it, but of one position alone, which takes less memory.
+    """p(z_k = i | x_1 .. x_words). `HMM.posterior` returns this for all positions, which takes more memory.
 
     Args:
         language: the HMM.
         tokens: whole sentences [n, T].
         k: the position of the state, counted from 1.
-        words: how many words are read; all unless given.
+        words: the number of words read; all unless given.
 
     Returns:
         [n, K] float64.
@@ -49,13 +49,13 @@ def state_posterior(language: HMM, tokens: Tensor, k: int, words: int | None = N
 def state_before(language: HMM, tokens: Tensor, words: int) -> Tensor:
     """p(z_0 = i | x_1 .. x_words) = sum_j A_ij p(z_1 = j | x_1 .. x_words).
 
-    z_0 is the state one step before the first word of a chain in its stationary distribution. Where the transition A is
-    a mixture of permutations that distribution is uniform, so A_ij is also the probability that state j came from i.
+    z_0 is the state one step before the first word of a chain in its stationary distribution. If the transition A is a
+    mixture of permutations, this distribution is uniform, so A_ij is also the probability that state j came from i.
 
     Args:
         language: the HMM.
         tokens: whole sentences [n, T].
-        words: how many words are read; sentences that are shorter are read whole.
+        words: the number of words read; a shorter sentence is read whole.
 
     Returns:
         [n, K] float64.
@@ -66,7 +66,7 @@ def state_before(language: HMM, tokens: Tensor, words: int) -> Tensor:
 
 
 class HiddenState(Task):
-    """The k-th hidden state as sampled, k counted from 1 (Liu et al. 2022, A.2: tasks 6 and 10)."""
+    """The k-th hidden state of the sample, k counted from 1 (Liu et al. 2022, A.2: tasks 6 and 10)."""
 
     def __init__(self, name: str, language: HMM, k: int) -> None:
         self.name, self.language, self.k = name, language, k
@@ -85,11 +85,11 @@ class HiddenState(Task):
 @task_kinds.register("state")
 @dataclass(frozen=True)
 class HiddenStates(TaskKind[HMM]):
-    """The hidden state at a position, as sampled.
+    """The sampled hidden state at a position.
 
     Args:
-        position: of the state, counted from 1; unless given, there is a task state-k for each of the language's
-            task_positions.
+        position: the position of the state, counted from 1; unless given, there is a task state-k for each k in the
+            language's task_positions.
     """
 
     position: int | None = None
@@ -109,7 +109,7 @@ class HiddenStates(TaskKind[HMM]):
 
 
 class Block(Task):
-    """The block of a block-diagonal chain that the sentence runs in, as sampled; a chain never leaves its block."""
+    """The sampled block of a block-diagonal chain. The chain never leaves its block."""
 
     def __init__(self, language: HMM, name: str) -> None:
         self.language, self.name = language, name
@@ -133,7 +133,7 @@ class Block(Task):
 @task_kinds.register("block")
 @dataclass(frozen=True)
 class Blocks(TaskKind[HMM]):
-    """The block of a block-diagonal chain, under the name that the language gives it."""
+    """The block of a block-diagonal chain. The language gives this task its name."""
 
     needs = HMM
     order = 1
@@ -145,10 +145,10 @@ class Blocks(TaskKind[HMM]):
 
 
 class PosteriorArgmax(Task):
-    """argmax_c sum_i W_ci p(z_0 = i | x_1 .. x_L), ties to the first class (Wei, Xie and Ma 2021, section 5).
+    """argmax_c sum_i W_ci p(z_0 = i | x_1 .. x_L), with ties to the first class (Wei, Xie and Ma 2021, section 5).
 
-    z_0 is the state at a masked word that is put before the sentence (`state_before`). A linear head on its posterior
-    is always right. The label is a function of the words, so the Bayes accuracy is 1.
+    z_0 is the state at a masked word before the sentence (`state_before`). A linear head on its posterior is always
+    right. The label is a function of the words, so the Bayes accuracy is 1.
     """
 
     name = POSTERIOR
@@ -166,11 +166,11 @@ class PosteriorArgmax(Task):
         return state_before(self.language, sentences.tokens, self.readout.words)
 
     def scores(self, sentences: Sentences) -> Tensor:
-        """The number of each class [n, classes], whose greatest decides the label."""
+        """The score of each class [n, classes]. The largest score decides the label."""
         return self.posterior(sentences) @ self.readout.weights.T
 
     def margins(self, sentences: Sentences) -> Tensor:
-        """By how much the greatest number exceeds the next [n]; of two classes |mu . p(z_0 | x)|, mu = W_2 - W_1."""
+        """The largest score minus the second largest [n]. For two classes: |mu . p(z_0 | x)| with mu = W_2 - W_1."""
         best = self.scores(sentences).topk(2, 1).values
         return best[:, 0] - best[:, 1]
 
@@ -182,7 +182,7 @@ class PosteriorArgmax(Task):
 @task_kinds.register(POSTERIOR)
 @dataclass(frozen=True)
 class PosteriorArgmaxes(TaskKind[HMM]):
-    """The class that the language's readout chooses, of the posterior of the state before the first word."""
+    """The class that the language's readout of the posterior of the state before the first word chooses."""
 
     needs = HMM
     order = 2

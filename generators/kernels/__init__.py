@@ -1,1 +1,1 @@
-"""The exact algorithms as numba kernels, one per file. Compiled code depends on no file outside this folder."""
+"""The exact algorithms as numba kernels. The compiled code depends only on the files in this folder."""

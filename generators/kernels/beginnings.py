@@ -1,4 +1,4 @@
-"""What may follow each beginning of a sentence: compiled passes over the words read and the words to come."""
+"""Next-word masses after each prefix of a sentence, from compiled inside and outside passes."""
 
 import numpy as np
 
@@ -18,21 +18,22 @@ def next_leaves(
     lengths: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What may follow the first t words of each sentence, for every t = 0 .. T.
+    """The masses of all continuations of the first t words of each sentence, for every t = 0 .. T.
 
-    The outside score of a span is the same for all t within it: the words to its left have been read, and those to its
-    right are hidden. So one inside pass over the words read and one outside pass give the answer for every t.
+    The outside score of a span is the same for all t within it: the words to its left are read, and the words to its
+    right are hidden. So one inside pass over the words read and one outside pass give the masses for every t.
 
     Args:
-        plan: for sentences of all lengths at once.
+        plan: a plan for sentences of all lengths.
         hidden: the `hidden_chart` of the same plan with one start per width.
         leaf_scores: [n, T, leaf symbols].
-        lengths: how many words of each sentence are read, [n].
-        weights: the log weight of each sentence length, [longest + 1]; -inf for a length that is not wanted.
+        lengths: the number of words read of each sentence, [n].
+        weights: the log weight of each sentence length, [longest + 1]; -inf for an excluded length.
 
     Returns:
-        The log of the weighted mass of the sentences that end after t words, [n, T + 1]; m [n, T + 1, leaf symbols] and
-        s [n, T + 1], where m exp(s) is the weighted joint mass of the first t words and each leaf symbol at the next.
+        The log of the weighted mass of the sentence that ends after t words, [n, T + 1]; m [n, T + 1, leaf symbols] and
+        s [n, T + 1], where m exp(s) is the weighted joint mass of the first t words and each leaf symbol at the next
+        word.
     """
     n, longest, leaves = leaf_scores.shape
     log_end, log_scale = np.full((n, longest + 1), -np.inf), np.full((n, longest + 1), -np.inf)
@@ -72,7 +73,7 @@ def _next_leaves(
             if t > 0:
                 _write_end(plan, visible, t, mantissas, weight_exponents, log_end[first : first + rows])
             if t < plan.length:
-                # The sentence may go on: the words to the right of a span are hidden, those to its left were read.
+                # The sentence may continue: words to the right of a span are hidden, words to its left are read.
                 for width in range(plan.length - t, 1, -1):
                     outside_cell(plan, hidden, width, t, t)
                     outside_cell(plan, visible, width, t, t + width - 1)
@@ -85,7 +86,7 @@ def _next_leaves(
 
 @compiled
 def _hide_all(plan: Plan, space: Space, beta: np.ndarray, exponents: np.ndarray) -> None:
-    """Sets beta of every span to what it is where all words are hidden, the same at every start."""
+    """Sets beta of every span to its value for hidden words, which is the same at every start."""
     first = 0
     for width in range(1, plan.length + 1):
         count = plan.slots[width]
@@ -133,7 +134,7 @@ def _write_end(
 
 @compiled
 def _seed(plan: Plan, space: Space, mantissas: np.ndarray, weight_exponents: np.ndarray) -> None:
-    """Sets alpha to the weight of each length at the start symbol over a whole sentence, and to 0 elsewhere."""
+    """Sets alpha of the start symbol over a whole sentence to the weight of its length, and all other alpha to 0."""
     space.alpha[:] = 0.0
     space.alpha_exponent[:] = DEAD
     for width in range(1, plan.length + 1):

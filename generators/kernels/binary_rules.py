@@ -8,8 +8,8 @@ class Rules:
     """A grammar in binary form. Symbols and words are numbered; the start symbol is number 0.
 
     Args:
-        symbols: the names of the symbols: first the grammar's own, then those that binarisation added.
-        num_original: how many symbols are the grammar's own.
+        symbols: the names of the symbols: first those of the grammar, then those that binarisation added.
+        num_original: the number of symbols of the grammar itself.
         words: the words.
         unary: rules (parent, child, p).
         binary: rules (parent, left, right, p).

@@ -1,9 +1,9 @@
-"""The chart passes over whole batches of sentences, on as many threads as torch has.
+"""Chart passes over whole batches of sentences, on as many threads as torch uses.
 
-Every pass takes leaf_scores [n, T, leaf symbols] in float64 and returns numpy arrays. A pass that is given lengths [n]
-needs a plan for all lengths, and scores of 0 beyond the end of each sentence. Eight sentences then share one chart, as
-large as the longest of them needs, and each has the start symbol at its own length. The passes are fastest where
-neighbouring sentences have similar lengths.
+Every pass takes leaf_scores [n, T, leaf symbols] in float64 and returns numpy arrays. A pass with lengths [n] needs a
+plan for all lengths, and scores of 0 beyond the end of each sentence. Eight sentences then share one chart of the size
+that the longest of them needs; each has its start symbol at its own length. The passes are fastest if neighbouring
+sentences have similar lengths.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from .simd import DEAD, LANES, vectors
 from .threads import in_parallel
 
 TILE = 4
-"""How many ends of spans are processed together."""
+"""The number of span ends that are processed together."""
 
 LOG_2 = float(np.log(2.0))
 
@@ -45,7 +45,7 @@ def inside_outside(
 
 
 def up_to(plan: Plan, length: int) -> Plan:
-    """The part of a plan for all lengths that sentences of at most `length` words need."""
+    """The part of a plan for all lengths that suffices for sentences of at most `length` words."""
     if length == plan.length:
         return plan
     starts = np.maximum(length + 1 - np.arange(length + 1), 0)
@@ -59,10 +59,10 @@ def _all(n: int, longest: int, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The chart of sentences whose words are all hidden, computed at one start, since all starts are alike.
+    """The chart of sentences whose words are all hidden. One start is enough, because all starts have equal scores.
 
     Args:
-        plan: made with alike=True.
+        plan: a plan made with alike=True.
         leaf_scores: the scores of a hidden word, [leaf symbols].
 
     Returns:
@@ -75,13 +75,13 @@ def hidden_chart(plan: Plan, leaf_scores: np.ndarray) -> tuple[np.ndarray, np.nd
 def _load(leaf_scores: np.ndarray, first: int, end: int, position: int, out: np.ndarray) -> None:
     """Fills `out` with the scores at one position of the sentences first .. first + 7.
 
-    The last sentence is repeated where there are fewer.
+    If there are fewer than eight, the last sentence is repeated.
 
     Args:
         leaf_scores: [n, T, leaf symbols].
         first: the first of the eight sentences.
-        end: the end of the sentences.
-        position: of the word.
+        end: the index after the last sentence.
+        position: the position of the word.
         out: [leaf symbols * 8].
     """
     for lane in range(LANES):
@@ -98,7 +98,7 @@ def grow(plan: Plan, space: Space, leaf_scores: np.ndarray, first: int, last: in
         _load(leaf_scores, first, last, start, scores)
         inside_leaf(plan, space, start, scores)
     for begin in range(2, length + 1, TILE):
-        # The spans that share a start or one of these few ends are read many times: this order keeps them in cache.
+        # Spans that share a start or one of these few ends are read many times. This order keeps them in cache.
         for start in range(min(begin + TILE, length + 1) - 3, -1, -1):
             for end in range(max(begin, start + 2), min(begin + TILE, length + 1)):
                 if plan.slots[end - start]:
@@ -135,7 +135,7 @@ def _inside(
 
 @compiled
 def put_root(plan: Plan, space: Space, length: int, lane: int) -> float:
-    """Sets alpha to 1 at the start symbol over all words of one sentence, in a chart of zeros. Returns log Z."""
+    """Sets alpha of the start symbol over all words of one sentence to 1, in a chart of zeros. Returns log Z."""
     if plan.root_slot[length] < 0:
         return -np.inf
     cell, top = place(plan, length, 0)

@@ -1,8 +1,8 @@
-"""The work of a chart at each width, found once per grammar and sentence length.
+"""Plans: the symbols, splits and rules that a chart needs at each width, computed once per grammar and sentence length.
 
-A plan keeps a symbol at a width if the symbol can yield that many words and a sentence of the wanted length can hold it
-there. The kernels form only pairs of children that are kept and that have a kept parent. Widths that keep the same
-symbols share their tables, so a plan stays small for lengths in the hundreds.
+A plan keeps a symbol at a width if the symbol can yield that many words and a sentence of the wanted length can contain
+it there. The kernels form only pairs of kept children with a kept parent. Widths that keep the same symbols share their
+tables, so a plan stays small for lengths in the hundreds.
 """
 
 from typing import NamedTuple
@@ -15,32 +15,32 @@ from .rule_tables import RuleTables
 from .simd import LANES
 
 BLOCK = 1024
-"""Pairs whose sums stay in cache while a kernel goes through the splits of a span."""
+"""The number of pairs whose sums stay in cache while a kernel loops over the splits of a span."""
 
 CHILD_BITS = 32
 """A pair's number and the slot of its right child form one integer, (number << CHILD_BITS | slot) * LANES."""
 
 
 class Plan(NamedTuple):
-    """The arrays that the kernels read. Widths count from 1; a slot is a symbol that is kept at a width.
+    """The arrays that the kernels read. Widths count from 1. A slot is a symbol that is kept at a width.
 
-    An array that ends in `_from` has the offsets of another: entry i begins at x_from[i] and ends before x_from[i + 1].
-    Each split of a width uses one list of pairs. A list consists of blocks of at most BLOCK pairs: block b of list l is
+    An array x_from contains offsets into other arrays: entry i begins at x_from[i] and ends before x_from[i + 1]. Each
+    split of a width uses one list of pairs. A list consists of blocks of at most BLOCK pairs: block b of list l is
     entry list_from[l] + b of `block_from`, which gives its runs. A run has one left child, and `run_from` gives its
     pairs. Widths of the same kind keep the same symbols, and share their rules and their closure.
 
     Args:
-        length: words of the longest sentence, T.
-        step: spans between neighbouring starts: 1, or 0 where all starts are alike.
-        widest: the most slots that a width has.
-        slots: how many slots a width has, [T + 1].
-        first_slot: where the scores of a width begin, [T + 2]; the last entry is their number.
-        first_cell: where the spans of a width begin, [T + 2]; the last entry is their number.
-        root_slot: the slot of the start symbol, [T + 1]; -1 where it is not kept.
+        length: the number of words of the longest sentence, T.
+        step: the number of spans between neighbouring starts: 1, or 0 if all starts are alike.
+        widest: the largest number of slots of any width.
+        slots: the number of slots of a width, [T + 1].
+        first_slot: where the scores of a width begin, [T + 2]; the last entry is the number of scores.
+        first_cell: where the spans of a width begin, [T + 2]; the last entry is the number of spans.
+        root_slot: the slot of the start symbol, [T + 1]; -1 if it is not kept.
         split_from: the splits of a width.
         split_left: the width of the left child of a split.
         split_list: the list of pairs that a split uses.
-        alike_ahead: how many splits of one width, from this one on, use the same list.
+        alike_ahead: the number of consecutive splits of one width, from this one on, that use the same list.
         list_from: the blocks of a list.
         block_from: the runs of a block.
         run_left: the slot of the left child of a run.
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         code: a pair's number at its width and the slot of its right child, as CHILD_BITS says.
         kind: the kind of a width, [T + 1].
         num_pairs: the pairs of a kind.
-        rule_from: the rules of a kind, once sorted by parent (rule_) and once by pair (down_).
+        rule_from: the rules of a kind, for the rules sorted by parent (rule_) and sorted by pair (down_).
         rule_pair: the pair of a rule, sorted by parent.
         rule_parent: its parent.
         rule_p: its probability.
@@ -101,12 +101,12 @@ class Plan(NamedTuple):
 
 
 def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
-    """The plan for charts that keep some symbols.
+    """The plan for charts that keep these symbols.
 
     Args:
         rules: the grammar.
-        kept: the symbols that are kept at each width, [length + 1, N] bool.
-        alike: True for sentences whose spans of a width are alike; the plan then has one start per width.
+        kept: the symbols to keep at each width, [length + 1, N] bool.
+        alike: True if all spans of a width have equal scores; the plan then has one start per width.
 
     Returns:
         The arrays that the kernels read.
@@ -153,16 +153,16 @@ def make_plan(rules: RuleTables, kept: np.ndarray, alike: bool = False) -> Plan:
 
 
 def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The splits of all widths, sorted by width and key, so that splits with one list of pairs are neighbours.
+    """The splits of all widths, sorted by width and key, so that splits with the same list of pairs are neighbours.
 
     Args:
         kept: the symbols that are kept at each width, [length + 1, N] bool.
         kind: the kind of each width, [length + 1].
-        kinds: how many there are.
+        kinds: the number of kinds.
 
     Returns:
-        The first split of each width, the width of the left child of each split, and the key of each split: a number
-        for the kinds of parent, left child and right child.
+        The first split of each width, the width of the left child of each split, and the key of each split: an integer
+        that encodes the kinds of the parent, the left child and the right child.
     """
     widths = [np.arange(1, max(width, 1)) for width in range(len(kept))]
     left = np.concatenate(widths)
@@ -173,7 +173,7 @@ def _splits(kept: np.ndarray, kind: np.ndarray, kinds: int) -> tuple[np.ndarray,
 
 
 def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
-    """How many splits of one width, from each on, use the same list of pairs."""
+    """For each split, the number of consecutive splits of its width, from it on, that use the same list of pairs."""
     ahead = np.ones(len(split_list), dtype=np.int64)
     first = np.zeros(len(split_list) + 1, dtype=bool)
     first[split_from] = True
@@ -186,16 +186,16 @@ def _alike_ahead(split_from: np.ndarray, split_list: np.ndarray) -> np.ndarray:
 def _pair_list(
     rules: RuleTables, pairs: np.ndarray, left_slots: np.ndarray, right_slots: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Those of some pairs whose two children are both kept.
+    """The pairs of a width whose two children are both kept.
 
     Args:
         rules: the grammar.
-        pairs: of the width.
-        left_slots: the slot of each symbol at the width of the left child, [N]; -1 where it is not kept.
+        pairs: the pairs of the width.
+        left_slots: the slot of each symbol at the width of the left child, [N]; -1 if it is not kept.
         right_slots: the same for the right child.
 
     Returns:
-        The number of all pairs of the width, and the numbers, left slots and right slots of those that are kept.
+        The number of all pairs of the width, and the numbers, left slots and right slots of the kept pairs.
     """
     left, right = left_slots[rules.left[pairs]], right_slots[rules.right[pairs]]
     here = ((left >= 0) & (right >= 0)).nonzero()[0]
@@ -212,14 +212,14 @@ class _Lists(NamedTuple):
 
 
 def _runs(lists: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> _Lists:
-    """The lists cut into blocks and runs; see `Plan`. Pairs are numbered by their left child, so runs are long."""
+    """Splits the lists into blocks and runs; see `Plan`. Pairs are sorted by their left child, so runs are long."""
     block_from, run_left, run_from, codes = [], [], [], []
     runs = entries = 0
     for num_pairs, number, left, right in lists:
         block = number // BLOCK
         begins = np.flatnonzero(np.diff(block * (left.max(initial=0) + 1) + left, prepend=-1))
         sizes = np.diff(begins, append=len(number))
-        # Runs of one length stand together: the processor then predicts where they end.
+        # Runs of equal length are neighbours, so the processor predicts where they end.
         order = np.lexsort((sizes, block[begins]))
         ends = sizes[order].cumsum()
         within = np.arange(len(number)) - np.repeat(ends - sizes[order], sizes[order])

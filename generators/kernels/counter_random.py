@@ -1,4 +1,4 @@
-"""Random numbers for compiled samplers: each is a function of (key, row, number of the draw), whatever the threads."""
+"""Random numbers for compiled samplers. Each is a function of (key, row, draw), so threads do not change it."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def draw_key(generator: torch.Generator) -> np.ndarray:
-    """128 random bits, [2] uint64, from a torch generator on the CPU; the generator moves on."""
+    """Draws a key of two 64-bit integers, [2] uint64, from a torch generator on the CPU."""
     return torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator).numpy().view(np.uint64)
 
 
@@ -25,7 +25,7 @@ def _mixed(x: np.uint64) -> np.uint64:
 
 @compiled
 def uniform(key: np.ndarray, row: int, draw: int) -> float:
-    """A uniform number in [0, 1): a function of the key [2], the row and the number of the draw."""
+    """A uniform random number in [0, 1), as a function of the key [2], the row and the index of the draw."""
     counter = (np.uint64(row) << np.uint64(32)) | np.uint64(draw)
     bits = _mixed(_mixed(key[0] + counter * GOLDEN) ^ key[1])
     return np.float64(bits >> np.uint64(11)) * 2.0**-53

@@ -1,13 +1,13 @@
-"""A compiled sampler of derivation trees of given length: one sentence at a time, top down, without rejection.
+"""A compiled sampler of derivation trees of given length, top down and without rejection.
 
-A symbol A over w words takes an option with probability proportional to its weight,
+A symbol A over w words takes an option with probability proportional to its weight:
 
     A -> B C, split k:  p(A -> B C) beta_k(B) beta_{w-k}(C)
     A -> B:             p(A -> B) beta_w(B)
     a word (w = 1):     p(A -> any word)
 
-with beta_w(A) = P(A yields w words). This is exact under a bound on the length, at criticality and beyond. Random
-numbers are a function of (key, sentence, number of the draw) alone, so the threads do not change the sample.
+with beta_w(A) = P(A yields w words). This is exact under a bound on the length, even for critical and supercritical
+grammars. Random numbers are a function of (key, sentence, draw), so threads do not change the sample.
 """
 
 from typing import NamedTuple
@@ -24,13 +24,13 @@ from .threads import DRAWS, in_parallel
 
 
 class Options(NamedTuple):
-    """What each of N symbols may do.
+    """The options of each of N symbols.
 
     Args:
         worth: beta_w(A) up to a scale for each width w, [max_length + 1, N].
-        scale: what makes up for these scales where w words are split after k, [max_length + 1, max_length + 1].
-        shortest: the least width that a symbol yields, [N].
-        longest: the greatest width that a symbol yields, [N].
+        scale: the factor that corrects for these scales if w words are split after k, [max_length + 1, max_length + 1].
+        shortest: the smallest width that a symbol yields, [N].
+        longest: the largest width that a symbol yields, [N].
         binary_from: the binary rules of A are binary_from[A] .. binary_from[A + 1] - 1, [N + 1].
         left: the left child of a binary rule.
         right: its right child.
@@ -39,9 +39,9 @@ class Options(NamedTuple):
         child: the child of a unary rule.
         unary_p: its probability.
         emits: the probability that a symbol emits a word, in the scale of width 1, [N].
-        leaf_row: the row of a symbol in `sums` and `begins`, [N]; -1 for one that emits no words.
-        sums: of the `SearchTable` of words, [leaf symbols, V].
-        begins: of the same table.
+        leaf_row: the row of a symbol in `sums` and `begins`, [N]; -1 for a symbol that emits no words.
+        sums: the sums of the words' `SearchTable`, [leaf symbols, V].
+        begins: the begins of the same table.
         lengths: the cumulative distribution of the lengths, [max_length + 1].
     """
 
@@ -106,7 +106,7 @@ def make_options(
 
 
 def _split_scales(log_scale: np.ndarray) -> np.ndarray:
-    """exp(log_scale[k] + log_scale[w - k] - log_scale[w]) at [w, k]; meaningless where a width has no scale."""
+    """exp(log_scale[k] + log_scale[w - k] - log_scale[w]) at [w, k]; meaningless if a width has no scale."""
     log_scale = np.where(log_scale > -np.inf, log_scale, 0.0)
     table = np.zeros((len(log_scale), len(log_scale)))
     for width in range(2, len(log_scale)):
@@ -118,17 +118,17 @@ def _split_scales(log_scale: np.ndarray) -> np.ndarray:
 def draw_sentences(
     options: Options, num_sentences: int, pad: int, generator: torch.Generator, with_nodes: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Draws sentences, with their trees where wanted; see `PCFG.sample`.
+    """Draws sentences and, if requested, their trees; see `PCFG.sample`.
 
     Args:
-        options: of the grammar.
+        options: the options of the grammar.
         num_sentences: n.
         pad: the token beyond the end of a sentence.
         generator: on the CPU.
-        with_nodes: whether the trees are wanted.
+        with_nodes: whether to return the trees.
 
     Returns:
-        tokens [n, max_length], lengths [n], and nodes [n, most nodes, 3] or None.
+        tokens [n, max_length], lengths [n], and nodes (start, width, symbol) [n, largest number of nodes, 3] or None.
     """
     key = draw_key(generator)
     tokens = np.full((num_sentences, len(options.lengths) - 1), pad)
@@ -138,7 +138,7 @@ def draw_sentences(
     if not with_nodes:
         return torch.from_numpy(tokens), torch.from_numpy(lengths), None
     nodes = np.full((num_sentences, int(counts.max(initial=0)), 3), -1)
-    # The first pass counted the nodes. The same key draws the same trees again, now with room for them.
+    # The first pass counted the nodes. The same key draws the same trees again, and this time stores the nodes.
     in_parallel(_draw, num_sentences, options, key, tokens, lengths, counts, nodes, least=least)
     return torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(nodes)
 

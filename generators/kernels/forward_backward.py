@@ -1,8 +1,8 @@
 """The forward-backward algorithm as compiled code; `hmm.forward_backward` states its recursions.
 
 A vector holds one number for each of several sentences: eight in float64, sixteen in float32. Every step is rescaled so
-that its largest number is 1. Matrices [B, k, m] hold the blocks of the chain, with zeros that pad their columns to m, a
-multiple of COLUMNS. The states are padded likewise.
+that its largest number is about 1. Matrices [B, k, m] hold the blocks of the chain, with their columns padded by zeros
+to m, a multiple of COLUMNS. The states are padded likewise.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from .simd import WIDTH, larger, load, number_at, plus, spread, store, times, ti
 from .threads import in_parallel
 
 COLUMNS = 8
-"""The sums that a multiplication keeps in registers."""
+"""The number of sums that a multiplication keeps in registers."""
 
 
 def compiled_forward_backward(initial: Tensor, blocks: Tensor, leaf_scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,13 +35,13 @@ def compiled_conditionals(initial: Tensor, blocks: Tensor, emission: Tensor, wor
 
     Args:
         initial: p(z_1), [K].
-        blocks: of the transition matrix, [B, k, k].
-        emission: [K, V], or [B, K/B, V/B] where it is block-diagonal like the chain.
-        words: [n, T]; V stands for a hidden word.
-        out: [n, T, V], overwritten. Its values are meaningless where log Z is -inf or nan.
+        blocks: the blocks of the transition matrix, [B, k, k].
+        emission: [K, V], or [B, K/B, V/B] if it is block-diagonal like the chain.
+        words: [n, T]; V means a hidden word.
+        out: [n, T, V], overwritten. Its values are meaningless if log Z is -inf or nan.
 
     Returns:
-        log Z [n] float64; nan where the sentence is beyond the precision of `out`.
+        log Z [n] float64; nan if the precision of `out` does not suffice for the sentence.
     """
     kind, log_z = out.dtype, torch.empty(len(words), dtype=torch.float64)
     start, onward, backward = _padded_chain(initial, blocks, kind)
@@ -102,7 +102,7 @@ def _multiply(out: np.ndarray, to: int, x: np.ndarray, at: int, matrices: np.nda
 
 @compiled_pass
 def _rescale(values: np.ndarray, count: int, factor: np.ndarray) -> None:
-    """Multiplies each lane by `factor`, set to bring its largest value to about 1; a lane of zeros by 1."""
+    """Sets `factor` to the inverse of each lane's largest value and multiplies by it; a lane of zeros by 1."""
     top = load(values, 0)
     for i in range(1, count):
         top = larger(load(values, i), top)
@@ -226,13 +226,13 @@ def _conditionals(
 
 @compiled
 def _emit(joint: np.ndarray, margins: np.ndarray, at: int, emission: np.ndarray, inverse: np.ndarray) -> None:
-    """joint[v] = sum_k margins[at + k] emission[k, v]; inverse = 1 / sum_v joint[v], or 0 where digits are lost."""
+    """joint[v] = sum_k margins[at + k] emission[k, v]; inverse = 1 / sum_v joint[v], or 0 if precision is lost."""
     _multiply(joint, 0, margins, at, emission)
     total = load(joint, 0)
     for word in range(1, len(joint) // len(inverse)):
         total = plus(load(joint, word), total)
     store(inverse, 0, total)
-    # A smaller sum has terms that have lost digits.
+    # The terms of a smaller sum have lost precision.
     least = 2.0**-960 if inverse.itemsize == 8 else 2.0**-100
     for lane in range(len(inverse)):
         inverse[lane] = 1 / inverse[lane] if least <= inverse[lane] < np.inf else 0

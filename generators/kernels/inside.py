@@ -1,9 +1,9 @@
 """The inside pass as compiled code: eight sentences side by side, with their charts in cache.
 
 `pcfg.chart.tensor` states the recursions; `chart_plan` has the tables. A cell is a span. Its scores are
-values [slots, 8] * 2^exponent, with an exponent for each sentence, so that no length underflows. The terms of a sum are
-added at one scale unless their exponents differ by more than SLACK. Then each term is first normalised on its own, so
-that a term with a large exponent that turns out to be zero hides nothing.
+values [slots, 8] * 2^exponent, with one exponent per sentence, so long sentences do not underflow. The terms of a sum
+are added at one scale unless their exponents differ by more than SLACK. In that case, each term is first normalised
+separately, so that a zero term with a large exponent does not make the others underflow.
 """
 
 from typing import NamedTuple
@@ -33,31 +33,31 @@ from .simd import (
 )
 
 SLACK = 256
-"""The most powers of two by which the terms of a sum may differ and still be added at one scale."""
+"""The largest difference between the exponents of terms that are added at one scale."""
 
 TOGETHER = 4
-"""How many splits with one list of pairs are processed together."""
+"""The number of splits with the same list of pairs that are processed together."""
 
 CHILD = (1 << CHILD_BITS) - 1
 
 
 class Space(NamedTuple):
-    """The charts of eight sentences, and room for sums in the making.
+    """The charts of eight sentences, and buffers for unfinished sums.
 
     Args:
         beta: inside scores, [slots * 8].
         beta_exponent: their exponents, [cells, 8].
         alpha: outside scores, [slots * 8].
         alpha_exponent: their exponents, [cells, 8].
-        pairs: a number for each pair of children of one span.
-        symbols: a number for each symbol of one span, before its unary rules.
-        fresh: scores to be added to a span's.
+        pairs: a buffer with one vector for each pair of children of one span.
+        symbols: a buffer with one vector for each symbol of one span, before its unary rules.
+        fresh: scores that are to be added to those of a span.
         fresh_exponent: their exponents, [8].
         scaled_left: beta of the left children of one span, at the scale of the span, split by split.
         scaled_right: the same for the right children.
-        wanted: whether a split still gives to its left child and to its right, [length, 2].
-        factor: numbers for each sentence, [8].
-        other: numbers for each sentence, [8].
+        wanted: whether a split must still be added to its left and to its right child, [length, 2].
+        factor: a buffer with one number for each sentence, [8].
+        other: a buffer with one number for each sentence, [8].
     """
 
     beta: np.ndarray
@@ -77,7 +77,7 @@ class Space(NamedTuple):
 
 @compiled_pass
 def make_space(plan: Plan, with_outside: bool) -> Space:
-    """Room for the charts of a plan; without the outside pass alpha has no entries."""
+    """Allocates the charts of a plan. Without the outside pass, alpha is empty."""
     slots, cells, widest = plan.first_slot[-1], plan.first_cell[-1], plan.widest
     outside_slots = slots if with_outside else 0
     return Space(
@@ -162,7 +162,7 @@ def inside_cell(plan: Plan, space: Space, width: int, start: int) -> None:
 
 @compiled
 def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
-    """Whether the exponents of all splits of a span that are not zero differ by at most SLACK."""
+    """Whether the exponents of all nonzero splits of a span differ by at most SLACK."""
     highest, lowest = space.factor, space.other
     highest[:], lowest[:] = DEAD, -DEAD
     for split in range(plan.split_from[width], plan.split_from[width + 1]):
@@ -181,7 +181,7 @@ def _together(plan: Plan, space: Space, width: int, start: int) -> bool:
 
 @compiled
 def _sum_splits(plan: Plan, space: Space, width: int, start: int, begin: int, end: int) -> None:
-    """Sets fresh and fresh_exponent to the part of a span's beta that the splits begin .. end - 1 give."""
+    """Sets fresh and fresh_exponent to the contribution of the splits begin .. end - 1 to a span's beta."""
     kind, top = plan.kind[width], space.fresh_exponent
     top[:] = DEAD
     for split in range(begin, end):
@@ -241,20 +241,20 @@ def _add_rule(plan: Plan, space: Space, at: int, total: Vector) -> Vector:
 
 @compiled
 def blocks(plan: Plan, kind: int) -> int:
-    """How many blocks of pairs a kind of width has."""
+    """The number of blocks of pairs for a kind of width."""
     count: int = (plan.num_pairs[kind] + BLOCK - 1) // BLOCK
     return count
 
 
 @compiled
 def room_of(plan: Plan, k: int) -> int:
-    """Where scaled_left and scaled_right keep the split after k words."""
+    """The offset in scaled_left and scaled_right of the split after k words."""
     return (k - 1) * plan.widest
 
 
 @compiled
 def _form_pairs_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
-    """`_form_pairs` for four splits with one list: it reads and writes each sum once for all four."""
+    """`_form_pairs` for four splits with the same list. It reads and writes each sum once for all four."""
     k0, k1, k2, k3 = four(plan.split_left, split)
     left0, left1, left2, left3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)
     right0, right1 = place(plan, width - k0, start + k0)[1], place(plan, width - k1, start + k1)[1]
@@ -275,13 +275,13 @@ def _form_pairs_of_four(plan: Plan, space: Space, split: int, block: int, width:
 
 @compiled
 def four(numbers: np.ndarray, first: int) -> tuple[int, int, int, int]:
-    """Four neighbours in an array."""
+    """Four consecutive entries of an array."""
     return numbers[first], numbers[first + 1], numbers[first + 2], numbers[first + 3]
 
 
 @compiled
 def pair_of(plan: Plan, i: int) -> tuple[int, int]:
-    """The offsets of entry i of a list: its pair among the pairs of the width, its right child among the slots."""
+    """The offsets of entry i of a list: (of its pair in the pairs of the width, of its right child in the slots)."""
     code = number_at(plan.code, i)
     return code >> CHILD_BITS, code & CHILD
 

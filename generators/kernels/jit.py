@@ -1,7 +1,7 @@
-"""The decorators of the compiled kernels. Their machine code releases the GIL, and is kept for the next process.
+"""The decorators of the compiled kernels. Their machine code releases the GIL and is cached on disk.
 
-numba keeps machine code for each source file, and does not notice when a function from another file changes. So each
-state of the sources keeps its code in a folder of its own, named by their digest.
+numba caches machine code per source file, and does not notice that a function from another file has changed. So each
+version of the sources has its own cache folder, named after the digest of all sources.
 """
 
 import hashlib
@@ -25,50 +25,50 @@ Operands = ParamSpec("Operands")
 
 @cache
 def _say_that_this_takes_time() -> None:
-    """One line on a terminal: the first use of all kernels takes a minute or two, in which nothing else is seen."""
+    """Prints one line on a terminal, because compiling all kernels takes a minute or two without other output."""
     if sys.stderr is not None and sys.stderr.isatty():
         print("satlab: compiling for this machine, once; up to two minutes", file=sys.stderr, flush=True)
 
 
 class Kept(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """Machine code on disk that never fails a caller: it compiles damaged code again, and skips a write that fails."""
+    """A cache of machine code that never raises: it compiles damaged code again and ignores failed writes."""
 
     def load_overload(self, *arguments: Any) -> Any:
-        """The machine code for these types; None where there is none that can be read."""
+        """The machine code for these types; None if there is no readable code."""
         with suppress(Exception):
             found = super().load_overload(*arguments)
             if found is None:
                 _say_that_this_takes_time()
             return found
-        # Code cannot be added to an index that cannot be read: an empty one takes its place.
+        # numba cannot add code to an unreadable index, so an empty index replaces it.
         with suppress(OSError):
             self.flush()
         return None
 
     def save_overload(self, *arguments: Any) -> None:
-        """Writes machine code, if the disk takes it."""
+        """Writes machine code, and ignores a failure."""
         with suppress(Exception):
             super().save_overload(*arguments)
 
 
 def compiled(function: Kernel) -> Kernel:
-    """numba.njit for the inner functions of kernels. They make no arrays, so numba need not count references."""
+    """numba.njit for the inner functions of kernels. They create no arrays, so numba need not count references."""
     return _compiled(function, _nrt=False)
 
 
 def compiled_pass(function: Kernel) -> Kernel:
-    """numba.njit for functions that Python calls or that make arrays."""
+    """numba.njit for functions that Python calls or that create arrays."""
     return _compiled(function)
 
 
 def instruction(define: Callable[Concatenate[Any, Operands], Any]) -> Callable[Operands, Any]:
-    """An operation of kernels that `define` writes as LLVM code, given numba's context; see numba's `intrinsic`."""
+    """An operation for kernels. `define` generates its LLVM code in numba's context; see numba's `intrinsic`."""
     operation: Callable[Operands, Any] = intrinsic(define)
     return operation
 
 
 def _compiled(function: Kernel, **options: Any) -> Kernel:
-    """The compiled function, also under NUMBA_DISABLE_JIT: Python cannot run the kernels' vector instructions."""
+    """Compiles even under NUMBA_DISABLE_JIT, because Python cannot run the kernels' vector instructions."""
     before = numba.config.CACHE_DIR, numba.config.DISABLE_JIT
     numba.config.CACHE_DIR, numba.config.DISABLE_JIT = str(FOLDER or before[0]), 0
     try:
@@ -82,7 +82,7 @@ def _compiled(function: Kernel, **options: Any) -> Kernel:
 
 
 def _folder() -> Path | None:
-    """Where machine code is kept: beside the sources, or in the user's cache if they are read-only, or nowhere."""
+    """The cache folder: next to the sources, or in the user's cache if the sources are read-only; None if neither."""
     digest = hashlib.sha256()
     for path in sorted(SOURCES.glob("*.py")):
         digest.update(path.read_bytes())
@@ -98,7 +98,7 @@ def _folder() -> Path | None:
 
 
 def _places() -> list[Path]:
-    """The folders to try in turn. The user of a container may have neither HOME nor an entry in the system."""
+    """The folders to try, in order. In a container, the user may have neither HOME nor a password entry."""
     places = [SOURCES / "__pycache__"]
     with suppress(RuntimeError):
         places.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "satlab")

@@ -1,4 +1,4 @@
-"""The rules and the closure of a kind of widths; those of all kinds are part of a `Plan`."""
+"""The rules and the unary closure of a kind of widths. A `Plan` contains those of all kinds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from .rule_tables import RuleTables
 
 
 class KindTables(NamedTuple):
-    """What makes the members of a set of symbols; the arrays of `Plan` with these names, for one kind."""
+    """The rules and the closure that produce a set of symbols: the arrays of `Plan` with these names, for one kind."""
 
     pairs: np.ndarray
     rule_pair: np.ndarray
@@ -22,7 +22,7 @@ class KindTables(NamedTuple):
 
 
 def kind_tables(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.ndarray) -> KindTables:
-    """The pairs and rules that make the members of a set, and the closure from what rules make to the members.
+    """The pairs and rules that produce a set of symbols, and the closure from the rules' parents to these symbols.
 
     Args:
         rules: the grammar.
@@ -30,7 +30,7 @@ def kind_tables(rules: RuleTables, entries: tuple[np.ndarray, ...], members: np.
         members: the set, [N] bool.
 
     Returns:
-        Its tables.
+        The tables of the set.
     """
     here = members[entries[0]]
     row, symbol = entries[0][here], entries[1][here]

@@ -1,4 +1,4 @@
-"""The outside pass as compiled code: each span hands its alpha down to the spans within it; see `inside`."""
+"""The outside pass as compiled code: each span passes its alpha down to the spans within it; see `inside`."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .simd import (
 )
 
 EVERYWHERE = -1
-"""In place of a position: the outside scores of all spans are wanted, not only of those that hold a position."""
+"""Instead of a position: computes the outside scores of all spans, not only of those that contain a position."""
 
 
 @compiled
@@ -37,7 +37,7 @@ def _open(plan: Plan, kind: int, space: Space, first: int) -> None:
 
 @compiled
 def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -> None:
-    """Hands the alpha of a span down to the spans within it: to all, or to those that hold the position `focus`."""
+    """Passes the alpha of a span down to the spans within it: to all, or to those that contain the position `focus`."""
     cell, first = place(plan, width, start)
     kind, exponents = plan.kind[width], space.alpha_exponent[cell]
     normalise(space.alpha, first, plan.slots[width], exponents, space.factor)
@@ -79,7 +79,7 @@ def outside_cell(plan: Plan, space: Space, width: int, start: int, focus: int) -
 
 @compiled
 def _all_wanted(plan: Plan, space: Space, split: int) -> bool:
-    """Whether each of the next TOGETHER splits still gives to both children."""
+    """Whether each of the next TOGETHER splits must still be added to both children."""
     wanted = True
     for i in range(split, split + TOGETHER):
         k = plan.split_left[i]
@@ -100,20 +100,20 @@ def _offer(
 ) -> bool:
     """Writes the sibling's beta to `scaled`, at the scale of the child's alpha.
 
-    Where the two scales are too far apart for one sum, the contribution is added to alpha here.
+    If the two scales are too far apart for one sum, this function adds the contribution to alpha itself.
 
     Args:
-        plan: of the chart.
-        space: of the chart.
-        exponents: of the parent's alpha, [8].
-        split: of the parent.
-        child: (width, start) of the child that receives.
+        plan: the plan of the chart.
+        space: the scores of the chart.
+        exponents: the exponents of the parent's alpha, [8].
+        split: the split of the parent.
+        child: (width, start) of the child whose alpha is computed.
         sibling: (width, start) of the other child.
         scaled: scaled_right for a left child, scaled_left for a right child.
         k: the width of the left child.
 
     Returns:
-        Whether the contribution is still to be added; False too where there is none.
+        Whether the caller must still add the contribution; False also if there is none.
     """
     cell = place(plan, child[0], child[1])[0]
     sibling_cell, sibling_first = place(plan, sibling[0], sibling[1])
@@ -143,7 +143,7 @@ def _offer(
 def _add_apart(
     plan: Plan, space: Space, split: int, child: tuple[int, int], sibling: tuple[int, int], k: int
 ) -> None:  # fmt: skip
-    """Adds to the child's alpha what `_offer` found at another scale, given in `fresh_exponent`."""
+    """Adds a contribution at another scale, given in `fresh_exponent`, to the child's alpha."""
     cell, first = place(plan, child[0], child[1])
     mine, given = space.alpha_exponent[cell], space.fresh_exponent
     space.fresh[: plan.slots[child[0]] * LANES] = 0.0
@@ -153,7 +153,7 @@ def _add_apart(
         else:
             _give_right(plan, space, split, block, space.fresh, 0, room_of(plan, k))
     normalise(space.fresh, 0, plan.slots[child[0]], given, space.factor)
-    # What other spans handed down may be zero, whatever its exponent says.
+    # The sum of the other spans may be zero although its exponent is large.
     normalise(space.alpha, first, plan.slots[child[0]], mine, space.factor)
     merge(space, space.alpha, mine, first, plan.slots[child[0]])
 
@@ -186,7 +186,7 @@ def _give_right(plan: Plan, space: Space, split: int, block: int, out: np.ndarra
 def _give_both(
     plan: Plan, space: Space, split: int, block: int, left_first: int, right_first: int, room: int
 ) -> None:  # fmt: skip
-    """Adds to alpha what `_give_left` and `_give_right` give, in one pass over the pairs."""
+    """`_give_left` and `_give_right` into alpha, in one pass over the pairs."""
     at = plan.list_from[plan.split_list[split]] + block
     for run in range(plan.block_from[at], plan.block_from[at + 1]):
         left = load(space.scaled_left, room + plan.run_left[run])
@@ -203,7 +203,7 @@ def _give_both(
 
 @compiled
 def _give_both_of_four(plan: Plan, space: Space, split: int, block: int, width: int, start: int) -> None:
-    """`_give_both` for four splits with one list: it reads each pair once for all four."""
+    """`_give_both` for four splits with the same list. It reads each pair once for all four."""
     alpha, siblings = space.alpha, space.scaled_right
     k0, k1, k2, k3 = four(plan.split_left, split)
     room0, room1, room2, room3 = room_of(plan, k0), room_of(plan, k1), room_of(plan, k2), room_of(plan, k3)

@@ -1,4 +1,4 @@
-"""Compiled inside and outside scores of the beginning of each sentence; see `chart`."""
+"""Compiled inside and outside scores of prefixes of each sentence; see `chart`."""
 
 import numpy as np
 
@@ -17,10 +17,11 @@ def prefix_factors(
 
         alpha * beta = P(S =>* A x_{w+1} .. x_T) P(A =>* x_1 .. x_w) / Z
 
-    Each factor has a scale of its own, and is 0 for a symbol that the plan does not keep.
+    Only the product is scaled as above; each factor alone has its own scale. Both are 0 for symbols that the plan does
+    not keep.
 
     Args:
-        plan: for sentences of all lengths at once.
+        plan: a plan for sentences of all lengths.
         leaf_scores: [n, T, leaf symbols], 0 beyond the end of a sentence.
         lengths: [n].
         widths: the widths w of q prefixes of each sentence, [n, q].

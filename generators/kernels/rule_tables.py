@@ -1,4 +1,4 @@
-"""A binarised grammar as arrays, and what its symbols can yield at each width."""
+"""A binarised grammar as arrays, and the widths that its symbols can yield."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class RuleTables(NamedTuple):
         rule_parent: the parent of each binary rule, [R].
         rule_p: the probability of each binary rule, [R].
         leaves: the symbols that emit words, [leaf symbols].
-        closure: the sums over chains of unary rules, (I - R)^-1 [N, N].
+        closure: the sums over chains of unary rules, (I - R)^-1 [N, N], with R the matrix of unary rules.
     """
 
     num_symbols: int
@@ -32,7 +32,7 @@ class RuleTables(NamedTuple):
 
     @classmethod
     def from_rules(cls, rules: Rules, leaves: list[int], closure: np.ndarray) -> "RuleTables":
-        """The arrays of `rules`; equal rules become one, with their probabilities added."""
+        """The arrays of `rules`. Equal rules become one rule with the sum of their probabilities."""
         n = len(rules.symbols)
         parent, left, right = (np.array([rule[i] for rule in rules.binary], dtype=np.int64) for i in range(3))
         p = np.array([rule[3] for rule in rules.binary], dtype=np.float64)
@@ -51,7 +51,7 @@ def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np
         max_length: the largest w.
 
     Returns:
-        True at [w, A] where A yields some w words.
+        True at [w, A] if A yields some w words.
     """
     feasible = np.zeros((max_length + 1, rules.num_symbols), dtype=bool)
     top, bottom = np.nonzero(rules.closure > 0)
@@ -68,15 +68,15 @@ def feasible_widths(rules: RuleTables, emits: np.ndarray, max_length: int) -> np
 
 
 def useful_widths(rules: RuleTables, feasible: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """Which symbols may span w words of a wanted sentence, found from the top down.
+    """Which symbols can span w words in a tree with a wanted root, found from the top down.
 
     Args:
         rules: the grammar.
-        feasible: from `feasible_widths`.
-        roots: which symbols are wanted over which widths, [length + 1, N] bool.
+        feasible: the result of `feasible_widths`.
+        roots: which symbols are wanted as roots over which widths, [length + 1, N] bool.
 
     Returns:
-        True at [w, A] where A can yield w words and some tree below a wanted root holds it, [length + 1, N].
+        [length + 1, N] bool, True at [w, A] if A can yield w words and a tree with a wanted root contains it.
     """
     useful = roots.copy()
     top, bottom = np.nonzero(rules.closure > 0)

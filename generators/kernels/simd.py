@@ -1,9 +1,9 @@
 """Arithmetic on several sentences at once: vector instructions for the compiled kernels.
 
-Kernels hold the numbers of eight sentences of equal structure side by side: entry i of an array [.., 8] is one vector.
-In float32 a vector has sixteen numbers. To vectorise a loop over eight entries, the compiler would have to prove that
-the arrays do not overlap, and it mostly fails. A type for the vector makes this explicit, and keeps vectors in
-registers. LLVM splits the vectors for machines whose registers are shorter.
+Kernels store the numbers of eight sentences of equal structure next to each other: entry i of an array [.., 8] is one
+vector. In float32, a vector has sixteen numbers. To vectorise a loop over eight entries, the compiler would have to
+prove that the arrays do not overlap, which usually fails. A vector type makes the vectors explicit and keeps them in
+registers. LLVM splits the vectors for machines with shorter registers.
 """
 
 from typing import Any
@@ -16,22 +16,22 @@ from numba.extending import models, register_model
 from .jit import compiled, compiled_pass, instruction
 
 WIDTH = 64
-"""Bytes in a vector."""
+"""The size of a vector in bytes."""
 
 LANES = WIDTH // 8
-"""How many sentences a float64 kernel processes together."""
+"""The number of sentences that a float64 kernel processes together."""
 
 DEAD = -(2**40)
-"""The exponent of zero; a number whose exponent is below ALIVE counts as zero too."""
+"""The exponent of zero. Numbers with exponents of at most ALIVE also count as zero."""
 
 ALIVE = -(2**39)
 
 FUSED = ("contract",)
-"""The flag that lets LLVM round a product and a sum once, together."""
+"""The flag that lets LLVM fuse a product and a sum into one operation with one rounding."""
 
 
 class Vector(types.Type):  # type: ignore[misc]  # numba has no types
-    """Numbers of one kind, one for each sentence."""
+    """A vector of numbers of one type, one for each sentence."""
 
     def __init__(self, number: types.Float) -> None:
         self.number, self.lanes = number, 8 * WIDTH // number.bitwidth
@@ -54,7 +54,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, offs
     vector, data = Vector(kind.dtype), context.make_array(kind)(context, builder, array).data
     place = builder.gep(data, [builder.mul(index, ir.Constant(ir.IntType(64), vector.lanes))])
     if offset is not None:
-        # `place` so far is the same throughout a loop, which leaves one instruction to each turn.
+        # `place` so far does not change within a loop, so each iteration needs only this instruction.
         place = builder.gep(place, [offset])
     return builder.bitcast(place, vector.register.as_pointer())
 
@@ -104,7 +104,7 @@ def store_near(typing: Any, array: Any, first: Any, offset: Any, x: Any) -> Any:
 
 @instruction
 def number_at(typing: Any, array: Any, i: Any) -> Any:
-    """The i-th number of an array of any shape, i >= 0; there is no check for a negative index."""
+    """The i-th number of an array of any shape. The index must be i >= 0; it is not checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -171,7 +171,7 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
 
 @compiled_pass
 def vectors(count: int, like: np.ndarray) -> np.ndarray:
-    """`count` zero vectors, of the numbers of `like`; each lies within one line of the cache."""
+    """`count` zero vectors with the dtype of `like`, each within one cache line."""
     raw = np.zeros((count + 1) * (WIDTH // like.itemsize), like.dtype)
     first = (-raw.ctypes.data % WIDTH) // like.itemsize
     return raw[first : first + count * (WIDTH // like.itemsize)]
@@ -200,8 +200,8 @@ def normalise(values: np.ndarray, first: int, count: int, exponents: np.ndarray,
     Args:
         values: [slots * 8].
         first: the first vector.
-        count: how many vectors.
-        exponents: [8]; the power is added, and a lane of zeros gets DEAD.
+        count: the number of vectors.
+        exponents: [8]; the exponent of the power is added, and a lane of zeros gets DEAD.
         factor: [8], overwritten.
     """
     top = spread(0.0)

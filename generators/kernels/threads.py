@@ -1,4 +1,4 @@
-"""Compiled passes on as many threads as torch has."""
+"""Runs compiled passes on as many threads as torch uses."""
 
 import os
 from collections.abc import Callable
@@ -10,20 +10,20 @@ import torch
 from .simd import WIDTH
 
 GROUP = WIDTH // 4
-"""The most sentences that a kernel processes together; threads divide sentences between such groups."""
+"""The largest number of sentences that a kernel processes together. Threads split batches only between such groups."""
 
 DRAWS = 2**14
-"""The fewest random numbers that are worth a thread, which takes 0.1 ms to start."""
+"""The smallest number of random draws for which a thread pays off. Starting a thread takes 0.1 ms."""
 
 
 def in_parallel(run: Callable[..., None], n: int, *arguments: object, least: int = GROUP) -> None:
-    """Calls run(*arguments, begin, end) for the rows 0 .. n - 1, cut between threads at whole groups.
+    """Calls run(*arguments, begin, end) for the rows 0 .. n - 1, split between threads at whole groups.
 
     Args:
         run: a compiled pass.
-        n: how many rows there are.
-        arguments: its first arguments.
-        least: the fewest rows that are worth a thread.
+        n: the number of rows.
+        arguments: the first arguments of the pass.
+        least: the smallest number of rows for which a thread pays off.
     """
     threads = max(1, min(torch.get_num_threads(), -(-n // max(least, GROUP))))
     share = -(-n // (threads * GROUP)) * GROUP
@@ -36,5 +36,5 @@ def in_parallel(run: Callable[..., None], n: int, *arguments: object, least: int
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
-    """The threads of this process; a forked process makes its own."""
+    """The threads of this process. A forked process creates its own."""
     return ThreadPoolExecutor(os.cpu_count())

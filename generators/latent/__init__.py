@@ -1,1 +1,1 @@
-"""What grammars and chains share: a latent structure over an emission matrix, and one partition function for all."""
+"""The common part of grammars and chains: a latent structure, an emission matrix and a partition function."""

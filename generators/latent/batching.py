@@ -1,7 +1,6 @@
-"""Which sentences share a pass: those of one length, or several lengths side by side.
+"""Decides which sentences share a pass: sentences of one length, or sentences of several lengths.
 
-Where a group of eight sentences costs as much as one, taking a batch of many lengths length by length wastes most of
-the work.
+If a group of eight sentences costs as much as one sentence, passes over one length at a time waste most of the work.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 
 LEAST_GAIN = 2
-"""Lengths are mixed where that takes this many times fewer groups.
+"""Lengths are mixed only if that needs this many times fewer groups.
 
-A chart for all lengths has more symbols in each span than a chart for one length.
+Mixing has a price: a chart for all lengths has more symbols in each span than a chart for one length.
 """
 
 
 def mixes(lengths: Tensor, together: int) -> bool:
-    """Whether sentences of these lengths [n] share passes, where `together` of them cost as much as one."""
+    """Whether sentences of these lengths [n] should share passes, if `together` sentences cost as much as one."""
     if together == 1:
         return False
     counts = lengths.unique(return_counts=True)[1]
@@ -26,14 +25,14 @@ def mixes(lengths: Tensor, together: int) -> bool:
 
 
 def side_by_side(lengths: Tensor, size: Callable[[int], int]) -> Iterator[tuple[Tensor, int]]:
-    """(numbers of sentences, the greatest of their lengths), short sentences first, at most size(longest) at a time."""
+    """Yields (indices of sentences, their greatest length), short sentences first, at most size(longest) at a time."""
     longest = max(lengths.tolist(), default=1)
     for rows in lengths.argsort(stable=True).split(size(longest)):
         yield rows, max(lengths[rows].tolist(), default=1)
 
 
 def slices(n: int, size: int) -> Iterator[slice]:
-    """Slices that cut 0 .. n - 1 into runs of `size`."""
+    """Yields slices of `size` that cover 0 .. n - 1; the last may be shorter."""
     for begin in range(0, n, size):
         yield slice(begin, min(begin + size, n))
 

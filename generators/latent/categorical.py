@@ -5,14 +5,14 @@ from torch import Tensor
 
 
 class Categorical:
-    """R categorical distributions over supports of different sizes, stored one after the other.
+    """R categorical distributions over supports of different sizes, stored one after another.
 
-    A draw is one uniform number and one binary search, so n draws cost O(n log E) on any device, without a loop. An
-    entry of weight zero is never drawn.
+    A draw takes one uniform number and one binary search, so n draws cost O(n log E) on any device, without a Python
+    loop. An entry of weight zero is never drawn.
 
     Args:
         weights: [E], nonnegative; they need not be normalised.
-        offsets: [R + 1]; row r owns the entries offsets[r] .. offsets[r + 1] - 1.
+        offsets: [R + 1]; row r has the entries offsets[r] .. offsets[r + 1] - 1.
     """
 
     def __init__(self, weights: Tensor, offsets: Tensor) -> None:
@@ -29,12 +29,12 @@ class Categorical:
 
     @classmethod
     def from_matrix(cls, weights: Tensor) -> "Categorical":
-        """The distributions of the rows of a matrix [R, C], of which `draw_column` draws columns."""
+        """The distributions given by the rows of a matrix [R, C]. `draw_column` then draws columns."""
         rows, columns = weights.shape
         return cls(weights.flatten(), torch.arange(rows + 1, device=weights.device) * columns)
 
     def draw(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws an entry from each of the distributions `rows` [n]; [n] indices into the concatenated weights."""
+        """Draws an entry from each distribution in `rows` [n]. Returns indices [n] into the concatenated weights."""
         uniform = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=self.cumulative.device)
         low = self.base[rows]
         target = low + uniform * (self.base[rows + 1] - low)
@@ -42,7 +42,7 @@ class Categorical:
         return torch.minimum(entry, self.last[rows])
 
     def draw_column(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws likewise, but counts from the start of the row: columns [n] of `from_matrix`."""
+        """Draws like `draw`, but returns indices [n] within the row: the columns of `from_matrix`."""
         return self.draw(rows, generator) - self.first[rows]
 
     def to(self, device: torch.device | str) -> "Categorical":

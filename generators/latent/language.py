@@ -24,19 +24,20 @@ from ..language import MEMORY_BUDGET, Language
 from .batching import beyond, mixes, side_by_side, slices
 
 CACHED = 2**24
-"""How many numbers a pass on a CPU holds (128 MiB).
+"""The number of float64 values that a pass on a CPU holds (128 MiB).
 
-There is room for many sentences of each length, yet memory is reused instead of allocated anew.
+This is enough for many sentences of each length, and small enough that memory is reused instead of allocated again.
 """
 
 
 class LatentLanguage(Language):
-    """A language given by `log_partition` and by what each latent leaf state emits.
+    """A language defined by `log_partition` and by the emission probabilities of each latent leaf state.
 
     Attributes:
         emission: [leaf states, V].
-        log_mass: log Z with all words hidden [max_length + 1]; only of languages whose lengths differ.
-        together: how many sentences of different lengths cost about as much as one; 1 where a pass takes one length.
+        log_mass: log Z with all words hidden [max_length + 1]; only for languages with sentences of several lengths.
+        together: the number of sentences of different lengths that cost about as much as one; 1 if a pass takes only
+            one length.
     """
 
     emission: Tensor
@@ -45,14 +46,14 @@ class LatentLanguage(Language):
 
     @abstractmethod
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log Z, differentiable. For a language cut at a length, Z is the mass before the cut.
+        """log Z, differentiable. If the language has a bound on the length, Z is the mass before that bound applies.
 
         Args:
             leaf_scores: e [n, T, leaf states]; 0 beyond a sentence's end.
-            lengths: [n], where sentences of different lengths share the pass.
+            lengths: [n], if sentences of different lengths share the pass.
 
         Returns:
-            [n]; -inf where no structure fits the evidence.
+            [n]; -inf if no structure fits the evidence.
         """
 
     @abstractmethod
@@ -64,7 +65,7 @@ class LatentLanguage(Language):
         """The exact posterior of the latent variables given the visible words."""
 
     def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """log Z and its gradient, here by autograd; a language with a downward pass of its own overrides this.
+        """log Z and its gradient, here by autograd. A language with its own downward pass overrides this.
 
         Args:
             leaf_scores: e [n, T, leaf states].
@@ -113,7 +114,7 @@ class LatentLanguage(Language):
     def _margins(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor, dtype: torch.dtype
     ) -> Iterator[tuple[slice, Tensor]]:
-        """(rows, m [rows, T, leaf states]) of slices of the sentences; m @ emission are the conditionals."""
+        """Yields (rows, m [rows, T, leaf states]) for slices of the sentences; m @ emission are the conditionals."""
         n, longest = tokens.shape
         mixed = mixes(lengths, self.together)
         if mixed:
@@ -140,14 +141,14 @@ class LatentLanguage(Language):
     def side_by_side(
         self, tokens: Tensor, lengths: Tensor, hidden: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
-        """(rows, leaf scores, lengths) from the shortest sentence to the longest; scores beyond an end are 0."""
+        """Yields (rows, leaf scores, lengths), shortest sentences first. Scores beyond a sentence's end are 0."""
         for rows, width in side_by_side(lengths, self.chunk_size):
             after = beyond(lengths[rows], width)
             scores = self.leaf_scores(tokens[rows, :width], hidden[rows, :width] | after)
             yield rows, scores.masked_fill(after[..., None], 0.0), lengths[rows]
 
     def cached_size(self, length: int) -> int:
-        """How many sentences one pass takes so that its arrays are reused; fewer than the memory budget allows."""
+        """The number of sentences per pass. On a CPU it stays below the memory budget, so that arrays are reused."""
         budget = CACHED if self.device.type == "cpu" else MEMORY_BUDGET
         return max(1, budget // self.floats_per_sentence(length))
 
@@ -156,7 +157,7 @@ class LatentLanguage(Language):
         log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden, dtype))
         total, lost = self._totals(margins)
         if dtype != torch.float64 and bool((lost | (log_z == -torch.inf)).any()):
-            # A sentence that underflows in float32 may still be possible: float64 decides.
+            # A sentence that underflows in float32 may still be possible, so float64 decides.
             log_z, margins = self.leaf_margins(self.leaf_scores(tokens, hidden))
             total, lost = self._totals(margins)
         self.check_possible(log_z, rows)
@@ -173,7 +174,7 @@ class LatentLanguage(Language):
         return margins.div_(total[..., None]).masked_fill_(after, 0.0)
 
     def _totals(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """(sums of m @ emission over the words [n, T], which sentences [n] have a sum too small to be precise)."""
+        """(sums of m @ emission over the words [n, T], which sentences [n] have a sum that has lost precision)."""
         total = margins @ self.emission.sum(1).to(margins.dtype)
         least = 2.0**-960 if margins.dtype == torch.float64 else 2.0**-100
         return total, ~(total.isfinite() & (total >= least)).all(1)
@@ -185,10 +186,10 @@ class LatentLanguage(Language):
         return torch.where(hidden[..., None], emission.sum(1), seen) if bool(hidden.any()) else seen
 
     def evidence(self, tokens: Tensor, lengths: Tensor, hidden: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """(rows, length, leaf scores) of chunks of sentences that have one length.
+        """Yields chunks of sentences of equal length.
 
         Yields:
-            Chunks within the memory budget.
+            (rows, length, leaf scores), each chunk within the memory budget.
 
         Raises:
             InputError: for a length that no sentence has.
@@ -202,10 +203,10 @@ class LatentLanguage(Language):
 
         Args:
             log_z: log Z [n].
-            rows: the numbers [n] of the sentences; the message names the first that is impossible.
+            rows: the indices [n] of the sentences; the message names the first impossible one.
 
         Raises:
-            InputError: where log Z is -inf.
+            InputError: if log Z is -inf for any sentence.
         """
         impossible = log_z == -torch.inf
         if bool(impossible.any()):
@@ -215,14 +216,14 @@ class LatentLanguage(Language):
             )
 
     def check_representable(self, beyond: Tensor, rows: Tensor) -> None:
-        """Checks that float64 could represent what the conditionals are computed from.
+        """Checks that float64 can represent the quantities from which the conditionals are computed.
 
         Args:
-            beyond: [n] bool, where it could not.
-            rows: the numbers [n] of the sentences; the message names the first.
+            beyond: [n] bool, True for a sentence that exceeds the range of float64.
+            rows: the indices [n] of the sentences; the message names the first such sentence.
 
         Raises:
-            InputError: where any entry is True.
+            InputError: if any entry is True.
         """
         if bool(beyond.any()):
             row = int(rows[beyond.nonzero()[0, 0]])
@@ -233,7 +234,7 @@ class LatentLanguage(Language):
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An uninitialised tensor. On a CPU numpy allocates it, in large pages, which are filled faster."""
+    """An uninitialised tensor. On a CPU, numpy allocates it in huge pages, which are faster to fill."""
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype is {dtype}, expected torch.float64 or torch.float32; choose one of them")
     if device.type != "cpu":

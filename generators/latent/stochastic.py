@@ -1,4 +1,4 @@
-"""Rows of probabilities: checked, and renormalised where only rounding is wrong with them."""
+"""Checks rows of probabilities, and renormalises rows whose sums differ from one only by rounding."""
 
 import warnings
 from collections.abc import Callable, Collection
@@ -9,13 +9,13 @@ from torch import Tensor
 from ...errors import InputError
 
 TOLERANCE = 1e-3
-"""Rows whose sum is this close to one are renormalised with a warning; others are refused."""
+"""Rows whose sum is this close to one are renormalised with a warning; other rows are refused."""
 
 ROUNDING = 1e-12
-"""Rows whose sum is this close to one are left alone, so that a language that is saved and read keeps its bits."""
+"""Rows whose sum is this close to one are not changed, so a language that is saved and loaded keeps its bits."""
 
 MOST_NAMED = 3
-"""How many rows a warning names; it counts the others."""
+"""The number of rows that a warning names. It counts the others."""
 
 
 def _is_off(total: float, name: str) -> bool:
@@ -29,25 +29,25 @@ def _is_off(total: float, name: str) -> bool:
 
 
 def as_sum(total: float, digits: int = 9, tolerance: float = ROUNDING) -> str:
-    """A sum that differs from one by more than the tolerance, with at least `digits` digits and enough to show it."""
+    """A sum as text, with at least `digits` digits and enough digits to show that it is not 1 within the tolerance."""
     while digits < 17 and abs(float(f"{total:.{digits}g}") - 1) <= tolerance * (1 + 1e-9):
         digits += 1
     return f"{total:.{digits}g}"
 
 
 def as_range(totals: Collection[float]) -> str:
-    """The smallest and the largest of several sums, written by `as_sum`; one number where both read the same."""
+    """The smallest and the largest of several sums, written by `as_sum`; one number if both texts are equal."""
     low, high = as_sum(min(totals)), as_sum(max(totals))
     return low if low == high else f"{low} .. {high}"
 
 
 def stochastic_rows(matrix: object, name: Callable[[int], str], rounded: list[str]) -> Tensor:
-    """A matrix whose rows are probabilities, renormalised where their sums are slightly off.
+    """A matrix whose rows are probability distributions. Rows with slightly wrong sums are renormalised.
 
     Args:
         matrix: [R, C].
-        name: what messages call row r.
-        rounded: a description of the renormalised rows is appended, for `warn_of_rounding`.
+        name: a function from r to the name of row r in messages.
+        rounded: a list to which a description of the renormalised rows is appended, for `warn_of_rounding`.
 
     Returns:
         [R, C] float64.
@@ -82,6 +82,6 @@ def _of_rows(off: dict[int, float], name: Callable[[int], str]) -> str:
 
 
 def warn_of_rounding(rounded: list[str]) -> None:
-    """Warns once of all rows that `stochastic_rows` renormalised, if there are any."""
+    """Warns once about all rows that `stochastic_rows` renormalised, if any."""
     if rounded:
         warnings.warn(f"{'; '.join(rounded)}; renormalised", stacklevel=3)

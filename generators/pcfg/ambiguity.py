@@ -1,16 +1,16 @@
-"""What a sentence leaves open about its tree: H(tree | sentence), and the number of its trees.
+"""The ambiguity of a grammar's sentences: H(tree | sentence), and the number of trees of a sentence.
 
     H(tree | sentence) = E[log p(words) - log p(tree, words)]
 
 Both terms are exact on each sample, so an unambiguous grammar gives 0 without error. Together with the exact H(tree),
 this gives H(sentence) = H(tree) - H(tree | sentence).
 
-To count trees, the same rules get probabilities that make all trees of T words equally likely,
+To count trees, the same rules get probabilities that make all trees of T words equally likely:
 
-    p'(A -> rhs) = prod_{s in rhs} g(s) / g(A),    g(word) = z,  g(A) = sum_{A -> rhs} prod_{s in rhs} g(s),
+    p'(A -> rhs) = prod_{s in rhs} g(s) / g(A),    g(word) = z,  g(A) = sum_{A -> rhs} prod_{s in rhs} g(s).
 
-so that p'(tree) = z^T / g(S), and the inside algorithm counts: x has g(S) z^-T p'(x) trees. g is the generating
-function of the numbers of trees (Flajolet and Sedgewick 2009, chapter I); any z > 0 within its radius will do.
+Then p'(tree) = z^T / g(S), and the inside algorithm counts: x has g(S) z^-T p'(x) trees. g is the generating function
+of the number of trees (Flajolet and Sedgewick 2009, chapter I). Any z > 0 within its radius of convergence works.
 """
 
 import math
@@ -31,7 +31,7 @@ from .statistics import merged
 from .trees import tree_log_prob
 
 HALVINGS = 2000
-"""How many times z is halved, from 1, before the search for a z where g is finite gives up."""
+"""The number of times that z is halved, starting from 1, before the search for a finite g gives up."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Ambiguity:
 
     Args:
         tree_given_sentence: H(tree | sentence), nats.
-        log_trees: E log(number of trees), nats; None where unary rules form a cycle, so that a sentence can have
-            infinitely many trees. Each sampled sentence's trees are counted exactly.
-        ambiguous: the share of sentences with more than one tree; None likewise.
+        log_trees: E log(number of trees), nats. The trees of each sampled sentence are counted exactly. None if unary
+            rules form a cycle, so that a sentence can have infinitely many trees.
+        ambiguous: the fraction of sentences with more than one tree; None likewise.
     """
 
     tree_given_sentence: Estimate
@@ -68,13 +68,13 @@ def ambiguity(language: PCFG, sentences: Sentences) -> Ambiguity:
     counts = log_number_of_trees(language, sentences)
     if counts is None:
         return Ambiguity(entropy, None, None)
-    # Two trees give log 2 and one gives 0; rounding is far smaller than the gap.
+    # One tree gives 0 and two give log 2. Rounding errors are far smaller than this gap.
     several = Estimate.from_samples((counts > math.log(1.5)).double())
     return Ambiguity(entropy, Estimate.from_samples(counts), several)
 
 
 def log_number_of_trees(language: PCFG, sentences: Sentences) -> Tensor | None:
-    """log of the number of trees of each sentence [n], -inf for none; None where unary rules form a cycle."""
+    """log of the number of trees of each sentence [n], -inf for none. None if unary rules form a cycle."""
     rules = merged(language.rules)
     if _has_cycle([(parent, child) for parent, child, _ in rules.unary], len(rules.symbols)):
         return None
@@ -115,7 +115,7 @@ def _equally_likely(grammar: Grammar, log_g: np.ndarray, log_z: float) -> Gramma
 
 
 def _in_words_of(equal: PCFG, language: PCFG) -> Tensor:
-    """The token of `equal` for each token of `language`, the pad included."""
+    """The token of `equal` for each token of `language`, including the padding."""
     number = {word: i for i, word in enumerate(equal.words)}
     return torch.tensor([*(number[word] for word in language.words), equal.pad_id], device=language.device)
 

@@ -1,4 +1,4 @@
-"""A grammar without a bound on the length, as a branching process: whether it ends, and how long its sentences are.
+"""A grammar without a bound on the length, as a branching process: whether derivations end, and statistics of trees.
 
 The mean matrix is M[A, B] = sum_{A -> rhs} p(A -> rhs) (number of B in rhs), with spectral radius rho (Booth and
 Thompson 1973). If rho <= 1, every derivation ends. Otherwise a derivation ends with probability x_S < 1, where x is
@@ -6,8 +6,8 @@ the least solution of
 
     x_A = sum_{A -> rhs} p(A -> rhs) prod_{B in rhs} x_B  >= 0.
 
-Newton's method from zero climbs to it and never beyond (Etessami and Yannakakis 2009). If rho < 1, the mean of any sum
-over the rules of a tree follows from one linear system (Grenander 1976).
+Newton's method from zero increases to x and never exceeds it (Etessami and Yannakakis 2009). If rho < 1, the mean of
+any sum over the rules of a tree follows from one linear system (Grenander 1976).
 """
 
 import math
@@ -30,20 +30,20 @@ CRITICAL = 1e-12
 """A spectral radius this close to 1 equals 1 within rounding."""
 
 DENSE = 300
-"""Components of more symbols get only the largest eigenvalue, by Arnoldi's method; smaller ones get all."""
+"""Components with more symbols compute only the largest eigenvalue, by Arnoldi's method. Smaller ones compute all."""
 
 MOST_STEPS = 200
-"""The most Newton steps. A step squares the error, or halves it where the system is singular at its solution."""
+"""The largest number of Newton steps. A step squares the error, or halves it if the system is singular at x."""
 
 
 @dataclass(frozen=True)
 class BranchingStatistics:
-    """A grammar without a bound on the length. A quantity that grows without bound is inf.
+    """Statistics of a grammar without a bound on the length. A divergent quantity is inf.
 
     Args:
         radius: the spectral radius of the mean matrix.
         total_mass: P(a derivation from the start symbol ends).
-        endless: the symbols from which a derivation may go on forever.
+        endless: the symbols from which a derivation may never end.
         expected_length: the mean number of words in a sentence.
         length_sd: its standard deviation.
         expected_rules: the mean number of rules in a tree.
@@ -60,12 +60,12 @@ class BranchingStatistics:
 
     @property
     def distance(self) -> float:
-        """1 - radius: 0 at criticality, negative beyond."""
+        """1 - radius: 0 for a critical grammar, negative for a supercritical one."""
         return 1 - self.radius
 
 
 def branching_statistics(grammar: Grammar) -> BranchingStatistics:
-    """The closed forms of a grammar, in float64. Equal rules count as one, with their probabilities added.
+    """Computes the statistics from closed forms, in float64. Equal rules count as one rule with the summed probability.
 
     With n_A the mean number of words in a rule of A, and h_A the entropy of the rules of A:
 
@@ -75,7 +75,7 @@ def branching_statistics(grammar: Grammar) -> BranchingStatistics:
     ill-conditioned near criticality: relative errors are about 1e-16 / |1 - radius|.
 
     Args:
-        grammar: whose lengths have no bound.
+        grammar: the grammar, taken without a bound on the length.
 
     Returns:
         Its statistics.
@@ -147,7 +147,7 @@ def _radii(mean: csr_array, component: NDArray[np.int32]) -> Vector:
 
 
 def _reaching(mean: csr_array, targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The symbols from which one of the targets can be reached."""
+    """Marks the symbols from which a target can be reached."""
     links, reached = mean > 0, targets
     while True:
         further = reached | (links @ reached > 0)
@@ -158,7 +158,7 @@ def _reaching(mean: csr_array, targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class QuadraticSystem:
-    """x_A = constant_A + sum_B unary[A, B] x_B + sum_{A -> B C} weight x_B x_C, with no negative coefficient."""
+    """x_A = constant_A + sum_B unary[A, B] x_B + sum_{A -> B C} weight x_B x_C, with nonnegative coefficients."""
 
     constant: Vector
     unary: csr_array
@@ -184,10 +184,10 @@ class QuadraticSystem:
         """The least x >= 0, by Newton's method from zero.
 
         Args:
-            ones: the entries at which x is known to be 1. Then the system is known to have a solution.
+            ones: the entries at which x is known to be 1, if the system is known to have a solution.
 
         Returns:
-            x, or None where float64 finds no solution.
+            x, or None if float64 finds no solution.
         """
         n = len(self.constant)
         x = np.zeros(n)
@@ -202,7 +202,7 @@ class QuadraticSystem:
                 step, certificate = splu(slope).solve(np.stack([gap[free], np.ones(len(free))], 1)).T
             except RuntimeError:
                 return None
-            # (I - J) y = 1 has a positive y if and only if the spectral radius of J is below 1, as it is below x.
+            # (I - J) y = 1 has a positive y if and only if the spectral radius of J is below 1, which holds below x.
             if not np.isfinite(step).all() or (ones is None and not (certificate > 0).all()):
                 return None
             x[free] += np.maximum(step, 0.0)

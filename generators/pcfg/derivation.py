@@ -1,8 +1,8 @@
 """A sampler of derivation trees of bounded length, exact and without rejection.
 
-The length n is drawn first, with probability p(n); then the tree, from the top down. A symbol A over w words takes a
-rule and a split of its words with probability proportional to p(A -> B C) beta_k(B) beta_{w-k}(C), where beta_w(A) =
-P(A yields w words). So grammars near or beyond criticality cost no more than others. All nodes at one depth of all
+It first draws the length n with probability p(n), then the tree from the top down. A symbol A over w words takes a rule
+and a split of its words with probability proportional to p(A -> B C) beta_k(B) beta_{w-k}(C), where beta_w(A) =
+P(A yields w words). So critical and supercritical grammars cost no more than others. All nodes at the same depth of all
 trees are drawn together.
 """
 
@@ -18,7 +18,7 @@ UNARY, LEAF = 0, -1
 
 
 class DerivationTable:
-    """What each symbol does over each width, as one table of weights: row = width * symbols + symbol."""
+    """The options of each symbol at each width, as one table of weights: row = width * symbols + symbol."""
 
     def __init__(self, rules: Rules, tables: InsideTables) -> None:
         self.num_symbols = tables.num_symbols
@@ -55,7 +55,7 @@ class DerivationTable:
             start: the symbol at the root.
             lengths: the number of words of each sentence, [n].
             generator: on the device of the lengths.
-            keep_nodes: False leaves the nodes out.
+            keep_nodes: whether to return the nodes; if False, there are none.
 
         Returns:
             The nodes [m, 4] as (sentence, start, width, symbol), depth by depth, and the leaves [words, 3] as
@@ -86,18 +86,18 @@ class DerivationTable:
 
 
 def preorder(nodes: Tensor, num_sentences: int, max_length: int) -> Tensor:
-    """The nodes of each sentence as one row. Spans in preorder determine the tree: a node precedes those below it.
+    """The nodes of each sentence as one row, in preorder: a node precedes the nodes below it. They determine the tree.
 
     Args:
         nodes: [m, 4] as `DerivationTable.draw` returns them.
         num_sentences: n.
-        max_length: the most words in a sentence.
+        max_length: the largest number of words in a sentence.
 
     Returns:
-        [n, most nodes, 3]: (start, width, symbol) in preorder, padded with -1.
+        [n, largest number of nodes, 3]: (start, width, symbol) in preorder, padded with -1.
     """
     sentence, begin, width, symbol = nodes.unbind(1)
-    # Nodes with equal spans form a chain of unary rules: the stable sort keeps them in order of depth.
+    # Nodes with equal spans form a chain of unary rules. The stable sort keeps them in order of depth.
     order = ((sentence * max_length + begin) * (max_length + 1) + max_length - width).argsort(stable=True)
     counts = torch.bincount(sentence, minlength=num_sentences)
     row = sentence[order]

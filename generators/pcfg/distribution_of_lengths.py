@@ -1,4 +1,4 @@
-"""How often a grammar's sentences have each length."""
+"""The distribution of the lengths of a grammar's sentences."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from ...errors import InputError
 
 
 def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Tensor:
-    """log p(T = length): the grammar's own distribution, or that of the wanted lengths.
+    """log p(T = length): the grammar's own distribution, or one that is proportional to given weights.
 
     Args:
-        log_mass: log P(the start symbol yields so many words), [max_length + 1].
-        lengths: length -> weight, where other frequencies are wanted.
+        log_mass: log P(the start symbol yields T words), [max_length + 1].
+        lengths: length -> weight; None keeps the grammar's own distribution.
 
     Returns:
         [max_length + 1]; -inf for a length that no sentence has.

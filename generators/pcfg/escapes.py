@@ -1,10 +1,10 @@
-r"""Names and words as the text of a grammar spells them: quoted, escaped, and read back to the last character.
+r"""Writes and reads names and words in the text of a grammar, with quotes and escapes, so that no character is lost.
 
 There are three spellings (`Spelling`):
 
-NLTK      words stand in quotes, every character as it is; in names a backslash precedes a special character
-PRINTED   what nltk prints: words as Python prints them ('\\' for a backslash), names as they are
-ESCAPED   words as Python writes them; in names a backslash precedes a special character or a code: \x20, \u00a0
+NLTK      words are in quotes, without escapes; in names, a backslash precedes a special character
+PRINTED   what nltk prints: words as Python prints them ('\\' for a backslash), names without escapes
+ESCAPED   words as Python writes them; in names, a backslash precedes a special character or a code: \x20, \u00a0
 """
 
 import re
@@ -14,23 +14,23 @@ from ...errors import InputError
 from .rules import Nonterminal
 
 SPECIAL = r"""['"|\[\]#%\\]"""
-"""The characters that a backslash precedes in a name; quotes, # and % need it only at the beginning."""
+"""The characters that a backslash precedes in a name. Quotes, # and % need it only at the beginning."""
 
 SYMBOL = re.compile(rf"""(?:\\{SPECIAL}|[^\s'"|\[\]#%])(?:\\{SPECIAL}|[^\s|\[\]]|\|<[^\s>]*>)*""")
-"""A nonterminal: nltk's own form, names that treebanks and nltk's binarisation make, and escaped characters."""
+"""A nonterminal: nltk's own form, names from treebanks and from nltk's binarisation, and escaped characters."""
 
 QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 QUOTED_AND_ESCAPED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What a text file or YAML does not keep: control characters, line separators, surrogates, byte order marks."""
+"""Characters that a text file or YAML does not preserve: controls, line separators, surrogates, byte order marks."""
 
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class Spelling(Enum):
-    """How names and words are spelled; see the top of this module."""
+    """The spelling of names and words; see the docstring of this module."""
 
     NLTK = "nltk"
     PRINTED = "printed"
@@ -48,7 +48,7 @@ def needs_escapes(symbol: object) -> bool:
 
 
 def written(symbol: object, spelling: Spelling = Spelling.NLTK) -> str:
-    """The name or word in spelling NLTK or ESCAPED. Raises InputError for one that the spelling cannot hold."""
+    """The name or word in spelling NLTK or ESCAPED. Raises InputError if the spelling cannot represent it."""
     text = str(symbol)
     if not text or (spelling is Spelling.NLTK and needs_escapes(symbol)):
         raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
@@ -77,11 +77,11 @@ def quoted_word(line: str, position: int, spelling: Spelling) -> tuple[str, int]
 
     Args:
         line: the text.
-        position: of the opening quote.
-        spelling: of the word.
+        position: the position of the opening quote.
+        spelling: the spelling of the word.
 
     Returns:
-        The word and where it ends; None where the quote is not closed.
+        The word and the position after it; None if the quote is not closed.
     """
     match = (QUOTED if spelling is Spelling.NLTK else QUOTED_AND_ESCAPED).match(line, position)
     if match is None:
@@ -91,7 +91,7 @@ def quoted_word(line: str, position: int, spelling: Spelling) -> tuple[str, int]
 
 
 def _code(match: re.Match[str]) -> str:
-    r"""The character as \x, \u or \U and its number."""
+    r"""The character as \x, \u or \U followed by its code point."""
     number = ord(match[0])
     if number < 0x100:
         return f"\\x{number:02x}"
@@ -102,8 +102,8 @@ def _unescaped(text: str, escaped: str = "") -> str:
     """The text with Python's escapes resolved.
 
     Args:
-        text: of a name or word.
-        escaped: the characters before which a backslash is removed; all, where it is empty.
+        text: the spelling of a name or word.
+        escaped: the characters before which a backslash is removed; if empty, all characters.
 
     Returns:
         The name or word.

@@ -1,4 +1,4 @@
-"""Probabilistic grammars as rules: checked, binarised, read and written. `notation` has the syntax."""
+"""Probabilistic grammars as rules: reads, checks, binarises and writes them. `notation` describes the syntax."""
 
 import math
 import warnings
@@ -19,7 +19,7 @@ from .notation import NLTK_TOLERANCE, parse, text_of
 from .rules import Nonterminal, ProbabilisticProduction, of_nltk
 
 MOST_NAMED = 5
-"""The most symbols that a warning names; it counts the others."""
+"""The largest number of symbols that a warning names. It counts the others."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ class Grammar:
         return list(dict.fromkeys([self.start, *(production.lhs() for production in self.productions)]))
 
     def to_text(self) -> str:
-        """NLTK's notation, one rule per line, with every bit of the probabilities; `read_text` restores the grammar."""
+        """The grammar in NLTK's notation, one rule per line, with exact probabilities. `read_text` restores it."""
         return text_of(self.start, self.productions)
 
 
 def read_text(text: str) -> Grammar:
-    """Reads a grammar in NLTK's notation or in the plain form `probability lhs -> rhs`; the first rule decides which.
+    """Reads a grammar in NLTK's notation or in the plain form `probability lhs -> rhs`, as the first rule is written.
 
     Args:
-        text: of a grammar file.
+        text: the text of a grammar file.
 
     Returns:
         The checked grammar.
 
     Raises:
-        InputError: for a line that is not a rule, and for what `check` refuses.
+        InputError: for a line that is not a rule, and as `check`.
     """
     return check(*parse(text))
 
 
 def read_nltk(grammar: Any) -> Grammar:
-    """The grammar of an nltk.PCFG. Raises InputError for anything else, and as `check`, with nltk's tolerance."""
+    """The grammar of an nltk.PCFG. Raises InputError for other objects, and as `check` with nltk's tolerance."""
     if not hasattr(grammar, "productions") or not all(hasattr(rule, "prob") for rule in grammar.productions()):
         raise InputError(
             f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; "
@@ -65,21 +65,22 @@ def read_nltk(grammar: Any) -> Grammar:
 
 
 def check(start: Any, productions: Iterable[Any], tolerance: float = TOLERANCE) -> Grammar:
-    """Makes a grammar of productions. Rules of probability zero are dropped; unreachable symbols stay.
+    """Makes a checked grammar from productions. Drops rules of probability zero; keeps unreachable symbols.
 
-    Where the probabilities of a symbol's rules sum to one only within the tolerance, they are renormalised, with one
+    If the probabilities of a symbol's rules sum to one only within the tolerance, they are renormalised, with one
     warning for all symbols.
 
     Args:
         start: the start symbol, ours or nltk's.
         productions: the rules, ours or nltk's.
-        tolerance: how far from one a sum may be.
+        tolerance: the largest allowed distance of a sum from one.
 
     Returns:
         The checked grammar.
 
     Raises:
-        InputError: for a sum that is further from one, an empty rule or name, or a symbol without rules.
+        InputError: for a sum outside the tolerance, an empty rule or name, a symbol without rules, and two words with
+            the same text.
     """
     start = Nonterminal(start.symbol())
     by_symbol: dict[Nonterminal, list[ProbabilisticProduction]] = defaultdict(list)
@@ -122,7 +123,7 @@ def _check_rule(production: ProbabilisticProduction) -> None:
 def _check_quotes(
     by_symbol: Mapping[Nonterminal, Iterable[ProbabilisticProduction]], totals: Mapping[Nonterminal, float]
 ) -> None:
-    """Raises InputError for a symbol whose rules do not sum to one and have a word that swallowed an alternative."""
+    """Raises InputError if a symbol's rules do not sum to one and a missing quote seems to hide an alternative."""
     for symbol, rules in by_symbol.items():
         words = [part for rule in rules for part in rule.rhs() if isinstance(part, str) and "|" in part and "[" in part]
         if words and abs(totals[symbol] - 1) > TOLERANCE:
@@ -133,7 +134,7 @@ def _check_quotes(
 
 
 def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
-    """Raises InputError for two words that are different objects and one text, such as 3 and '3'."""
+    """Raises InputError for two different words with the same text, such as 3 and '3'."""
     seen: dict[str, object] = {}
     for part in (part for rule in rules for part in rule.rhs() if not isinstance(part, Nonterminal)):
         if (other := seen.setdefault(str(part), part)) != part:
@@ -143,7 +144,7 @@ def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
 
 
 def _scales(totals: Mapping[Nonterminal, float], tolerance: float) -> dict[Nonterminal, float]:
-    """The divisor of each symbol's rules: their sum, or 1 if it is 1 within rounding. Warns once for all symbols."""
+    """The divisor of each symbol's rules: their sum, or 1 if the sum is 1 within rounding. Warns once."""
     for symbol, total in totals.items():
         if not abs(total - 1) <= tolerance * (1 + 1e-9):
             raise InputError(
@@ -181,13 +182,13 @@ def _check_defined(productions: Iterable[ProbabilisticProduction]) -> None:
 
 
 def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nonterminal, float]]:
-    """The least and the greatest number of words that each symbol yields.
+    """The smallest and the largest number of words that each symbol yields.
 
     Args:
         grammar: a checked grammar.
 
     Returns:
-        The least, inf for a symbol whose derivations never end, and the greatest, inf where there is no bound.
+        The smallest, inf for a symbol whose derivations never end, and the largest, inf if there is no bound.
     """
     number = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
     links = [(rule, s) for rule in grammar.productions for s in rule.rhs() if isinstance(s, Nonterminal)]
@@ -196,13 +197,13 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
     part = connected_components(graph, connection="strong")[1]
     least, greatest = dict.fromkeys(number, math.inf), dict.fromkeys(number, 0.0)
     for rule, child in links:
-        # A symbol that yields itself and something beside it has no bound.
+        # A symbol that derives itself together with another part has no bound.
         if len(rule.rhs()) > 1 and part[number[rule.lhs()]] == part[number[child]]:
             greatest[rule.lhs()] = math.inf
     users: dict[object, list[ProbabilisticProduction]] = defaultdict(list)
     for rule, child in links:
         users[child].append(rule)
-    # From the last rule up, since rules mostly precede those of their children.
+    # Starts with the last rule, because rules usually precede the rules of their children.
     todo = deque(reversed(grammar.productions))
     waiting = set(map(id, todo))
     while todo:
@@ -220,9 +221,9 @@ def yield_lengths(grammar: Grammar) -> tuple[dict[Nonterminal, float], dict[Nont
 
 
 def binarise(grammar: Grammar) -> Rules:
-    """Binarises a grammar: splits long rules from the right, and gives the words in them symbols of their own.
+    """Binarises a grammar: splits long rules, and introduces symbols for the words in rules of several parts.
 
-    No probability changes.
+    Probabilities do not change.
 
         X -> A 'w' C [p]  becomes  X -> A "'w' C" [p],  "'w' C" -> "'w'" C [1],  "'w'" -> 'w' [1].
 
@@ -230,7 +231,7 @@ def binarise(grammar: Grammar) -> Rules:
         grammar: a checked grammar.
 
     Returns:
-        The rules over numbered symbols, the grammar's own first.
+        The rules over numbered symbols; the grammar's own symbols come first.
     """
     keys: dict[object, int] = {symbol: i for i, symbol in enumerate(grammar.nonterminals)}
     names = [str(symbol) for symbol in grammar.nonterminals]
@@ -242,7 +243,7 @@ def binarise(grammar: Grammar) -> Rules:
         return words.setdefault(text, len(words))
 
     def symbol(part: tuple[object, ...]) -> int:
-        """The number of the symbol that yields exactly this sequence; it is made if there is none yet."""
+        """The number of the symbol that rewrites to exactly this sequence. Creates the symbol if there is none."""
         key = part[0] if len(part) == 1 and isinstance(part[0], Nonterminal) else part
         if key in keys:
             return keys[key]

@@ -1,10 +1,10 @@
-"""A grammar read off trees: the trees are binarised, their rules counted, and each rule gets its relative frequency.
+"""Estimates a grammar from trees: binarises the trees, counts their rules, and takes relative frequencies.
 
     p(A -> rhs) = count(A -> rhs) / count(A)        (nltk.induce_pcfg; the maximum-likelihood estimate)
 
 Such a grammar is consistent, and its expected number of words is the mean number of words in the trees (Chi and Geman
 1998; Chi 1999). nltk's chomsky_normal_form binarises: NP -> DT JJ NN becomes NP -> DT NP|<JJ-NN>, NP|<JJ-NN> -> JJ NN.
-The new names keep the siblings still to come, at most `horizontal_markov` of them where that is given, and
+A new name contains the remaining siblings, at most `horizontal_markov` of them if that is given. Names also contain
 `vertical_markov` ancestors (NP^<S>; Johnson 1998, Klein and Manning 2003).
 """
 
@@ -21,25 +21,25 @@ from .grammar import Grammar, check
 from .treebank import MOST_DEPTH, UNLABELLED, without_empty, without_functions
 
 JOINTS = "-|<>^+"
-"""What nltk joins labels by: A-B beside C and A beside B-C would become one symbol, S|<A-B-C>."""
+"""The characters with which nltk joins labels. Both A-B, C and A, B-C would become the same symbol, S|<A-B-C>."""
 
 INSIDE = {ord(mark): 0xF0000 + number for number, mark in enumerate(JOINTS)}
-"""What stands for a joint within a label of the trees until all symbols are known."""
+"""Placeholders for these characters within the labels of the trees, until all symbols are known."""
 
 UNKNOWN = "UNK"
-"""The word that replaces every rare one."""
+"""The word that replaces every rare word."""
 
 TOP = "TOP"
-"""The start symbol above trees whose roots differ."""
+"""The start symbol that is added above trees with different roots."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How trees become rules.
+    """Settings for turning trees into rules.
 
     Args:
-        horizontal_markov: how many of the siblings to come a binarised symbol's name keeps; all unless given.
-        vertical_markov: how many ancestors a symbol's name keeps.
+        horizontal_markov: number of remaining siblings in the name of a binarised symbol; all unless given.
+        vertical_markov: number of ancestors in the name of a symbol.
         min_count: words rarer than this become UNK.
         strip_functions: cut labels to the category, NP-SBJ-1 to NP.
         collapse_unary: join chains of unary rules above the tags into one symbol, S+VP.
@@ -67,14 +67,14 @@ class Reading:
 def induce(
     trees: Iterable[nltk.Tree], reading: Reading = Reading(), source: str = "", places: Sequence[str] = ()
 ) -> Grammar:
-    """Reads a grammar off trees, which stay as they are.
+    """Estimates a grammar from trees. The trees are not changed.
 
-    If all trees have the same root label, it is the start symbol. Otherwise a fresh symbol, TOP, is put above the
-    roots, and a root without a label becomes TOP itself. Trees without a word are left out, with a warning.
+    If all trees have the same root label, it is the start symbol. Otherwise a new symbol, TOP, is added above the
+    roots; a root without a label becomes TOP itself. Trees without words are left out, with a warning.
 
     Args:
-        trees: with words as leaves.
-        reading: how the trees become rules.
+        trees: trees with words as leaves.
+        reading: the settings.
         source: where the trees are, for messages.
         places: where each tree is, for messages.
 
@@ -82,7 +82,7 @@ def induce(
         The checked grammar.
 
     Raises:
-        InputError: where no tree has a word, or a tree is too wide or too deep to binarise.
+        InputError: if no tree has a word, or if a tree is too wide or too deep to binarise.
     """
     given, begin = list(trees), f"{source}: " if source else ""
     places = places or [f"tree {number}" for number in range(1, len(given) + 1)]
@@ -109,7 +109,7 @@ def induce(
 
 
 def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
-    """A copy of the tree as the grammar is read off it; None where no word is left."""
+    """A copy of the tree without the parts that the settings exclude; None if no word is left."""
     try:
         kept = tree.copy(deep=True) if reading.keep_empty else without_empty(tree)
         return without_functions(kept) if reading.strip_functions and kept is not None else kept
@@ -118,7 +118,7 @@ def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
 
 
 def _rooted(trees: list[nltk.Tree]) -> tuple[str, list[nltk.Tree]]:
-    """The start symbol, and the trees with it as their root."""
+    """The start symbol, and the trees with this symbol as their root."""
     roots = {tree.label() for tree in trees}
     if len(roots) == 1 and UNLABELLED not in roots:
         return roots.pop(), trees
@@ -135,14 +135,14 @@ def _names() -> Iterator[str]:
 
 
 def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Production]:
-    """The rules of a tree, which is binarised in place. Raises InputError where that nests it too deep."""
+    """The rules of a tree, which is binarised in place. Raises InputError if that makes the tree too deep."""
     widest = max(len(part) for part in tree.subtrees())
     for part in tree.subtrees():
         part.set_label(part.label().translate(INSIDE))
     if reading.collapse_unary:
         tree.collapse_unary()
     for part in list(tree.subtrees(lambda part: len(part) > 2)):
-        # A word among several siblings gets a symbol of its own: nltk would confuse it with a symbol of its name.
+        # A word among several siblings gets its own symbol, because nltk would confuse it with a symbol of that name.
         part[:] = [_tagged(child) if isinstance(child, str) else child for child in part]
     try:
         tree.chomsky_normal_form(horzMarkov=reading.horizontal_markov, vertMarkov=reading.vertical_markov)
@@ -159,7 +159,7 @@ def _tagged(word: str) -> nltk.Tree:
 
 
 def _named(productions: list[Production]) -> list[Production]:
-    """The rules with the symbols' final names: nltk's, with a prime where two symbols would have one name."""
+    """The rules with the symbols' final names: nltk's, with a prime added if two symbols would have the same name."""
     symbols = dict.fromkeys(
         part.symbol() for rule in productions for part in (rule.lhs(), *rule.rhs()) if isinstance(part, Nonterminal)
     )

@@ -1,4 +1,4 @@
-"""Probabilistic context-free grammars, with a bound on the length of sentences, renormalised.
+"""Languages of probabilistic context-free grammars, renormalised over sentences of at most max_length words.
 
     p(x) = sum over trees t of x of prod_{rules in t} p(rule)  /  P(T <= max_length)
 
@@ -34,26 +34,27 @@ if TYPE_CHECKING:
     import nltk
 
 MOST_UNARY_STEPS = 1000
-"""The most times that a symbol may come back, on average, in one chain of unary rules."""
+"""The largest expected number of occurrences of a symbol in one chain of unary rules."""
 
 
 class PCFG(LatentLanguage):
     """The language of a checked grammar, over sentences of at most max_length words.
 
     Scores are exact to rounding unless a rule has a probability below about 1e-100: a score that is 1e290 times smaller
-    than the largest of its span may be lost. Nonterminals that the start symbol does not lead to, or that yield nothing
+    than the largest of its span may be lost. Nonterminals that the start symbol does not reach, or that yield no string
     of at most max_length words, are removed with one warning.
 
     Args:
         grammar: a checked grammar.
-        max_length: the most words in a sentence; None stands for the longest sentence of the grammar, or for
-            DEFAULT_MAX_LENGTH where there is none.
-        spans: task name -> Span; see `published_spans` for those where none are given.
-        lengths: length -> weight. Replaces the grammar's own distribution: p(x) = weight(T) p(x | T), exactly.
+        max_length: the largest number of words in a sentence; None means the longest sentence of the grammar, or
+            DEFAULT_MAX_LENGTH if there is none.
+        spans: task name -> Span; by default those of `published_spans`.
+        lengths: length -> weight. The normalised weights replace the grammar's own p(T) in p(x) = p(T) p(x | T).
 
     Raises:
-        InputError: for a max_length below 1 or above MOST_WORDS, a grammar without sentences of that length, a wanted
-            length that no sentence has, a span's symbol that the grammar lacks, and unary rules that hardly end.
+        InputError: for a max_length below 1 or above MOST_WORDS, a grammar without sentences of at most that length, a
+            weight for a length that no sentence has, an unknown symbol in a span, and cycles of unary rules that almost
+            never end.
     """
 
     def __init__(
@@ -91,10 +92,10 @@ class PCFG(LatentLanguage):
 
     @classmethod
     def from_string(cls, text: str, max_length: int | None = None) -> "PCFG":
-        """Reads a grammar in NLTK's notation or the plain form. Unary and long rules and words within rules are fine.
+        """Reads a grammar in NLTK's notation or the plain form. Rules may be unary, long, or mix words and symbols.
 
-        Where a symbol's probabilities sum to one only within 1e-3 (1e-2 in what nltk prints), they are renormalised,
-        with a warning.
+        If a symbol's probabilities sum to one only within 1e-3 (1e-2 in what nltk prints), they are renormalised, with
+        a warning.
 
         Returns:
             The language of the grammar.
@@ -118,11 +119,11 @@ class PCFG(LatentLanguage):
 
     @classmethod
     def from_nltk(cls, grammar: "nltk.PCFG", max_length: int | None = None) -> "PCFG":
-        """The language of an nltk.PCFG; raises as `from_string` does, with nltk's tolerance for sums."""
+        """The language of an nltk.PCFG. Raises as `from_string`, with nltk's tolerance for sums."""
         return cls(read_nltk(grammar), max_length)
 
     def to_nltk(self) -> "nltk.PCFG":
-        """The grammar as an nltk.PCFG, which knows no bound on the length."""
+        """The grammar as an nltk.PCFG, which has no bound on the length."""
         import nltk
 
         rules = [to_nltk(rule) for rule in self.grammar.productions]
@@ -144,7 +145,7 @@ class PCFG(LatentLanguage):
     @override
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """log of the start symbol's inside score over the whole sentence [n]; leaf_scores [n, T, leaf symbols]."""
-        # torch's Function.apply has no types.
+        # torch does not annotate Function.apply.
         log_z: Tensor = LogPartition.apply(leaf_scores, self.charts, lengths)  # type: ignore[no-untyped-call]
         return log_z
 
@@ -192,7 +193,7 @@ class PCFG(LatentLanguage):
             raise InputError(f"{where}: no sentence of the language begins with its first {word} words")
 
     def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
-        """log P(A =>* x_1 .. x_w) [n, symbols] for the first w = widths [n] words; -inf where A has no tree."""
+        """log P(A =>* x_1 .. x_w) [n, symbols] for the first w = widths [n] words; -inf if A has no tree."""
         tokens, widths, hidden = self.checked(tokens, widths, None)
         out = torch.full((len(tokens), len(self.symbols)), -torch.inf, dtype=torch.float64, device=self.device)
         for rows, width in self.chunks(widths):
@@ -201,7 +202,7 @@ class PCFG(LatentLanguage):
         return out
 
     def chart_work(self) -> float:
-        """How many products of two symbols' scores one inside pass forms, averaged over sentences."""
+        """The mean number of products of two symbols' scores in one inside pass over a sentence."""
         able, left, right = self.tables.feasible, self.tables.left, self.tables.right
         at_width = torch.zeros_like(self.length_log_prob)
         for width in range(2, self.max_length + 1):
@@ -214,8 +215,8 @@ class PCFG(LatentLanguage):
         """p(a node of the tree spans words t .. t+w-1 and its topmost symbol is A | the visible words).
 
         Returns:
-            [n, T, T, symbols] float64, indexed by start t, width w - 1 and symbol. Symbols from `rules.num_original` on
-            are those that binarisation added.
+            [n, T, T, symbols] float64, indexed by start t, width w - 1 and symbol. Binarisation added the symbols from
+            `rules.num_original` on.
 
         Raises:
             InputError: as `conditional` does.
@@ -241,8 +242,8 @@ class PCFG(LatentLanguage):
     ) -> list[Tensor]:  # fmt: skip
         """p(the topmost of `symbols` [m] over the first `widths` [n] words is c | the words), for each pair in `asked`.
 
-        The outside score of a span goes on to c through unary rules that pass none of the symbols. One chart per
-        sentence serves all pairs.
+        The outside score of a span reaches c through chains of unary rules that contain none of the symbols before c.
+        One chart per sentence serves all pairs.
 
         Returns:
             [n, m] float64 for each pair (widths, symbols).
@@ -269,16 +270,16 @@ class PCFG(LatentLanguage):
         """num_sentences sentences, padded to max_length; see `Language`.
 
         Returns:
-            The sentences. latents["nodes"] [n, nodes, 3] has the tree of each, as (start, width, symbol) in preorder,
-            padded with -1.
+            The sentences. latents["nodes"] [n, nodes, 3] contains the nodes of each tree, as (start, width, symbol) in
+            preorder, padded with -1.
         """
         tokens, lengths, trees = self.sampler.draw(num_sentences, generator, latents)
         return Sentences(tokens, lengths, {} if trees is None else {"nodes": trees})
 
     def symbol_ids(self, names: Iterable[str]) -> Tensor:
-        """The numbers of the named symbols. Raises InputError for a name that the grammar lacks."""
+        """The numbers of the named symbols. Raises InputError for an unknown name."""
         own = self.symbols[: self.rules.num_original]
-        # A name that both binarisation and the grammar made stands for the grammar's symbol.
+        # If a symbol of binarisation has the name of a symbol of the grammar, the name means the grammar's symbol.
         number = {name: i for i, name in enumerate(self.symbols)} | {name: i for i, name in enumerate(own)}
         names = list(names)
         for name in names:

@@ -1,10 +1,10 @@
-"""NLTK's notation for probabilistic grammars, read line by line: as people write it, and as nltk prints it.
+"""Reads NLTK's notation for probabilistic grammars, line by line, as people write it and as nltk prints it.
 
     NP -> Det N [0.7] | 'she' [0.3]
 
 Each alternative has a probability at its end or its beginning. After a probability at the end comes a bar, a comment or
-the end of the line. Before it, a bar, # or // is part of a name if a symbol of that name has rules: the treebank's
-ADVP|PRT and #.
+the end of the line. Before it, a bar, # or // is part of a name if a symbol of that name has rules, as for ADVP|PRT and
+# in treebanks.
 """
 
 import re
@@ -26,13 +26,13 @@ PROBABILITY = re.compile(r"\[([^\[\]]*)\]?")
 LEFT = re.compile(r"\s*(\S+)\s+->")
 TOKEN = re.compile(r"\S+")
 COMMENT = ("#", "//")
-"""The beginnings of a comment, outside quotes."""
+"""The markers that begin a comment outside quotes."""
 
 COMMENT_LIKE = re.compile(r"\s*(?:#(?:\^<\S*|\|<\S*)?|//|%)\s+->.*\[\s*[\d.]")
-"""A rule for #, which nltk's binarisation and ancestors may extend, for // or for %: neither comment nor directive."""
+"""A rule for #, // or % (# perhaps with a suffix from nltk's binarisation), not a comment and not a directive."""
 
 MOST_SHOWN = 160
-"""How many characters of a line an error shows."""
+"""The number of characters of a line that an error shows."""
 
 RightSide = tuple[Nonterminal | str, ...]
 
@@ -49,7 +49,7 @@ class Names(NamedTuple):
 
     Args:
         known: their names.
-        raw: their names as left-hand sides spell them.
+        raw: their names as spelled on left-hand sides.
     """
 
     known: set[str]
@@ -64,22 +64,22 @@ def at_line(line: Line, what: str) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """The number that the text spells; None where it spells none, or one that is too large for a float."""
+    """The number that the text spells; None if it is not a number, or too large."""
     return float(text) if NUMBER.fullmatch(text) and abs(float(text)) < 1e300 else None
 
 
 def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticProduction]:
-    """Reads lines that hold the rules of one symbol each.
+    """Reads lines, each with the rules of one symbol.
 
     Args:
-        lines: without comments, blank lines and directives.
-        spelling: of names and words.
+        lines: the lines, without comment lines, blank lines and directives.
+        spelling: the spelling of names and words.
 
     Returns:
         The rules in the order of the text.
 
     Raises:
-        InputError: naming line and alternative.
+        InputError: names the line and the alternative.
     """
     heads = [_left_side(line, spelling) for line in lines]
     names = Names({name for name, _, _ in heads}, {raw for _, raw, _ in heads})
@@ -92,7 +92,7 @@ def read_rules(lines: Sequence[Line], spelling: Spelling) -> list[ProbabilisticP
 
 
 def _left_side(line: Line, spelling: Spelling) -> tuple[str, str, int]:
-    """(name, its spelling, where the right-hand side begins)."""
+    """(name, its spelling, position at which the right-hand side begins)."""
     match = LEFT.match(line.text)
     if match is None:
         raise InputError(at_line(line, f"expected an arrow, ->, after one nonterminal; {EXPECTED}"))
@@ -143,7 +143,7 @@ class _RightSides:
         return self.found
 
     def _name(self, raw: str) -> str | None:
-        """The name, if it is one of a symbol with rules; None otherwise, and for what follows a probability."""
+        """The name, if a symbol of this name has rules; None otherwise, and after a probability."""
         if self.closed or _is_quoted(raw) or (raw[0] == "[" and number_of(raw[1:].partition("]")[0]) is not None):
             return None
         # A quote begins a word, unless a left-hand side has the same spelling, without a backslash.
@@ -159,7 +159,7 @@ class _RightSides:
         raw = match[0]
         before = re.match(r"[^'\"\\]+", raw)
         if before is not None and len(before[0]) < len(raw) and before[0] in self.names.known:
-            # As in nltk, a word may follow a name without a blank.
+            # As in nltk, a word may follow a name without a space.
             raw = before[0]
         self._add(Nonterminal(name_of(raw, self.spelling)))
         return position + len(raw)
@@ -216,7 +216,7 @@ def empty_rule(parent: object) -> str:
 
 
 def empty_word(parent: object) -> str:
-    """The message for a rule that holds the empty word."""
+    """The message for a rule that contains the empty word."""
     return (
         f"a rule of {parent} holds the empty word '', which makes it an empty production, expected at least one "
         "character between the quotes; remove the rule, or name a word such as 'e'"

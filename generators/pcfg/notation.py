@@ -1,18 +1,18 @@
-r"""The text of a grammar, in NLTK's notation or in the plain form, read line by line.
+r"""Reads and writes the text of a grammar, in NLTK's notation or in the plain form.
 
 NLTK's:     NP -> Det N [0.7] | 'she' [0.3]      words are quoted, alternatives share a line
 plain:      0.7 NP -> Det N                      one rule per line, also  0.7 NP --> Det N
             0.3 NP -> she                        (Johnson's inside-outside code)
 
-In the plain form a symbol without rules is a word, quoted or not. The first rule decides which form a text has.
+In the plain form, a symbol without rules is a word, quoted or not. The first rule decides which form a text has.
 
-Both forms have comments (from # or // to the end of the line, outside quotes), blank lines and `%start S`. Without
-%start, the first left-hand side is the start symbol; of several, the last holds, as in nltk. The text that nltk prints
-begins with a heading, which names the start symbol.
+Both forms may contain comments (from # or // to the end of the line, outside quotes), blank lines and `%start S`.
+Without %start, the first left-hand side is the start symbol. If there are several, the last one counts, as in nltk. The
+text that nltk prints begins with a heading, which names the start symbol.
 
-A name in NLTK's notation may hold any character but blanks: a backslash precedes a special one, which is any of
-' " # % | [ ] and the backslash itself. So the treebank's tags ADVP|PRT and # are spelled ADVP\|PRT and \#; where they
-have rules, they need no backslash. In a text with a line `%escapes`, names and words may hold any character: see
+A name in NLTK's notation may contain any character except white space. A backslash precedes each special character:
+' " # % | [ ] and the backslash itself. So the treebank's tags ADVP|PRT and # are spelled ADVP\|PRT and \#; if they have
+rules, they need no backslash. In a text with a line `%escapes`, names and words may contain any character; see
 `escapes`.
 """
 
@@ -33,21 +33,21 @@ HEADING = re.compile(r"\s*Grammar with (\d+) productions?(?: \(start state = (.*
 """The line that nltk prints above a grammar's rules."""
 
 NLTK_TOLERANCE = 1.01 * 0.01
-"""How far from one nltk lets a sum of probabilities be, and 1% more for the six digits that it prints."""
+"""The distance from one that nltk allows for a sum of probabilities, plus 1 % for the six digits that it prints."""
 
 ESCAPES = "%escapes"
 
 CLOSED_BY_COMMENT = re.compile(r"\]\s*(?:#|//)")
-"""A backslash at the end of such a line belongs to the comment, and does not join the next line."""
+"""Matches lines that end in a comment. A backslash at the end of such a line does not join the next line."""
 
 
 class Text(NamedTuple):
-    """A grammar as written; only its syntax is checked.
+    """A parsed grammar. Only its syntax is checked.
 
     Args:
         start: the start symbol.
         productions: the rules in the order of the text.
-        tolerance: how far from one the probabilities of a symbol's rules may sum to.
+        tolerance: the allowed distance from one of the sum of a symbol's probabilities.
     """
 
     start: Nonterminal
@@ -67,13 +67,13 @@ def parse(text: str) -> Text:
     """Reads the text of a grammar.
 
     Args:
-        text: in either form.
+        text: the text, in either form.
 
     Returns:
-        Its start symbol and its rules.
+        Its start symbol, its rules and the tolerance of its form.
 
     Raises:
-        InputError: for a text without rules, and naming the line, for one that is neither a rule nor a directive.
+        InputError: for a text without rules, and for a line that is neither a rule nor a directive, with its number.
     """
     rules, directives, heading = _lines(text)
     if not rules:
@@ -99,7 +99,7 @@ def parse(text: str) -> Text:
 
 
 def text_of(start: Nonterminal, productions: Sequence[ProbabilisticProduction]) -> str:
-    """NLTK's notation, a rule per line, with every bit of the probabilities; with `%escapes` where a name needs it."""
+    """The rules in NLTK's notation, one per line, with exact probabilities; with `%escapes` if a name needs it."""
     symbols = {start, *(part for production in productions for part in (production.lhs(), *production.rhs()))}
     escaped = any(map(needs_escapes, symbols))
     spelling = Spelling.ESCAPED if escaped else Spelling.NLTK
@@ -112,7 +112,7 @@ def text_of(start: Nonterminal, productions: Sequence[ProbabilisticProduction]) 
 
 
 def decimal(p: float) -> str:
-    """The shortest digits that read back as p, without an exponent, which NLTK's notation does not have."""
+    """Digits that read back as p, without an exponent, because NLTK's notation has none."""
     text = repr(float(p))
     return text if "e" not in text else f"{p:.{17 - math.floor(math.log10(p))}f}"
 
@@ -137,7 +137,7 @@ def _lines(text: str) -> _Lines:
 
 
 def _joined(lines: list[Line]) -> list[Line]:
-    """Lines of NLTK's notation; a line that ends in a backslash is joined with the next."""
+    """Joins each line that ends in a backslash with the next line, as in NLTK's notation."""
     joined: list[Line] = []
     begun: Line | None = None
     for line in lines:
@@ -151,7 +151,7 @@ def _joined(lines: list[Line]) -> list[Line]:
 
 
 def _start(directives: list[Line], spelling: Spelling, plain: bool) -> str | None:
-    """The symbol of the last %start, with one warning where another differs; None without one."""
+    """The symbol of the last %start; None if there is none. Warns once if several name different symbols."""
     starts: dict[str, int] = {}
     for line in directives:
         what, *rest = line.text.split()

@@ -1,8 +1,8 @@
-"""The plain form of probabilistic grammars: one rule per line, with its probability in front.
+"""Reads the plain form of probabilistic grammars: one rule per line, after its probability.
 
     0.7 NP -> Det N         (also  0.7 NP --> Det N, as in Johnson's inside-outside code)
 
-A symbol without rules is a word, quoted or not. Quotes may hold blanks.
+A symbol without rules is a word, quoted or not. A quoted word may contain spaces.
 """
 
 import re
@@ -27,22 +27,22 @@ from .rules import Nonterminal, ProbabilisticProduction
 PLAIN_RULE = re.compile(r"\s*(?P<probability>[-+.\d]\S*)\s+(?P<parent>\S+)\s+--?>(?=\s|$)")
 
 WHOLE_QUOTE = re.compile(r"""('[^']*'|"[^"]*")(?=\s|$|#|//)""")
-"""A quoted word, followed by a blank, a comment or the end of the line; 's and don't are not quoted."""
+"""A quoted word before a space, a comment or the end of the line. The words 's and don't are not quoted."""
 
 IN_A_WORD = re.compile(r"#|//")
 
 
 def read_plain_rules(lines: Sequence[Line]) -> list[ProbabilisticProduction]:
-    """Reads lines that hold one rule each.
+    """Reads lines of one rule each. Warns once if a # or // directly after a word was read as a comment.
 
     Args:
-        lines: without comments, blank lines and directives.
+        lines: the lines, without comment lines, blank lines and directives.
 
     Returns:
-        The rules in the order of the text. One warning says where # or // right behind a word was read as a comment.
+        The rules in the order of the text.
 
     Raises:
-        InputError: naming the line.
+        InputError: names the line.
     """
     heads = [_head(line) for line in lines]
     parents = {parent for _, parent, _ in heads}
@@ -64,7 +64,7 @@ def read_plain_rules(lines: Sequence[Line]) -> list[ProbabilisticProduction]:
 
 
 def _head(line: Line) -> tuple[float, str, int]:
-    """Probability, left-hand side, and where the right-hand side begins."""
+    """(probability, left-hand side, position at which the right-hand side begins)."""
     match = PLAIN_RULE.match(line.text)
     p = number_of(match["probability"]) if match else None
     if match is None or p is None:
@@ -81,17 +81,17 @@ def words_of(
     """Reads a right-hand side.
 
     Args:
-        line: of the text.
+        line: the line.
         position: where the right-hand side begins.
         symbols: the names of the symbols that have rules.
         parent: the left-hand side, for messages.
-        bars: whether | is one of the parts; otherwise it is refused.
+        bars: whether | may be a part; otherwise it is refused.
 
     Returns:
-        (name, whether it is one of `symbols`) for each part, and the word that a comment cut short, or None.
+        (name, whether it is one of `symbols`) for each part, and the word directly before a comment, or None.
 
     Raises:
-        InputError: naming the line, for the empty word, or for a bar or a bracketed probability as in NLTK's notation.
+        InputError: for the empty word, and for a bar or a bracketed probability as in NLTK's notation; names the line.
     """
     parts: list[tuple[str, bool]] = []
     text = line.text

@@ -1,8 +1,8 @@
-"""Grammars without useless symbols. Symbols that no sentence's tree can hold are removed; the language stays the same.
+"""Removes useless symbols from a grammar: symbols that no sentence's tree can contain. The language stays the same.
 
-A symbol is useless if the start symbol does not lead to it, or if it yields no words at all or none within the bound on
-the length (Hopcroft and Ullman 1979, 4.4). Rules that hold a useless symbol are removed too, and the probability that
-this takes from a symbol is restored exactly. With x the least solution of
+A symbol is useless if the start symbol does not reach it, or if it yields no string of words within the bound on the
+length (Hopcroft and Ullman 1979, 4.4). Rules that contain a useless symbol are removed too, and the remaining rules
+are renormalised so that the language does not change. With x the least solution of
 
     x_A = sum over the rules kept of p(A -> rhs) prod_{B in rhs} x_B,
 
@@ -26,10 +26,10 @@ from .grammar import Grammar, binarise, some_of, yield_lengths
 from .rules import Nonterminal, ProbabilisticProduction
 
 DEFAULT_MAX_LENGTH = 32
-"""The bound where a grammar has none of its own and none is given (Liu et al. 2022, A.1)."""
+"""The bound for a grammar that has none itself, if none is given (Liu et al. 2022, A.1); words."""
 
 MOST_WORDS = 4096
-"""The greatest bound on the length of a grammar's sentences; such a chart has about 8 million spans."""
+"""The largest bound on the length of a grammar's sentences. Such a chart has about 8 million spans."""
 
 
 def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
@@ -37,7 +37,7 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
 
     Args:
         grammar: a checked grammar.
-        max_length: the bound; None stands for the longest sentence, or for DEFAULT_MAX_LENGTH where there is none.
+        max_length: the bound; None means the longest sentence, or DEFAULT_MAX_LENGTH if there is none.
 
     Returns:
         The grammar without the symbols that are useless within the bound, and the bound.
@@ -55,7 +55,7 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
 
 
 def warn_of_cut(kept: float) -> None:
-    """Says what share of a recursive grammar's probability DEFAULT_MAX_LENGTH leaves out.
+    """Warns about the share of a recursive grammar's probability that DEFAULT_MAX_LENGTH cuts off.
 
     Args:
         kept: the probability of the sentences of at most that length.
@@ -68,7 +68,7 @@ def warn_of_cut(kept: float) -> None:
 
 
 def longest_sentence(grammar: Grammar) -> float:
-    """The number of words in the longest sentence; inf where there is no bound or no sentence."""
+    """The number of words in the longest sentence; inf if there is no bound or no sentence."""
     least, greatest = yield_lengths(grammar)
     endless = {symbol for symbol, length in least.items() if length == math.inf}
     if grammar.start in endless:
@@ -86,7 +86,7 @@ def reduced(grammar: Grammar, max_length: int) -> Grammar:
         max_length: the bound on the length.
 
     Returns:
-        The grammar without them; a grammar that has none is returned as it is.
+        The grammar without useless symbols; the same object if there are none.
 
     Raises:
         InputError: for a start symbol without sentences of at most max_length words.
@@ -112,7 +112,7 @@ def reduced(grammar: Grammar, max_length: int) -> Grammar:
 
 
 def _without(grammar: Grammar, symbols: set[Nonterminal]) -> tuple[ProbabilisticProduction, ...]:
-    """The rules that hold none of the symbols."""
+    """The rules that contain none of the symbols."""
     return tuple(rule for rule in grammar.productions if rule.lhs() not in symbols and symbols.isdisjoint(rule.rhs()))
 
 
@@ -129,7 +129,7 @@ def _reached(start: Nonterminal, rules: Iterable[ProbabilisticProduction]) -> se
 
 
 def _made_good(grammar: Grammar, short: set[Nonterminal]) -> Grammar:
-    """The grammar with p' of this module's formula for the symbols that lost rules and all that lead to them."""
+    """The grammar with the p' of this module's formula for all symbols that lost rules or that lead to such symbols."""
     parents: dict[Nonterminal, set[Nonterminal]] = defaultdict(set)
     for rule in grammar.productions:
         for part in rule.rhs():

@@ -1,6 +1,6 @@
-"""Nonterminals and rules with nltk's interface, without nltk, whose import takes two seconds.
+"""Nonterminals and rules with nltk's interface, but without nltk, because importing nltk takes two seconds.
 
-They are called as nltk's are, and `of_nltk` and `to_nltk` convert between the two.
+The classes and methods have nltk's names. `of_nltk` and `to_nltk` convert between the two.
 """
 
 from collections.abc import Hashable, Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Nonterminal:
-    """A symbol that rules rewrite. Its name, usually a text, tells it from other symbols; words are plain texts."""
+    """A symbol that rules rewrite, identified by its name, usually a string. Words are plain strings."""
 
     __slots__ = ("_hash", "_symbol")
 
@@ -47,7 +47,7 @@ class ProbabilisticProduction:
         return self._lhs
 
     def rhs(self) -> tuple[Any, ...]:
-        """What it is rewritten to: symbols, which are `Nonterminal`, and words."""
+        """The right-hand side: symbols, which are instances of `Nonterminal`, and words."""
         return self._rhs
 
     def prob(self) -> float:
@@ -71,7 +71,7 @@ class ProbabilisticProduction:
 
 
 def of_nltk(production: Any) -> ProbabilisticProduction:
-    """The rule that an nltk.ProbabilisticProduction is; one of ours stays itself."""
+    """Converts an nltk.ProbabilisticProduction to our class. Returns a rule of our class unchanged."""
     if isinstance(production, ProbabilisticProduction):
         return production
     rhs = [Nonterminal(part.symbol()) if hasattr(part, "symbol") else part for part in production.rhs()]
@@ -79,7 +79,7 @@ def of_nltk(production: Any) -> ProbabilisticProduction:
 
 
 def to_nltk(rule: ProbabilisticProduction) -> "nltk.ProbabilisticProduction":
-    """The rule as nltk's."""
+    """Converts a rule to nltk's class."""
     from nltk.grammar import Nonterminal as Symbol
     from nltk.grammar import ProbabilisticProduction as Production
 

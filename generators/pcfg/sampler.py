@@ -1,4 +1,4 @@
-"""A sampler of sentences with their trees: compiled on a CPU; on a GPU by tables, for all sentences at once."""
+"""Samples sentences with their trees: by compiled code on a CPU, by tables for all sentences at once on a GPU."""
 
 import copy
 from functools import cached_property
@@ -14,7 +14,7 @@ from .derivation import DerivationTable, preorder
 
 
 class DerivationSampler:
-    """Sentences whose lengths have a given distribution, and whose trees, given the length, have the grammar's own.
+    """Draws lengths from a given distribution, and trees of these lengths from the grammar's distribution.
 
     Args:
         rules: the grammar.
@@ -39,7 +39,7 @@ class DerivationSampler:
     def draw_by_table(
         self, num_sentences: int, generator: torch.Generator, with_trees: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The same on any device: all nodes at one depth of all trees are drawn together."""
+        """`draw` for any device: all nodes at the same depth of all trees are drawn together."""
         length_table, word_table, leaf_row, derivations = self._tables
         device, max_length = self.lengths.device, self.tables.max_length
         rows = torch.zeros(num_sentences, dtype=torch.long, device=device)
@@ -52,7 +52,7 @@ class DerivationSampler:
 
     @cached_property
     def _tables(self) -> tuple[Categorical, Categorical, Tensor, DerivationTable]:
-        """The tables of lengths and words, the row of each symbol in the latter, and the table of derivations."""
+        """The tables of lengths and of words, the row of each symbol in the words' table, the table of derivations."""
         device, leaves = self.lengths.device, self.tables.leaf_symbols
         leaf_row = torch.full((self.tables.num_symbols,), -1, device=device)
         leaf_row[leaves] = torch.arange(len(leaves), device=device)

@@ -1,4 +1,4 @@
-"""What a task of a grammar asks for: the symbol over a prefix of the sentence."""
+"""Spans: a prefix of the sentence and the symbols among which a task of a grammar chooses."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,9 @@ class Span:
     """A prefix of the sentence and the symbols to choose from.
 
     Args:
-        words: the length of the prefix; None for the whole sentence. A shorter sentence is taken whole.
-        symbols: the names of the symbols, which are the classes of a task.
+        words: the length of the prefix; None for the whole sentence. For a shorter sentence, the prefix is the whole
+            sentence.
+        symbols: the names of the symbols, which are classes of a task.
     """
 
     words: int | None
@@ -28,7 +29,8 @@ class Span:
 def published_spans(rules: Rules, feasible: Tensor, length_log_prob: Tensor) -> dict[str, Span]:
     """The spans of tasks A, B and C (Liu et al. 2022, A.1): the whole sentence, its first 4 words, its first 2.
 
-    A chooses among the symbols that the start symbol rewrites to alone, B and C among all that can span their prefix.
+    Task A chooses among the children of the start symbol's unary rules; B and C among all symbols that can span their
+    prefix.
 
     Args:
         rules: the grammar.
@@ -36,7 +38,7 @@ def published_spans(rules: Rules, feasible: Tensor, length_log_prob: Tensor) -> 
         length_log_prob: log p(T), [max_length + 1].
 
     Returns:
-        The spans by name; without those that have no symbols, or more words than any sentence.
+        The spans by name, without spans that have no symbols or more words than any sentence.
     """
     top = tuple(rules.symbols[child] for parent, child, _ in rules.unary if parent == 0 and child != 0)
     spans = {"A": Span(None, tuple(dict.fromkeys(top)))}

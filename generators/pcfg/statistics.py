@@ -1,10 +1,10 @@
 """Exact statistics of a grammar under its bound on the length: lengths, trees and their entropy.
 
-A tree is drawn by first drawing its length T and then a tree of T words: p(tree) = p(T) p(tree | T). So
+The distribution of trees factors into the length T and a tree of T words: p(tree) = p(T) p(tree | T). So
 
     H(tree) = H(T) + sum_w p(T = w) H_w,    H_w = log P(S yields w words) - E[log of the product of the rules | w].
 
-For any cost that adds up over the rules of a tree, the mean over the trees of w words follows from the widths alone:
+For any cost that is a sum over the rules of a tree, the mean over the trees of w words follows from a recursion:
 
     D_w(A) = E[sum of costs; A yields w words]
            = sum_{A -> B} p (cost b_w(B) + D_w(B))
@@ -30,21 +30,21 @@ from .language import PCFG
 from .rules import Nonterminal
 
 Cost = Callable[[int, float], float]
-"""The cost of a rule, from its parent and its probability."""
+"""The cost of a rule as a function of its parent and its probability."""
 
 Numbers = TypeVarTuple("Numbers")
 
 
 @dataclass(frozen=True)
 class GrammarStatistics:
-    """A PCFG: its rules by kind as they are written, the grammar without a bound, and the language under it. All exact.
+    """Exact statistics of a PCFG: its rules as written, the grammar without a bound, and the language with its bound.
 
     Args:
         symbols: the number of nonterminals.
         words: the number of words.
         unary: the number of rules A -> B.
         binary: the number of rules A -> B C.
-        long: the number of longer rules, and of rules with words beside symbols.
+        long: the number of all other rules: longer ones, and pairs with at least one word.
         lexical: the number of rules A -> 'w'.
         uncut: the closed forms without a bound on the length.
         mass: P(T <= max_length) without the bound.
@@ -71,7 +71,7 @@ class GrammarStatistics:
 
 
 def grammar_statistics(language: PCFG) -> GrammarStatistics:
-    """The statistics of a grammar, in float64, from closed forms; nothing is sampled."""
+    """The statistics of a grammar, in float64, computed exactly without sampling."""
     rules, log_yield = merged(language.rules), log_yields(language)
     lengths = language.length_log_prob.exp().cpu().numpy()
     possible = lengths > 0
@@ -106,7 +106,7 @@ def _kind(right: tuple[object, ...]) -> str:
 
 
 def log_yields(language: PCFG) -> Vector:
-    """log P(A yields w words) without the bound, [max_length + 1, symbols]; -inf where A cannot yield them."""
+    """log P(A yields w words) without the bound, [max_length + 1, symbols]; -inf if A cannot yield w words."""
     share, log_scale = language.tables.yields()
     with np.errstate(divide="ignore"):
         logs: Vector = np.log(share) + log_scale[:, None]
@@ -114,7 +114,7 @@ def log_yields(language: PCFG) -> Vector:
 
 
 def merged(rules: Rules) -> Rules:
-    """The rules with equal ones as one, their probabilities added."""
+    """The rules, with equal rules merged and their probabilities added."""
     unary, binary, lexical = _together(rules.unary), _together(rules.binary), _together(rules.lexical)
     return replace(rules, unary=unary, binary=binary, lexical=lexical)
 
@@ -127,12 +127,12 @@ def _together(entries: Iterable[tuple[*Numbers, float]]) -> list[tuple[*Numbers,
 
 
 def tree_means(rules: Rules, log_yield: Vector, cost: Cost) -> Vector:
-    """E[sum over the rules of a tree of cost | T = w]. Each width has a scale of its own, so nothing underflows.
+    """E[sum over the rules of a tree of cost | T = w]. Each width has its own scale, so nothing underflows.
 
     Args:
         rules: the grammar.
-        log_yield: from `log_yields`.
-        cost: of a rule.
+        log_yield: the result of `log_yields`.
+        cost: the cost of a rule.
 
     Returns:
         [max_length + 1]; nan for a w that no tree has.

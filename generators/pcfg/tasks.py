@@ -1,4 +1,4 @@
-"""Downstream tasks of a grammar: the symbol over a prefix, as published or in the sampled tree; Bayes accuracies."""
+"""Downstream tasks of a grammar: the symbol over a prefix, by inside score as published, or in the sampled tree."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .language import PCFG
 from .span import Span
 
 NONE = "none"
-"""The class of a sentence that has no such constituent."""
+"""The class of a sentence without such a constituent."""
 
 
 class _SpanTask(Task):
@@ -26,11 +26,11 @@ class _SpanTask(Task):
 
 
 class InsideArgmax(_SpanTask):
-    """argmax_i P(S_i =>* x_1 .. x_L), by the inside score of a prefix; the first symbol wins a tie.
+    """argmax_i P(S_i =>* x_1 .. x_L), by the inside score of a prefix. The first symbol wins a tie.
 
     These are tasks A, B and C as published (Liu et al. 2022, A.1): they use neither a prior over the symbols nor the
-    rest of the sentence. The label is NONE where no symbol derives the prefix. It is a function of the words, so the
-    Bayes accuracy is 1.
+    rest of the sentence. The label is NONE if no symbol derives the prefix. It is a function of the words, so the Bayes
+    accuracy is 1.
     """
 
     @override
@@ -46,9 +46,9 @@ class InsideArgmax(_SpanTask):
 
 
 class TreeSymbol(_SpanTask):
-    """The symbol that dominates the prefix in the sampled tree; NONE where the prefix is not a constituent.
+    """The symbol that dominates the prefix in the sampled tree; NONE if none of the symbols does.
 
-    Where a chain of unary rules puts several of the symbols over the same words, the topmost is the label.
+    If a chain of unary rules puts several of the symbols over the same words, the topmost is the label.
     """
 
     @override
@@ -75,7 +75,7 @@ class TreeSymbol(_SpanTask):
 
 @dataclass(frozen=True)
 class _SpanTasks(TaskKind[PCFG]):
-    """Tasks over a prefix of the sentence: those of the language's spans, or one over the given span."""
+    """Tasks over a prefix of the sentence: one for each of the language's spans, or one for the given span."""
 
     symbols: str | None = None
     words: int | None = None
@@ -104,9 +104,9 @@ class InsideArgmaxes(_SpanTasks):
     """The symbol with the highest inside score over the first words of the sentence: `InsideArgmax`.
 
     Args:
-        symbols: the nonterminals to choose from, separated by blanks; unless given, there is a task for each of the
-            language's spans, under the span's name.
-        words: how many words the span has; all unless given.
+        symbols: the nonterminals to choose from, separated by spaces; unless given, each span of the language has its
+            own task, with the span's name.
+        words: the number of words in the span; all words of the sentence unless given.
     """
 
     @override
@@ -121,9 +121,9 @@ class TreeSymbols(_SpanTasks):
     """The symbol over the first words of the sentence in its sampled tree: `TreeSymbol`.
 
     Args:
-        symbols: the nonterminals to choose from, separated by blanks; unless given, there is a task for each of the
-            language's spans, under the span's name after "tree-".
-        words: how many words the span has; all unless given.
+        symbols: the nonterminals to choose from, separated by spaces; unless given, each span of the language has its
+            own task, named "tree-" and the span's name.
+        words: the number of words in the span; all words of the sentence unless given.
     """
 
     order = 1
@@ -150,13 +150,13 @@ def tree_posteriors(tasks: Sequence[TreeSymbol], sentences: Sentences) -> list[T
 def bayes_accuracies(
     tasks: Sequence[Task], sentences: Sentences, generators: Sequence[torch.Generator]
 ) -> list[Estimate]:  # fmt: skip
-    """E max_c p(c | x) for tasks of one language, each over as many sentences as are given.
+    """E max_c p(c | x) for tasks of one language, each estimated from len(sentences) sentences.
 
-    Tasks that ask for symbols in the tree share the given sentences and their charts. Every other task draws its own.
+    `TreeSymbol` tasks share the given sentences and their charts. Every other task draws its own sentences.
 
     Args:
-        tasks: of the language.
-        sentences: drawn from it.
+        tasks: tasks of the language.
+        sentences: sentences from the language.
         generators: one for each task.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Bracketed trees as treebanks store them: read from files of one tree or many, and cleaned.
+"""Reads bracketed trees, as treebanks store them, from files of one or more trees, and cleans them.
 
 ( (S (NP-SBJ (DT The) (NN dog)) (VP (VBD barked)) (. .)) )
 """
@@ -12,10 +12,10 @@ import nltk
 from ...errors import InputError
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
-"""The files that are read from a directory, at any depth, in the order of their paths; upper case will do."""
+"""The suffixes, in lower or upper case, of the files that are read from a directory and its subdirectories."""
 
 MOST_DEPTH = 300
-"""The most nested brackets: nltk walks a tree by recursion."""
+"""The largest depth of nested brackets. It is bounded because nltk walks trees by recursion."""
 
 EMPTY = "-NONE-"
 """The tag of traces and other elements without words."""
@@ -39,8 +39,8 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
         Where the tree is, for messages, and the tree.
 
     Raises:
-        InputError: naming file, tree and line, for brackets that do not match or are nested too deep, words outside of
-            brackets, and brackets without a label or content; and where there is nothing to read.
+        InputError: for brackets that do not match or are nested too deep, words outside brackets, and brackets without
+            a label or content, with file, tree and line; and if there is nothing to read.
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -64,7 +64,7 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
 
 
 def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    """(line, text) of each outermost pair of brackets."""
+    """Yields (line, text) of each outermost pair of brackets."""
     depth, begin, line, first_line, trees = 0, 0, 1, 1, 0
     for token in re.finditer(r"[()]|\n|(?:\\[()]|[^\s()])+", text):
         if token[0] == "\n":
@@ -106,7 +106,7 @@ def _tree(where: str, bracketed: str) -> nltk.Tree:
 
 
 def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
-    """The tree without -NONE- and the nodes that dominate nothing else; None where no word is left."""
+    """The tree without -NONE- and without nodes that dominate nothing else; None if no word is left."""
     if tree.label() == EMPTY:
         return None
     children = [child if isinstance(child, str) else without_empty(child) for child in tree]

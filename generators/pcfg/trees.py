@@ -1,4 +1,4 @@
-"""Sampled trees: their children, their probability, and as nltk.Tree with the grammar's own symbols."""
+"""Sampled trees: the children of nodes, probabilities of trees, and conversion to nltk.Tree and to bracketed text."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Children(NamedTuple):
-    """The children of each node, as columns of the preorder list [n, nodes]; -1 where there is none.
+    """The children of each node, as column indices in the preorder list [n, nodes]; -1 if there is none.
 
     Args:
-        left: the first child; a node without one emits the word at its start.
-        right: the second child; a node without one rewrites to a single symbol.
+        left: the first child. A node without a first child emits the word at its start.
+        right: the second child. A node with only a first child rewrites to a single symbol.
     """
 
     left: Tensor
@@ -29,14 +29,15 @@ class Children(NamedTuple):
 def children(nodes: Tensor) -> Children:
     """Finds the children of each node.
 
-    A node that follows another at the same start lies below it. The right child is the first of all nodes that start
-    where the left child ends: a node before its parent either contains the parent or ends before it starts.
+    In preorder, if the next node has the same start, it is the first child. The right child is the first of all nodes
+    that start where the left child ends, because no node before the parent starts there: such a node either contains
+    the parent or ends before the parent starts.
 
     Args:
         nodes: [n, nodes, 3] as (start, width, symbol) in preorder, padded with -1.
 
     Returns:
-        Their columns.
+        The column indices of the children.
     """
     start, width, _ = nodes.unbind(-1)
     n, most = start.shape
@@ -55,8 +56,8 @@ def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
     """log p(tree, words) [n] of sampled trees, in nats: log p(T) - log P(S yields T words) + sum of log p(rule).
 
     Args:
-        language: that the sentences were drawn from.
-        sentences: with their trees.
+        language: the language of the sentences.
+        sentences: sampled sentences with their trees.
 
     Returns:
         [n] float64.
@@ -69,7 +70,7 @@ def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
     start, width, symbol = nodes.unbind(-1)
     real, leaf = width > 0, (width > 0) & (left < 0)
     n = len(language.symbols)
-    # A rule is three numbers (parent, first, second): words count from n + 1 on, and n means no second symbol.
+    # A rule is a triple of numbers (parent, first, second). Words have the numbers from n + 1 on; n means no second.
     word = sentences.tokens.gather(1, start.clamp(min=0)) + n + 1
     first = torch.where(leaf, word, symbol.gather(1, left.clamp(min=0)))
     second = torch.where(right >= 0, symbol.gather(1, right.clamp(min=0)), n)
@@ -89,11 +90,11 @@ def tree_log_prob(language: PCFG, sentences: Sentences) -> Tensor:
 
 
 def nltk_trees(language: PCFG, sentences: Sentences) -> "Iterator[nltk.Tree]":
-    """The sampled trees with their words. Symbols that binarisation added are replaced by what lies below them.
+    """The sampled trees with their words. A symbol that binarisation added is replaced by its children.
 
     Args:
-        language: that the sentences were drawn from.
-        sentences: with their trees.
+        language: the language of the sentences.
+        sentences: sampled sentences with their trees.
 
     Yields:
         The tree of each sentence.
@@ -109,7 +110,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> "Iterator[nltk.Tree]":
     for row, left, right, tokens in zip(
         nodes.tolist(), lefts.tolist(), rights.tolist(), sentences.tokens.tolist(), strict=True
     ):
-        # From the last node to the first: the nodes below a node follow it, and so they are built before it.
+        # From the last node to the first, so that the nodes below a node, which follow it, are built before it.
         built: list[list[nltk.Tree | str]] = [[] for _ in row]
         for i, (start, width, symbol) in reversed(list(enumerate(row))):
             if width > 0:
@@ -120,7 +121,7 @@ def nltk_trees(language: PCFG, sentences: Sentences) -> "Iterator[nltk.Tree]":
 
 
 def bracketed(tree: "nltk.Tree") -> str:
-    """The tree as treebanks write it, (S (NP she) (VP ran)), on one line; brackets in names and words as -LRB-."""
+    """The tree on one line as in treebanks, (S (NP she) (VP ran)), with brackets in names and words as -LRB-."""
     out: list[str] = []
     todo: list[nltk.Tree | str | None] = [tree]
     while todo:

@@ -1,1 +1,1 @@
-"""Tasks whose label is a function, or a random function, of the words read so far: one file a kind."""
+"""Prefix tasks: the label is a deterministic or a random function of the words read so far."""

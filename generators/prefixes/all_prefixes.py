@@ -1,4 +1,4 @@
-"""All prefixes of a small language with their probabilities."""
+"""Enumerates all prefixes of a small language, with their probabilities."""
 
 import torch
 from torch import Tensor
@@ -8,20 +8,21 @@ from ..sentences import Batch
 
 
 def all_prefixes(language: Language, most: int) -> tuple[Batch, Tensor] | None:
-    """The prefixes of all sentences, whole sentences included, from the shortest to the longest.
+    """The prefixes of all sentences, including whole sentences, from the shortest to the longest.
 
-    A model trained on the next word meets the prefix s with the probability P(a sentence begins with s) / E(T + 1).
+    In next-word prediction, the prefix s is the context of a prediction with probability
+    P(a sentence begins with s) / E(T + 1).
 
     Args:
         language: any language.
-        most: the search ends beyond this many prefixes.
+        most: the largest number of prefixes.
 
     Returns:
-        (the prefixes as a batch of masking "next" whose targets are not to be read, the probability [m] of each as a
-        context); None where there are more prefixes.
+        (the prefixes as a batch of masking "next", with meaningless targets; the probability [m] of each prefix as a
+        context). None if there are more than `most` prefixes.
     """
     first = torch.zeros(1, 1, dtype=torch.long, device=language.device)
-    # No row may be empty: the empty prefix is read off the first word's row.
+    # `next_word` refuses empty rows, so the distribution after the empty prefix comes from a row with one word.
     first[0, 0] = language.sample(1, torch.Generator(device=language.device).manual_seed(0), latents=False).tokens[0, 0]
     follows = language.next_word(first)[:, 0, :-1]
     levels, reaches, total = [], [torch.ones(1, dtype=torch.float64, device=language.device)], 1

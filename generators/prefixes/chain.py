@@ -1,6 +1,6 @@
-"""Tasks of the prefixes of an HMM: its hidden state now or later, and the block, or memory slot, that it runs in.
+"""Prefix tasks of an HMM: its hidden state now or later, and its block (the memory slot, for a memory HMM).
 
-P(z_t = i | x_1 .. x_t) is the filter; P(z_(t + k) | x_1 .. x_t) = filter_t A^k
+P(z_t = i | x_1 .. x_t) is the filter, and P(z_(t + k) | x_1 .. x_t) = filter_t A^k.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ def states_ahead(language: HMM, tokens: Tensor, lengths: Tensor | None, ahead: i
 
     Args:
         language: the HMM.
-        tokens: beginnings of sentences [n, T].
+        tokens: prefixes of sentences [n, T].
         lengths: [n], or None.
-        ahead: k, not negative.
+        ahead: k, at least 0.
 
     Returns:
-        [n, T + 1, K] float64; 0 where there is no position t + k, and beyond a beginning's words.
+        [n, T + 1, K] float64; 0 if there is no position t + k, and beyond the end of a prefix.
 
     Raises:
         InputError: as `Language.next_word`.
@@ -53,7 +53,7 @@ def states_ahead(language: HMM, tokens: Tensor, lengths: Tensor | None, ahead: i
 
 
 class StateAhead(PrefixTask):
-    """The hidden state k positions after the last word that was read."""
+    """The hidden state k positions after the last word read."""
 
     def __init__(self, name: str, language: HMM, ahead: int) -> None:
         self.name, self.language, self.ahead = name, language, ahead
@@ -88,7 +88,7 @@ class StatesAhead(PrefixTaskKind[HMM]):
 
 
 class BlockSoFar(PrefixTask):
-    """The block of a block-diagonal chain that the sentence runs in, such as the slot of a memory."""
+    """The block of a block-diagonal chain in which the sentence runs, such as the slot of a memory HMM."""
 
     def __init__(self, name: str, language: HMM) -> None:
         self.name, self.language = name, language
@@ -98,7 +98,7 @@ class BlockSoFar(PrefixTask):
     def posteriors(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         now = states_ahead(self.language, tokens, lengths, 0)
         if now.shape[1]:
-            # Before the first word it is the block of the start.
+            # Before the first word, it is the block of the initial state.
             now[:, 0] = self.language.initial
         blocks: Tensor = now.reshape(*now.shape[:2], len(self.classes), -1).sum(3)
         return blocks

@@ -1,4 +1,4 @@
-"""The class of the next word: a task that next-word prediction solves by a bounded linear function."""
+"""The class of the next word: a prefix task that is a bounded linear function of the next-word distribution."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .task import PrefixTask, PrefixTaskKind, prefix_tasks
 
 
 class NextWordClass(PrefixTask):
-    """Whether the next word is one of some words, P(y = 1 | s) = sum_(w in W) p*(w | s)."""
+    """Whether the next word is in a set W of words, P(y = 1 | s) = sum_(w in W) p*(w | s)."""
 
     classes = ("other", "chosen")
 
@@ -29,10 +29,10 @@ class NextWordClass(PrefixTask):
 @prefix_tasks.register("next-word")
 @dataclass(frozen=True)
 class NextWordClasses(PrefixTaskKind[Language]):
-    """Whether the next word is one of some words; the end of the sentence is another word.
+    """Whether the next word is in a set of words. The end of the sentence is outside the set.
 
     Args:
-        words: separated by blanks; the first half of the vocabulary unless given.
+        words: the words of the set, separated by spaces; the first half of the vocabulary unless given.
     """
 
     words: str | None = None

@@ -1,8 +1,8 @@
-"""What a task of a prefix is: a label of the words read so far, with its exact law.
+"""Prefix tasks: labels of the words read so far, with their exact conditional distribution.
 
     eta_s(y) = P(y | x_1 .. x_t = s)
 
-A task is found by its name, as sentence tasks are: NAME or NAME:setting=value,... of a kind in `prefix_tasks`.
+As for sentence tasks, the name of a task is NAME or NAME:setting=value,... of a kind in `prefix_tasks`.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class PrefixTask(ABC):
     """A label of each prefix.
 
     Attributes:
-        name: what commands and rows call the task.
+        name: the name of the task in commands and result rows.
         classes: names of the labels; label c means classes[c].
     """
 
@@ -38,32 +38,32 @@ class PrefixTask(ABC):
         """P(label = c | x_1 .. x_t) for t = 0 .. T.
 
         Args:
-            tokens: beginnings of sentences [n, T], as for `Language.next_word`.
-            lengths: [n]; unless given, a beginning ends before its first pad_id.
+            tokens: prefixes of sentences [n, T], as for `Language.next_word`.
+            lengths: [n]; unless given, a prefix ends before its first pad_id.
 
         Returns:
-            [n, T + 1, classes] float64; rows beyond a beginning's words are 0, and so are those of prefixes that have
-            no label.
+            [n, T + 1, classes] float64; 0 beyond the end of a prefix, and for prefixes without a label.
 
         Raises:
             InputError: as `Language.next_word`.
         """
 
     def at(self, batch: Batch) -> Tensor:
-        """P(label = c | the prefix) [m, classes] of each prediction of a batch of masking "next"."""
+        """P(label = c | prefix) [m, classes] for each prediction of a batch of masking "next"."""
         return self.posteriors(batch.inputs[:, 1:])[batch.rows, batch.positions]
 
     def positive(self, names: str | None) -> Tensor:
-        """Which classes count as y = 1 where a label of two classes is asked for.
+        """The classes that count as y = 1 if the label is reduced to two classes.
 
         Args:
-            names: of the classes, separated by blanks; the second of two, or the first half of more, unless given.
+            names: names of classes, separated by spaces. By default, the second of two classes, or the first half of
+                more than two.
 
         Returns:
             [classes] bool.
 
         Raises:
-            InputError: for a name that is no class, and where all classes or none are positive.
+            InputError: for an unknown class, and if all classes or none are positive.
         """
         known = len(self.classes)
         chosen = torch.zeros(known, dtype=torch.bool)
@@ -82,16 +82,16 @@ class PrefixTask(ABC):
 
 
 def draw_labels(posterior: Tensor, generator: torch.Generator) -> Tensor:
-    """A label [m] of each prefix, drawn from its law P(y | s) [m, classes]."""
+    """Draws a label [m] for each prefix from its distribution P(y | s) [m, classes]."""
     rows = torch.arange(len(posterior), device=posterior.device)
     return Categorical.from_matrix(posterior).draw_column(rows, generator)
 
 
 class PrefixTaskKind(ABC, Generic[L_contra]):
-    """A kind of task of prefixes. An entry is a frozen dataclass whose fields are its settings.
+    """A kind of prefix task. An entry is a frozen dataclass whose fields are its settings.
 
     Attributes:
-        needs: the class of languages that the kind applies to; others have no such task.
+        needs: the class of languages that the kind applies to; other languages have no such task.
     """
 
     needs: ClassVar[type] = object
@@ -103,13 +103,13 @@ class PrefixTaskKind(ABC, Generic[L_contra]):
 
     @abstractmethod
     def tasks(self, language: L_contra) -> Iterable[PrefixTask]:
-        """The tasks of this kind that a language supports; none where the kind does not apply.
+        """The tasks of this kind that a language supports; none if the kind does not apply.
 
         Args:
             language: an instance of `needs`.
 
         Returns:
-            Tasks of different names.
+            Tasks with different names.
 
         Raises:
             InputError: for settings that do not fit the language.
@@ -117,11 +117,11 @@ class PrefixTaskKind(ABC, Generic[L_contra]):
 
 
 prefix_tasks: Registry[PrefixTaskKind[Any]] = Registry("prefix task", __package__)
-"""name -> kind of task."""
+"""name -> kind of prefix task."""
 
 
 def listed_prefix_tasks(language: object) -> dict[str, PrefixTask]:
-    """name -> task that a language supports when each kind has its default settings."""
+    """name -> task, for the tasks that a language supports with the default settings of each kind."""
 
     def found() -> Iterator[PrefixTask]:
         for kind in prefix_tasks.values():
@@ -139,8 +139,8 @@ def find_prefix_task(language: object, name: str) -> PrefixTask:
     """The task of this name.
 
     Args:
-        language: whose task it is.
-        name: one that `listed_prefix_tasks` has, or NAME:setting=value,... of a kind.
+        language: the language of the task.
+        name: a key of `listed_prefix_tasks`, or the NAME:setting=value,... of a kind.
 
     Returns:
         The task.

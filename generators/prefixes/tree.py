@@ -1,7 +1,8 @@
-"""The root of a grammar's tree, or the symbol over its first words, given the words read so far.
+"""Prefix tasks of a grammar: the root of the tree, or the symbol over its first words, given the words read so far.
 
-For every length T that the sentence may have, one chart with the words after the prefix hidden gives both the mass of
-the prefix with T words and the law of the symbol (`PCFG.prefix_posteriors`); the lengths are then summed over:
+For every possible length T of the sentence, one chart, in which the words after the prefix are hidden, gives both the
+probability of the prefix and T, and the distribution of the symbol (as in `PCFG.prefix_posteriors`). Then the lengths
+are summed out:
 
     P(A over w words | x_1 .. x_t) = sum_T P(x_1 .. x_t, T) P(A over w words | x_1 .. x_t, T) / sum_T P(x_1 .. x_t, T)
 """
@@ -22,7 +23,7 @@ from .task import PrefixTask, PrefixTaskKind, prefix_tasks
 
 
 class SymbolOver(PrefixTask):
-    """The topmost of some symbols over the first words of the sentence, or over all; NONE where none spans them."""
+    """The topmost of some symbols that spans the first words of the sentence, or all words; NONE if no symbol does."""
 
     def __init__(self, name: str, language: PCFG, span: Span) -> None:
         self.name, self.language, self.span = name, language, span
@@ -40,7 +41,7 @@ class SymbolOver(PrefixTask):
             if len(rows) and read == 0:
                 out[rows, 0] = self._after(tokens[:1, :0])[0]
             elif len(rows):
-                # Sentences that begin alike share their charts.
+                # Sentences with the same first words share one chart.
                 first, which = tokens[rows, :read].unique(dim=0, return_inverse=True)
                 out[rows, read] = self._after(first)[which]
         return out
@@ -66,7 +67,7 @@ class SymbolOver(PrefixTask):
         return joint / joint.sum(1, keepdim=True)
 
     def _of_length(self, words: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """(log P(x_1 .. x_t, T) [n] up to the grammar's mass at T, the law of the class given both [n, classes])."""
+        """(log P(x_1 .. x_t, T) [n] before normalising by the mass at T, P(class | x_1 .. x_t, T) [n, classes])."""
         language = self.language
         hidden = (torch.arange(length, device=words.device) >= words.shape[1]).expand(len(words), -1)
         tokens = torch.nn.functional.pad(words, (0, length - words.shape[1]))
@@ -88,9 +89,9 @@ class SymbolsOver(PrefixTaskKind[PCFG]):
     """The symbol over the whole sentence, or over its first words, in the tree of a grammar.
 
     Args:
-        symbols: the nonterminals to choose from, separated by blanks; unless given, there is a task for each of the
-            language's spans, under the span's name after "symbol-".
-        words: how many words the span has; all unless given.
+        symbols: the nonterminals to choose from, separated by spaces; unless given, each span of the language has its
+            own task, named "symbol-" and the span's name.
+        words: the number of words in the span; all words of the sentence unless given.
     """
 
     symbols: str | None = None

@@ -1,1 +1,1 @@
-"""The networks, a file each: a module that is put into this folder registers what it defines."""
+"""The networks. A module in this folder registers the networks that it defines."""

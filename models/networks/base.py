@@ -1,7 +1,7 @@
-"""What a network is: its settings, the model they build, and its number of parameters. Each is an entry of a registry.
+"""The base classes of networks: settings that build a model and count its parameters, registered by kind.
 
-A network is one file: the module that computes, and a frozen dataclass of its settings, registered under its kind. The
-kind is the first part of the model's name, as in "bert-2x64". See docs/extending.md.
+A network is one file: a torch module, and a frozen dataclass of its settings, registered under its kind. The kind is
+the first part of the model's name, as in "bert-2x64". See docs/extending.md.
 """
 
 from abc import ABC, abstractmethod
@@ -17,16 +17,16 @@ from ...registry import Registry
 from ..interface import LanguageModel
 
 INITIAL_DEVIATION = 0.02
-"""Standard deviation of the initial weights (Devlin et al. 2019)."""
+"""The default standard deviation of the initial weights (Devlin et al. 2019)."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Numbers of parameters, each tied weight counted once.
+    """Numbers of parameters. Each tied weight counts once.
 
     Args:
-        total: all parameters.
-        embeddings: the embeddings of words, special tokens included, and of positions.
+        total: the number of all parameters.
+        embeddings: the number in the embeddings of words, including special tokens, and of positions.
     """
 
     total: int
@@ -34,7 +34,7 @@ class Count:
 
     @property
     def without_embeddings(self) -> int:
-        """The parameters that are not embeddings."""
+        """The number of parameters outside the embeddings."""
         return self.total - self.embeddings
 
 
@@ -55,21 +55,21 @@ class Network(ABC):
 
     @abstractmethod
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
-        """The model, with whatever weights torch gives it.
+        """The model, with the weights that torch initialises.
 
         Args:
-            name: the model's name, which it keeps as its attribute `name`.
+            name: the model's name, which becomes its attribute `name`.
             vocab_size: V, the number of words.
             max_length: T, the number of words in the longest sentence.
-            dropout: the probability with which an activation is dropped in training.
+            dropout: the probability of dropping an activation in training.
         """
 
     @abstractmethod
     def count(self, vocab_size: int, max_length: int) -> Count:
-        """The model's number of parameters, by formula: nothing is built."""
+        """The model's number of parameters, from a formula, without building the model."""
 
     def build_for(self, name: str, language: Language, dropout: float) -> LanguageModel:
-        """The model for a language. It differs from `build` only where the model needs the language itself."""
+        """The model for a language. It differs from `build` only if the model needs the language itself."""
         return self.build(name, language.vocab_size, language.max_length, dropout)
 
     def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
@@ -79,8 +79,8 @@ class Network(ABC):
         weights are normal with mean 0 and standard deviation `deviation(name)`.
 
         Args:
-            model: filled in place.
-            generator: the source of the draws.
+            model: the model, which is filled in place.
+            generator: the source of random numbers.
         """
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -101,7 +101,7 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class SizedNetwork(Network):
-    """A network whose name states its size: KIND-LAYERSxWIDTH, as in "bert-2x64".
+    """A network whose name contains its size: KIND-LAYERSxWIDTH, as in "bert-2x64".
 
     Args:
         layers: number of layers.
@@ -116,7 +116,7 @@ class SizedNetwork(Network):
         at_least("width", self.width, 1)
 
     def resized(self, layers: int, width: int) -> Self:
-        """The same network with another size. Raises InputError where a setting does not allow that size."""
+        """The same network with another size. Raises InputError if a setting does not allow that size."""
         return replace(self, layers=layers, width=width)
 
 

@@ -3,8 +3,8 @@
 Post-LN:  x = LN(words + positions),  LN(x + Attention x),  LN(x + MLP x),  features = LN(GELU(Linear x));  eps 1e-12.
 Pre-LN:   x = words + positions,  x + Attention(LN x),  x + MLP(LN x),  features = LN x;  eps 1e-5, no head transform.
 
-GELU is the exact one, x Phi(x). Where features are asked for at some positions alone, the last layer runs at these
-alone, since nothing else reads its output.
+GELU is exact, x Phi(x). If features are requested only at some positions, the last layer runs only at these positions,
+because nothing else reads its output.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from .base import Count, networks
 from .transformer import Block, TransformerNetwork
 
 POST_LN_EPS = 1e-12
-"""LayerNorm's eps in BERT's released code; pre-LN has torch's default, 1e-5."""
+"""LayerNorm's eps in BERT's released code. Pre-LN has torch's default, 1e-5."""
 
 
 class HeadTransform(nn.Module):
-    """LN(GELU(Linear x)), which the published BERT has between its last layer and the tied output."""
+    """LN(GELU(Linear x)), between the last layer and the tied output of the published BERT."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.dense, self.norm = nn.Linear(width, width), nn.LayerNorm(width, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features that the logits are linear in, [..., d] -> [..., d]."""
+        """The features in which the logits are linear, [..., d] -> [..., d]."""
         out: Tensor = self.norm(F.gelu(self.dense(x)))
         return out
 
@@ -44,8 +44,8 @@ class Bert(LanguageModel):
     The arguments are those of `Network.build`, and:
 
     Args:
-        settings: layers, width, heads and the multiplier of the output.
-        norm: "pre", or "post", the published BERT.
+        settings: layers, width, heads and the output multiplier.
+        norm: "pre", or "post" for the published BERT.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Bert(LanguageModel):
         visible: Tensor | None = seen
         packing, inside = None, tokens != self.pad_id
         if self.packs and bool(inside.all()):
-            # Without a mask, which would hide nothing, attention is faster.
+            # Nothing is padded, and attention is faster without a mask.
             visible = None
         elif self.packs:
             packing = Packing(inside)
@@ -114,7 +114,7 @@ class Bert(LanguageModel):
         return x, (tokens != self.pad_id)[:, None, None, :]
 
     def _finish(self, x: Tensor) -> Tensor:
-        """From the last block's output to the features."""
+        """The features, from the last block's output."""
         out: Tensor = self.norm(x) if self.pre else self.transform(x)
         scale = self.settings.output_scale
         return out if scale == 1 else out * scale
@@ -123,7 +123,7 @@ class Bert(LanguageModel):
 @networks.register("bert")
 @dataclass(frozen=True)
 class BertNetwork(TransformerNetwork):
-    """The pre-LN BERT; its settings are those of every `TransformerNetwork`."""
+    """The pre-LN BERT, with the settings of `TransformerNetwork`."""
 
     @override
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
@@ -139,7 +139,7 @@ class BertNetwork(TransformerNetwork):
 @networks.register("bert-post")
 @dataclass(frozen=True)
 class BertPostNetwork(TransformerNetwork):
-    """The published, post-LN BERT with its head transform; its settings are those of every `TransformerNetwork`."""
+    """The published, post-LN BERT with its head transform, with the settings of `TransformerNetwork`."""
 
     # A block whose output is zero still normalises its input.
     deepens = False
@@ -150,7 +150,7 @@ class BertPostNetwork(TransformerNetwork):
 
     @override
     def count(self, vocab_size: int, max_length: int) -> Count:
-        """As of the pre-LN BERT, with d^2 + 3 d more in the head transform; its norm is that of the embedding."""
+        """As for the pre-LN BERT, plus d^2 + 3 d in the head transform. The 2 d are those of the embedding's norm."""
         d = self.width
         embeddings = (vocab_size + SPECIAL_TOKENS + max_length + 1) * d
         inside = self.layers * self.block_parameters + 2 * d + d * d + 3 * d

@@ -1,11 +1,11 @@
-"""The network of section 6 of Liu et al. 2022: one attention head and one hidden layer on signed positions.
+"""The network of Liu et al. 2022, section 6: one attention head and one hidden layer on signed positions.
 
-With x_i = +e_i for the first word, -e_i for the second one and e_(T + i) for the mask, in R^(2 T),
+With x_i = +e_i for the first word, -e_i for the second word and e_(T + i) for the mask, in R^(2 T):
 
     s_i = <W_Q x_1, W_K x_i>,   a = softmax(s),   z = sum_i a_i x_i,   f = u^T relu(W_V z)
 
-The output at the first position is the answer for all of them: the logits are f / 2 of the first word and -f / 2 of the
-second, so that the objective `squared`, (z_1 - z_2 - y)^2 / 2, is the paper's loss (f - y)^2 / 2.
+The output at the first position is the answer for all positions. The logits are z_1 = f / 2 for the first word and
+z_2 = -f / 2 for the second, so the objective `squared`, (z_1 - z_2 - y)^2 / 2, is the paper's loss (f - y)^2 / 2.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .base import Count, Network, networks
 
 
 class BracketsAttention(LanguageModel):
-    """One attention head and m neurons. The features of every position are the m activations.
+    """One attention head and m hidden neurons. The features of every position are the m activations.
 
     The arguments are those of `BracketsNetwork` and of `Network.build`.
     """
@@ -34,7 +34,7 @@ class BracketsAttention(LanguageModel):
         self.out = nn.Parameter(torch.empty(neurons))
 
     def encoded(self, tokens: Tensor) -> Tensor:
-        """x [n, T, 2 max_length] for tokens [n, T]; padding is 0."""
+        """x [n, T, 2 max_length] for tokens [n, T]. Padding is encoded as 0."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
         own = F.one_hot(places, self.max_length).to(self.value.dtype)
         sign = (tokens == 0).to(own.dtype) - (tokens == 1).to(own.dtype)
@@ -62,7 +62,7 @@ class BracketsNetwork(Network):
     """One attention head and one hidden layer, for languages of two words.
 
     Args:
-        neurons: m, of the hidden layer and of the head.
+        neurons: width m of the hidden layer and of the attention head.
         initial_deviation: standard deviation of the initial weights.
     """
 
@@ -76,19 +76,19 @@ class BracketsNetwork(Network):
 
     @override
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
-        """The model; it has no dropout.
+        """The model, which has no dropout.
 
         Args:
             name: the model's name.
-            vocab_size: 2.
+            vocab_size: V, which must be 2.
             max_length: T, the number of words in the longest sentence.
-            dropout: 0.
+            dropout: must be 0.
 
         Returns:
             The model.
 
         Raises:
-            InputError: for a language that has not two words, and for dropout.
+            InputError: for a language that does not have two words, and for dropout.
         """
         if vocab_size != 2:
             raise InputError(

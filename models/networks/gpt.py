@@ -1,4 +1,4 @@
-"""A GPT decoder (Radford et al. 2019), pre-LN: it reads from left to right and predicts the next word or the end.
+"""A pre-LN GPT decoder (Radford et al. 2019): it reads from left to right and predicts the next word or the end.
 
     f(v | x_0 .. x_(t-1)) = softmax_v( <features_t([CLS] x), output_v> + bias_v ),    v a word or the end
 
@@ -19,12 +19,12 @@ from .transformer import Block, TransformerNetwork
 
 
 class Gpt(LanguageModel):
-    """The decoder. GELU is the exact one, and all weights start with one deviation, as BERT's do.
+    """The decoder. As in BERT, GELU is exact, and `TransformerNetwork` defines the initial weights.
 
     The arguments are those of `Network.build`, and:
 
     Args:
-        settings: layers, width, heads and the multiplier of the output.
+        settings: layers, width, heads and the output multiplier.
     """
 
     causal = True
@@ -55,8 +55,8 @@ class Gpt(LanguageModel):
 
     @override
     def features(self, tokens: Tensor) -> Tensor:
-        """h [n, T, d] for tokens [n, T] that begin with [CLS]: position t has read tokens 0 .. t and nothing later."""
-        # Padding needs no mask: it stands at the end, which no earlier position reads.
+        """h [n, T, d] for tokens [n, T] that begin with [CLS]. Position t depends only on tokens 0 .. t."""
+        # Padding needs no mask, because it is at the end, which no earlier position reads.
         x = self.dropout(self.words.read(tokens) + self.position[: tokens.shape[1]])
         for block in self.blocks:
             x = block(x, None)
@@ -81,7 +81,7 @@ class Gpt(LanguageModel):
 @networks.register("gpt")
 @dataclass(frozen=True)
 class GptNetwork(TransformerNetwork):
-    """The pre-LN GPT; its settings are those of every `TransformerNetwork`."""
+    """The pre-LN GPT, with the settings of `TransformerNetwork`."""
 
     causal = True
 

@@ -1,7 +1,7 @@
 """The look-up table: the language itself as a model. Its KL is zero, and its features are the exact conditionals.
 
-A probe finds in these features what a perfect model must know, and nothing of how a network represents it (Liu et al.
-2022, section 3).
+A probe on these features shows what a perfect model must know, independently of how a network represents it (Liu et
+al. 2022, section 3).
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from .base import Count, Network, networks
 
 
 class LookupTable(LanguageModel):
-    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers a position.
+    """features(x)_t = p(x_t = . | the visible words other than the one at t), V numbers per position.
 
-    The logits are their logarithms.
+    The logits are the logarithms of the features.
     """
 
     per_example_gradients = False
@@ -37,7 +37,7 @@ class LookupTable(LanguageModel):
 
     @override
     def logits(self, features: Tensor) -> Tensor:
-        """Computes log p, which is -inf where the truth is zero."""
+        """Computes log p, which is -inf if the true probability is zero."""
         return features.log()
 
 
@@ -48,7 +48,7 @@ class LookupNetwork(Network):
 
     @override
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:
-        """Refuses: the table cannot be built from sizes alone.
+        """Refuses, because the table needs the language, not only sizes.
 
         Raises:
             InputError: always.

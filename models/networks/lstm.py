@@ -1,4 +1,4 @@
-"""A bidirectional LSTM masked language model: it reads the mask like any other word, from both sides."""
+"""A bidirectional LSTM as a masked language model. It reads the mask like any other word, in both directions."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from .base import INITIAL_DEVIATION, Count, SizedNetwork, check_deviation, netwo
 
 
 class Lstm(LanguageModel):
-    """Bidirectional LSTM layers with `width` units a direction, then a linear map to the tied output.
+    """Bidirectional LSTM layers with `width` units per direction, then a linear map to the tied output.
 
-    The map takes the 2 * width states of a position to the width of the embedding, so that the head is that of the
-    encoders.
+    The linear map takes the 2 * width states of a position to the width of the embedding, so the head is the same as
+    in the encoders.
 
     The arguments are those of `RecurrentNetwork` and of `Network.build`.
     """
@@ -48,7 +48,7 @@ class Lstm(LanguageModel):
 
     @override
     def layer_features(self, tokens: Tensor) -> list[Tensor]:
-        """The embedding, then the states of each layer, both directions side by side. No dropout is applied.
+        """The embedding, then the states of each layer, with both directions concatenated, without dropout.
 
         Args:
             tokens: [n, T].
@@ -82,10 +82,10 @@ class RecurrentNetwork(SizedNetwork):
 
     Args:
         layers: number of layers.
-        width: number of units a direction, and of features of a position, d.
+        width: number of units per direction, and of features of a position, d.
         initial_deviation: standard deviation of the initial word embeddings. LSTM matrices start uniform on (-b, b)
-            with b = d^(-1/2) or, of those that read both directions, (2 d)^(-1/2); the linear map after them starts
-            normal with deviation 0.02.
+            with b = d^(-1/2), or b = (2 d)^(-1/2) for matrices that read both directions. The linear map after them
+            starts normal with standard deviation 0.02.
     """
 
     initial_deviation: float = INITIAL_DEVIATION
@@ -106,7 +106,7 @@ class RecurrentNetwork(SizedNetwork):
 @networks.register("lstm")
 @dataclass(frozen=True)
 class LstmNetwork(RecurrentNetwork):
-    """The plain bidirectional LSTM; its settings are those of every `RecurrentNetwork`."""
+    """The plain bidirectional LSTM, with the settings of `RecurrentNetwork`."""
 
     @override
     def build(self, name: str, vocab_size: int, max_length: int, dropout: float) -> LanguageModel:

@@ -1,4 +1,4 @@
-"""A pre-LN residual stack of bidirectional LSTM layers: the LSTM in the code that Liu et al. (2022) released.
+"""A pre-LN residual stack of bidirectional LSTM layers, as in the released code of Liu et al. (2022).
 
 x_0 = embedding,    x_l = x_(l-1) + Linear(BiLSTM(LN x_(l-1))),    features = LN x_L
 """
@@ -16,7 +16,7 @@ from .lstm import RecurrentNetwork
 
 
 class Layer(nn.Module):
-    """x + Linear(BiLSTM(LN x)): `width` units a direction, whose 2 * width states are mapped back to the width."""
+    """x + Linear(BiLSTM(LN x)): `width` units per direction, whose 2 * width states are mapped back to the width."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Layer(nn.Module):
 
         Args:
             x: features [n, T, d], or [words, d].
-            sentences: how the words are packed; None where x is [n, T, d].
+            sentences: how the words are packed; None if x is [n, T, d].
 
         Returns:
             The layer's output, with the shape of x.
@@ -94,7 +94,7 @@ class ResidualLstm(LanguageModel):
 @networks.register("lstm-residual")
 @dataclass(frozen=True)
 class ResidualLstmNetwork(RecurrentNetwork):
-    """The residual stack of bidirectional LSTMs; its settings are those of every `RecurrentNetwork`."""
+    """The residual stack of bidirectional LSTMs, with the settings of `RecurrentNetwork`."""
 
     deepens = True
 

@@ -1,4 +1,4 @@
-"""What BERT and GPT share: the settings of a transformer, multi-head attention, and the block around it."""
+"""The common parts of BERT and GPT: the settings of a transformer, multi-head attention, and the block around it."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from ..ops.packing import Packing
 from .base import INITIAL_DEVIATION, SizedNetwork, check_deviation, networks
 
 HEAD_SIZE = 64
-"""Width of an attention head unless their number is set, at every size (Liu et al. 2022, A.3)."""
+"""The width of an attention head at every model size, unless the number of heads is set (Liu et al. 2022, A.3)."""
 
 BASE_WIDTH = 64
-"""The width at which the width-aware initialisation is the published one: that of the smallest model of Table 3."""
+"""The width at which the width-aware initialisation equals the published one: the smallest width of Table 3."""
 
 INITIALISATIONS = ("published", "width-aware")
 
@@ -28,7 +28,7 @@ INITIALISATIONS = ("published", "width-aware")
 class TransformerNetwork(SizedNetwork):
     """A transformer: blocks of attention and an MLP 4 times as wide, learned positions, tied embeddings.
 
-    `init` says how the initial deviation and the output depend on the width d, with s = initial_deviation:
+    `init` determines how the initial deviation and the output depend on the width d, with s = initial_deviation:
 
         setting        matrices inside      embeddings, positions    logits
         published      s                    s                        <h, e> + b
@@ -36,20 +36,20 @@ class TransformerNetwork(SizedNetwork):
 
     "published" has no such dependence (Devlin et al. 2019). "width-aware" is the initialisation of the maximal update
     parametrisation in the form for tied embeddings (Yang et al. 2022, "Tensor Programs V", Table 8). The deviation of
-    a hidden matrix falls as fan_in^(-1/2), since each fan_in is a fixed multiple of d, and the multiplier of the output
-    falls as 1 / fan_in. Both equal "published" at width 64. The multiplier is applied to the features, so the logits
-    stay linear in them.
+    a hidden matrix scales as fan_in^(-1/2), because each fan_in is a fixed multiple of d, and the multiplier of the
+    output scales as 1 / fan_in. Both equal "published" at width 64. The multiplier applies to the features, so the
+    logits stay linear in them.
 
-    It is the initialisation alone, not the whole parametrisation: all parameters keep one learning rate, which is
+    This is only the initialisation, not the whole parametrisation: all parameters keep the same learning rate, which is
     meant to be constant across widths. Table 8 also divides Adam's learning rate of hidden matrices by fan_in and
-    changes those of SGD. The paper scales attention by 1 / (head size) instead of its square root. Neither is done
-    here, so the optimal learning rate need not transfer between widths.
+    changes the learning rates of SGD. The paper scales attention by 1 / (head size) instead of its square root. Neither
+    is done here, so the optimal learning rate need not transfer between widths.
 
     Args:
         layers: number of blocks.
         width: number of features of a position, d.
-        heads: number of attention heads, a divisor of the width. None, or the number it stands for, gives heads of
-            64 features, and one head to a narrower model.
+        heads: number of attention heads, a divisor of the width. None gives heads of 64 features, or a single head if
+            the model is narrower.
         initial_deviation: standard deviation s of the initial weights.
         init: "published" or "width-aware".
     """
@@ -75,7 +75,7 @@ class TransformerNetwork(SizedNetwork):
             if self.width % self.heads:
                 raise InputError(f"heads is {self.heads}, expected a divisor of the width {self.width}; correct it")
             if self.heads == default_heads(self.width) and not self.width % min(self.width, HEAD_SIZE):
-                # Equal networks have equal settings, and so one name.
+                # Equal networks must have equal settings, so that they have the same name.
                 object.__setattr__(self, "heads", None)
         check_deviation(self.initial_deviation)
         if self.init not in INITIALISATIONS:
@@ -83,17 +83,17 @@ class TransformerNetwork(SizedNetwork):
 
     @property
     def number_of_heads(self) -> int:
-        """The attention heads of each block."""
+        """The number of attention heads of each block."""
         return default_heads(self.width) if self.heads is None else self.heads
 
     @property
     def output_scale(self) -> float:
-        """The multiplier of the features, and so of the logits before their bias."""
+        """The multiplier of the features, and thus of the logits before their bias."""
         return BASE_WIDTH / self.width if self.init == "width-aware" else 1.0
 
     @property
     def block_parameters(self) -> int:
-        """Parameters of one block: 12 d^2 + 13 d."""
+        """The number of parameters of one block: 12 d^2 + 13 d."""
         return 12 * self.width**2 + 13 * self.width
 
     @override
@@ -104,25 +104,25 @@ class TransformerNetwork(SizedNetwork):
 
     @override
     def resized(self, layers: int, width: int) -> Self:
-        """The same network with another size; where the number of heads is set, they keep their width."""
+        """The same network with another size. If the number of heads is set, heads keep their width."""
         # A single head grows with the model.
         heads = self.heads if self.heads in (None, 1) else max(1, width * self.number_of_heads // self.width)
         return type(self)(layers, width, heads, self.initial_deviation, self.init)
 
 
 def default_heads(width: int) -> int:
-    """The number of heads unless it is set: they are 64 wide, and a narrower model has one."""
+    """The default number of heads: heads are 64 wide, and a narrower model has one head."""
     return max(1, width // HEAD_SIZE)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over all visible positions, with answers at some or all of them.
+    """Multi-head self-attention over all visible positions, with outputs at some or all positions.
 
     Args:
         width: number of features of a position, d.
         heads: number of heads, a divisor of d.
-        causal: whether position t reads positions up to and including t alone. All positions then count as visible and
-            all are answered.
+        causal: whether position t reads only positions up to and including t. All positions then count as visible, and
+            all have outputs.
     """
 
     def __init__(self, width: int, heads: int, causal: bool = False) -> None:
@@ -142,14 +142,14 @@ class Attention(nn.Module):
         """Attends from each position of `x`, or from each of `asked`, to the visible positions of its sentence.
 
         Args:
-            x: features [n, T, d]; with a packing, those of the words alone [words, d].
-            visible: [n, 1, 1, T] bool; None where every position is visible.
-            asked: features [m, S, d] that attend to `x` in place of its own positions.
-            rows: [m], the sentence that each row of `asked` attends to; None where m = n and the order is the same.
+            x: features [n, T, d]; with a packing, those of only the words [words, d].
+            visible: [n, 1, 1, T] bool; None if every position is visible.
+            asked: features [m, S, d] that attend to `x` instead of its own positions.
+            rows: [m], the sentence to which each row of `asked` attends; None if m = n and the order is the same.
             packing: how the words of `x` are packed.
 
         Returns:
-            The answers, with the shape of `asked` where it is given, else of `x`.
+            The outputs, with the shape of `asked` if it is given, else of `x`.
         """
         maps = (self.key, self.value) if asked is not None else (self.query, self.key, self.value)
         mapped = _together(maps, x)
@@ -169,12 +169,12 @@ class Attention(nn.Module):
 
 
 def _rows(x: Tensor, numbers: Tensor) -> Tensor:
-    """The words with these numbers [m] from x, [n, T, d] or packed: [m, d]."""
+    """The features [m, d] of the words with these indices [m] in x, which is [n, T, d] or packed."""
     return (x.flatten(0, 1) if x.dim() > 2 else x).index_select(0, numbers)
 
 
 def _together(maps: Sequence[nn.Linear], x: Tensor) -> Tensor:
-    """The outputs of the maps side by side, [..., len(maps) * d]. One product is faster than several."""
+    """The concatenated outputs of the maps, [..., len(maps) * d]. One product is faster than several."""
     return F.linear(x, torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
 
 
@@ -188,9 +188,9 @@ class Block(nn.Module):
         width: number of features of a position, d.
         heads: number of attention heads.
         norm: "pre" or "post".
-        dropout: probability with which an activation is dropped in training.
-        eps: LayerNorm's.
-        causal: whether attention reads earlier positions alone.
+        dropout: probability of dropping an activation in training.
+        eps: LayerNorm's eps.
+        causal: whether position t attends only to positions up to and including t.
     """
 
     def __init__(
@@ -217,11 +217,11 @@ class Block(nn.Module):
         packing: Packing | None = None,
         in_order: bool = False,
     ) -> Tensor:
-        """The output of `forward` at some positions alone; elsewhere only keys and values are computed.
+        """The output of `forward` at only some positions. At the others, only keys and values are computed.
 
         Args:
             x: features [n, T, d]; with a packing, [words, d].
-            visible: [n, 1, 1, T] bool; None where every position is visible.
+            visible: [n, 1, 1, T] bool; None if every position is visible.
             rows: [m], the sentences of the positions.
             positions: [m], the positions in these sentences.
             packing: how the words of `x` are packed.
@@ -238,7 +238,7 @@ class Block(nn.Module):
         return self._rest(asked + self.dropout(answer))
 
     def _rest(self, x: Tensor) -> Tensor:
-        """From the sum after attention to the block's output."""
+        """The block's output, from the sum after attention."""
         if self.pre:
             out: Tensor = x + self.dropout(self._mlp(self.mlp_norm(x)))
         else:

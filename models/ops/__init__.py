@@ -1,1 +1,1 @@
-"""Operations that make networks fast: linear maps in float32, sentences without their padding."""
+"""Operations that make networks faster: linear maps in float32, and sentences without their padding."""

@@ -1,7 +1,7 @@
-"""Linear maps in float32 by oneDNN, on CPUs whose AVX-512 is left unused by MKL, the library behind torch.mm.
+"""Linear maps in float32 with oneDNN, for CPUs whose AVX-512 is not used by MKL, the library behind torch.mm.
 
 The values are those of F.linear up to rounding. Their bits depend only on the operands, the number of threads and the
-chip.
+processor.
 """
 
 import platform
@@ -16,19 +16,19 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 GRAIN = 64
-"""Multiples of this recur as numbers of rows, which pays for compiling a kernel for a shape (0.4 ms and more)."""
+"""Row counts that are multiples of this recur, so it pays to compile a kernel for the shape (0.4 ms or more)."""
 
 LARGE = 5e8
-"""Floating-point operations from which on a product is worth a kernel of its own."""
+"""The number of floating-point operations from which on a product is worth compiling its own kernel."""
 
 NARROW = 128
 """Weights with a side smaller than this gain nothing."""
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear with gradients of any order, computed by oneDNN where that is faster.
+    """F.linear with gradients of any order, computed with oneDNN if that is faster.
 
-    oneDNN is taken for float32 on such a CPU, for shapes that recur or are large; F.linear for everything else.
+    oneDNN computes float32 products on such a CPU for shapes that recur or are large. F.linear computes all others.
 
     Args:
         input: [..., k].
@@ -46,7 +46,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @cache
 def unused_avx512() -> bool:
-    """Whether the processor has AVX-512 and is not Intel's; MKL, behind torch.mm, uses AVX-512 on Intel's alone."""
+    """Whether the processor has AVX-512 but is not Intel's, so that MKL, behind torch.mm, does not use AVX-512."""
     information = Path("/proc/cpuinfo")
     maker = information.read_text() if information.exists() else platform.processor()
     available: Callable[[], bool] = torch.backends.mkldnn.is_available
@@ -55,9 +55,9 @@ def unused_avx512() -> bool:
 
 
 class FastProducts(TorchFunctionMode):
-    """Replaces F.linear by `linear` while it is entered, in modules too.
+    """A context that replaces F.linear by `linear`, also in modules.
 
-    It does not work with torch.func, forward-mode gradients and torch.compile.
+    It does not work with torch.func, forward-mode gradients or torch.compile.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,7 +65,7 @@ class FastProducts(TorchFunctionMode):
 
 
 class _Product(torch.autograd.Function):
-    """a b^T + c [n, m] for a [n, k], b [m, k] and c [m]. Its gradients are such products again."""
+    """a b^T + c [n, m] for a [n, k], b [m, k] and c [m]. Its gradients are products of the same form."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, c: Tensor | None) -> Tensor:
@@ -84,12 +84,12 @@ class _Product(torch.autograd.Function):
         )
 
 
-# mypy knows no types of Function.apply.
+# mypy has no types for Function.apply.
 _product: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _Product.apply
 
 
 def _between(gradient: Tensor, a: Tensor) -> Tensor:
-    """gradient^T a. oneDNN copies a first operand that is laid out by columns, so the smaller one comes first."""
+    """gradient^T a. oneDNN copies a first operand in column-major order, so the smaller operand comes first."""
     if gradient.shape[1] <= a.shape[1]:
         return _product(gradient.T, a.T, None)
     return _product(a.T, gradient.T, None).T
@@ -101,7 +101,7 @@ def _gains(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         return False
     if any(operand.dtype != torch.float32 or operand.device.type != "cpu" for operand in operands):
         return False
-    # F.linear itself answers for shapes that it refuses, and for others that it takes.
+    # F.linear handles all other shapes: those that it refuses, and unusual ones that it accepts.
     if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:
         return False
     if bias is not None and bias.shape != weight.shape[:1]:

@@ -1,6 +1,6 @@
-"""LSTMs under bfloat16 on a CPU: torch computes them by oneDNN, which cannot where the chip lacks AVX-512.
+"""LSTMs under bfloat16 on a CPU: torch computes them with oneDNN, which fails if the processor lacks AVX-512.
 
-On such a chip torch's own operations compute the LSTM, in float32.
+On such a processor, torch's own operations compute the LSTM in float32.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from torch import nn
 
 @cache
 def onednn_has_bf16_lstm() -> bool:
-    """Whether an LSTM runs under bfloat16 autocast on this CPU. That is tried once, on two numbers."""
+    """Whether an LSTM runs under bfloat16 autocast on this CPU. This is tried once, on two numbers."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         try:
             nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
@@ -31,9 +31,9 @@ def needs_plain_lstm(model: nn.Module, precision: str, device: str) -> bool:
 
 @contextmanager
 def plain_lstm() -> Iterator[None]:
-    """Switches oneDNN off within the block."""
+    """Turns oneDNN off during the block."""
     with warnings.catch_warnings():
-        # torch warns of TF32 on Intel's GPUs whenever oneDNN is switched.
+        # torch warns about TF32 on Intel's GPUs whenever oneDNN is turned on or off.
         warnings.simplefilter("ignore")
         switched = torch.backends.mkldnn.flags(enabled=False)
         switched.__enter__()

@@ -1,4 +1,4 @@
-"""Sentences without their padding, for operations that treat each word by itself."""
+"""Sentences without their padding, for operations that process each word independently."""
 
 from torch import Tensor
 
@@ -6,14 +6,13 @@ from .fast_linear import GRAIN
 
 
 class Packing:
-    """The words of sentences, one after the other: x [n, T, d] <-> packed [words, d].
+    """The concatenated words of sentences: x [n, T, d] <-> packed [words, d].
 
-    The packed rows include the first few padded positions where there are any, so that their number is a multiple of
-    GRAIN.
+    The packed rows include a few padded positions, if there are any, so that the number of rows is a multiple of GRAIN.
     """
 
     def __init__(self, inside: Tensor) -> None:
-        """Numbers the words; inside [n, T] bool says where they are."""
+        """Numbers the words, which are at the positions where inside [n, T] is True."""
         self.shape = inside.shape
         kept = inside.flatten().clone()
         kept[(~kept).nonzero()[: -int(kept.sum()) % GRAIN, 0]] = True
@@ -21,15 +20,15 @@ class Packing:
         self.numbers = kept.cumsum(0) - 1
 
     def pack(self, x: Tensor) -> Tensor:
-        """The rows of x [n, T, d] that are packed: [words, d]."""
+        """The packed rows [words, d] of x [n, T, d]."""
         return x.flatten(0, 1).index_select(0, self.places)
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """The packed rows [words, d] at their positions: [n, T, d]. Padding that is not packed is zero."""
+        """The packed rows [words, d] at their positions [n, T, d]. Unpacked padding is zero."""
         n, length = self.shape
         padded = packed.new_zeros(n * length, packed.shape[1])
         return padded.index_copy(0, self.places, packed).reshape(n, length, packed.shape[1])
 
     def number(self, rows: Tensor, positions: Tensor) -> Tensor:
-        """The indices among the packed rows [m] of the words at (rows, positions) [m]."""
+        """The indices [m] in the packed rows of the words at (rows, positions) [m]."""
         return self.numbers[rows * self.shape[1] + positions]

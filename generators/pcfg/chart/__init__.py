@@ -1,1 +1,1 @@
-"""The inside and outside algorithm of a grammar: compiled, over tensors, and as an operation with a gradient."""
+"""The inside and outside algorithms of a grammar: compiled, over tensors, and as an operation with a gradient."""

@@ -1,4 +1,4 @@
-"""The choice of the chart passes for a device."""
+"""Chooses the chart passes for a device."""
 
 from .compiled import CompiledCharts
 from .passes import ChartPasses

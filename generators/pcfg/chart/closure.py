@@ -9,13 +9,13 @@ DOUBLINGS = 72
 """R^(2^72) underflows to zero for every spectral radius that float64 can distinguish from 1."""
 
 MANY = 512
-"""With more symbols than this, those without unary rules are left out of the sum."""
+"""With more symbols than this, symbols without unary rules may be left out of the sum to save time."""
 
 
 def closure(unary: Tensor) -> Tensor:
     """sum_k R^k = (I - R)^-1, by doubling.
 
-    Nothing is subtracted, so every entry keeps its relative accuracy, and an entry that no chain of rules reaches is
+    Doubling never subtracts, so every entry keeps its relative accuracy, and an entry that no chain of rules reaches is
     exactly zero.
 
     Args:

@@ -1,4 +1,4 @@
-"""The chart passes on a CPU: compiled, eight sentences side by side, of any lengths."""
+"""The compiled chart passes for the CPU. Eight sentences of any lengths share a pass."""
 
 import torch
 from torch import Tensor

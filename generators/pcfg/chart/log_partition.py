@@ -1,4 +1,4 @@
-"""log Z of a grammar as an operation with a gradient, for any implementation of the passes."""
+"""log Z of a grammar as a torch operation with a gradient, for any implementation of the passes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The passes over a grammar's charts: what every implementation of them does."""
+"""The interface of the passes over a grammar's charts."""
 
 from typing import Protocol
 
@@ -8,28 +8,28 @@ from torch import Tensor
 class ChartPasses(Protocol):
     """Passes over leaf_scores [n, T, leaf symbols].
 
-    Without lengths [n], all sentences have T words. With them, the scores beyond the end of a sentence are 0. Where
-    `together` is 1, `log_partition` and `leaf_margins` take sentences of one length only.
+    Without lengths [n], all sentences have T words. With lengths, the scores beyond the end of a sentence are 0. If
+    `together` is 1, `log_partition` and `leaf_margins` take only sentences of one length.
 
     Args:
-        together: how many sentences, of any lengths, cost about as much as one.
+        together: the number of sentences, of any lengths, that cost about as much as one.
     """
 
     together: int
 
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """log Z [n], with Z the inside score of the start symbol over all words; -inf where there is no tree."""
+        """log Z [n], with Z the inside score of the start symbol over all words; -inf if there is no tree."""
 
     def leaf_margins(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """log Z [n], m [n, T, leaf symbols] and s [n, T] with dZ / d leaf_scores = m exp(s)."""
 
     def prefix_scores(self, leaf_scores: Tensor) -> Tensor:
-        """log P(A =>* all words) [n, symbols]; -inf where A cannot yield them."""
+        """log P(A =>* all words) [n, symbols]; -inf if A cannot yield them."""
 
     def prefix_factors(self, leaf_scores: Tensor, lengths: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The factors of p(A spans the first w words | the words), alpha * beta, each in a scale of its own.
+        """The factors of p(A spans the first w words | the words) = alpha * beta. Each factor alone has its own scale.
 
-        Sentences sorted by length are fastest.
+        This is fastest if sentences are sorted by length.
 
         Args:
             leaf_scores: [n, T, leaf symbols].
@@ -41,4 +41,4 @@ class ChartPasses(Protocol):
         """
 
     def floats_per_sentence(self, length: int) -> int:
-        """About how many float64 numbers the charts of a sentence of this length hold beyond the results."""
+        """The approximate number of float64 values that the charts of one sentence hold in addition to the results."""

@@ -1,4 +1,4 @@
-"""Which of some symbols is the topmost over the beginning of a sentence."""
+"""Chains of unary rules down to the topmost of some symbols over a prefix of a sentence."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,11 @@ from .tensor import InsideTables
 def walks_to(tables: InsideTables, symbols: Tensor) -> Tensor:
     """The sum over chains of unary rules that pass none of the given symbols before their end, (I - D R)^-1.
 
-    D keeps the symbols that are not given. So alpha times this is what reaches each given symbol as the topmost.
+    D is the diagonal indicator of the symbols that are not given. So alpha times this matrix is the outside score with
+    which each given symbol is the topmost of them.
 
     Args:
-        tables: of the grammar.
+        tables: the tables of the grammar.
         symbols: the given symbols, [m].
 
     Returns:

@@ -1,18 +1,18 @@
-"""The inside and the outside algorithm over batches of sentences of equal length.
+"""The inside and outside algorithms over batches of sentences of equal length.
 
 With beta_iw(A) = P(A =>* words i .. i+w-1), and U = (I - R)^-1 the closure of the unary rules R, which solves cycles
-exactly,
+exactly:
 
     beta_iw(A) = sum_B U[A, B] sum_{B -> C D} p(B -> C D) sum_k beta_ik(C) beta_{i+k, w-k}(D)      (w > 1)
     beta_i1(A) = sum_B U[A, B] e_i(B)
 
-and alpha_iw(A) = dZ / d beta_iw(A), from the top down (Baker 1979; Lari and Young 1990). Each span has a scale of its
-own in either pass, so sentences of hundreds of words keep their accuracy. Within a span, a symbol that is 1e308 times
-less likely than the best counts as impossible. Only the pairs C D that some rule uses are formed, once for all parents,
-and only at the widths and splits that the grammar can fill.
+and alpha_iw(A) = dZ / d beta_iw(A), from the top down (Baker 1979; Lari and Young 1990). Each span has its own scale in
+each pass, so sentences of hundreds of words keep their accuracy. Within a span, a symbol that is 1e308 times less
+likely than the best counts as impossible. Only the pairs C D that some rule uses are formed, once for all parents, and
+only at the widths and splits that the grammar can fill.
 
-The outside pass is written out instead of left to automatic differentiation: a span that no symbol yields has no scale
-there, yet its outside score is needed, for other words in its place.
+The outside pass does not use automatic differentiation: a span that no symbol yields has no scale in the inside pass,
+but its outside score is still needed, because other words may stand in its place.
 """
 
 import copy
@@ -38,7 +38,7 @@ class Scores(NamedTuple):
 
     Args:
         values: [n, starts, symbols].
-        log_scale: [n, starts]; -inf where every score of the span is zero.
+        log_scale: [n, starts]; -inf if every score of the span is zero.
     """
 
     values: Tensor
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
 
 
 class Charts(dict[int, Scores]):
-    """The scores of each width that the grammar can fill, by width."""
+    """width -> scores, for each width that the grammar can fill."""
 
     def log_prefix(self, width: int, symbols: slice = slice(None)) -> Tensor:
         """The log scores [n, symbols] of the first `width` words; -inf for a symbol that cannot yield them."""
@@ -72,7 +72,7 @@ START = slice(0, 1)
 
 
 class InsideTables:
-    """A grammar's rules for widths up to max_length: as plans for the compiled passes, and as tensors for these."""
+    """A grammar's rules for widths up to max_length: plans for the compiled passes, tensors for the tensor passes."""
 
     def __init__(self, rules: Rules, max_length: int) -> None:
         n = len(rules.symbols)
@@ -93,7 +93,7 @@ class InsideTables:
     # ---- for the compiled passes
 
     def sentence_plan(self, length: int) -> Plan:
-        """The plan for sentences of this length; it has no root where no sentence has the length."""
+        """The plan for sentences of this length. It has no root if no sentence has this length."""
         return self._plan("sentence", self._roots([length], [0]))
 
     def beginnings_plan(self) -> Plan:
@@ -118,7 +118,7 @@ class InsideTables:
         return self._plans[key]
 
     def hidden_chart(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """beta at each width of a plan where every word is hidden; see `kernels.chart`."""
+        """beta at each width of a plan if every word is hidden; see `kernels.chart`."""
         kept = np.zeros((plan.length + 1, self.num_symbols), dtype=bool)
         for width in range(1, plan.length + 1):
             kind = plan.kind[width]
@@ -138,7 +138,7 @@ class InsideTables:
 
     @cached_property
     def pair_to_symbol(self) -> Tensor:
-        """What a pair of children adds to each symbol, unary rules included, [pairs, symbols]."""
+        """The weight of each pair of children for each symbol, including chains of unary rules, [pairs, symbols]."""
         weights = torch.zeros(len(self.left), self.num_symbols, dtype=torch.float64)
         pair, parent = torch.from_numpy(self.rules.rule_pair), torch.from_numpy(self.rules.rule_parent)
         weights[pair, parent] = torch.from_numpy(self.rules.rule_p)
@@ -146,19 +146,19 @@ class InsideTables:
 
     @cached_property
     def pairs(self) -> list[Tensor]:
-        """The pairs that can fill each width."""
+        """For each width, the pairs that can fill it."""
         return [torch.tensor([], dtype=torch.long, device=self.left.device)] * 2 + [
             self._ways(width).any(0).nonzero()[:, 0] for width in range(2, self.max_length + 1)
         ]
 
     @cached_property
     def splits(self) -> list[list[int]]:
-        """The widths that the left child of some pair can have, for each width."""
+        """For each width, the possible widths of the left child."""
         widths = range(2, self.max_length + 1)
         return [[], []] + [(self._ways(width).any(1).nonzero()[:, 0] + 1).tolist() for width in widths]
 
     def _ways(self, width: int) -> Tensor:
-        """Which pairs can fill a width at which split, [splits, pairs] bool."""
+        """Which pairs can fill a width at each split, [splits, pairs] bool."""
         return self.feasible[1:width][:, self.left] & self.feasible[1:width].flip(0)[:, self.right]
 
     def inside(self, leaf_scores: Tensor) -> Charts:
@@ -212,7 +212,7 @@ class InsideTables:
         return charts
 
     def floats_per_sentence(self, length: int) -> int:
-        """About how many numbers the chart of one sentence keeps for its gradient."""
+        """The approximate number of values that the charts of one sentence hold."""
         total = length * self.num_symbols * length
         for width in range(2, length + 1):
             total += (length - width + 1) * len(self.splits[width]) * 4 * (len(self.pairs[width]) + self.num_symbols)
@@ -236,7 +236,7 @@ def _rescaled(values: Tensor, log_scale: Tensor) -> Scores:
 
 
 def _matrix(rows: int, columns: int, entries: list[tuple[int, int, float]]) -> Tensor:
-    """A matrix of the entries; those at the same place are added."""
+    """A matrix of the entries (row, column, p). Entries at the same place are added."""
     matrix = torch.zeros(rows, columns, dtype=torch.float64)
     for row, column, p in entries:
         matrix[row, column] += p
@@ -244,7 +244,7 @@ def _matrix(rows: int, columns: int, entries: list[tuple[int, int, float]]) -> T
 
 
 class TensorCharts(ChartPasses):
-    """The readable reference, on any device; see `ChartPasses`. A pass takes sentences of one length."""
+    """The readable reference implementation for any device; see `ChartPasses`. A pass takes sentences of one length."""
 
     together = 1
 
