@@ -1,8 +1,8 @@
 """Entries of a registry as one line of text: NAME, or NAME:setting=value,setting=value.
 
-    parse_spec("word:position=3", task_kinds)           the entry, its other settings at their defaults
-    spec_of("word", Word(position=3))                   "word:position=3", the canonical text
-    settings_from("heads=4", Bert, "network 'bert'")    {"heads": 4}, only the settings
+    parse_spec("state:position=3", task_kinds)                 the entry, its other settings at their defaults
+    spec_of("state", HiddenStates(position=3))                 "state:position=3", the canonical text
+    settings_from("heads=4", BertNetwork, "network 'bert'")    {"heads": 4}, only the settings
 
 The annotation of a field says how its value is read: int, float, bool (true, false), str, None (null), or a union of
 these. A string is in double quotes, as in JSON, if it contains a comma or would otherwise be read as another type.

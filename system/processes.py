@@ -27,7 +27,7 @@ ATTEMPTS = 3
 """The number of worker deaths in a row after which the work is given up."""
 
 MOST_A_CORE = 8
-"""The most processes for each processor."""
+"""The largest number of processes per processor."""
 
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment variables that the numerical libraries of a worker read at its start."""
