@@ -162,7 +162,7 @@ def check_dealt(name: str, probes: int, contexts: int) -> None:
     if probes > contexts:
         raise InputError(
             f"probes is {probes} with method {name} and {contexts} contexts, expected at most as many: "
-            "each has contexts of its own; give fewer probes or more contexts"
+            "probes do not share contexts; give fewer probes or more contexts"
         )
 
 

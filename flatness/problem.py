@@ -43,5 +43,7 @@ def contexts_of(model: LanguageModel, sentences: Sentences, masking: str, genera
 def truth_of(language: Language | None, batch: Batch, masking: str, method: str) -> Tensor:
     """p* [m, C] at the contexts. Raises InputError without a language."""
     if language is None:
-        raise InputError(f"flatness method '{method}' needs the truth, expected the sentences' language; give it")
+        raise InputError(
+            f"flatness method '{method}' needs the exact truth, expected the language of the sentences; give it"
+        )
     return exact_truth(language, batch, masking)

@@ -12,7 +12,7 @@ from pathlib import Path
 CONFIG = "config.yaml"
 """The file that makes a directory a run."""
 
-PUT_BACK = "put back what satlab train wrote, or train again in a new directory"
+PUT_BACK = "restore the file that satlab train wrote, or train again in a new directory"
 """The advice in an error message about a damaged config.yaml."""
 
 STUDY_FILE = "study.yaml"

@@ -153,7 +153,7 @@ def _must_be_given(each: Field[Any]) -> bool:
 def _refusal(name: str, wrong: _WrongError) -> InputError:
     value = wrong.value.text if isinstance(wrong.value, _Text) else wrong.value
     if _is_number_text(value) and len(str(value)) > MOST_DIGITS:
-        return InputError(f"{name} is a number of more digits than anyone means, expected a smaller one; correct it")
+        return InputError(f"{name} has more than {MOST_DIGITS:,} digits, expected a smaller number; correct it")
     shown = _shown(value)
     has = "has the item" if wrong.item else "is"
     return InputError(f"{name} {has} '{shown}', expected {wrong.expected}; correct it")

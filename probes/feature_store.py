@@ -40,7 +40,7 @@ class FeatureStorage:
 
     def __post_init__(self) -> None:
         if self.folder is not None and not Path(self.folder).is_dir():
-            raise InputError(f"cache {self.folder}: no such directory, expected one for features; make it first")
+            raise InputError(f"cache {self.folder}: no such directory, expected one for features; create it first")
 
     @property
     def place(self) -> Path:

@@ -62,7 +62,8 @@ class Optimum(FeatureProbe):
     def check(self, train_sentences: int) -> None:
         if self.l2 is None and train_sentences < 2:
             raise InputError(
-                f"train_sentences is {train_sentences}, expected at least 2 where l2 is to be chosen; give more, or l2"
+                f"train_sentences is {train_sentences}, expected at least 2 to choose l2 by validation; give "
+                "more, or l2"
             )
 
     @override

@@ -189,14 +189,14 @@ class TrainConfig:
         ):
             raise InputError(
                 f"evaluate_every is {self.evaluate_every} and evaluate_growth {self.evaluate_growth} for {self.steps} "
-                f"steps, expected at most {MOST_ROWS} rows of metrics; give a larger one of the two"
+                f"steps, expected at most {MOST_ROWS} rows of metrics; increase one of the two"
             )
 
     def _check_pairs(self) -> None:
         """Refuses incompatible combinations of settings."""
         optimizer = self.optimizer_entry
         if self.momentum > 0 and not hasattr(optimizer, "momentum"):
-            raise InputError(f"momentum is {self.momentum}, but that is sgd's; set optimizer to sgd, or leave it out")
+            raise InputError(f"momentum is {self.momentum}, which only sgd uses; set optimizer to sgd, or leave it out")
         if self.sharding == "fsdp" and not optimizer.shardable:
             raise InputError(
                 f"sharding 'fsdp' with optimizer '{self.optimizer}', which needs whole matrices; set sharding to ddp"
@@ -212,8 +212,8 @@ class TrainConfig:
             raise InputError(f"adversary_strength is {strength}, expected an adversary_task with it; name one")
         if task is not None and strength is None and self.stop_at_saturation:
             raise InputError(
-                f"adversary_task '{task}': the adversary begins where the model is saturated, expected "
-                "stop_at_saturation false with it, or an adversary_strength; set one"
+                f"adversary_task '{task}': training would stop before the adversary begins; set "
+                "stop_at_saturation to false, or give an adversary_strength"
             )
 
     @property

@@ -93,8 +93,8 @@ class Squared(Objective):
 
         if logits.shape[1] != 2:
             raise InputError(
-                f"targets 'squared' read two words as +1 and -1, but the model predicts {logits.shape[1]}; take "
-                "brackets"
+                f"targets 'squared' need a language of two words, but the model predicts {logits.shape[1]}; use "
+                "the language brackets"
             )
         signs = 1 - 2 * words.to(logits.dtype)
         total: Tensor = (logits[:, 0] - logits[:, 1] - signs).square().sum() / 2

@@ -253,9 +253,9 @@ class Session:
             return
         self.said = True
         warnings.warn(
-            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be told from the threshold, {self.config.threshold:g}, "
-            f"with {kl.n} held-out sentences, so the model does not count as saturated; train again with more "
-            "most_evaluation_sentences or a larger threshold",
+            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be distinguished from the threshold, "
+            f"{self.config.threshold:g}, with {kl.n} held-out sentences, so the model does not count as saturated; "
+            "train again with more most_evaluation_sentences or a larger threshold",
             stacklevel=2,
         )
 

@@ -174,7 +174,7 @@ def resolved(config: TrainConfig, model: LanguageModel) -> TrainConfig:
     """
     config.optimizer_entry.check_installed()
     if next(model.parameters(), None) is None:
-        raise InputError(f"model '{model.name}' has nothing to train, expected one with weights; choose another")
+        raise InputError(f"model '{model.name}' has no weights to train; choose another")
     if config.sharding == "fsdp":
         blocks_of(model)
     masking = config.masking or (NEXT if model.causal else "one")

@@ -149,7 +149,7 @@ def trace_under_rescaling(
         )
         change = logit_change(model, other, sentences, seed, masking)
         if not math.isfinite(trace.value):
-            raise InputError(f"alpha {alpha:g}: Tr(H) is not finite there, expected one nearer to 1; correct it")
+            raise InputError(f"alpha {alpha:g}: Tr(H) is not finite there; give a scale closer to 1")
         found.append(Rescaled(trace.value, trace.stderr, trace.n, trace.blocks, alpha, change))
     return found
 

@@ -121,7 +121,9 @@ def _sam(model: LanguageModel, given: Given, radii: tuple[float, ...]) -> list[R
     fitted, its_truth = _part(given, 0, n // 2)
     part, truth = _part(given, n // 2, n)
     if not len(fitted.rows) or not len(part.rows):
-        raise InputError(f"{n} sentences, in half of which no word is hidden: expected hidden words in both; give more")
+        raise InputError(
+            f"one half of the {n} sentences has no hidden word, expected some in both; give more sentences"
+        )
     moved = _Moved(model)
     gradient = moved.gradient(fitted, its_truth)
     direction = gradient / gradient.norm().clamp(min=1e-30)

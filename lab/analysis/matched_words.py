@@ -81,9 +81,8 @@ def _pairs(rows: list[Row]) -> list[str]:
     share = f"the flatter one is the more accurate one in {_shown(whole)} of them (0.5: no relation)"
     lower = f"has the lower KL in {_shown(found[ALL_PAIRS, LOWER])}"
     gain, given = (_shown(found[ALL_PAIRS, name], "+") for name in (GAIN, GIVEN))
-    said = [
-        f"{head}; {share} and {lower}. Halving Tr(H) goes with {gain} of accuracy, given the KL that is left {given}."
-    ]
+    halving = f"Halving Tr(H) goes with {gain} in accuracy, or {given} given the remaining difference of KL."
+    said = [f"{head}; {share} and {lower}. {halving}"]
     parts = [row for row in rows if row["statistic"] == SHARE and row["of"] != ALL_PAIRS]
     if parts:
         listed = [f"{row['of']} {_shown(row)} ({_counted(row)})" for row in parts]

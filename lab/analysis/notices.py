@@ -36,15 +36,12 @@ def notices_of(runs: list[Run], rows: list[Row], config: MatchConfig | None = No
     if unsaturated:
         listed = [_shown(name, named(runs)[name], here[name]) for name in unsaturated[:MOST_NAMED]]
         more = f" and {len(unsaturated) - MOST_NAMED} more" if len(unsaturated) > MOST_NAMED else ""
-        said.append(
-            f"not saturated at the last step, so not of equal loss: {', '.join(listed)}{more}; "
-            "each is marked, train longer"
-        )
+        said.append(f"not saturated at the last step, so their losses differ: {', '.join(listed)}{more}; train longer")
     said += said_of_unmatched(points_of(runs, shown), config)
     if hidden := left_out(rows):
         said.append(
-            f"{hidden} measurement{'s' if hidden > 1 else ''} not drawn: of each kind, those of one method and setting "
-            "are (which covers the most checkpoints, then has the most data), of final features and all words; "
+            f"{hidden} measurement{'s' if hidden > 1 else ''} not drawn: figures show one method and setting of each "
+            "kind (which covers the most checkpoints, then has the most data), of final features and all words; "
             "all are in results.jsonl"
         )
     if not any(row["step"] is not None for row in shown):
@@ -65,7 +62,7 @@ def said_of_checkpoints(run: Run, steps: Iterable[int]) -> list[str]:
         for step in wrong[:MOST_NAMED]
     )
     more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-    said = f"not saturated, so not of the loss that others have: {listed}{more}, threshold {threshold:g}"
+    said = f"not saturated, so their loss differs from that of others: {listed}{more}, threshold {threshold:g}"
     return [f"{said}; compare them with care, or train longer"]
 
 

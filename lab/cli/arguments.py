@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..runs.run import Run
 
 LANGUAGE_HELP = "a preset's name, a file (.pcfg in NLTK's notation or p lhs -> rhs, .npz, .yaml) or a corpus directory"
-LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces what the language says"
+LENGTH_HELP = "longest sentence of a grammar, or length of an HMM's; replaces the language's own"
 OUT_HELP = "directory to write; an unfinished one is continued"
 
 MOST_SENTENCES = 10**10

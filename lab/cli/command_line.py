@@ -13,7 +13,7 @@ HELP = ("-h", "--help")
 VERBOSE, QUIET = ("-v", "--verbose"), ("--quiet",)
 
 ANYWHERE = {
-    ", ".join(VERBOSE): "also say what is done, and how long it takes",
+    ", ".join(VERBOSE): "also log what is done and how long it takes",
     ", ".join(QUIET): "say nothing but errors: no bars, no warnings, no hints",
     TRACEBACK: "where an error comes from, for a report to the developers",
 }
@@ -51,7 +51,7 @@ def split_spoken(arguments: Sequence[str]) -> tuple[Spoken, list[str]]:
     options = arguments[:end]
     spoken = Spoken(TRACEBACK in options, _any(VERBOSE, options), _any(QUIET, options))
     if spoken.verbose and spoken.quiet:
-        raise InputError("--quiet beside --verbose: expected one of the two; leave one out")
+        raise InputError("--quiet together with --verbose: expected one of the two; leave one out")
     taken = (*VERBOSE, *QUIET, TRACEBACK)
     return spoken, [each for each in options if each not in taken] + list(arguments[end:])
 

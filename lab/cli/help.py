@@ -13,7 +13,9 @@ from ...settings import docstring
 from .arguments import Argument, Arguments
 from .command_line import ANYWHERE
 
-DESCRIPTION = "Languages with known truth, models trained until they match it, and what tells those models apart."
+DESCRIPTION = (
+    "Languages with known truth, models trained until they match it, and measurements that tell those models apart."
+)
 
 PLACEHOLDERS = {"int": "N", "float": "X"}
 """Type of a number -> its placeholder."""

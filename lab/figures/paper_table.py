@@ -15,7 +15,7 @@ from ..analysis.row_selection import described
 Row = dict[str, Any]
 
 LOOKUP = "look-up table"
-TABLE_ERRORS = " The look-up table's is of the measurement alone, as n is."
+TABLE_ERRORS = " The error and n of the look-up table are those of the measurement."
 
 
 def write_table(wide: list[Row], rows: list[Row], tasks: list[str], out: Path, comparison: list[Row]) -> list[Path]:

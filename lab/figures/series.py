@@ -25,8 +25,8 @@ LOST = ("lost to words", "lost to model", "lost to optimiser")
 LABELS = {"lost to words": "exact words", "lost to model": "model", "lost to optimiser": "optimiser of the head"}
 TABLES = ("majority", "lookup", "bayes")
 SAID = (
-    "Bars: one standard error over chains. Dashed: the same on the exact truth (of a prompt, the ideal one). Dotted: "
-    "majority class. Bands: published means with their bands."
+    "Bars: one standard error over chains. Dashed: the same on the exact truth (for prompts, the ideal prompt). "
+    "Dotted: majority class. Bands: published means with their bands."
 )
 
 
@@ -67,9 +67,7 @@ def check_curves(curves: Sequence[Any], keys: Sequence[str]) -> list[Curve]:
         InputError: for curves without a series, an unknown key, and lists of different lengths.
     """
     if curves and not keys:
-        raise InputError(
-            "curves without vary, expected a series of languages to draw them beside; add one, or leave it"
-        )
+        raise InputError("curves need a series of languages (key vary); add it, or leave the curves out")
     found = []
     for number, given in enumerate(curves, start=1):
         place = f"curve {number}"

@@ -133,6 +133,6 @@ def settle_device(folder: Path, kind: str) -> None:
         write_atomic(folder / CONFIG, yaml.safe_dump(begun, sort_keys=False))
     elif content.get(DEVICE, kind) != kind and not (found and (read_state(found[-1][1]) or {}).get("finished")):
         raise InputError(
-            f"{folder} was begun on {content[DEVICE]} and is to go on on {kind}, where the same seed draws other "
+            f"{folder} was begun on {content[DEVICE]} and cannot continue on {kind}, where the same seed draws other "
             f"numbers; give --device {content[DEVICE]}, or train again with another --out"
         )

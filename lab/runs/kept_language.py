@@ -46,4 +46,4 @@ class KeptLanguage:
         if isinstance(file, Path) and file.is_file() and sha256(file) == self.fingerprint:
             return
         if self.language.fingerprint() != self.fingerprint:
-            raise InputError(f"{file}: not the language of this run; put its own back")
+            raise InputError(f"{file}: not the language of this run; restore the original file")

@@ -24,6 +24,6 @@ def check_corpus_there(folder: Path, source: str) -> None:
     place = corpus.get("folder") if isinstance(corpus, dict) else None
     if place is not None and place in (str(Path(source).resolve()), source):
         raise InputError(
-            f"{source}: gone, expected the corpus that {folder} trains on, which was at {place}; put it back, or give "
-            "the directory where it is now"
+            f"{source}: the corpus of {folder} is no longer at {place}; restore it, or give the directory "
+            "where it is now"
         )

@@ -187,7 +187,7 @@ def check_run(
 
     language = load_language(source, max_length)
     if model == "lookup":
-        raise InputError("model 'lookup' has nothing to train: it is the truth, and stands beside every probe")
+        raise InputError("model 'lookup' cannot be trained: it is the truth, with which every probe is compared")
     model = canonical_name(model)
     check_model_room(model, language, config)
     config = resolved(config, build_model(model, language, config.seed, config.dropout))

@@ -107,7 +107,7 @@ def _weights_of(run: Run, origin: Origin) -> tuple[Origin, Path]:
     start = load_run(place)
     last = checkpoints(place)[-1:]
     if origin.step is None and not (last and (read_state(last[0][1]) or {}).get("finished")):
-        raise InputError(f"{run.folder} begins where {place} ends, which is not trained to its end; train that first")
+        raise InputError(f"{run.folder} begins with the end of {place}, which is unfinished; train that first")
     found = origin_of(start, origin.step)
     folder = chosen_checkpoints(start, found.step)[-1][1]
     if wrong := damaged_file(folder, (WEIGHTS,)):

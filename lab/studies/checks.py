@@ -78,7 +78,7 @@ def check_settings(study: StudyConfig, language: Language, models: Mapping[str, 
     study.probe.extraction(study.cache)
     for name, model in models.items():
         if model == "lookup":
-            said = "'lookup' has nothing to train, it stands beside every probe; remove it"
+            said = "'lookup' cannot be trained, every probe is compared with it; remove it"
             raise InputError(said, STUDY, f"model {name}")
         network_of(model)
         if study.enlarge_to is not None:

@@ -63,8 +63,8 @@ def labelled(samples: Samples, language: Language, task: Task) -> Iterator[Label
         while len(labels.unique()) < 2:
             if attempt == REDRAWS:
                 raise InputError(
-                    f"task '{task.name}' gives all {len(labels)} training texts one label in {REDRAWS} draws, expected "
-                    "two labels; give more train_sentences, or a language of another seed"
+                    f"task '{task.name}' gives all {len(labels)} training texts one label, also after {REDRAWS} "
+                    "redraws, expected two labels; give more train_sentences, or a language of another seed"
                 )
             generator = random_stream(samples.seed, "probe", repeat, REDRAW, attempt, device=language.device)
             drawn = task.inputs(language, samples.train_sentences + samples.test_sentences, generator)
@@ -88,7 +88,7 @@ def check_posterior(language: Language, task: Task) -> None:
     if not callable(getattr(task, "posterior", None)):
         known = [name for name, one in language.tasks.items() if callable(getattr(one, "posterior", None))]
         has = f"one of {', '.join(known)}" if known else "a language with such a task, for example wei2021-hmm"
-        raise InputError(f"task '{task.name}' is no function of a posterior, expected one that is; choose {has}")
+        raise InputError(f"task '{task.name}' is not a function of a posterior, expected one that is; choose {has}")
 
 
 def by_margin(task: Task, sentences: Sentences, right: Tensor) -> dict[str, float]:

@@ -39,7 +39,7 @@ class Layout:
             what = f"a prompt of {self.prompt} and the mask" if self.prompt else "the mask"
             raise InputError(
                 f"prompt is {self.prompt}: {what} need {self.prompt + 1} of the model's {self.length} positions, "
-                f"expected one at least left for the text; give prompt at most {max(self.length - 2, 0)}"
+                f"expected at least one for the text; give prompt at most {max(self.length - 2, 0)}"
             )
 
     @property
@@ -79,6 +79,6 @@ def check_masked(causal: bool, name: str) -> None:
     """Raises InputError for a causal model, whose prediction at a mask before the text does not depend on the text."""
     if causal:
         raise InputError(
-            f"model '{name}' reads from left to right and knows nothing at a mask before the text; expected a masked "
+            f"model '{name}' reads from left to right, so a mask before the text tells it nothing; expected a masked "
             "model; give a bert or lstm model"
         )

@@ -301,7 +301,7 @@ def test_targets_and_truth_are_asked_for_by_name(method):
     with pytest.raises(InputError, match="unknown targets 'exakt': did you mean 'exact'"):
         hessian_trace(model, sentences, method, targets="exakt")
     for given in ({"method": method, "targets": "exact"}, {"method": "residual"}, {"method": "by-parts"}):
-        with pytest.raises(InputError, match="needs the truth, expected the sentences' language"):
+        with pytest.raises(InputError, match="needs the exact truth, expected the language of the sentences"):
             hessian_trace(model, sentences, **given)
     with pytest.raises(InputError, match="probes"):
         hessian_trace(model, sentences, method, probes=1 if method == "hutch++" else 9)

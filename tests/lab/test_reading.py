@@ -54,7 +54,7 @@ def test_command_line_and_yaml_give_the_same(text, kind, value):
         ("5", list[int], "x is '5', expected a list of whole numbers such as [1, 2]; correct it"),
         ("[1, b]", list[int] | None, "x has the item 'b', expected a whole number; correct it"),
         ("[1]", tuple[float, float], "x is '[1]', expected two numbers; correct it"),
-        ("9" * 5000, int, "x is a number of more digits than anyone means, expected a smaller one; correct it"),
+        ("9" * 5000, int, "x has more than 4,000 digits, expected a smaller number; correct it"),
     ],
 )
 def test_what_is_of_another_type_is_refused(text, kind, said):

@@ -235,7 +235,7 @@ def test_texts_of_one_label_are_drawn_again_and_then_refused(language, task):
     rare = Rare()
     (one,) = labelled(Samples(3, 2, 1), language, rare)
     assert one.labels.tolist() == [0, 1, 1]
-    with pytest.raises(InputError, match="one label in 20 draws"):
+    with pytest.raises(InputError, match="one label, also after 20 redraws"):
         list(labelled(Samples(3, 2, 1), language, rare))
 
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_tuned_is_refused(method, language, task):
         method.accuracy(build_model("gpt-1x16", language), language, task, samples)
     with pytest.raises(InputError, match="reads from left to right"):
         method.check_use("gpt-1x16", True, language, task, samples)
-    with pytest.raises(InputError, match=r"task 'state-1' is no function of a posterior.*choose one of posterior"):
+    with pytest.raises(InputError, match=r"task 'state-1' is not a function of a posterior.*choose one of posterior"):
         method.check_use("bert-1x16", False, language, find_task(language, "state-1"), samples)
     brackets = load_language("dyck-1")
     with pytest.raises(InputError, match="such a task, for example wei2021-hmm"):

@@ -75,7 +75,7 @@ def test_every_setting_is_documented(name):
             {"optimizer": "muon", "optimizer_settings": {"ns_steps": True}},
             "ns_steps is 'True', expected a whole number",
         ),
-        ({"optimizer": "muon", "momentum": 0.5}, "momentum is 0.5, but that is sgd's"),
+        ({"optimizer": "muon", "momentum": 0.5}, "momentum is 0.5, which only sgd uses"),
         (
             {"optimizer": "muon", "sharding": "fsdp"},
             "sharding 'fsdp' with optimizer 'muon', which needs whole matrices",

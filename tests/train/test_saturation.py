@@ -203,7 +203,7 @@ def test_a_model_known_too_poorly_is_not_saturated_and_that_is_said_once(most, s
     assert len(caught) == said
     for warning in caught:
         measured = f"KL {kl.value:.4g} +- {kl.stderr:.2g}"
-        text = f"{measured} cannot be told from the threshold, 0.002, with {kl.n} held-out sentences"
+        text = f"{measured} cannot be distinguished from the threshold, 0.002, with {kl.n} held-out sentences"
         assert str(warning.message).startswith(text)
         assert str(warning.message).endswith("; train again with more most_evaluation_sentences or a larger threshold")
 

@@ -56,7 +56,7 @@ def test_the_short_form_is_what_the_configuration_says(tmp_path):
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [
-        (lambda: build_model("lookup", demo_hmm()), {}, "model 'lookup' has nothing to train"),
+        (lambda: build_model("lookup", demo_hmm()), {}, "model 'lookup' has no weights to train"),
         (
             lambda: build_model("bert-1x8", tiny_hmm()),
             {},

@@ -283,7 +283,7 @@ def test_stopped_and_killed_it_goes_on_to_the_same_bits(tmp_path, sharding):
         os.kill(process.pid if whom is None else ranks_of(process.pid)[whom], number)
         error = process.communicate(timeout=120)[1]
         (line,) = [line for line in own_lines(error) if line.startswith("satlab:")]
-        assert ("by SIGTERM" if whom is None else "another process of this training is gone") in line
+        assert ("by SIGTERM" if whom is None else "another process of this training has stopped") in line
     assert spread_train(out, 2, *options).returncode == 0
     whole, parts = checkpoints(tmp_path / "whole"), checkpoints(out)
     assert [step for step, _ in whole] == [step for step, _ in parts]

@@ -118,7 +118,7 @@ def with_posterior(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax
     """
     if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
         raise InputError(
-            f"task '{task.name}' is no linear function of the posterior of an HMM's state, expected the task "
+            f"task '{task.name}' is not a linear function of the posterior of an HMM's state, expected the task "
             "posterior; choose that, of a language such as wei2021-hmm"
         )
     return language, task

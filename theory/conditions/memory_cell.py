@@ -42,11 +42,13 @@ class MemoryCell(Condition):
         follows = (
             "attention to the positions of that state reads the memory exactly"
             if recovered
-            else "no single state tells the memory apart from all else"
+            else "no single state determines the memory"
         )
         more: dict[str, float | None] = {"state": None if best is None else best + 1}
         more |= {"informative": len(values), "recoverable": recovered}
-        return Verdict("least singular value of the memory's rows beside all others", value, RECOVERED, follows, more)
+        return Verdict(
+            "least singular value of the memory's rows, the span of all others removed", value, RECOVERED, follows, more
+        )
 
 
 def informative(chain: Chain) -> dict[int, tuple[Table, Table]]:

@@ -26,7 +26,9 @@ class Regularity(Condition):
     def check(self, chain: Chain) -> Verdict:
         gaps = [gap(block) for block in chain.blocks]
         value = min(gaps[0] if len(gaps) == 1 else -1.0, float(chain.initial.min()))
-        follows = "every state is met, whatever came first" if value > 0 else "what comes first is never forgotten"
+        follows = (
+            "every state is reached, whatever the first state" if value > 0 else "the first state is never forgotten"
+        )
         more = {"least_gap_of_a_block": min(gaps), "least_initial": float(chain.initial.min())}
         return Verdict(
             "min(spectral gap, least initial probability)", value, float(np.finfo(float).tiny), follows, more

@@ -31,7 +31,7 @@ class Stationarity(Condition):
         distance = float(np.abs(chain.initial @ transition - chain.initial).sum() / 2)
         columns = float(np.abs(transition.sum(0) - 1).max())
         follows = (
-            "the mask before the text is one step before it"
+            "a mask before the text is one step before it"
             if distance <= TOLERANCE
             else "the task's state before the text and the language's own differ by the factor of the start"
         )

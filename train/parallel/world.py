@@ -87,7 +87,9 @@ class World:
         if name == "cpu":
             return name
         if not (name.startswith("cuda") and torch.cuda.is_available()):
-            raise InputError(f"device '{name}' is not here, expected cpu or, with a GPU, cuda; choose another --device")
+            raise InputError(
+                f"device '{name}' is not available, expected cpu or, with a GPU, cuda; choose another --device"
+            )
         without_tf32(name)
         if self.size == 1:
             return name
@@ -249,13 +251,17 @@ def joined() -> Iterator[World]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"process {world.rank} of {world.size}: no others ({reason}); use torchrun") from None
+        raise InputError(
+            f"process {world.rank} of {world.size}: cannot reach the others ({reason}); use torchrun"
+        ) from None
     try:
         yield world
         world.barrier()
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or is_lost_peer(error):
-            raise WorkerError("another process of this training is gone; run the same command again to go on") from None
+            raise WorkerError(
+                "another process of this training has stopped; run the same command again to go on"
+            ) from None
         raise
     # Not after an exception: this would wait for the other processes, and they may wait for this one.
     dist.destroy_process_group()

@@ -1,7 +1,7 @@
-"""Follow SGD along the minimum, from a saturated run on, in the clock of Theorem 4.3 of Liu et al. 2022.
+"""Follow SGD along the minimum, from a saturated run on, in the time of Theorem 4.3 of Liu et al. 2022.
 
 With --out, SGD goes on from RUN at a constant step, as a run of its own; without it, RUN is such a second phase.
-Prints a JSON line for each checkpoint: clock, KL beside its predicted floor, Tr(H), and the accuracy on --task.
+Prints a JSON line for each checkpoint: clock, KL and its predicted floor, Tr(H), and the accuracy on --task.
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ def run(given: Given) -> None:
         below = f"{run.config.threshold:g} nats"
         warn(f"the start is not saturated: its KL is not below {below}, which the theorem assumes")
     elif row["saturated_start"] is None:
-        warn("the run with which this phase began is gone or changed, so there is no row of step 0")
+        warn("the run with which this phase began is missing or changed, so there is no row for step 0")
     say_next_of_rows(run)
 
 

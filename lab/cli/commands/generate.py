@@ -10,7 +10,7 @@ from ..arguments import OUT_HELP, Arguments, Given, add_language
 FORMAT_HELP = "parquet, or bin: one file train.bin of uint16 tokens, for trainers in the manner of nanoGPT"
 WORKERS_HELP = "processes (ray: tasks) side by side, at most one a shard; unless given, all cores where that pays"
 ENGINE_HELP = "local: processes of this machine; ray: an existing Ray cluster (of RAY_ADDRESS, or this machine's)"
-SHARD_HELP = "sentences a shard, part of what makes bytes equal; 16,384, or fewer where they are large, unless given"
+SHARD_HELP = "sentences in a shard, on which the bytes depend; 16,384, or fewer where they are large, unless given"
 
 
 def add_arguments(arguments: Arguments) -> None:

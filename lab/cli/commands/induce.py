@@ -12,7 +12,7 @@ def add_arguments(arguments: Arguments) -> None:
     trees = "a file of bracketed trees, or a directory of .mrg, .ptb and .txt files"
     arguments.add_argument("trees", help=trees)
     arguments.add_argument("--out", required=True, help="the grammar's file, grammar.pcfg; replaced if it is there")
-    siblings = "siblings to come that a binarised symbol's name keeps; all unless given"
+    siblings = "number of following siblings that a binarised symbol's name keeps; all unless given"
     arguments.add_argument("--horizontal_markov", type=int | None, help=siblings)
     arguments.add_argument("--vertical_markov", type=int, default=0, help="ancestors that a symbol's name keeps")
     arguments.add_argument("--min_count", type=int, default=1, help="words rarer than this become UNK")

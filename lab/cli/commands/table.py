@@ -1,6 +1,6 @@
 """Print what runs and studies have recorded, a JSON line for each checkpoint and probe; no model is loaded.
 
-With --matched: how flatness and accuracy go together where KL is the same, over pairs of checkpoints of different runs.
+With --matched: the relation of flatness and accuracy at equal KL, over pairs of checkpoints of different runs.
 With --pairs: these pairs. The settings say when the KL of two checkpoints agrees.
 """
 
@@ -40,10 +40,10 @@ def run(given: Given) -> None:
     from ..output import print_row, warn_of
 
     if given.matched and given.pairs:
-        raise InputError("--matched beside --pairs: expected one of the two; leave one out")
+        raise InputError("--matched together with --pairs: expected one of the two; leave one out")
     if given.settings and not (given.matched or given.pairs):
         name = next(iter(given.settings))
-        raise InputError(f"--{name} without --matched or --pairs, whose setting it is; add one, or leave it out")
+        raise InputError(f"--{name} needs --matched or --pairs; add one, or leave it out")
     config = settings_of(MatchConfig, given)
     runs, rows = recorded([Path(folder) for folder in given.directories])
     points = points_of(runs, one_setting(rows))

@@ -7,7 +7,7 @@ def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab theorem`."""
     add_run(arguments)
     arguments.add_argument("--name", required=True, help=_name_help)
-    arguments.add_argument("--seed", type=int, default=0, help="what sentences and random vectors derive from")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of sentences and random vectors")
 
 
 def _name_help() -> str:

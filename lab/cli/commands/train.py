@@ -78,7 +78,7 @@ def run(given: Given) -> None:
                 mirror(row)
 
             if given.recipe is not None and world.first:
-                logger.info("recipe %s: what it stands for is in %s/config.yaml", given.recipe, on_one_line(given.out))
+                logger.info("recipe %s: its settings are in %s/config.yaml", given.recipe, on_one_line(given.out))
             train_run(run, device, on_row, progress.on_step, stop, world)
     if world.first:
         _conclude(given.out, run)

@@ -128,7 +128,9 @@ def test_measurements_are_taken_once(printed, run_copy, line, monkeypatch):
     line = line.format(r=folder, task=task)
     rows, err = printed(line)
     said = (
-        [] if line.startswith("evaluate") else ["satlab: warning: not saturated, so not of the loss that others have"]
+        []
+        if line.startswith("evaluate")
+        else ["satlab: warning: not saturated, so their loss differs from that of others"]
     )
     assert [text.partition(": step")[0] for text in without_hint(err).splitlines()] == said
     assert all(set(row) >= ROW for row in rows)
@@ -285,8 +287,8 @@ def test_a_corpus_that_is_gone_is_no_misspelt_preset(printed, refused, tmp_path)
     printed("generate demo-hmm --sentences 40 --out c33")
     printed(f"train c33 --out r33 {SMALL}")
     (tmp_path / "c33").rename(tmp_path / "elsewhere")
-    where = f"which was at {tmp_path / 'c33'}; put it back, or give the directory where it is now"
-    refused(f"train c33 --out r33 {SMALL}", "satlab: c33: gone, expected the corpus that r33 trains on, ", where)
-    refused(f"train {tmp_path / 'c33'} --out r33 {SMALL}", "gone, expected the corpus that r33 trains on, ", where)
+    where = f"is no longer at {tmp_path / 'c33'}; restore it, or give the directory where it is now"
+    refused(f"train c33 --out r33 {SMALL}", "satlab: c33: the corpus of r33 ", where)
+    refused(f"train {tmp_path / 'c33'} --out r33 {SMALL}", "c33: the corpus of r33 ", where)
     refused(f"train c34 --out r33 {SMALL}", "unknown language 'c34': there is no preset, file or directory of this")
     assert printed(f"train elsewhere --out r33 {SMALL}")[0][0]["run"] == "r33"

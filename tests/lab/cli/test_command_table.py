@@ -93,8 +93,8 @@ def test_what_is_not_finite_is_null(printed, tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("table a --matched --pairs", "--matched beside --pairs"),
-        ("table a --z 2", "--z without --matched or --pairs"),
+        ("table a --matched --pairs", "--matched together with --pairs"),
+        ("table a --z 2", "--z needs --matched or --pairs"),
         ("table a --matched --z -1", "z is -1"),
         ("table a --matched --tolerance nan", "tolerance is"),
         ("table nowhere", "neither a run nor a study"),

@@ -67,7 +67,7 @@ def test_a_start_that_is_gone_has_no_row(folders, tmp_path, capsys):
     assert cli.run(["drift", str(tmp_path / "moved"), *FAST]) == 0
     said = capsys.readouterr()
     assert [json.loads(line)["step"] for line in said.out.splitlines()] == [2, 4]
-    assert "no row of step 0" in said.err
+    assert "no row for step 0" in said.err
 
 
 def test_a_step_too_large_is_refused_with_the_eigenvalue(folders, tmp_path, capsys):

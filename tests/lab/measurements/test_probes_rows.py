@@ -165,7 +165,7 @@ BAD = [
     ("--projection 0", "projection is 0, expected at least 1"),
     ("--projection 64", "projection is 64, expected less than the 64 features that a probe of bert-2x8 reads"),
     ("--projection 8 --position 1", "projection is 8, expected less than the 8 features"),
-    ("--l2 null --train-sentences 1", "train_sentences is 1, expected at least 2 where l2 is to be chosen"),
+    ("--l2 null --train-sentences 1", "train_sentences is 1, expected at least 2 to choose l2 by validation"),
     ("--precision bf17", "precision is 'bf17', expected one of float32, bf16"),
     ("--epochs 0", "epochs is 0, expected at least 1"),
     ("--lr -1", "lr is -1.0, expected a positive number"),

@@ -64,8 +64,8 @@ def test_the_command(tmp_path, capsys):
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"report": str(folder / "report.html")}
     assert without_hint(captured.err) == (
-        "satlab: warning: not saturated at the last step, so not of equal loss: lstm-1x8-seed0 "
-        "(KL 0.3 +- 0.01, threshold 0.05); each is marked, train longer\n"
+        "satlab: warning: not saturated at the last step, so their losses differ: lstm-1x8-seed0 "
+        "(KL 0.3 +- 0.01, threshold 0.05); train longer\n"
     )
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "runs", "study.yaml"]
     before = (folder / "report.html").read_bytes()
@@ -230,7 +230,7 @@ def test_many_models_that_are_not_saturated_make_one_line(tmp_path, capsys):
     (tmp_path / "s" / "study.yaml").write_text("language: demo-hmm\n")
     assert cli.run(["report", str(tmp_path / "s")]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if "r3 (KL 0.3 +- 0.01, threshold 0.05) and 3 more; each is marked" in line]
+    assert [line for line in lines if "r3 (KL 0.3 +- 0.01, threshold 0.05) and 3 more; train longer" in line]
 
 
 def test_a_study_without_measurements_yet(tmp_path, capsys):

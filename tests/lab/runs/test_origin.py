@@ -110,7 +110,7 @@ def test_a_directory_keeps_its_origin(first, tmp_path):
         ("gone", "no run here"),
         ("changed", "not the weights that .* was to begin with"),
         ("damaged", "model.safetensors: damaged, its SHA-256 is not that of SHA256SUMS"),
-        ("unfinished", "which is not trained to its end; train that first"),
+        ("unfinished", "which is unfinished; train that first"),
     ],
 )
 def test_weights_that_are_not_there_are_told(first, tmp_path, harm, said):

@@ -43,7 +43,7 @@ def test_a_run_does_not_go_on_on_another_kind_of_device(tmp_path, monkeypatch, c
     assert cli.run(command(SHORT, folder)) == 2
     error = capsys.readouterr().err
     assert error == (
-        f"satlab: {folder} was begun on cuda and is to go on on cpu, where the same seed draws other numbers; "
+        f"satlab: {folder} was begun on cuda and cannot continue on cpu, where the same seed draws other numbers; "
         "give --device cuda, or train again with another --out\n"
     )
     assert contents(folder) == before
@@ -51,7 +51,7 @@ def test_a_run_does_not_go_on_on_another_kind_of_device(tmp_path, monkeypatch, c
 
 def test_the_number_of_a_gpu_is_no_matter(tmp_path, monkeypatch):
     folder = stopped(tmp_path / "r", monkeypatch)
-    with pytest.raises(InputError, match="was begun on cpu and is to go on on cuda,"):
+    with pytest.raises(InputError, match="was begun on cpu and cannot continue on cuda,"):
         train_run(load_run(folder), "cuda:1")
 
 

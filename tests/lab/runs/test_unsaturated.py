@@ -25,7 +25,7 @@ def test_measuring_says_which_checkpoints_are_not(run, capsys, line):
     err = without_hint(capsys.readouterr().err)
     last = load_run(run).metrics[-1]
     assert err.count("\n") == 1
-    assert err.startswith("satlab: warning: not saturated, so not of the loss that others have: step 4 (KL ")
+    assert err.startswith("satlab: warning: not saturated, so their loss differs from that of others: step 4 (KL ")
     assert f"step 14 (KL {last['kl']:.4g} +- {last['kl_stderr']:.2g}), threshold 0.01; " in err
 
 

@@ -148,7 +148,7 @@ def test_a_series_from_end_to_end(tmp_path, capsys):
     [
         ({"probe": SERIES["probe"] | {"prompt": 5}}, "give prompt at most 4"),
         ({"models": {"gpt-1x8": {}}}, "reads from left to right"),
-        ({"tasks": ["state-1"]}, "no function of a posterior"),
+        ({"tasks": ["state-1"]}, "not a function of a posterior"),
         ({"vary": {"states": [2, 0]}}, "at least 2 states"),
         ({"curves": [3]}, "curve 1"),
         ({"measure": ["accuracy"]}, "unknown measure 'accuracy'"),

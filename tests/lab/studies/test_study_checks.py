@@ -115,7 +115,7 @@ WRONG = [
     ({"tasks": ["state-1", "state:position=1"]}, "tasks: 'state-1' and 'state:position=1' are one task"),
     ({"cache": "nowhere"}, "nowhere: no such directory"),
     ({"models": {"bert-1x8": {"lrr": 1}}}, "study.yaml, model bert-1x8: unknown key 'lrr'"),
-    ({"models": {"lookup": {}}}, "study.yaml, model lookup: 'lookup' has nothing to train"),
+    ({"models": {"lookup": {}}}, "study.yaml, model lookup: 'lookup' cannot be trained"),
     ({"models": {"bort-1x8": {}}}, "unknown model 'bort'"),
     ({"published": [{"quantity": "lss", "model": "lookup", "value": 1, "source": "x"}]}, "study.yaml, published 1: "),
     ({"enlarge_to": "bert-1x12"}, "width 12 is no multiple of 8"),

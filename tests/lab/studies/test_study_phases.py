@@ -53,7 +53,7 @@ def test_a_failed_phase_fails_those_after_it(tmp_path, capsys):
     assert cli.run(write(tmp_path, **PHASES | {"models": models, "seeds": [0]})) == 1
     said = capsys.readouterr().err
     assert "train then-seed0: " in said
-    assert "which is not trained to its end; train that first" in said
+    assert "which is unfinished; train that first" in said
 
 
 def test_a_study_replaces_its_recipe_and_a_models_own_recipe_replaces_the_study(tmp_path):
