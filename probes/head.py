@@ -19,8 +19,8 @@ from .released import Released, initial_head
 from .samples import Samples
 from .tuning.labelled import by_margin, check_labels, check_posterior, labelled
 from .tuning.layout import Layout, check_masked
-from .tuning.probe import TuningProbe
 from .tuning.readings import check_reads, is_table, read
+from .tuning_probe import TuningProbe
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RawLinear(FittedProbe):
 
 
 class HeadProbe(TuningProbe):
-    """A head on what is read of a frozen model once. Subclasses say what that is and how the head is fitted."""
+    """A head on features that a frozen model computes once. Subclasses choose the features and fit the head."""
 
     reads_table = True
 

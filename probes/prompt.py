@@ -21,8 +21,8 @@ from .samples import Samples
 from .tuning.ideal import ideal_prompt
 from .tuning.labelled import Labelled, by_margin, check_labels, check_posterior, labelled
 from .tuning.layout import ORDERS, Layout, check_masked, check_order
-from .tuning.probe import TuningProbe
 from .tuning.readings import is_table
+from .tuning_probe import TuningProbe
 
 STARTS = ("words", "random")
 """How the vectors of a prompt are initialised."""

@@ -1,16 +1,16 @@
-"""What head tuning and prompt tuning share: an accuracy a repeat, with what is measured beside it."""
+"""The base class of head and prompt tuning: one accuracy for each repeat, with further results."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 from typing_extensions import override
 
-from ...generators import Language, Task
-from ...models import LanguageModel
-from ..frozen import ProbeAccuracy
-from ..method import ModelProbe, Progress
-from ..samples import Samples
-from .labelled import over_repeats
+from ..generators import Language, Task
+from ..models import LanguageModel
+from .frozen import ProbeAccuracy
+from .method import ModelProbe, Progress
+from .samples import Samples
+from .tuning.labelled import over_repeats
 
 
 class TuningProbe(ModelProbe):
@@ -20,7 +20,7 @@ class TuningProbe(ModelProbe):
     def measured(
         self, model: LanguageModel, language: Language, task: Task, samples: Samples, progress: Progress
     ) -> Iterator[tuple[float, dict[str, float]]]:
-        """Trains and measures the probe once a repeat.
+        """Trains and measures the probe in each repeat.
 
         Args:
             model: a masked network, or the look-up table; stays as it is.
@@ -30,7 +30,7 @@ class TuningProbe(ModelProbe):
             progress: called with parts done and parts in all.
 
         Yields:
-            (accuracy, column -> what is measured beside it), a pair a repeat.
+            (accuracy, column -> further result) for each repeat.
         """
 
     @override
@@ -53,6 +53,6 @@ class TuningProbe(ModelProbe):
         samples: Samples,
         progress: Progress = lambda done, total: None,
     ) -> ProbeAccuracy:
-        """The mean over repeats, and that of all that is measured beside it."""
+        """The mean over repeats, with the further results of each repeat."""
         found = list(self.measured(model, language, task, samples, progress))
         return over_repeats([right for right, _ in found], [more for _, more in found])
