@@ -11,7 +11,7 @@ from itertools import product
 
 import pytest
 import torch
-from support import ROOT
+from support import ROOT, registries
 from support.untouched import untouched
 
 from satlab.errors import InputError
@@ -39,25 +39,13 @@ def installed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def examples(installed):
     """The page's module, in this process; the registries are left as they were."""
-    from satlab.flatness import flatness_measures
-    from satlab.generators import task_kinds
-    from satlab.models.networks.base import networks
-    from satlab.probes import probe_methods
-    from satlab.theory import theorems
-    from satlab.train.objectives import objectives
-    from satlab.train.optimizers import optimizers
-    from satlab.train.schedules import schedules
-
-    registries = (networks, flatness_measures, probe_methods, optimizers, schedules, objectives, theorems, task_kinds)
-    before = [(len(registry), dict(registry.entries))[1] for registry in registries]
-    sys.path.insert(0, str(installed))
-    try:
-        yield importlib.import_module("my_measures")
-    finally:
-        sys.path.remove(str(installed))
-        del sys.modules["my_measures"]
-        for registry, entries in zip(registries, before, strict=True):
-            registry.entries = entries
+    with registries.unchanged():
+        sys.path.insert(0, str(installed))
+        try:
+            yield importlib.import_module("my_measures")
+        finally:
+            sys.path.remove(str(installed))
+            del sys.modules["my_measures"]
 
 
 def test_the_language_is_exact(examples):
