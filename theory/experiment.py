@@ -43,6 +43,19 @@ class Panel:
     where: tuple[tuple[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class Means:
+    """Means over rows that agree in some columns, for a table of their own.
+
+    Args:
+        by: the columns in which the rows of a mean agree.
+        of: the columns of which means are taken; `X_stderr` is the error of a column X, where the rows have it.
+    """
+
+    by: tuple[str, ...]
+    of: tuple[str, ...]
+
+
 class Experiment(ABC):
     """An experiment. Subclasses are frozen dataclasses; their fields are their settings, checked on construction."""
 
@@ -51,6 +64,9 @@ class Experiment(ABC):
 
     panels: ClassVar[tuple[Panel, ...]]
     """What its figure shows."""
+
+    means: ClassVar[Means | None] = None
+    """What its second table holds, if it has one."""
 
     def check(self) -> None:  # noqa: B027 - most experiments check their settings on construction
         """What is to be found wrong before anything is written, and takes more than a moment.
