@@ -102,7 +102,8 @@ def means_of(rows: list[Row], means: Means) -> list[Row]:
     for key, group in groups.items():
         mean: Row = dict(zip(means.by, key, strict=True))
         for name in means.of:
-            values, own = ([row.get(one) for row in group] for one in (name, f"{name}_stderr"))
+            values: list[float] = [row[name] for row in group]
+            own: list[float | None] = [row.get(f"{name}_stderr") for row in group]
             mean |= {name: math.fsum(values) / len(values), f"{name}_stderr": _stderr(values, own)}
         found.append(mean | {"n": len(group)})
     return found

@@ -1,8 +1,10 @@
 """Studies that name an experiment: the same rows and figures as by `satlab experiment`, cell by cell."""
 
 import csv
+import io
 import json
 import math
+from contextlib import redirect_stdout
 
 import pytest
 import yaml
@@ -30,18 +32,21 @@ def rows_of(file):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A study, done in parts: two of its cells, one of them twice, then the rest."""
+    """A study, done in parts: two of its cells, one of them twice, then the rest; its directory and its last row."""
     folder = tmp_path_factory.mktemp("experiment")
     path, out = written(folder, question="Does it?"), folder / "out"
     for cell in ("4", "0", "4"):
         assert cli.run(["study", str(path), "--out", str(out), "--cell", cell]) == 0
     assert len({json.loads(line)["cell"] for line in (out / ROWS).read_text().splitlines()}) == 2
-    assert cli.run(["study", str(path), "--out", str(out)]) == 0
-    return folder
+    with redirect_stdout(io.StringIO()) as said:
+        assert cli.run(["study", str(path), "--out", str(out)]) == 0
+    return out, json.loads(said.getvalue())
 
 
 def test_a_study_ends_in_figure_and_tables(done):
-    out = done / "out"
+    out, said = done
+    assert said["results"] == str(out / "brackets.csv")
+    assert said["figures"] == [str(out / f"brackets{end}") for end in (".png", ".pdf", ".csv", "-means.csv")]
     named = {"brackets.csv", "brackets-means.csv", "brackets.png", "brackets.pdf", ROWS}
     assert {path.name for path in out.iterdir()} == named
     rows = rows_of(out / "brackets.csv")
@@ -50,14 +55,10 @@ def test_a_study_ends_in_figure_and_tables(done):
     assert len({row["label"] for row in rows}) == CELLS
 
 
-def test_what_is_done_is_not_done_again(done, monkeypatch, capsys):
+def test_what_is_done_is_not_done_again(done, monkeypatch):
     monkeypatch.setattr(experiments["brackets"], "rows", lambda *_: pytest.fail("computed again"))
-    out, before = done / "out", (done / "out" / ROWS).read_bytes()
-    capsys.readouterr()
-    assert cli.run(["study", str(done / "mine.yaml"), "--out", str(out)]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["results"] == str(out / "brackets.csv")
-    assert said["figures"] == [str(out / f"brackets{end}") for end in (".png", ".pdf", ".csv", "-means.csv")]
+    out, _ = done
+    before = (out / ROWS).read_bytes()
     assert len(run_experiment(SPEC, out)) == len(before.splitlines())
     assert (out / ROWS).read_bytes() == before
 
@@ -72,7 +73,8 @@ def test_cells_are_listed_and_write_nothing(tmp_path, capsys):
 
 
 def test_means_have_the_errors_of_networks_and_of_draws(done):
-    rows, means = rows_of(done / "out" / "brackets.csv"), rows_of(done / "out" / "brackets-means.csv")
+    out, _ = done
+    rows, means = rows_of(out / "brackets.csv"), rows_of(out / "brackets-means.csv")
     wanted = {"label": "T 4, dead neurons", "sentences": "10", "features": "all"}
     two = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
     (mean,) = [row for row in means if all(row[name] == value for name, value in wanted.items())]
