@@ -43,6 +43,19 @@ class Panel:
     where: tuple[tuple[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class Means:
+    """Means over rows that agree in some columns, for a table of their own.
+
+    Args:
+        by: the columns in which the rows of a mean agree.
+        of: the columns of which means are taken; `X_stderr` is the error of a column X, where the rows have it.
+    """
+
+    by: tuple[str, ...]
+    of: tuple[str, ...]
+
+
 class Experiment(ABC):
     """An experiment. Subclasses are frozen dataclasses whose fields are settings, checked at construction."""
 
@@ -51,6 +64,9 @@ class Experiment(ABC):
 
     panels: ClassVar[tuple[Panel, ...]]
     """The panels of its figure."""
+
+    means: ClassVar[Means | None] = None
+    """What its second table holds, if it has one."""
 
     def check(self) -> None:  # noqa: B027 - most experiments check their settings on construction
         """Makes the checks that are too slow for construction. Called before anything is written.

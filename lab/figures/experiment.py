@@ -19,7 +19,9 @@ WIDTH, HEIGHT = 5.2, 3.9
 MARKS = "osD^vP*X<>"
 
 
-def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str], place: Path) -> list[Path]:
+def draw_experiment(
+    rows: list[Row], panels: Iterable[Panel], columns: list[str], place: Path, title: str | None = None
+) -> list[Path]:
     """Draws the panels, and writes the rows as a table.
 
     Args:
@@ -27,6 +29,7 @@ def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str]
         panels: the panels of the figure.
         columns: the columns of the table.
         place: the path of the files, without a suffix.
+        title: the title above all panels.
 
     Returns:
         The paths of the PNG, the PDF and the CSV.
@@ -43,6 +46,8 @@ def draw_experiment(rows: list[Row], panels: Iterable[Panel], columns: list[str]
             _panel(axes, panel, rows, labels)
         for axes in grid.flat[len(panels) :]:
             axes.remove()
+        if title is not None:
+            figure.suptitle(title)
         written = save_figure(figure, place)
     table = place.with_name(place.name + ".csv")
     write_csv(rows, columns, table)

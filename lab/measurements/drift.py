@@ -32,6 +32,9 @@ from .probe_config import ProbeConfig
 CURVED = 500
 """The number of contexts on which the largest eigenvalues are measured."""
 
+MOST_STEPS = 10**12
+"""Steps of a second phase: more than anyone waits for."""
+
 PROBE = ProbeConfig(train_sentences=2000, test_sentences=4000)
 """How accuracy is measured."""
 
@@ -61,6 +64,11 @@ class DriftConfig:
         for name in ("batch_size", "points"):
             at_least(name, getattr(self, name), 1)
         at_least("phase_seed", self.phase_seed, 0)
+        if not 0 < self.eta**2 < math.inf or not self.clock * self.batch_size / self.eta**2 < MOST_STEPS:
+            raise InputError(
+                f"clock {self.clock:g} at eta {self.eta:g} and batch_size {self.batch_size} is not reached within "
+                f"{MOST_STEPS:g} steps; give a larger eta or a smaller clock"
+            )
         if self.steps < self.points:
             raise InputError(
                 f"clock {self.clock:g} at eta {self.eta:g} and batch_size {self.batch_size} is {self.steps} steps, "
@@ -143,7 +151,8 @@ def check_drifts(run: Run) -> None:
     """Checks that Theorem 4.3 applies to a run.
 
     Raises:
-        InputError: for a run without a first phase, and for one that is not plain SGD at a constant learning rate.
+        InputError: for a run without a first phase, for one that is not plain SGD at a constant learning rate on sampled
+            words, and for one whose clock stands still.
     """
     config, origin = run.config, run.origin
     if origin is None:
@@ -165,6 +174,12 @@ def check_drifts(run: Run) -> None:
                 f"{run.folder}: {name} is {given!r}, expected {expected!r}: the theorem is about plain SGD at a "
                 "constant step and says nothing of this run; use satlab table"
             )
+    last = chosen_checkpoints(run, None)[-1][0]
+    if not config.lr**2 * last / config.batch_size > 0:
+        raise InputError(
+            f"{run.folder}: its clock eta^2 k / B is 0 at its last checkpoint (eta {config.lr:g}, k {last}, "
+            f"B {config.batch_size}), expected a positive one; train with a larger lr, or for longer"
+        )
 
 
 def drift_rows(run: Run, task: str | None, contexts: int, sentences: int) -> Iterator[Row]:

@@ -113,7 +113,7 @@ def load_study(source: str) -> StudyConfig:
     Raises:
         InputError: for a study that does not exist, an unknown key, and a value of a wrong type.
     """
-    path, content = _study_file(source)
+    path, content = study_file(source)
     study = from_mapping(StudyConfig, content, str(path))
     language = study.language
     if isinstance(language, str):
@@ -124,8 +124,19 @@ def load_study(source: str) -> StudyConfig:
     return replace(study, language=language, tasks=tasks, name=study.name or path.stem)
 
 
-def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
-    """The path of a study and all its keys, those of the one it extends included."""
+def study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[str, Any]]:
+    """The path of a study and all its keys, those of the one it extends included.
+
+    Args:
+        source: the path or name.
+        within: the files that extend it.
+
+    Returns:
+        (The path, key -> value.)
+
+    Raises:
+        InputError: for a study that does not exist, and one that extends itself.
+    """
     path = Path(source)
     if not path.is_file():
         path = _shipped(source)
@@ -141,7 +152,7 @@ def _study_file(source: str, within: tuple[Path, ...] = ()) -> tuple[Path, dict[
     if not beside.is_file() and not Path(base).is_file():
         with placed(str(path), "extends"):
             _shipped(base)
-    _, inherited = _study_file(str(beside) if beside.is_file() else base, (*within, path))
+    _, inherited = study_file(str(beside) if beside.is_file() else base, (*within, path))
     inherited.pop("name", None)
     for key in MERGED & content.keys() & inherited.keys():
         if isinstance(content[key], Mapping):

@@ -8,7 +8,9 @@ d = sum_i a_i (v x_i - v z) x_i, each term is known:
     ||df/du||^2 = ||relu(W_V z)||^2          ||df/dW_V||^2 = sum_j u_j^2 1_j ||z||^2
     ||df/dW_Q||^2 = ||W_K d||^2 ||x_1||^2    ||df/dW_K||^2 = ||W_Q x_1||^2 ||d||^2
 
-All functions work on several networks side by side: weights [R, ...] give results [R, ...].
+All functions work on several networks side by side: weights [R, ...] give results [R, ...]. Sentences x are
+[N, T, 2 T]. The vector x_i has no other coordinates than i and T + i, so that a sentence is the sum of its x_i, [2 T],
+and a_i multiplies two numbers.
 """
 
 from dataclasses import dataclass
@@ -64,31 +66,79 @@ def weights_of(model: BracketsAttention) -> Weights:
     return Weights(*(part.detach().double()[None] for part in (model.query, model.key, model.value, model.out)))
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What N sentences become in R networks.
+
+    Args:
+        words: sum_i x_i, [N, 2 T].
+        asked: W_Q x_1, [R, N, m].
+        attention: a, [R, N, T].
+        mixed: z, [R, N, 2 T].
+        reached: W_V z, [R, N, m].
+        output: f, [R, N].
+    """
+
+    words: Tensor
+    asked: Tensor
+    attention: Tensor
+    mixed: Tensor
+    reached: Tensor
+    output: Tensor
+
+    def loss(self, y: Tensor) -> Tensor:
+        """1/2 E (f - y)^2 of each network, [R]."""
+        return (self.output - y).square().mean(-1) / 2
+
+
+def forward(weights: Weights, x: Tensor) -> Pass:
+    """The way of the sentences through the networks.
+
+    Args:
+        weights: R networks.
+        x: N sentences.
+
+    Returns:
+        All that is on the way.
+    """
+    words = x.sum(1)
+    first = _first(words)
+    asked = words[..., first] @ weights.query[..., first].transpose(1, 2)
+    a = _by_position(words * (asked @ weights.key)).softmax(-1)
+    z = words * torch.cat([a, a], -1)
+    reached = z @ weights.value.transpose(1, 2)
+    return Pass(words, asked, a, z, reached, (reached.relu() @ weights.out[..., None])[..., 0])
+
+
+def _first(words: Tensor) -> list[int]:
+    """The coordinates of x_1."""
+    return [0, words.shape[-1] // 2]
+
+
+def _by_position(products: Tensor) -> Tensor:
+    """Sums over the two coordinates of each position: [..., 2 T] -> [..., T]."""
+    length = products.shape[-1] // 2
+    return products[..., :length] + products[..., length:]
+
+
 def attention(weights: Weights, x: Tensor) -> Tensor:
-    """a [R, N, T] for sentences x [N, T, 2 T]."""
-    asked = torch.einsum("rmd,nd->rnm", weights.query, x[:, 0])
-    sought = torch.einsum("rnm,rmd->rnd", asked, weights.key)
-    return torch.einsum("rnd,ntd->rnt", sought, x).softmax(-1)
-
-
-def mixed(weights: Weights, x: Tensor) -> Tensor:
-    """z [R, N, 2 T]."""
-    return torch.einsum("rnt,ntd->rnd", attention(weights, x), x)
+    """a [R, N, T]."""
+    return forward(weights, x).attention
 
 
 def features(weights: Weights, x: Tensor) -> Tensor:
     """relu(W_V z), [R, N, m]."""
-    return (mixed(weights, x) @ weights.value.transpose(1, 2)).relu()
+    return forward(weights, x).reached.relu()
 
 
 def output(weights: Weights, x: Tensor) -> Tensor:
     """f [R, N]."""
-    return torch.einsum("rnm,rm->rn", features(weights, x), weights.out)
+    return forward(weights, x).output
 
 
 def loss(weights: Weights, x: Tensor, y: Tensor) -> Tensor:
     """1/2 E (f - y)^2 of each network, [R]."""
-    return (output(weights, x) - y).square().mean(-1) / 2
+    return forward(weights, x).loss(y)
 
 
 @dataclass(frozen=True)
@@ -108,19 +158,29 @@ class Trace:
 
 def trace(weights: Weights, x: Tensor) -> Trace:
     """E ||grad f||^2 over the sentences, by the terms of the weights."""
-    a = attention(weights, x)
-    z = torch.einsum("rnt,ntd->rnd", a, x)
-    reached = z @ weights.value.transpose(1, 2)
-    active = (reached > 0).to(reached.dtype)
-    v = torch.einsum("rnm,rmd->rnd", active * weights.out[:, None], weights.value)
-    along = torch.einsum("rnd,ntd->rnt", v, x)
-    surplus = a * (along - (a * along).sum(-1, keepdim=True))
-    d = torch.einsum("rnt,ntd->rnd", surplus, x)
-    asked = torch.einsum("rmd,nd->rnm", weights.query, x[:, 0])
-    first = x[:, 0].square().sum(-1)
+    return trace_of(weights, forward(weights, x))
+
+
+def trace_of(weights: Weights, on_way: Pass) -> Trace:
+    """E ||grad f||^2 over the sentences of a pass, by the terms of the weights."""
+    active, d = _active(on_way), _by_scores(weights, on_way)
+    first = on_way.words[..., _first(on_way.words)].square().sum(-1)
     return Trace(
-        reached.relu().square().sum(-1).mean(-1),
-        ((active * weights.out[:, None].square()).sum(-1) * z.square().sum(-1)).mean(-1),
+        on_way.reached.relu().square().sum(-1).mean(-1),
+        ((active @ weights.out.square()[..., None])[..., 0] * on_way.mixed.square().sum(-1)).mean(-1),
         ((d @ weights.key.transpose(1, 2)).square().sum(-1) * first).mean(-1),
-        (asked.square().sum(-1) * d.square().sum(-1)).mean(-1),
+        (on_way.asked.square().sum(-1) * d.square().sum(-1)).mean(-1),
     )
+
+
+def _active(on_way: Pass) -> Tensor:
+    """1[W_V z > 0], [R, N, m]."""
+    return (on_way.reached > 0).to(on_way.reached.dtype)
+
+
+def _by_scores(weights: Weights, on_way: Pass) -> Tensor:
+    """d = sum_i a_i (v x_i - v z) x_i, [R, N, 2 T]."""
+    v = (_active(on_way) * weights.out[:, None]) @ weights.value
+    along, a = _by_position(v * on_way.words), on_way.attention
+    surplus = a * (along - (a * along).sum(-1, keepdim=True))
+    return torch.cat([surplus, surplus], -1) * on_way.words

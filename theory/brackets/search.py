@@ -1,8 +1,6 @@
-"""The search for the flattest network that predicts every masked bracket.
+"""The search for the flattest network that predicts every masked bracket, by a penalty: loss + lambda Tr(H) by Adam.
 
-By the penalty: loss + lambda Tr, lambda falling to zero, from random weights, by Adam. By label noise: full-batch
-gradient descent on y + normal noise, whose limit on the minimum is the same as that of the penalty (Blanc et al. 2020;
-Damian, Ma and Lee 2021): the squared loss of a y that is a function of x has no noise of its own at loss zero.
+It begins with random weights, and lambda falls to zero. The other search is by label noise, in label_noise.py.
 """
 
 from dataclasses import dataclass
@@ -12,103 +10,116 @@ from torch import Tensor
 from torch.optim import Adam
 
 from ...errors import InputError, at_least
-from .network import Weights, loss, trace
+from .network import Weights, forward, trace_of
 from .sentences import Brackets
 
 
 @dataclass(frozen=True)
-class Search:
-    """Settings of a search.
+class Start:
+    """Random weights, normal numbers.
 
     Args:
         neurons: m.
         networks: R, searched side by side from weights of their own.
-        steps: of Adam, or of gradient descent.
-        lr: the first rate; it falls to a thirtieth of it, geometrically.
-        penalty: the first lambda.
-        last_penalty: the last lambda; it falls geometrically.
-        weight_decay: lambda' in lambda' / 2 ||theta||^2, added to the loss while it falls with lambda.
-        label_noise: deviation of the noise on y; by gradient descent without a penalty where it is above 0.
-        deviation: of the initial weights.
+        deviation: of the weights.
     """
 
     neurons: int = 8
     networks: int = 3
-    steps: int = 6000
+    deviation: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("neurons", "networks"):
+            at_least(name, getattr(self, name), 1)
+        positive(self, "deviation")
+
+    def drawn(self, brackets: Brackets, generator: torch.Generator) -> Weights:
+        """The first weights.
+
+        Args:
+            brackets: the sentences.
+            generator: the source of the draw.
+
+        Returns:
+            R networks.
+        """
+        size = 2 * brackets.length
+
+        def part(*more: int) -> Tensor:
+            shape = (self.networks, self.neurons, *more)
+            return self.deviation * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        return Weights(part(size), part(size), part(size), part())
+
+
+@dataclass(frozen=True)
+class Penalty(Start):
+    """Adam on loss + lambda Tr + lambda' / 2 ||theta||^2.
+
+    Lambda falls geometrically, and lambda' as its square, so that in the end neither moves the minimum, and the decay
+    less than the trace.
+
+    Args:
+        neurons: m.
+        networks: R, searched side by side from weights of their own.
+        deviation: of the first weights.
+        steps: of Adam.
+        lr: the first rate; it falls to a thirtieth of it, geometrically.
+        penalty: the first lambda.
+        last_penalty: the last lambda.
+        weight_decay: the first lambda'.
+    """
+
+    steps: int = 3000
     lr: float = 0.03
     penalty: float = 1e-1
     last_penalty: float = 1e-4
     weight_decay: float = 0.0
-    label_noise: float = 0.0
-    deviation: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("neurons", "networks", "steps"):
-            at_least(name, getattr(self, name), 1)
-        for name in ("lr", "penalty", "last_penalty", "deviation"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name)}, expected a positive number; correct it")
-        for name in ("weight_decay", "label_noise"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name)}, expected a number from 0 on; correct it")
+        super().__post_init__()
+        at_least("steps", self.steps, 1)
+        positive(self, "lr", "penalty", "last_penalty")
+        not_negative(self, "weight_decay")
 
 
-def searched(brackets: Brackets, search: Search, generator: torch.Generator) -> Weights:
-    """The networks that a search ends with.
+def by_penalty(brackets: Brackets, search: Penalty, generator: torch.Generator) -> Weights:
+    """The networks that the penalty leads to.
 
     Args:
         brackets: the sentences.
         search: how.
-        generator: of the first weights and of the label noise.
+        generator: of the first weights.
 
     Returns:
         R networks.
     """
-    shape = (search.networks, search.neurons)
-
-    def drawn(*more: int) -> Tensor:
-        start = torch.randn(*shape, *more, generator=generator, dtype=torch.float64)
-        return (search.deviation * start).requires_grad_()
-
-    size = 2 * brackets.length
-    weights = Weights(drawn(size), drawn(size), drawn(size), drawn())
-    if search.label_noise > 0:
-        return _by_label_noise(brackets, search, weights, generator)
-    return _by_penalty(brackets, search, weights)
-
-
-def _by_penalty(brackets: Brackets, search: Search, weights: Weights) -> Weights:
+    weights = Weights(*(part.requires_grad_() for part in search.drawn(brackets, generator).parts))
     optimizer = Adam(weights.parts, lr=search.lr)
-    x, y = brackets.masked, brackets.targets
     ratio = search.last_penalty / search.penalty
     for step in range(search.steps):
         done = step / search.steps
-        share = search.penalty * ratio**done
+        share = ratio**done
         optimizer.param_groups[0]["lr"] = search.lr * 30**-done
-        total = loss(weights, x, y) + share * trace(weights, x).total
+        on_way = forward(weights, brackets.masked)
+        total = on_way.loss(brackets.targets) + search.penalty * share * trace_of(weights, on_way).total
         if search.weight_decay:
             squares = sum(part.square().flatten(1).sum(1) for part in weights.parts)
-            total = total + search.weight_decay * share / search.penalty / 2 * squares
+            total = total + search.weight_decay * share**2 / 2 * squares
         optimizer.zero_grad(set_to_none=True)
         total.sum().backward()
         optimizer.step()
-    return _detached(weights)
-
-
-def _by_label_noise(brackets: Brackets, search: Search, weights: Weights, generator: torch.Generator) -> Weights:
-    """Gradient descent; each network has noise of its own, and the last quarter of the steps none, to end at loss 0."""
-    x, y = brackets.masked, brackets.targets
-    for step in range(search.steps):
-        noisy = y.expand(len(weights), -1)
-        if step < 3 * search.steps // 4:
-            noise = torch.randn(noisy.shape, generator=generator, dtype=y.dtype)
-            noisy = noisy + search.label_noise * noise
-        gradients = torch.autograd.grad(loss(weights, x, noisy).sum(), weights.parts)
-        with torch.no_grad():
-            for part, gradient in zip(weights.parts, gradients, strict=True):
-                part.sub_(gradient, alpha=search.lr)
-    return _detached(weights)
-
-
-def _detached(weights: Weights) -> Weights:
     return Weights(*(part.detach() for part in weights.parts))
+
+
+def positive(settings: Start, *names: str) -> None:
+    """Raises InputError for a setting that is not above 0 and finite."""
+    for name in names:
+        if not 0 < getattr(settings, name) < float("inf"):
+            raise InputError(f"{name} is {getattr(settings, name)}, expected a positive number; correct it")
+
+
+def not_negative(settings: Start, name: str) -> None:
+    """Raises InputError for a setting that is below 0 or not finite."""
+    if not 0 <= getattr(settings, name) < float("inf"):
+        raise InputError(f"{name} is {getattr(settings, name)}, expected a number from 0 on; correct it")

@@ -4,6 +4,8 @@ The head is the minimiser of least norm of the squared loss on the n sentences. 
 is exact as soon as both signs of g have been seen, which n draws do with probability
 
     1 - 2 ((1 + P_0) / 2)^n + P_0^n,      P_0 = C(T, T/2) / 2^T = P(g = 0)
+
+With one sign alone it misses the other half of E g^2, with none all of it: E (head - g)^2 / T = ((1 + P_0) / 2)^n.
 """
 
 import math
@@ -48,6 +50,20 @@ def success_probability(length: int, sentences: int) -> float:
     """
     none: float = math.comb(length, length // 2) / 2**length
     return 1 - 2 * ((1 + none) / 2) ** sentences + none**sentences
+
+
+def expected_error(length: int, sentences: int) -> float:
+    """The mean over n sentences of E (head - g)^2 / T on the averaging network's features.
+
+    Args:
+        length: T.
+        sentences: n.
+
+    Returns:
+        ((1 + P_0) / 2)^n.
+    """
+    none: float = math.comb(length, length // 2) / 2**length
+    return ((1 + none) / 2) ** sentences
 
 
 def few_shot(weights: Weights, brackets: Brackets, sentences: int, draws: int, generator: torch.Generator) -> Transfer:

@@ -32,7 +32,6 @@ def run(given: Given) -> None:
     """
     from ...measurements.drift import check_drifts, check_task, drift_rows
     from ...messages import warn
-    from ...runs.checkpoints import chosen_checkpoints
     from ..output import print_row, say_next_of_rows
     from ..progress import progress_bar
 
@@ -47,11 +46,18 @@ def run(given: Given) -> None:
         option = f"--{first.replace('_', '-')}"
         raise InputError(f"{option} without --out, expected a directory for the second phase; name one")
     check_drifts(run)
-    chosen_checkpoints(run, None)
+    unstable = None
     with progress_bar(len(run.checkpoints) + 1, "checkpoints") as bar:
         for row in drift_rows(run, given.task, given.contexts, given.sentences):
             print_row(row)
+            unstable = unstable or (row if row["floor_of_step"] is None else None)
             bar.update(1)
+    if unstable is not None:
+        eta, largest = unstable["eta"], unstable["largest_eigenvalue"]
+        warn(
+            f"eta is {eta:g}, but the largest eigenvalue of H is {largest:.3g} at step {unstable['step']}: above 2 / "
+            f"{largest:.3g} = {2 / largest:.3g} SGD does not stay at the minimum, and floor_of_step is null"
+        )
     if row["saturated_start"] is False:
         below = f"{run.config.threshold:g} nats"
         warn(f"the start is not saturated: its KL is not below {below}, which the theorem assumes")

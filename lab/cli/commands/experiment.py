@@ -26,18 +26,15 @@ def _name_help() -> str:
 
 def run(given: Given) -> None:
     """Prints the rows and writes table and figure."""
-    from ....theory.experiment import experiments
-    from ...figures.experiment import draw_experiment
-    from ...measurements.experiment import columns_of, experiment_of, run_experiment
+    from ...measurements.experiment import experiment_of
     from ...messages import say_next
+    from ...studies.experiment import conclude_experiment
     from ..output import print_row
     from ..progress import progress_bar
 
     experiment, out = experiment_of(given.name), Path(given.out)
     with progress_bar(len(experiment.cells()), "cells") as bar:
-        rows = run_experiment(given.name, out, bar.update)
-    for row in rows:
+        written = conclude_experiment(given.name, out, on_cell=bar.update)
+    for row in written.rows:
         print_row(row)
-    place = out / experiments.name_of(experiment)
-    draw_experiment(rows, experiment.panels, columns_of(rows), place)
-    say_next(place.with_name(place.name + ".png"))
+    say_next(written.figures[0])

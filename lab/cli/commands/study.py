@@ -1,7 +1,8 @@
 """Train and measure a grid of models side by side, then draw the figures and write the report.
 
-With --cell a batch system's array job does one cell, on whichever machine; the same command without it then does what
-is left, and gathers all.
+A study that names an experiment on a theorem instead of models computes its cells and draws its figure. With --cell a
+batch system's array job does one cell, on whichever machine; the same command without it then does what is left, and
+gathers all.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ..arguments import Arguments, Given
 
 if TYPE_CHECKING:
     from ...studies.config import StudyConfig
+    from ...studies.experiment import ExperimentStudy
 
 SHIPPED = Path(__file__).parents[3] / "studies"
 
@@ -45,7 +47,11 @@ def add_arguments(arguments: Arguments) -> None:
 def run(given: Given) -> int:
     """Does the study, one of its cells, or lists these; the exit status is 1 where a cell failed."""
     from ...studies.config import load_study
+    from ...studies.experiment import load_experiment
 
+    experiment = load_experiment(given.study)
+    if experiment is not None:
+        return _experiment(given, experiment, Path(given.out))
     config = load_study(given.study)
     with _naming(given.study):
         return _do(given, config, Path(given.out))
@@ -102,6 +108,44 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, StudyProgress(bar), given.engine)
     return _conclude(config, given.out, out, failures)
+
+
+def _experiment(given: Given, study: "ExperimentStudy", out: Path) -> int:
+    """Does an experiment, or one of its cells, or lists these.
+
+    Args:
+        given: what the command was given.
+        study: the experiment.
+        out: its directory.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: for options of a study of models, and as `run_experiment`.
+    """
+    from ...messages import command_line, say_next
+    from ...studies.experiment import cells_of, conclude_experiment, do_cell
+    from ..output import print_row
+    from ..progress import progress_bar
+
+    for name, plain in (("workers", None), ("device", None), ("cache", None), ("engine", "local")):
+        if getattr(given, name) != plain:
+            raise InputError(f"--{name} with an experiment, expected none: its cells are done one by one; leave it out")
+    if given.cells:
+        for cell in cells_of(study.experiment):
+            print_row(cell)
+        return 0
+    if given.cell is not None:
+        print_row({"study": given.out} | do_cell(study.experiment, out, given.cell))
+        say_next(out, command_line("study", given.study, "--out", given.out))
+        return 0
+    with progress_bar(len(cells_of(study.experiment)), "cells") as bar:
+        written = conclude_experiment(study.experiment, out, study.question, bar.update)
+    found = {"results": str(written.tables[0]), "figures": [str(path) for path in written.figures + written.tables]}
+    print_row({"study": given.out} | found | {"report": None})
+    say_next(written.figures[0])
+    return 0
 
 
 def _series(given: Given, config: "StudyConfig", out: Path) -> int:

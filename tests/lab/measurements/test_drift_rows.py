@@ -113,6 +113,9 @@ def test_runs_that_are_no_such_sgd_are_refused(folders, tmp_path, capsys):
     [
         (["--eta", "0"], ["eta is 0", "positive"]),
         (["--clock", "1e-9"], ["is 0 steps, expected at least 4"]),
+        (["--eta", "1e-200"], ["at eta 1e-200", "is not reached within 1e+12 steps"]),
+        (["--eta", "1e-300", "--clock", "1e-300"], ["is not reached within"]),
+        (["--clock", "1e300"], ["clock 1e+300", "is not reached within"]),
         (["--points", "0"], ["points is 0"]),
     ],
 )
@@ -122,6 +125,48 @@ def test_bad_settings_are_one_line_and_write_nothing(folders, tmp_path, capsys, 
     said = capsys.readouterr().err
     assert all(fragment in said for fragment in fragments), said
     assert not (tmp_path / "new").exists()
+
+
+def second_phase(folders, out, *more):
+    """A short phase of plain SGD from the start on."""
+    line = (
+        f"train demo-hmm --out {out} --from {folders / 'start'} --optimizer sgd --schedule constant --warmup 0 "
+        "--weight_decay 0 --steps 2 --batch_size 4 --evaluation_sentences 20 --most_evaluation_sentences 20"
+    )
+    assert cli.run([*line.split(), *more]) == 0
+    return out
+
+
+def test_a_clock_that_stands_still_is_refused(folders, tmp_path, refused):
+    out = second_phase(folders, tmp_path / "still", "--lr", "1e-200")
+    refused(["drift", out, *FAST], "its clock eta^2 k / B is 0 at its last checkpoint (eta 1e-200, k 2, B 4)")
+
+
+def test_a_phase_without_checkpoints_is_refused(folders, tmp_path, refused):
+    shutil.copytree(folders / "moved", tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved" / "checkpoints")
+    refused(["drift", tmp_path / "moved", *FAST], "no checkpoint yet, expected a trained run")
+
+
+def test_a_phase_whose_step_is_too_large_keeps_its_rows_and_says_so(folders, tmp_path, capsys):
+    largest = largest_eigenvalues(load_run(folders / "start"), 3)[0].value
+    out = second_phase(folders, tmp_path / "large", "--lr", str(3 / largest))
+    capsys.readouterr()
+    assert cli.run(["drift", str(out), *FAST]) == 0
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["step"] for row in rows] == [0, 2]
+    assert rows[0]["floor_of_step"] is None
+    assert rows[0]["largest_eigenvalue"] == pytest.approx(largest)
+    (line,) = [line for line in said.err.splitlines() if "largest eigenvalue of H" in line]
+    assert f"eta is {3 / largest:g}," in line
+    assert f"is {largest:.3g} at step 0" in line
+
+
+def test_no_run_at_all_is_refused(tmp_path, refused):
+    (tmp_path / "notes.txt").write_text("mine")
+    refused(["drift", tmp_path], "")
+    refused(["drift", tmp_path / "nothing", "--out", tmp_path / "new"], "")
 
 
 def test_settings_of_a_training_need_a_place(folders, capsys):

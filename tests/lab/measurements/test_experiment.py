@@ -11,7 +11,9 @@ from satlab.spec import parse_spec
 from satlab.theory.experiment import experiments
 
 SMALL = "drift:replicas=2,points=1,clock=1,etas=0.2,batches=4,noises=exact"
-BRACKETS = "brackets:lengths=4,searched_lengths=4,neurons=4,steps=3,networks=2,draws=20,sentences=2 10,dead=3"
+BRACKETS = (
+    "brackets:lengths=4,searched_lengths=4,neurons=4,steps=3,noisy_steps=4,networks=2,draws=20,sentences=2 10,dead=3"
+)
 
 
 def test_rows_and_figure_are_there_and_are_not_computed_again(tmp_path, monkeypatch, capsys):
