@@ -36,18 +36,35 @@ def class_words(truth: Tensor, law: Tensor, weights: Tensor, words_each: int = 1
         InputError: for fewer than one word a class.
     """
     at_least("words_each", words_each, 1)
+    joint = weights.double()[:, None] * law
+    masses = joint.sum(0)
+    means = joint.T @ truth.double() / masses.clamp(min=1e-300)[:, None]
+    return words_of_means(means, masses / masses.sum(), words_each)
+
+
+def words_of_means(means: Tensor, shares: Tensor, words_each: int = 1) -> Tensor:
+    """What `class_words` returns, from the laws of the words in each class.
+
+    Args:
+        means: p(w | y = k) [k, C].
+        shares: P(y = k) [k].
+        words_each: how many words each class takes.
+
+    Returns:
+        The words' numbers, each once, in their order.
+    """
     chosen: list[int] = []
-    w = weights.double()
-    for k in range(law.shape[1]):
-        of_class, others = w * law[:, k], w * (1 - law[:, k])
-        if not float(of_class.sum()) or not float(others.sum()):
+    joint = shares[:, None] * means
+    all_words = joint.sum(0)
+    for k, share in enumerate(shares.tolist()):
+        rest = torch.cat([joint[:k], joint[k + 1 :]]).sum(0)
+        if not share or not float(rest.sum()):
             continue
-        ratio = (of_class @ truth / of_class.sum()).clamp(min=1e-12) / (others @ truth / others.sum()).clamp(min=1e-12)
-        score = ratio.log().abs()
+        score = (means[k].clamp(min=1e-12) / (rest / rest.sum()).clamp(min=1e-12)).log().abs()
         # Where both probabilities are negligible the ratio says nothing.
-        score[w @ truth / w.sum() < 1e-9] = -1
+        score[all_words < 1e-9] = -1
         chosen += [word for word in score.argsort(descending=True).tolist() if word not in chosen][:words_each]
-    return torch.tensor(sorted(chosen), device=truth.device)
+    return torch.tensor(sorted(chosen), device=means.device)
 
 
 def probe_inputs(

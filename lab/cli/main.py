@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parent / "commands"
 
 ORDER = (
     *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "theorem", "export"),
-    *("models", "widen", "average", "conditions", "oracle", "study", "table", "plot", "report"),
+    *("models", "widen", "average", "conditions", "oracle", "features", "study", "table", "plot", "report"),
 )
 """Commands in the order in which one works; others follow by name."""
 
