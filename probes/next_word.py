@@ -67,45 +67,60 @@ def words_of_means(means: Tensor, shares: Tensor, words_each: int = 1) -> Tensor
     return torch.tensor(sorted(chosen), device=means.device)
 
 
+class Representations:
+    """What makes the representations of contexts, however many are given at a time.
+
+    Args:
+        phi: Phi [d, C].
+        bias: b [C].
+        chosen: the numbers of the class words.
+        seed: of the random projection, and of the subset that completes the class words.
+    """
+
+    def __init__(self, phi: Tensor, bias: Tensor, chosen: Tensor, seed: int = 0) -> None:
+        self.phi, self.bias, self.chosen = phi, bias, chosen
+        d, words = phi.shape
+        generator = random_stream(seed, "probe", 0, 2)
+        listed = set(chosen.tolist())
+        others = [word for word in torch.randperm(words, generator=generator).tolist() if word not in listed]
+        self.subset = [*chosen.tolist(), *others][: min(SUBSET, max(len(chosen), words // 2))]
+        # The right singular vectors of a Gaussian matrix: orthonormal directions without a preference.
+        gaussian = torch.randn(min(d, words), words, generator=generator, dtype=torch.float64).to(phi)
+        self.directions = torch.linalg.svd(gaussian, full_matrices=False).Vh
+
+    def of(self, features: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """All representations of the same contexts.
+
+        Args:
+            features: f [m, d].
+            truth: p* [m, C].
+
+        Returns:
+            name -> [m, width].
+
+        Raises:
+            InputError: where truth and model have different words.
+        """
+        if truth.shape[1] != self.phi.shape[1]:
+            raise InputError(
+                f"the truth has {truth.shape[1]} words, the model {self.phi.shape[1]}, expected the same; match them"
+            )
+        logits = features @ self.phi + self.bias
+        p = logits.softmax(1)
+        return {
+            "features": features,
+            "conditional-mean": p @ self.phi.T,
+            "probabilities": p,
+            "subset": logits[:, self.subset],
+            "class-words": logits[:, self.chosen],
+            "projection": p @ self.directions.T,
+            "truth": truth,
+            "truth-mean": truth @ self.phi.T,
+        }
+
+
 def probe_inputs(
     features: Tensor, phi: Tensor, bias: Tensor, truth: Tensor, chosen: Tensor, seed: int = 0
 ) -> dict[str, Tensor]:
-    """All representations of the same contexts.
-
-    Args:
-        features: f [m, d].
-        phi: Phi [d, C].
-        bias: b [C].
-        truth: p* [m, C].
-        chosen: the numbers of the class words.
-        seed: of the random projection, and of the subset that completes the class words.
-
-    Returns:
-        name -> [m, width].
-
-    Raises:
-        InputError: where truth and model have different words.
-    """
-    if truth.shape[1] != phi.shape[1]:
-        raise InputError(
-            f"the truth has {truth.shape[1]} words, the model {phi.shape[1]}, expected the same; match them"
-        )
-    d, words = phi.shape
-    logits = features @ phi + bias
-    p = logits.softmax(1)
-    generator = random_stream(seed, "probe", 0, 2)
-    others = [word for word in torch.randperm(words, generator=generator).tolist() if word not in chosen.tolist()]
-    subset = [*chosen.tolist(), *others][: min(SUBSET, max(len(chosen), words // 2))]
-    # The right singular vectors of a Gaussian matrix: orthonormal directions without a preference.
-    gaussian = torch.randn(min(d, words), words, generator=generator, dtype=torch.float64).to(p)
-    directions = torch.linalg.svd(gaussian, full_matrices=False).Vh
-    return {
-        "features": features,
-        "conditional-mean": p @ phi.T,
-        "probabilities": p,
-        "subset": logits[:, subset],
-        "class-words": logits[:, chosen],
-        "projection": p @ directions.T,
-        "truth": truth,
-        "truth-mean": truth @ phi.T,
-    }
+    """All representations of the same contexts, at once; see `Representations`."""
+    return Representations(phi, bias, chosen, seed).of(features, truth)

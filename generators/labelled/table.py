@@ -63,7 +63,8 @@ def read_table(path: Path) -> Table:
 
 
 def _lines(path: Path) -> Table:
-    rows, places = [], []
+    rows: list[list[str]] = []
+    places: list[str] = []
     reader = iter(_tabbed(path) if path.suffix.lower() == ".tsv" else _quoted(path))
     while True:
         try:
