@@ -103,4 +103,5 @@ def least_of_any(loss: Loss, eta: Tensor) -> Tensor:
     """The least expected loss of any score, for P(y = 1 | s) = eta [m]: [m]."""
     if loss == "hinge":
         return 2 * torch.minimum(eta, 1 - eta)
-    return torch.special.entr(eta) + torch.special.entr(1 - eta)
+    entropy: Tensor = torch.special.entr(eta) + torch.special.entr(1 - eta)
+    return entropy

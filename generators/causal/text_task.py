@@ -73,7 +73,8 @@ class TextTask(Task):
         instead = _instead(language, outside)
         number = {token: word for word, token in enumerate(language.token_ids)}
         found = load_tokenizer(language.model)(list(texts.texts), add_special_tokens=False)
-        rows, labels, lacking = [], [], 0
+        rows: list[list[int]] = []
+        labels, lacking = [], 0
         for text, ids, label in zip(texts.texts, found["input_ids"], texts.labels, strict=True):
             words = [number.get(token, instead) for token in ids]
             if None in words and outside == REFUSE:

@@ -12,6 +12,9 @@ from .measure import Row
 MOST_WORK = 2**23
 """Contexts times words times features up to which a least KL is computed: some seconds."""
 
+ITERATIONS = 200
+"""Of L-BFGS, from each of two starts."""
+
 QUICK_CONTEXTS, QUICK_WORK, QUICK_ITERATIONS = 256, 2**17, 60
 """Contexts, their number times words times features, and iterations of what is computed before training."""
 
@@ -53,7 +56,7 @@ def _least(contexts: Contexts, d: int) -> Row:
         )
     if d >= min(m, classes) - 1:
         return {"quantity": "least kl", "features": d, "value": 0.0, "unit": "nats"}
-    value = least_kl(contexts.truth, contexts.weights, d).value
+    value = least_kl(contexts.truth, contexts.weights, d, starts=1, iterations=ITERATIONS).value
     return {"quantity": "least kl", "features": d, "value": max(value, 0.0), "unit": "nats"}
 
 

@@ -204,7 +204,8 @@ class _Work:
 
     def rows(self, name: str) -> list[Row]:
         """Accuracy and cross-entropy of a representation, or of the most frequent class."""
-        labels, more = self.tested.labels, {}
+        labels = self.tested.labels
+        more: Row = {}
         if name == "majority":
             shares = self.fitted.labels.bincount(minlength=self.classes).double() / len(self.fitted.labels)
             log_p = shares.log().expand(len(labels), -1)
@@ -225,11 +226,11 @@ class _Work:
 
     def write(self, path: Path) -> None:
         """Writes labels and representations of both sides, p_f left out, since f gives it."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for side, name, store in zip((self.fitted, self.tested), ("train", "test"), self.stores, strict=True):
             tensors[f"{name}.labels"] = side.labels
-            for kind in NAMES:
-                if kind != "probabilities" and store[kind].memory is not None:
-                    tensors[f"{name}.{kind}"] = store[kind].memory
+            for kind, kept in store.items():
+                if kind != "probabilities" and kept.memory is not None:
+                    tensors[f"{name}.{kind}"] = kept.memory
         tensors |= {f"words.{name}": words.cpu() for name, words in self.words.items()}
         write_atomic(path, safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}))

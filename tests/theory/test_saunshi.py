@@ -94,7 +94,8 @@ def test_tau_falls_with_the_bound_to_what_no_classifier_beats(loss):
     for values in (taus, inside):
         assert all(one > other - 1e-6 for one, other in pairwise(values))
     least = links[0].left.value
-    assert taus[-1] - least < 0.02 < taus[0] - least
+    # p* says less than the prefix itself, so that the least loss is not reached.
+    assert 0 < taus[-1] - least < 0.6 * (taus[0] - least)
     assert max(other - one for one, other in zip(taus, inside, strict=True)) > 1e-3
 
 

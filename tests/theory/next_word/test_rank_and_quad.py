@@ -40,14 +40,16 @@ def test_impossible_words_have_no_rank():
     assert centred_rank(torch.tensor([[0.5, 0.5, 0.0]])) is None
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2])
 def test_a_bias_saves_a_feature(d):
     f, phi, bias = draw(12, d), draw(d, 6, seed=1), draw(6, seed=2)
     truth = (f @ phi + bias).softmax(1)
     assert ranks(truth) == Ranks(d + 1, d)
-    assert least_kl(truth, torch.ones(12), d).value < 1e-8
-    assert least_kl(truth, torch.ones(12), d - 1).value > 1e-4 if d > 1 else True
+    assert least_kl(truth, torch.ones(12), d, starts=0, iterations=20).value < 1e-8
     assert ranks(truth[: d + 1]).with_bias <= d
+    high = draw(12, 6, seed=3).softmax(1)
+    assert ranks(high) == Ranks(5, 5)
+    assert least_kl(high, torch.ones(12), d, starts=1, iterations=50).value > 1e-3
 
 
 def test_ranks_count_within_contexts_of_the_same_words():
@@ -56,8 +58,6 @@ def test_ranks_count_within_contexts_of_the_same_words():
     truth[:8, :4], truth[8:16, 2:], truth[16, 5] = one.softmax(1), other.softmax(1), 1.0
     assert ranks(truth) == Ranks(2, 2)
     assert ranks(truth[16:]) == Ranks(0, 0)
-    # Two features per group, which a constant per group keeps apart: one more is enough for both, to any precision.
-    assert least_kl(truth, torch.ones(17), 3, starts=6).value < least_kl(truth, torch.ones(17), 1, starts=6).value
 
 
 @pytest.mark.parametrize("seed", range(8))
