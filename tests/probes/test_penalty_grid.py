@@ -13,8 +13,9 @@ from satlab.probes.optimum import HELD_OUT, L2_GRID, Optimum
 def problem(classes, seed, n=240, d=8):
     """Features of which some matter, and labels drawn from a softmax of them."""
     noise = generator(seed)
-    x = torch.randn(n, d, generator=noise, dtype=torch.float64) * torch.logspace(-1, 1, d, dtype=torch.float64)
-    w = torch.randn(d, classes, generator=noise, dtype=torch.float64) / torch.logspace(-1, 1, d, dtype=torch.float64)
+    scale = torch.logspace(-1, 1, d, dtype=torch.float64)
+    x = torch.randn(n, d, generator=noise, dtype=torch.float64) * scale
+    w = torch.randn(d, classes, generator=noise, dtype=torch.float64) / scale[:, None]
     return x, torch.multinomial((x @ w).softmax(1), 1, generator=noise)[:, 0]
 
 
