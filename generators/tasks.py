@@ -146,7 +146,7 @@ class TaskKind(ABC, Generic[L_contra]):
 
 
 task_kinds: Registry[TaskKind[Any]] = Registry(
-    "task", f"{__package__}.pcfg", f"{__package__}.hmm", f"{__package__}.families"
+    "task", f"{__package__}.pcfg", f"{__package__}.hmm", f"{__package__}.causal", f"{__package__}.families"
 )
 """name -> kind of task. A built-in kind is a class in any module of these folders."""
 

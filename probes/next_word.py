@@ -36,59 +36,91 @@ def class_words(truth: Tensor, law: Tensor, weights: Tensor, words_each: int = 1
         InputError: for fewer than one word a class.
     """
     at_least("words_each", words_each, 1)
+    joint = weights.double()[:, None] * law
+    masses = joint.sum(0)
+    means = joint.T @ truth.double() / masses.clamp(min=1e-300)[:, None]
+    return words_of_means(means, masses / masses.sum(), words_each)
+
+
+def words_of_means(means: Tensor, shares: Tensor, words_each: int = 1) -> Tensor:
+    """What `class_words` returns, from the laws of the words in each class.
+
+    Args:
+        means: p(w | y = k) [k, C].
+        shares: P(y = k) [k].
+        words_each: how many words each class takes.
+
+    Returns:
+        The words' numbers, each once, in their order.
+    """
     chosen: list[int] = []
-    w = weights.double()
-    for k in range(law.shape[1]):
-        of_class, others = w * law[:, k], w * (1 - law[:, k])
-        if not float(of_class.sum()) or not float(others.sum()):
+    joint = shares[:, None] * means
+    all_words = joint.sum(0)
+    for k, share in enumerate(shares.tolist()):
+        rest = torch.cat([joint[:k], joint[k + 1 :]]).sum(0)
+        if not share or not float(rest.sum()):
             continue
-        ratio = (of_class @ truth / of_class.sum()).clamp(min=1e-12) / (others @ truth / others.sum()).clamp(min=1e-12)
-        score = ratio.log().abs()
+        score = (means[k].clamp(min=1e-12) / (rest / rest.sum()).clamp(min=1e-12)).log().abs()
         # Where both probabilities are negligible the ratio says nothing.
-        score[w @ truth / w.sum() < 1e-9] = -1
+        score[all_words < 1e-9] = -1
         chosen += [word for word in score.argsort(descending=True).tolist() if word not in chosen][:words_each]
-    return torch.tensor(sorted(chosen), device=truth.device)
+    return torch.tensor(sorted(chosen), device=means.device)
+
+
+class Representations:
+    """What makes the representations of contexts, however many are given at a time.
+
+    Args:
+        phi: Phi [d, C].
+        bias: b [C].
+        chosen: the numbers of the class words.
+        seed: of the random projection, and of the subset that completes the class words.
+    """
+
+    def __init__(self, phi: Tensor, bias: Tensor, chosen: Tensor, seed: int = 0) -> None:
+        self.phi, self.bias, self.chosen = phi, bias, chosen
+        d, words = phi.shape
+        generator = random_stream(seed, "probe", 0, 2)
+        listed = set(chosen.tolist())
+        others = [word for word in torch.randperm(words, generator=generator).tolist() if word not in listed]
+        self.subset = [*chosen.tolist(), *others][: min(SUBSET, max(len(chosen), words // 2))]
+        # The right singular vectors of a Gaussian matrix: orthonormal directions without a preference.
+        gaussian = torch.randn(min(d, words), words, generator=generator, dtype=torch.float64).to(phi)
+        self.directions = torch.linalg.svd(gaussian, full_matrices=False).Vh
+
+    def of(self, features: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """All representations of the same contexts.
+
+        Args:
+            features: f [m, d].
+            truth: p* [m, C].
+
+        Returns:
+            name -> [m, width].
+
+        Raises:
+            InputError: where truth and model have different words.
+        """
+        if truth.shape[1] != self.phi.shape[1]:
+            raise InputError(
+                f"the truth has {truth.shape[1]} words, the model {self.phi.shape[1]}, expected the same; match them"
+            )
+        logits = features @ self.phi + self.bias
+        p = logits.softmax(1)
+        return {
+            "features": features,
+            "conditional-mean": p @ self.phi.T,
+            "probabilities": p,
+            "subset": logits[:, self.subset],
+            "class-words": logits[:, self.chosen],
+            "projection": p @ self.directions.T,
+            "truth": truth,
+            "truth-mean": truth @ self.phi.T,
+        }
 
 
 def probe_inputs(
     features: Tensor, phi: Tensor, bias: Tensor, truth: Tensor, chosen: Tensor, seed: int = 0
 ) -> dict[str, Tensor]:
-    """All representations of the same contexts.
-
-    Args:
-        features: f [m, d].
-        phi: Phi [d, C].
-        bias: b [C].
-        truth: p* [m, C].
-        chosen: the numbers of the class words.
-        seed: of the random projection, and of the subset that completes the class words.
-
-    Returns:
-        name -> [m, width].
-
-    Raises:
-        InputError: where truth and model have different words.
-    """
-    if truth.shape[1] != phi.shape[1]:
-        raise InputError(
-            f"the truth has {truth.shape[1]} words, the model {phi.shape[1]}, expected the same; match them"
-        )
-    d, words = phi.shape
-    logits = features @ phi + bias
-    p = logits.softmax(1)
-    generator = random_stream(seed, "probe", 0, 2)
-    others = [word for word in torch.randperm(words, generator=generator).tolist() if word not in chosen.tolist()]
-    subset = [*chosen.tolist(), *others][: min(SUBSET, max(len(chosen), words // 2))]
-    # The right singular vectors of a Gaussian matrix: orthonormal directions without a preference.
-    gaussian = torch.randn(min(d, words), words, generator=generator, dtype=torch.float64).to(p)
-    directions = torch.linalg.svd(gaussian, full_matrices=False).Vh
-    return {
-        "features": features,
-        "conditional-mean": p @ phi.T,
-        "probabilities": p,
-        "subset": logits[:, subset],
-        "class-words": logits[:, chosen],
-        "projection": p @ directions.T,
-        "truth": truth,
-        "truth-mean": truth @ phi.T,
-    }
+    """All representations of the same contexts, at once; see `Representations`."""
+    return Representations(phi, bias, chosen, seed).of(features, truth)

@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ..errors import at_least
 from ..generators.prefixes.task import draw_labels, find_prefix_task
-from ..probes.feature_store import Features
-from ..probes.next_word import class_words, probe_inputs
+from ..probes.feature_store import FeatureStorage
+from ..probes.next_word import Representations
 from ..probes.optimum import Optimum
 from ..randomness import random_stream
 from .next_word.chain import link
-from .next_word.contexts import Contexts, check_causal, contexts_of, finite_of, task_contexts
-from .next_word.finite import Finite
+from .next_word.contexts import check_causal, head_of
+from .next_word.streamed import Streamed
 from .theorem import Link, Subject, Theorem, theorems
 
 
@@ -64,37 +63,21 @@ class SaunshiFeatures(Theorem):
         """
         check_causal(subject.model)
         task = find_prefix_task(subject.language, self.task)
-        sides = []
-        for part in (1, 2):
-            contexts = contexts_of(subject.language, self.sentences, subject.seed, part, most=0)
-            weights, law = task_contexts(contexts, task, self.words, "")
-            sides.append(_within(contexts, finite_of(subject.model, contexts, weights, law)))
-        fitted, tested = sides
-        chosen = class_words(fitted.truth, fitted.posterior, fitted.task_weights, self.words_each)
-        inputs = [probe_inputs(*side.head, side.truth, chosen, subject.seed) for side in sides]
-        labels = draw_labels(fitted.posterior, random_stream(subject.seed, "tasks", device=fitted.truth.device))
-        law = tested.posterior
-        least = tested.over_task(torch.special.entr(law).sum(1))
-        wrong = tested.over_task(1 - law.amax(1))
-        for name, given in inputs[0].items():
-            store = Features(len(given))
-            store.append(given.double())
+        given = subject.language, subject.model, task, self.words, self.sentences, subject.seed
+        fitted, tested = (Streamed(*given, part) for part in (1, 2))
+        phi, bias = head_of(subject.model)
+        made = Representations(phi, bias, fitted.class_words(self.words_each), subject.seed)
+        seen, unseen = (side.stores(made, FeatureStorage()) for side in (fitted, tested))
+        labels = draw_labels(fitted.law, random_stream(subject.seed, "tasks", device=fitted.law.device))
+        law = tested.law
+        least = tested.mean(torch.special.entr(law).sum(1))
+        wrong = tested.mean(1 - law.amax(1))
+        for name, store in seen.items():
             probe = Optimum(l2=None).fit(store, labels, law.shape[1], subject.seed)
-            scores = probe.scores(inputs[1][name]).log_softmax(1)
-            loss = tested.over_task(-(law * scores).sum(1))
-            mistakes = tested.over_task(1 - law.gather(1, scores.argmax(1, keepdim=True))[:, 0])
+            scores = torch.cat([probe.scores(part).log_softmax(1) for _, part in unseen[name].in_order()]).to(
+                law.device
+            )
+            loss = tested.mean(-(law * scores).sum(1))
+            mistakes = tested.mean(1 - law.gather(1, scores.argmax(1, keepdim=True))[:, 0])
             yield link(f"{name}: entropy of the label <= cross-entropy", least, loss, "nats")
             yield link(f"{name}: least mistakes <= mistakes", wrong, mistakes, "probability")
-
-
-def _within(contexts: Contexts, finite: Finite) -> Finite:
-    """The contexts that have a label, their sentences counted anew."""
-    kept = finite.task_weights > 0
-
-    def of(values: Tensor) -> Tensor:
-        return values[kept]
-
-    clusters = contexts.batch.rows[kept].unique(return_inverse=True)[1]
-    f, phi, bias = finite.head
-    parts = of(finite.weights), of(finite.task_weights), of(finite.truth), of(finite.log_p), of(finite.posterior)
-    return Finite(*parts, clusters, of(f), phi, bias)

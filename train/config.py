@@ -22,6 +22,9 @@ CHOICES: dict[str, Collection[str]] = {
     "adversary_head": ("clipped", "unit-norm"),
 }
 
+FROZEN = "embedding"
+"""The kind of parameters that `freeze` keeps."""
+
 MOST_STEPS = 99_999_999
 """The largest number of steps that the eight digits in a checkpoint's name can hold."""
 
@@ -65,6 +68,8 @@ class TrainConfig:
             probability p) or next (the following word; gpt only); unless given, next for gpt and one otherwise.
         targets: what the model learns: sampled words; exact, their conditional probabilities (no label noise); quad,
             logits that fit these by least squares; or squared, of two words as +1 and -1, by the squared error.
+        freeze: embedding keeps the words' vectors, which are the output layer's too, as they are at the beginning (see
+            --from); nothing is kept unless given.
         average: decay of an exponential moving average of the weights, which each checkpoint then holds too (see satlab
             average); none unless given.
         micro_batch: sentences in a forward pass of one process; the gradients of a step's passes add up. Unless given,
@@ -109,6 +114,7 @@ class TrainConfig:
     dropout: float = 0.0
     masking: str | None = None
     targets: str = "sampled"
+    freeze: str | None = None
     average: float | None = None
     micro_batch: int | None = None
     adversary_task: str | None = None
@@ -160,6 +166,8 @@ class TrainConfig:
                 remedy = f"did you mean '{close}'?" if close else "correct it"
                 raise InputError(f"{name} is '{given}', expected one of {', '.join(choices)}; {remedy}")
         object.__setattr__(self, "schedule", spec_of(schedules.name_of(self.schedule_entry), self.schedule_entry))
+        if self.freeze not in (None, FROZEN):
+            raise InputError(f"freeze is '{self.freeze}', expected {FROZEN}, or null for nothing; correct it")
         if self.average is not None and not 0 <= self.average < 1:
             raise InputError(f"average is {self.average}, expected a decay of at least 0 and below 1; correct it")
         if self.micro_batch is not None:
@@ -202,10 +210,10 @@ class TrainConfig:
                 f"sharding 'fsdp' with optimizer '{self.optimizer}', which needs whole matrices; set sharding to ddp"
             )
         task, strength = self.adversary_task, self.adversary_strength
-        if self.sharding == "fsdp" and (self.compile or task is not None or self.average is not None):
-            kept = f"average {self.average}" if task is None else f"adversary_task '{task}'"
-            beside = "compile" if self.compile else kept
-            raise InputError(f"sharding 'fsdp' with {beside}, which needs the model as a whole; set sharding to ddp")
+        whole = {"compile": self.compile, "adversary_task": task, "average": self.average, "freeze": self.freeze}
+        beside = [f"{name} {value!r}" for name, value in whole.items() if value not in (None, False)]
+        if self.sharding == "fsdp" and beside:
+            raise InputError(f"sharding 'fsdp' with {beside[0]}, which needs the model as a whole; set sharding to ddp")
         if strength is not None and not 0 < strength < math.inf:
             raise InputError(f"adversary_strength is {strength}, expected a positive number; correct it")
         if strength is not None and task is None:

@@ -87,6 +87,7 @@ class Trainer:
         self.clock, self.on_step, self.should_stop = clock, on_step, should_stop
         self.config = config = resolved(config, model)
         _check_size(model, language)
+        _freeze(model, config)
         if self.world.size == 1 or config.sharding == "ddp":
             device = next(model.parameters()).device
             language = language if language.device == device else language.to(device)
@@ -196,3 +197,16 @@ def _check_size(model: LanguageModel, language: Language) -> None:
         raise InputError(
             f"model '{model.name}' was built for {there}, the language has {here}; build it for this language"
         )
+
+
+def _freeze(model: LanguageModel, config: TrainConfig) -> None:
+    """Takes the gradients off the parameters that training keeps, and gives them to all others.
+
+    Raises:
+        InputError: for a model that has none of this kind.
+    """
+    kinds = {name: model.parameter_block(name) for name, _ in model.named_parameters()}
+    if config.freeze is not None and config.freeze not in kinds.values():
+        raise InputError(f"freeze {config.freeze} with model '{model.name}', which has none; leave freeze out")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(kinds[name] != config.freeze)

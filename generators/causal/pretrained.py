@@ -21,6 +21,11 @@ EXPECTED = "expected a directory that holds config.json and model.safetensors, o
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
+NO_TOKENIZER = (
+    f"model {{}}: has no tokenizer, expected one of {', '.join(TOKENIZER_FILES)} beside the weights to read text with; "
+    "write it there with save_pretrained"
+)
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -33,6 +38,7 @@ class Pretrained:
             ids as strings.
         special: ids that are not words.
         bos: the id with which every text begins.
+        tokenizer: the transformers tokenizer; None if there is none.
         max_positions: the number of tokens that the network can read; None if it sets no limit.
         sha256: the SHA-256 of config.json and of all parameters, as read.
     """
@@ -42,6 +48,7 @@ class Pretrained:
     tokens: tuple[str | None, ...]
     special: frozenset[int]
     bos: int
+    tokenizer: Any
     max_positions: int | None
     sha256: str
 
@@ -114,7 +121,32 @@ def load_pretrained(model: str, dtype: str = "float32") -> Pretrained:
         network = _network(transformers, model, dtype, local)
         config_file = Path(transformers.utils.cached_file(model, "config.json", local_files_only=True))
         tokenizer = _tokenizer(transformers, model, config_file.parent, local)
-    return _checked(model, network, tokenizer, config_file.read_bytes())
+        return _checked(model, network, tokenizer, config_file.read_bytes())
+
+
+def load_tokenizer(model: str) -> Any:
+    """Reads the tokenizer of a network that has been read here before; nothing is fetched.
+
+    Args:
+        model: the network's directory, or its id.
+
+    Returns:
+        The transformers tokenizer.
+
+    Raises:
+        InputError: where there is none, and where it is damaged.
+    """
+    import transformers
+
+    with _quiet():
+        try:
+            config_file = transformers.utils.cached_file(model, "config.json", local_files_only=True)
+        except OSError as error:
+            raise InputError(f"model {model}: {_first_line(error)}; {EXPECTED}; give one") from None
+        found = _tokenizer(transformers, model, Path(config_file).parent, local=True)
+    if found is None:
+        raise InputError(NO_TOKENIZER.format(model))
+    return found
 
 
 def _check_files(folder: Path) -> None:
@@ -241,7 +273,8 @@ def _checked(model: str, network: Any, tokenizer: Any, config_bytes: bytes) -> P
             "right, such as OPT or GPT-2; give one"
         )
     positions = getattr(config, "max_position_embeddings", None)
-    return Pretrained(model, network, tokens, frozenset(special), bos, positions, _sha256(network, config_bytes))
+    digest = _sha256(network, config_bytes)
+    return Pretrained(model, network, tokens, frozenset(special), bos, tokenizer, positions, digest)
 
 
 def _sha256(network: nn.Module, config_bytes: bytes) -> str:

@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent / "commands"
 
 ORDER = (
     *("generate", "verify", "floor", "show", "induce", "train", "evaluate", "probe", "flatness", "theorem", "export"),
-    *("models", "widen", "average", "conditions", "oracle", "study", "table", "plot", "report"),
+    *("models", "widen", "average", "conditions", "oracle", "features", "study", "table", "plot", "report"),
 )
 """Commands in the order of a typical workflow. Others follow by name."""
 

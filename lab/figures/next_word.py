@@ -5,6 +5,8 @@ saunshi-bounds            excess task loss, error and both bounds against the ex
 saunshi-gamma             gamma and gamma_Delta by the length of the prefixes, last checkpoints
 saunshi-features          cross-entropy of probes on each representation, last checkpoints
 saunshi-log-partition     share of the variance of log Z that quadratic forms do not explain, along training
+saunshi-log-z             log Z against its quadratic fit on fresh contexts, last checkpoints
+saunshi-natural           tau(B) and tau_Phi(B) of each task against B, last checkpoints
 """
 
 import json
@@ -17,6 +19,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from .lettering import looks_of, plain_text, write_below
+from .next_word_curves import POINT, log_z, natural_tasks
 
 Row = dict[str, Any]
 Job = tuple[str, Callable[[], tuple[Figure, list[Row]]]]
@@ -54,6 +57,11 @@ def next_word_jobs(rows: list[Row]) -> list[Job]:
             jobs.append((name if number == 1 else f"{name}-{number}", partial(figure, mine)))
     if by_length:
         jobs.append(("saunshi-gamma", partial(_gamma, by_length)))
+    points = [row for row in _last(found["saunshi-log-partition"]) if row["block"].startswith(POINT)]
+    if points:
+        jobs.append(("saunshi-log-z", partial(log_z, points)))
+    if curves := [row for row in rows if row["what"] == "theorem" and row["method"] == "saunshi-natural"]:
+        jobs.append(("saunshi-natural", partial(natural_tasks, _last(curves))))
     return jobs
 
 

@@ -151,8 +151,8 @@ def check_drifts(run: Run) -> None:
     """Checks that Theorem 4.3 applies to a run.
 
     Raises:
-        InputError: for a run without a first phase, for one that is not plain SGD at a constant learning rate on sampled
-            words, and for one whose clock stands still.
+        InputError: for a run without a first phase, for one that is not plain SGD at a constant rate on sampled words,
+            and for one whose clock stands still.
     """
     config, origin = run.config, run.origin
     if origin is None:

@@ -20,6 +20,7 @@ DEVICE, TORCH = "device", "torch"
 
 LEFT_OUT: dict[str, Any] = {
     "optimizer_settings": {},
+    "freeze": None,
     "average": None,
     "micro_batch": None,
     "adversary_head": "clipped",

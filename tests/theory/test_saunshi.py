@@ -1,5 +1,7 @@
 """The theorem on next-word prediction, on trained and untrained models of exact languages."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from support.networks import demo_hmm, gap, shaken, tiny_hmm
@@ -10,6 +12,7 @@ from satlab.generators.batches import exact_truth
 from satlab.theory import Subject
 from satlab.theory.next_word.contexts import contexts_of, features_of, finite_of, head_of, task_contexts
 from satlab.theory.saunshi import Saunshi
+from satlab.theory.saunshi_natural import SaunshiNatural
 
 
 @pytest.mark.parametrize("task", ["next-word", "state:ahead=0", "state:ahead=2"])
@@ -77,6 +80,29 @@ def test_several_classes_are_checked_where_there_are_several():
     assert "classes: |excess| <= worst pair" in names
     names = [link.name for link in Saunshi(sentences=40).check(Subject(model, language, "next"))]
     assert "classes: |excess| <= worst pair" not in names
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_tau_falls_with_the_bound_to_what_no_classifier_beats(loss):
+    language = tiny_hmm()
+    subject = Subject(shaken("gpt-1x2:heads=1", language), language, "next")
+    theorem = SaunshiNatural(task="state:ahead=0", loss=loss, bounds="0.5 2 32 2000")
+    links = list(theorem.check(subject))
+    assert [link.name for link in links if not link.holds] == []
+    assert [link.name for link in links[:2]] == ["B = 0.5: least loss <= tau", "B = 0.5: tau <= tau_Phi"]
+    taus, inside = [link.right.value for link in links[::2]], [link.right.value for link in links[1::2]]
+    for values in (taus, inside):
+        assert all(one > other - 1e-6 for one, other in pairwise(values))
+    least = links[0].left.value
+    # p* says less than the prefix itself, so that the least loss is not reached.
+    assert 0 < taus[-1] - least < 0.6 * (taus[0] - least)
+    assert max(other - one for one, other in zip(taus, inside, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize("bounds", ["", "1 two", "0", "inf"])
+def test_bounds_that_are_none(bounds):
+    with pytest.raises(InputError, match="expected positive numbers separated by blanks"):
+        SaunshiNatural(bounds=bounds)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def run(given: Given) -> None:
         if world.first and config.dropped_checkpoints:
             beyond = f"checkpoints {config.dropped_checkpoints} lie beyond the {config.steps} steps and are left out"
             warnings.warn(beyond, stacklevel=1)
+        if world.first and not run.checkpoints:
+            _check_width(run)
         bar_of = (config.steps, "steps", world.first)
         with mirrored(run, wandb) as mirror, StopRequest() as stop, progress_bar(*bar_of) as bar:
             progress = TrainingProgress(bar, config.steps)
@@ -94,6 +96,17 @@ def _origin(given: Given) -> tuple["Origin | None", "Run | None"]:
     from ...runs.trainings import origin_in
 
     return origin_in(text, given.language, given.max_length)
+
+
+def _check_width(run: "Run") -> None:
+    """Warns where a next-word model has too few features to saturate."""
+    from ....models.names import network_of
+    from ....models.networks.base import SizedNetwork
+    from ...measurements.softmax_capacity import warn_of_width
+
+    network = network_of(run.model)
+    if network.causal and isinstance(network, SizedNetwork) and run.config.targets != "quad":
+        warn_of_width(run.language, network.width, run.config.threshold)
 
 
 def _conclude(out: str, run: "Run") -> None:

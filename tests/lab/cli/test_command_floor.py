@@ -15,6 +15,7 @@ from itertools import cycle, islice
 import pytest
 import yaml
 from support.bad_files import STUDY
+from support.hugging_face import write_network, write_tsv
 from support.odd_inputs import DEVICES, ERRORS, FILES, NAMES, NUMBERS, PLACES, lay_out
 
 from satlab.lab.cli import main as cli
@@ -39,6 +40,7 @@ MINIMAL = {
     "drift": ["run", "--out", "new", *DRIFT],
     "conditions": ["wei2021-hmm", "--max_length", "4"],
     "oracle": ["wei2021-hmm", "--max_length", "4", "--train_sentences", "20", "--test_sentences", "20"],
+    "features": ["--hf", "network", "--texts", "texts.tsv", "--out", "new", "--l2", "0.1"],
     "experiment": ["drift:replicas=2,points=1,clock=1,etas=0.2,batches=4,noises=exact", "--out", "new"],
     "export": ["run", "--out", "new"],
     "models": [],
@@ -73,7 +75,7 @@ class HungError(BaseException):
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A directory with a run, one without checkpoints, a corpus, a study, trees and the odd files."""
+    """A directory with a run, one without checkpoints, a corpus, a study, trees, a network, texts and the odd files."""
     folder = tmp_path_factory.mktemp("floor") / "place"
     folder.mkdir()
     with contextlib.chdir(folder):
@@ -81,6 +83,8 @@ def original(tmp_path_factory):
         assert cli.run(["train", "demo-hmm", "--out", "run", "--average", "0.9", *SMALL]) == 0
         assert cli.run(["generate", "demo-hmm", "--out", "corpus", "--sentences", "5"]) == 0
         shutil.copytree("run", "unfinished", ignore=shutil.ignore_patterns("checkpoints", "metrics.jsonl"))
+        write_network("network")
+        write_tsv(folder / "texts.tsv", 8)
         (folder / "trees.mrg").write_text("(S (A a) (B b))\n(S (A c) (B b))\n")
         (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
         prepare(load_study("study.yaml"), folder / "study")

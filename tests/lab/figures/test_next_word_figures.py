@@ -1,6 +1,7 @@
 """The figures of the theorems on next-word prediction, from rows alone."""
 
 import json
+from itertools import product
 
 import matplotlib.pyplot as plt
 import pytest
@@ -86,4 +87,38 @@ def test_log_z():
         ("expansion", 0.5),
         ("fit", 0.001),
         ("fit", 0.01),
+    ]
+
+
+def test_log_z_against_its_fit():
+    name = "log Z at fresh context {}: log Z = fit"
+    given = {"method": "saunshi-log-partition", "points": 2}
+    rows = [row(name.format(i), 3.0 + i, 3.1 + i, step, **given) for step in (1, 9) for i in (1, 2)]
+    rows.append(row("log Z, fresh contexts: 1 - R2 of the fit <= of the expansion", 0.01, 0.5, 9, **given))
+    figure, numbers = dict(next_word_jobs(rows))["saunshi-log-z"]()
+    (line,) = [one for one in figure.axes[0].lines if one.get_label() == "y = x"]
+    assert list(line.get_xdata()) == list(line.get_ydata()) == [4.0, 5.1]
+    plt.close(figure)
+    assert [(one["step"], one["context"], one["log_z"], one["fit"]) for one in numbers] == [
+        (9, 1, 4.0, 4.1),
+        (9, 2, 5.0, 5.1),
+    ]
+
+
+@pytest.mark.parametrize("tasks", [1, 4])
+def test_tau_against_the_bound_task_by_task(tasks):
+    rows = []
+    for run, task, bound in product("ab", range(tasks), (0.5, 8.0)):
+        given = {"run": run, "method": "saunshi-natural", "task": f"task{task}", "loss": "logistic"}
+        rows.append(row(f"B = {bound:g}: least loss <= tau", 0.1, 1 / bound, **given))
+        rows.append(row(f"B = {bound:g}: tau <= tau_Phi", 1 / bound, 2 / bound, **given))
+    figure, numbers = dict(next_word_jobs(rows))["saunshi-natural"]()
+    assert sum(axes.get_visible() for axes in figure.axes) == tasks
+    plt.close(figure)
+    assert len(numbers) == 2 * tasks * 2 * 3
+    first = [one for one in numbers if (one["run"], one["bound"]) == ("a", 0.5)][:3]
+    assert [(one["quantity"], one["value"], one["stderr"]) for one in first] == [
+        ("least", 0.1, 0.01),
+        ("tau", 2.0, 0.02),
+        ("tau_Phi", 4.0, 0.02),
     ]

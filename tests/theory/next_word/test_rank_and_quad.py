@@ -7,7 +7,7 @@ from support.networks import demo_hmm, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.theory import Subject
-from satlab.theory.next_word.rank import centred_rank, least_kl
+from satlab.theory.next_word.rank import Ranks, centred_rank, least_kl, ranks
 from satlab.theory.saunshi_features import SaunshiFeatures
 from satlab.theory.saunshi_log_partition import SaunshiLogPartition
 from satlab.theory.saunshi_quad import SaunshiQuad, quad_links
@@ -38,6 +38,26 @@ def test_one_feature_is_enough_for_two_words():
 
 def test_impossible_words_have_no_rank():
     assert centred_rank(torch.tensor([[0.5, 0.5, 0.0]])) is None
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_bias_saves_a_feature(d):
+    f, phi, bias = draw(12, d), draw(d, 6, seed=1), draw(6, seed=2)
+    truth = (f @ phi + bias).softmax(1)
+    assert ranks(truth) == Ranks(d + 1, d)
+    assert least_kl(truth, torch.ones(12), d, starts=0, iterations=20).value < 1e-8
+    assert ranks(truth[: d + 1]).with_bias <= d
+    high = draw(12, 6, seed=3).softmax(1)
+    assert ranks(high) == Ranks(5, 5)
+    assert least_kl(high, torch.ones(12), d, starts=1, iterations=50).value > 1e-3
+
+
+def test_ranks_count_within_contexts_of_the_same_words():
+    one, other = (draw(8, 2, seed=k) @ draw(2, 4, seed=k + 1) for k in (0, 5))
+    truth = torch.zeros(17, 6, dtype=torch.float64)
+    truth[:8, :4], truth[8:16, 2:], truth[16, 5] = one.softmax(1), other.softmax(1), 1.0
+    assert ranks(truth) == Ranks(2, 2)
+    assert ranks(truth[16:]) == Ranks(0, 0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -100,8 +120,12 @@ def test_representations_and_log_z_of_any_causal_model():
     assert all(link.holds for link in links)
     assert len(links) == 16
     assert {link.name.partition(":")[0] for link in links} >= {"features", "conditional-mean", "class-words", "truth"}
-    found = list(SaunshiLogPartition(sentences=40).check(subject))
+    found = list(SaunshiLogPartition(sentences=40, points=5).check(subject))
     assert all(link.holds for link in found)
+    points = [(link.left.value, link.right.value) for link in found if link.name.startswith("log Z at fresh context")]
+    assert len(found) == 4 + len(points) == 9
+    assert [value for value, _ in points] == sorted(value for value, _ in points)
+    assert found[4].slack == pytest.approx(found[2].right.value)
     assert 0 <= found[0].left.value < 1
     assert found[0].left.value < found[0].right.value
 
