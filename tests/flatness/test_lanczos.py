@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_refused():
     model, sentences = shaken("bert-1x2", language), language.sample(9, generator(0))
     with pytest.raises(InputError, match="unknown targets 'exactly': did you mean 'exact'"):
         top_eigenvalues(model, sentences, targets="exactly")
-    with pytest.raises(InputError, match="'lanczos' needs the truth"):
+    with pytest.raises(InputError, match="'lanczos' needs the exact truth"):
         top_eigenvalues(model, sentences, targets="exact")
 
 

@@ -323,7 +323,7 @@ def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, rank, size):
 
 
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="device 'tpu' is not here"):
+    with pytest.raises(InputError, match="device 'tpu' is not available"):
         World().device("tpu")
 
 

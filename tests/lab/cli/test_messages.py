@@ -61,7 +61,7 @@ def test_verbose_says_what_is_done(satlab, option, place):
 
 def test_one_of_the_two(satlab):
     _, said = satlab("floor", "demo-hmm", "--quiet", "-v", status=2)
-    assert said == ["satlab: --quiet beside --verbose: expected one of the two; leave one out"]
+    assert said == ["satlab: --quiet together with --verbose: expected one of the two; leave one out"]
 
 
 def test_what_follows_two_hyphens_is_no_option(satlab):

@@ -124,6 +124,7 @@ CHANGES = {
     "dropout": 0.25,
     "masking": "bernoulli:0.5",
     "targets": "exact",
+    "freeze": "embedding",
     "adversary_task": "state-5",
     "adversary_strength": 0.25,
     "adversary_sentences": 100,
@@ -343,4 +344,4 @@ def test_a_config_that_names_another_model_than_the_checkpoints_is_refused_in_on
         assert cli.run(line.split()) == 2
         (said,) = capsys.readouterr().err.splitlines()
         assert "config.yaml: model is 'bert-1x16', but" in said
-        assert "holds 'bert-1x8'; put back" in said
+        assert "holds 'bert-1x8'; restore the file" in said

@@ -80,7 +80,7 @@ def test_what_cannot_be_varied(changes, match):
 def test_curves_that_cannot_be(curve, match):
     with pytest.raises(InputError, match=match):
         check_curves([curve], ["states"])
-    with pytest.raises(InputError, match="curves without vary"):
+    with pytest.raises(InputError, match="curves need a series of languages"):
         check_curves([curve], [])
 
 
