@@ -53,7 +53,7 @@ class SaunshiRank(Theorem):
         least = least_kl(finite.truth, finite.weights, len(phi), finite.head, self.starts, subject.seed)
         given = finite.weights, finite.clusters
         left = mean(kl(finite.truth, least.log_p), *given)
-        middle = mean(kl(finite.truth, best.p.log().clamp(min=-745)), *given)
+        middle = mean(kl(finite.truth, best.log_p), *given)
         if middle.value < left.value:
             left = middle
         yield link("least kl of d features <= least kl of these word features", left, middle, "nats")

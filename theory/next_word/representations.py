@@ -40,7 +40,7 @@ def softmax(finite: Finite, loss: Loss, v: Natural, bound: float, best: Projecti
     """
     check_lipschitz(loss)
     unit, eps = unit_of(loss), savable(finite, best)
-    remaining = finite.over_language(kl(finite.truth, best.p.log().clamp(min=-745)))
+    remaining = finite.over_language(kl(finite.truth, best.log_p))
     # What Newton's method leaves of the first-order condition enters through v as much as through the logits.
     yield link("softmax: kl = least kl + epsilon", finite.epsilon, remaining + eps, "nats", "=")
     on_best, on_truth = v.scores(best.p), v.scores(finite.truth)

@@ -45,10 +45,12 @@ class Projection:
 
     Args:
         p: p_theta* [m, C].
+        log_p: its logarithm, also where p itself is too small for a double.
         disagreement: the largest |Q^T (p_theta* - p*)|, 0 where every distribution can be reached.
     """
 
     p: Tensor
+    log_p: Tensor
     disagreement: float
 
 
@@ -66,7 +68,7 @@ def best_softmax(basis: Tensor, bias: Tensor, truth: Tensor, start: Tensor | Non
     """
     truth, bias = truth.double(), bias.double()
     if basis.shape[1] >= truth.shape[1] - 1:
-        return Projection(truth.clone(), 0.0)
+        return Projection(truth.clone(), truth.log(), 0.0)
     size = max(1, AT_ONCE // max(1, basis.shape[1] * max(basis.shape)))
     parts = []
     for rows in torch.arange(len(truth), device=truth.device).split(size):
@@ -74,8 +76,8 @@ def best_softmax(basis: Tensor, bias: Tensor, truth: Tensor, start: Tensor | Non
         if start is not None:
             theta = (start[rows].double() - bias) @ basis
         parts.append(_newton(basis, bias, truth[rows], theta))
-    found = Projection(torch.cat([part.p for part in parts]), max(part.disagreement for part in parts))
-    return found
+    p, log_p = (torch.cat(tables) for tables in zip(*((part.p, part.log_p) for part in parts), strict=True))
+    return Projection(p, log_p, max(part.disagreement for part in parts))
 
 
 def _newton(basis: Tensor, bias: Tensor, truth: Tensor, theta: Tensor) -> Projection:
@@ -108,8 +110,9 @@ def _newton(basis: Tensor, bias: Tensor, truth: Tensor, theta: Tensor) -> Projec
             share = torch.where(bad, share / 2, share)
         theta = theta + share[:, None] * step
         value = potential(theta)
-    p = (theta @ basis.T + bias).softmax(1)
-    return Projection(p, float((p @ basis - target).abs().max()))
+    log_p = (theta @ basis.T + bias).log_softmax(1)
+    p = log_p.exp()
+    return Projection(p, log_p, float((p @ basis - target).abs().max()))
 
 
 def kl(truth: Tensor, log_p: Tensor) -> Tensor:

@@ -47,6 +47,16 @@ def test_no_inequality_is_ever_violated(seed, bound, loss):
     check_all(seed, bound, loss)
 
 
+def test_the_best_model_may_have_probabilities_that_no_double_holds():
+    """Near the boundary of the hull the logarithm still counts, below -745."""
+    finite = random_finite(245263)
+    _, phi, bias = finite.head
+    best = best_softmax(row_basis(phi), bias, finite.truth, finite.log_p)
+    assert float(best.p.min()) == 0.0
+    assert -1e4 < float(best.log_p.min()) < -745
+    check_all(245263, 0.3, "logistic")
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(seed=SEEDS, bound=BOUNDS, loss=st.sampled_from(["logistic", "hinge"]))
@@ -140,7 +150,7 @@ def test_the_best_softmax_model_agrees_in_its_means(seed):
     assert best.disagreement < 1e-9
     # It is of the model's form: log p - b is in the span of Phi and constants.
     if basis.shape[1] < finite.truth.shape[1] - 1:
-        log_ratio = best.p.log() - bias
+        log_ratio = best.log_p - bias
         centred = log_ratio - log_ratio.mean(1, keepdim=True)
         inside = centred @ basis @ basis.T
         assert float((centred - inside).abs().max()) < 1e-6 * (1 + float(centred.abs().max()))
