@@ -80,7 +80,7 @@ def _moved(given: Given, start: "Run") -> "Run":
     config = settings_of(DriftConfig, given)
     step = chosen_checkpoints(start, given.step)[-1][0]
     training = config.training(start.config.masking)
-    wanted = Path(given.out), start.source, start.model, training, start.language.max_length, origin_of(start, step)
+    wanted = Path(given.out), start.source, start.model, training, _length(start), origin_of(start, step)
     check_run(*wanted)
     check_step(config.eta, largest_eigenvalue(start, step))
     moved = create_run(*wanted)
@@ -88,3 +88,11 @@ def _moved(given: Given, start: "Run") -> "Run":
         progress = TrainingProgress(bar, training.steps)
         train_run(moved, given.device, progress.on_row, progress.on_step, stop)
     return moved.on(given.device)
+
+
+def _length(start: "Run") -> int | None:
+    """The max_length that makes the run's language of its source; None if the source alone does."""
+    from ....generators import load_language
+
+    length = start.language.max_length
+    return None if load_language(start.source).max_length == length else length

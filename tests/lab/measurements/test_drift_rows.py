@@ -46,6 +46,16 @@ def test_rows_have_the_clock_and_the_predicted_kl(folders, capsys):
     assert rows[-1]["floor_of_step"] == pytest.approx(rows[-1]["floor"] + 0.2 / 16 * surplus)
 
 
+@pytest.mark.parametrize("language", [["demo-pcfg"], ["demo-hmm", "--max_length", "5"]])
+def test_the_language_is_that_of_the_start_however_its_length_was_given(tmp_path, language):
+    line = "--model bert-1x8 --steps 1 --batch_size 8 --evaluation_sentences 20 --most_evaluation_sentences 20"
+    assert cli.run(["train", *language, "--out", str(tmp_path / "start"), *line.split()]) == 0
+    assert cli.run(["drift", str(tmp_path / "start"), "--out", str(tmp_path / "moved"), *MOVED, *FAST]) == 0
+    start, moved = (load_run(tmp_path / name) for name in ("start", "moved"))
+    assert moved.language.fingerprint() == start.language.fingerprint()
+    assert moved.language.max_length == start.language.max_length
+
+
 def test_the_same_command_does_not_train_again(folders, capsys):
     before = (folders / "moved" / "metrics.jsonl").read_bytes()
     capsys.readouterr()
