@@ -235,7 +235,9 @@ def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
         if key not in MAY_DIFFER and known.get(key) != value:
             name = "language" if key in ("language_file", "fingerprint") else key
             other = known.get(name)
-            shown = f"{other} there" if isinstance(other, (str, int, float)) else "another"
+            # A file may hold another language under the same name.
+            told = isinstance(other, (str, int, float)) and other != manifest[name]
+            shown = f"{other} there" if told else "another"
             raise InputError(
                 f"{out} holds another corpus ({name}: {shown}), expected this one; choose another directory"
             )

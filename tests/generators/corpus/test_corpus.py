@@ -217,3 +217,21 @@ def test_a_manifest_of_something_else_is_refused(tmp_path, manifest):
     with pytest.raises(InputError, match="holds"):
         write(load_language("demo-hmm"), tmp_path / "c")
     assert contents(tmp_path / "c") == {"manifest.json": manifest.encode()}
+
+
+def test_two_languages_in_one_file_are_told_apart(tmp_path):
+    """The file's name is the same, so that the message names no name."""
+    file, out = tmp_path / "g.pcfg", tmp_path / "c"
+
+    def written(source):
+        return list(corpus_writer.write_corpus(load_language(source), source, 20, out))
+
+    file.write_text("S -> 'a' [0.5] | 'b' [0.5]\n")
+    written(str(file))
+    whole = contents(out)
+    file.write_text("S -> 'a' [0.25] | 'b' [0.75]\n")
+    with pytest.raises(InputError, match=r"holds another corpus \(language: another\), expected this one"):
+        written(str(file))
+    with pytest.raises(InputError, match=r"holds another corpus \(language: .*g\.pcfg there\), expected this one"):
+        written("demo-hmm")
+    assert contents(out) == whole
