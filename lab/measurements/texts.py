@@ -6,6 +6,7 @@ the probes that were fitted last). A shard is whole or absent, so that interrupt
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -121,10 +122,11 @@ class TextProbes:
         parts = []
         for begin in range(0, len(ids), SHARD):
             these, path = ids[begin : begin + SHARD], folder / f"{begin // SHARD:05}.safetensors"
-            if not path.exists():
-                f = self.reader.features(these, self.config.batch_size).cpu()
-                write_atomic(path, safetensors.torch.save({"features": f.contiguous()}))
-            parts.append(_shard(path, len(these), self.reader.phi.shape[0]))
+            f = _shard(path, len(these), self.reader.phi.shape[0])
+            if f is None:
+                f = self.reader.features(these, self.config.batch_size).cpu().contiguous()
+                write_atomic(path, safetensors.torch.save({"features": f}))
+            parts.append(f)
             on_texts(len(these))
         return torch.cat(parts)
 
@@ -159,15 +161,18 @@ class TextProbes:
         return key | {"settings": json.dumps(settings, sort_keys=True)}
 
 
-def _shard(path: Path, rows: int, width: int) -> Tensor:
-    """The features [rows, width] that a file holds."""
+def _shard(path: Path, rows: int, width: int) -> Tensor | None:
+    """The features [rows, width] that a file holds; None if it is missing or, with one warning, if it is damaged."""
+    if not path.exists():
+        return None
     try:
         found = safetensors.torch.load_file(path)["features"]
     except (SafetensorError, KeyError):
         found = torch.empty(0)
-    if found.shape != (rows, width):
-        raise InputError(f"{path}: damaged, expected the features of {rows} texts; remove it") from None
-    return found
+    if found.shape == (rows, width):
+        return found
+    warnings.warn(f"{path}: damaged; its {rows} texts are read again", stacklevel=2)
+    return None
 
 
 class _Work:
