@@ -20,13 +20,12 @@ SUBSET = 14
 """Words of the subset, as many as the authors chose for sentiment."""
 
 
-def class_words(truth: Tensor, law: Tensor, weights: Tensor, words_each: int = 1) -> Tensor:
+def class_words(means: Tensor, shares: Tensor, words_each: int = 1) -> Tensor:
     """The words that tell each class from the others best: largest |log p(w | y = k) / p(w | y != k)|.
 
     Args:
-        truth: p* [m, C].
-        law: P(y = k | s) [m, k].
-        weights: of the contexts [m].
+        means: p(w | y = k) [k, C].
+        shares: P(y = k) [k].
         words_each: how many words each class takes.
 
     Returns:
@@ -36,23 +35,6 @@ def class_words(truth: Tensor, law: Tensor, weights: Tensor, words_each: int = 1
         InputError: for fewer than one word a class.
     """
     at_least("words_each", words_each, 1)
-    joint = weights.double()[:, None] * law
-    masses = joint.sum(0)
-    means = joint.T @ truth.double() / masses.clamp(min=1e-300)[:, None]
-    return words_of_means(means, masses / masses.sum(), words_each)
-
-
-def words_of_means(means: Tensor, shares: Tensor, words_each: int = 1) -> Tensor:
-    """What `class_words` returns, from the laws of the words in each class.
-
-    Args:
-        means: p(w | y = k) [k, C].
-        shares: P(y = k) [k].
-        words_each: how many words each class takes.
-
-    Returns:
-        The words' numbers, each once, in their order.
-    """
     chosen: list[int] = []
     joint = shares[:, None] * means
     all_words = joint.sum(0)
@@ -117,10 +99,3 @@ class Representations:
             "truth": truth,
             "truth-mean": truth @ self.phi.T,
         }
-
-
-def probe_inputs(
-    features: Tensor, phi: Tensor, bias: Tensor, truth: Tensor, chosen: Tensor, seed: int = 0
-) -> dict[str, Tensor]:
-    """All representations of the same contexts, at once; see `Representations`."""
-    return Representations(phi, bias, chosen, seed).of(features, truth)

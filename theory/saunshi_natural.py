@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..errors import InputError, at_least
-from .next_word import probabilities
+from ..errors import InputError
 from .next_word.chain import link, unit_of
-from .next_word.contexts import check_causal, finite_of
-from .next_word.losses import Loss, check_loss, expected
+from .next_word.contexts import finite_of
+from .next_word.losses import Loss, expected
 from .next_word.natural import TOLERANCE, natural
 from .next_word.softmax import row_basis
-from .saunshi import given_task
-from .theorem import Link, Subject, Theorem, theorems
+from .next_word.task_theorem import TaskTheorem
+from .theorem import Link, Subject, theorems
 
 LEAST, RESTRICTED = "least loss <= tau", "tau <= tau_Phi"
 """How the links of each B end."""
@@ -27,34 +26,20 @@ LEAST, RESTRICTED = "least loss <= tau", "tau <= tau_Phi"
 
 @theorems.register("saunshi-natural")
 @dataclass(frozen=True)
-class SaunshiNatural(Theorem):
+class SaunshiNatural(TaskTheorem):
     """tau(B) of a task for several B, between what no classifier beats and tau_Phi(B) of a model's word features.
 
     Args:
-        task: a task of prefixes, such as state:ahead=2.
-        positive: the classes that count as y = 1, separated by blanks; half of them unless given.
-        words: the task has prefixes of so many words alone; of all lengths unless given.
         bounds: values of B, separated by blanks.
-        loss: logistic or hinge.
-        sentences: how many are sampled.
     """
 
-    task: str = "next-word"
-    positive: str | None = None
-    words: int | None = None
     bounds: str = "0.25 0.5 1 2 4 8 16 32 64"
-    loss: Loss = "logistic"
-    sentences: int = 1000
 
     source = "Saunshi, Malladi and Arora 2020, natural tasks"
 
     def __post_init__(self) -> None:
-        at_least("sentences", self.sentences, 2)
-        check_loss(self.loss)
-        probabilities.check_lipschitz(self.loss)
+        super().__post_init__()
         _ = self.values
-        if self.words is not None:
-            at_least("words", self.words, 0)
 
     @property
     def values(self) -> list[float]:
@@ -81,9 +66,7 @@ class SaunshiNatural(Theorem):
         Raises:
             InputError: for another model, and a task that the language does not have.
         """
-        check_causal(subject.model)
-        given = subject.language, self.task, self.positive, self.words, self.sentences, subject.seed
-        contexts, task_weights, law, _ = given_task(*given)
+        contexts, task_weights, law, _ = self.given(subject)
         finite = finite_of(subject.model, contexts, task_weights, law)
         basis, unit = row_basis(finite.head[1]), unit_of(self.loss)
         least = finite.over_task(least_of_any(self.loss, finite.eta))

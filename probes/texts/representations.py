@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..feature_store import Features, FeatureStorage
-from ..next_word import words_of_means
+from ..next_word import class_words
 
 NAMES = ("features", "conditional-mean", "probabilities", "subset", "class-words")
 
@@ -72,7 +72,7 @@ class Head:
         """
         shares = labels.bincount(minlength=classes).double() / len(labels)
         means = self.class_means(f, labels, classes)
-        return words_of_means(means, shares.to(means.device), words_each)
+        return class_words(means, shares.to(means.device), words_each)
 
     def representations(
         self, f: Tensor, subset: Tensor, class_words: Tensor, storage: FeatureStorage

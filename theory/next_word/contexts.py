@@ -13,10 +13,14 @@ from ...generators.prefixes.task import PrefixTask
 from ...generators.sentences import Batch
 from ...models import LanguageModel
 from ...randomness import random_stream
+from ...system.memory import check_memory
 from .finite import Finite
 
 LISTED = 2000
 """The most prefixes of a language that are listed, each with its probability, instead of sampled."""
+
+HELD = 5
+"""Arrays [m, V + 1] that a theorem holds at once: p*, log p, p, their difference and a product."""
 
 READ_AT_ONCE = 4096
 """Sentences that the model reads at once."""
@@ -56,6 +60,9 @@ def contexts_of(language: Language, sentences: int, seed: int, part: int = 0, mo
 
     Returns:
         The contexts.
+
+    Raises:
+        TooLargeError: where p* and p of all contexts do not fit into memory.
     """
     listed = all_prefixes(language, most)
     if listed is not None:
@@ -63,6 +70,11 @@ def contexts_of(language: Language, sentences: int, seed: int, part: int = 0, mo
     generator = random_stream(seed, "theory", *([part] if part else []), device=language.device)
     drawn = language.sample(sentences, generator, latents=False)
     batch = make_batch(drawn, "next", language.vocab_size, generator)
+    check_memory(
+        HELD * 8 * len(batch.rows) * (language.vocab_size + 1),
+        f"a table of {len(batch.rows):,} contexts x {language.vocab_size + 1:,} words",
+        "give fewer sentences",
+    )
     weights = torch.full((len(batch.rows),), 1 / len(batch.rows), dtype=torch.float64, device=language.device)
     return Contexts(batch, weights, exact_truth(language, batch, "next"), False)
 

@@ -66,12 +66,19 @@ def solve_hinge(problem: Problem, tolerance: float) -> tuple[Tensor, float]:
         value = problem.loss("hinge", now.x)
         if value < best:
             best, chosen = value, now.x
-        pulled = rows.T @ now.alpha
-        # linear_gap at x = 0 is |z|_1 with what the intercept may add.
-        lowest = max(lowest, float(now.alpha.sum()) - problem.linear_gap(0 * now.x, -pulled, now.lower - now.upper))
+        alpha = _balanced(now.alpha, rows[:, -1])
+        # linear_gap at x = 0 is |z|_1; the intercept adds a rounding error.
+        gap = problem.linear_gap(0 * now.x, -(rows.T @ alpha), now.lower - now.upper)
+        lowest = max(lowest, float(alpha.sum()) - gap)
         if best - lowest <= tolerance or share < 1e-8:
             break
     return chosen, lowest
+
+
+def _balanced(alpha: Tensor, sign: Tensor) -> Tensor:
+    """The multipliers with those of one sign made smaller, so that sum_k y_k alpha_k = 0."""
+    up, down = float(alpha[sign > 0].sum()), float(alpha[sign < 0].sum())
+    return alpha * torch.where(sign > 0, min(1.0, down / up), min(1.0, up / down))
 
 
 def _step(problem: Problem, rows: Tensor, weight: Tensor, now: _State, target: float) -> tuple[_State, float]:

@@ -39,6 +39,7 @@ class Problem:
 
     def __init__(self, features: Tensor, limits: Tensor, eta: Tensor, weights: Tensor, bound: float) -> None:
         self.eta, self.weights, self.limits, self.bound = eta, weights / weights.sum(), limits, bound
+        self.identity = len(limits) == limits.shape[1] and bool((limits == torch.eye(len(limits)).to(limits)).all())
         self.features = torch.nn.functional.pad(features, (0, 1), value=1.0)
         self.table = torch.nn.functional.pad(limits, (0, 1))
         self.rare = min(float(self.weights @ eta), float(self.weights @ (1 - eta)))
@@ -61,8 +62,7 @@ class Problem:
             The gap; it is 0 at the minimum.
         """
         own, slope = gradient[:-1], float(gradient[-1])
-        if self.limits.shape[0] == self.limits.shape[1]:
-            # A is the identity.
+        if self.identity:
             y = own
         else:
             normal = self.limits.T @ self.limits
@@ -148,13 +148,14 @@ def _centre(
 
 def solve_normal(matrix: Tensor, right: Tensor) -> Tensor:
     """The solution of a positive semidefinite system, its diagonal raised by a rounding error's worth; nan for none."""
-    matrix = matrix.clone()
-    scale = float(matrix.diagonal().max())
+    scale = matrix.diagonal().clamp(min=1e-300).rsqrt()
+    # With a diagonal of ones, what is added is small beside each entry.
+    matrix = matrix * scale * scale[:, None]
     for raised in (1e-15, 1e-12, 1e-9):
-        matrix.diagonal().add_(raised * scale)
+        matrix.diagonal().add_(raised)
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if not bool(failed):
-            return torch.cholesky_solve(right[:, None], factor)[:, 0]
+            return scale * torch.cholesky_solve((scale * right)[:, None], factor)[:, 0]
     return torch.full_like(right, torch.nan)
 
 

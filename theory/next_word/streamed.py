@@ -16,7 +16,7 @@ from ...generators.prefixes.task import PrefixTask
 from ...generators.sentences import Batch
 from ...models import LanguageModel
 from ...probes.feature_store import Features, FeatureStorage
-from ...probes.next_word import Representations, words_of_means
+from ...probes.next_word import Representations, class_words
 from ...randomness import random_stream
 from .contexts import features_of
 from .measured import Measured, mean
@@ -111,7 +111,7 @@ class Streamed:
         for rows, truth in self.truths():
             sums += self.law[rows].double().T @ truth.double()
         means = sums / masses.clamp(min=1e-300)[:, None]
-        return words_of_means(means, masses / masses.sum(), words_each)
+        return class_words(means, masses / masses.sum(), words_each)
 
     def stores(self, made: Representations, storage: FeatureStorage) -> dict[str, Features]:
         """All representations of the contexts, in files where they are large.

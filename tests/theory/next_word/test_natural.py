@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, lsq_linear, minimize
 from support.finite_languages import random_finite
@@ -86,8 +86,23 @@ def test_the_minimum_in_the_row_space_of_a_model(loss, seed):
     assert found.radius <= 1.5 * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bound", [0.1, 10.0])
+def test_word_features_that_span_everything_restrict_nothing(loss, bound):
+    # As many words' features as there are words less one: with the constant, the table is square.
+    finite = random_finite(44)
+    basis = row_basis(finite.phi)
+    assert basis.shape == (5, 4)
+    given = finite.truth, finite.eta, finite.task_weights, bound
+    free, inside = natural(loss, *given), natural(loss, *given, basis)
+    assert inside.loss == pytest.approx(free.loss, abs=2e-7)
+    assert inside.loss - inside.least <= 1e-7
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), bound=st.sampled_from([0.1, 1.0, 10.0, 100.0]), loss=st.sampled_from(LOSSES))
+@example(seed=13481, bound=100.0, loss="hinge")
+@example(seed=3, bound=0.1, loss="hinge")
 def test_the_certificate_is_narrow_and_no_feasible_point_is_below_it(seed, bound, loss):
     finite = random_finite(seed)
     given = finite.truth, finite.eta, finite.task_weights

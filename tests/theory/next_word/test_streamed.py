@@ -4,10 +4,11 @@ import pytest
 import torch
 from support.networks import demo_hmm, shaken
 
-from satlab.errors import InputError
+from satlab.errors import InputError, TooLargeError
 from satlab.generators.prefixes.task import find_prefix_task
 from satlab.probes.feature_store import FeatureStorage
-from satlab.probes.next_word import Representations, class_words, probe_inputs
+from satlab.probes.next_word import Representations, class_words
+from satlab.system import memory
 from satlab.theory import Subject
 from satlab.theory.next_word import streamed
 from satlab.theory.next_word.contexts import contexts_of, finite_of, head_of, task_contexts
@@ -39,9 +40,11 @@ def test_parts_are_the_whole(setting, words, sentences_at_once, monkeypatch):
     one, other = found.mean(values[kept]).estimate, whole.over_task(values).estimate
     assert one.value == pytest.approx(other.value, rel=1e-12)
     chosen = found.class_words(1)
-    assert chosen.tolist() == class_words(whole.truth[kept], law[kept], weights[kept]).tolist()
+    joint = weights[kept][:, None] * law[kept]
+    means = joint.T @ whole.truth[kept] / joint.sum(0)[:, None]
+    assert chosen.tolist() == class_words(means, joint.sum(0) / joint.sum()).tolist()
     phi, bias = head_of(model)
-    expected = probe_inputs(whole.features[kept], phi, bias, whole.truth[kept], chosen)
+    expected = Representations(phi, bias, chosen).of(whole.features[kept], whole.truth[kept])
     for storage in (FeatureStorage(), FeatureStorage(in_memory=8)):
         stores = found.stores(Representations(phi, bias, chosen), storage)
         assert list(stores) == list(expected)
@@ -65,3 +68,9 @@ def test_a_task_without_a_label_is_refused(setting):
     language, model, task = setting
     with pytest.raises(InputError, match="has no label on any prefix of 8 words"):
         Streamed(language, model, task, 8, 5, 0, 1)
+
+
+def test_contexts_that_do_not_fit_are_refused(setting, monkeypatch):
+    monkeypatch.setattr(memory, "machine_memory", lambda: 2**10)
+    with pytest.raises(TooLargeError, match=r"a table of [0-9]+ contexts x [0-9]+ words: .*; give fewer sentences"):
+        contexts_of(setting[0], 20, 0, most=0)
