@@ -1,8 +1,8 @@
 """Probes on what a causal network says about labelled texts: features on disk, shard by shard, then rows.
 
 A directory holds features/FINGERPRINT/ (the features of the last token of one file's texts, with or without the
-prompt), probes.jsonl (a row for each number) and representations-NAME.safetensors (all representations but p_f, of
-the probes that were fitted last). A shard is whole or absent, so that interrupted work goes on where it was.
+prompt), probes.jsonl (a row for each number) and representations-NAME.safetensors (all representations but p_f, with
+the settings of the last call). A shard is whole or absent, so that interrupted work goes on where it was.
 """
 
 import json
@@ -32,6 +32,9 @@ from .measure import Row, measured, values_of
 from .text_config import TextConfig
 
 ROWS, FEATURES, PROBED = "probes.jsonl", "features", "representations-{}.safetensors"
+
+SUBSETS = "subset", "class-words"
+"""The representations that are logits of some words."""
 
 SHARD = 256
 """Texts whose features a file holds."""
@@ -112,8 +115,10 @@ class TextProbes:
                 key = self._key(prompt, name)
                 yield from measured(self.out / ROWS, key, partial(work.rows, name))
                 on_probe(1)
-            if work.measured:
-                work.write(self.out / PROBED.format("plain" if prompt is None else "prompt"))
+            path = self.out / PROBED.format("plain" if prompt is None else "prompt")
+            settings = str(self._key(prompt, SUBSETS[0])["settings"])
+            if _settings_of(path) != settings:
+                work.write(path, settings)
 
     def _features(self, ids: Sequence[Sequence[int]], on_texts: Progress) -> Tensor:
         """f [n, d] of texts, shard by shard."""
@@ -146,7 +151,7 @@ class TextProbes:
 
     def _key(self, prompt: str | None, name: str) -> Row:
         config, words = self.config, {}
-        if name in ("subset", "class-words"):
+        if name in SUBSETS:
             words = {"words_each": config.words_each, "class_words": config.class_words, "subset": config.subset}
         settings = {
             "network": self.reader.pretrained.sha256,
@@ -175,17 +180,21 @@ def _shard(path: Path, rows: int, width: int) -> Tensor | None:
     return None
 
 
+def _settings_of(path: Path) -> str | None:
+    """The settings with which the representations of a file were made; None if it is missing or damaged."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("settings")
+    except (OSError, SafetensorError):
+        return None
+
+
 class _Work:
     """The probes of one prompt; representations are made when the first is asked for."""
 
     def __init__(self, probes: TextProbes, fitted: Side, tested: Side) -> None:
         self.probes, self.fitted, self.tested = probes, fitted, tested
         self.classes = len(probes.train.classes)
-
-    @property
-    def measured(self) -> bool:
-        """Whether a probe was fitted here, not only read from disk."""
-        return "stores" in vars(self)
 
     @cached_property
     def words(self) -> dict[str, Tensor]:
@@ -219,7 +228,7 @@ class _Work:
             fit = Optimum(l2=self.probes.config.l2).fit(seen, self.fitted.labels, self.classes)
             log_p = torch.cat([fit.scores(part).log_softmax(1).cpu() for _, part in unseen.in_order()])
             more = {"l2": fit.l2, "width": seen.width}
-        if name in ("subset", "class-words"):
+        if name in SUBSETS:
             more["words"] = self.probes.reader.spelled(self.words[name.replace("-", "_")])
         right = (log_p.argmax(1) == labels).double()
         loss = F.cross_entropy(log_p, labels, reduction="none")
@@ -229,8 +238,8 @@ class _Work:
             {"quantity": "cross-entropy"} | values_of(Estimate.from_samples(loss)) | {"unit": "nats"} | about,
         ]
 
-    def write(self, path: Path) -> None:
-        """Writes labels and representations of both sides, p_f left out, since f gives it."""
+    def write(self, path: Path, settings: str) -> None:
+        """Writes labels and representations of both sides, p_f left out, since f gives it, and the settings."""
         tensors: dict[str, Tensor] = {}
         for side, name, store in zip((self.fitted, self.tested), ("train", "test"), self.stores, strict=True):
             tensors[f"{name}.labels"] = side.labels
@@ -238,4 +247,5 @@ class _Work:
                 if kind != "probabilities" and kept.memory is not None:
                     tensors[f"{name}.{kind}"] = kept.memory
         tensors |= {f"words.{name}": words.cpu() for name, words in self.words.items()}
-        write_atomic(path, safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}))
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        write_atomic(path, safetensors.torch.save(tensors, {"settings": settings}))

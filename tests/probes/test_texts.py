@@ -1,13 +1,16 @@
 """What small random GPT-2 and OPT say about labelled texts, against plain passes over one text at a time."""
 
 import json
+import shutil
 import socket
 
 import pytest
 import safetensors.torch
 import torch
 from sklearn.linear_model import LogisticRegression
+from support.commands import contents
 from support.hugging_face import labelled_rows, write_network, write_tsv
+from support.killed import forks, killed_at
 
 from satlab.errors import InputError
 from satlab.generators.labelled.texts import read_labelled
@@ -184,6 +187,23 @@ def test_interrupted_work_goes_on_with_the_same_bits(reader, tmp_path, monkeypat
     with pytest.warns(UserWarning, match=r"00000.safetensors: damaged; its 16 texts are read again"):
         assert rows_of(probes_of(reader, tmp_path, out="cut")) == whole
     assert damaged.read_bytes() == before
+
+
+@forks
+def test_a_kill_before_any_write_leaves_what_the_same_call_goes_on_with(reader, tmp_path, monkeypatch):
+    monkeypatch.setattr("satlab.lab.measurements.texts.SHARD", 16)
+    given = {"words_each": 1, "prompt": None}
+    whole, files = rows_of(probes_of(reader, tmp_path, **given)), contents(tmp_path / "out")
+    steps, killed = 0, True
+    while killed:
+        killed = killed_at(steps, lambda: rows_of(probes_of(reader, tmp_path, out="cut", **given)))
+        steps += 1
+        assert rows_of(probes_of(reader, tmp_path, out="cut", **given)) == whole, steps
+        found = contents(tmp_path / "cut")
+        assert found.keys() == files.keys()
+        assert all(found[name] == files[name] for name in files if str(name).endswith(".safetensors"))
+        shutil.rmtree(tmp_path / "cut")
+    assert steps > 3
 
 
 def test_what_is_missing_is_named(folder, tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
 """A kill at any moment, or a manifest that is gone: the same command goes on, and what is not its own is left alone."""
 
 import json
-import os
 import shutil
 
 import pytest
 from support.commands import contents
+from support.killed import forks, killed_at
 
 from satlab.errors import InputError
 from satlab.generators import load_language
@@ -15,7 +15,6 @@ from satlab.lab.cli import main as cli
 
 SENTENCES, SHARD = 45, 10
 FORMATS = ("parquet", "bin")
-KILLED = 9
 
 
 def write(out, format="parquet", seed=3, sentences=SENTENCES, source="demo-hmm", shard=SHARD):
@@ -32,33 +31,7 @@ def whole(request, tmp_path):
     return request.param, tmp_path / "c", contents(tmp_path / "c")
 
 
-def killed_at(step, work):
-    """Whether a process of its own that does the work is killed, before its call number `step` of fsync and replace."""
-    process = os.fork()
-    if process == 0:
-        left = [step]
-
-        def dying(function):
-            def call(*arguments):
-                if left[0] == 0:
-                    os._exit(KILLED)
-                left[0] -= 1
-                return function(*arguments)
-
-            return call
-
-        os.fsync, os.replace = dying(os.fsync), dying(os.replace)
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    assert status in (0, KILLED)
-    return status == KILLED
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@forks
 @pytest.mark.parametrize(
     ("seconds", "lost"),
     [(0.0, True), (1.0, False), *[pytest.param(*case, marks=pytest.mark.slow) for case in ((0.0, False), (1.0, True))]],
