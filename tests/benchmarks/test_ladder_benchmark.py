@@ -1,26 +1,18 @@
 """The ladder of languages: a short run to the end, and once more without work."""
 
 import csv
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+from support.benchmark_scripts import loaded
 
 
 @pytest.fixture
 def ladder(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location("ladder_benchmark", FOLDER / "ladder.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "MODEL", "bert-1x8")
-    monkeypatch.setattr(module, "LADDERS", {"states": {"demo-hmm": 4}})
-    yield module
-    for name in ("growth", "machine", "saturation"):
-        sys.modules.pop(name, None)
+    with loaded("ladder") as module:
+        monkeypatch.setattr(module, "MODEL", "bert-1x8")
+        monkeypatch.setattr(module, "LADDERS", {"states": {"demo-hmm": 4}})
+        yield module
 
 
 def test_a_rung_is_trained_once_and_leaves_its_line(ladder, monkeypatch, tmp_path):

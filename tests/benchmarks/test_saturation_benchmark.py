@@ -1,23 +1,13 @@
 """The speed-run to saturation: its recipes are configurations, and its table is what its lines say."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+from support.benchmark_scripts import loaded
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location("saturation_benchmark", FOLDER / "saturation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    for name in ("growth", "machine"):
-        sys.modules.pop(name, None)
+@pytest.fixture(scope="module")
+def benchmark():
+    with loaded("saturation") as module:
+        yield module
 
 
 def test_every_recipe_is_a_configuration_on_every_language(benchmark):

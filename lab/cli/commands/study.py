@@ -83,11 +83,13 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
 
     config = replace(config, device=given.device or config.device, cache=_cache(given.cache or config.cache))
     check_engine(given.engine)
+    check, cells, do_cell = check_series, series_cells, run_series_cell
     if not config.vary:
+        check, cells, do_cell = check_study, cells_of, run_cell
         check_conclusion(config)
     if given.cells:
-        check_series(config, out) if config.vary else check_study(config, out)
-        for cell in series_cells(config) if config.vary else cells_of(config):
+        check(config, out)
+        for cell in cells(config):
             print_row(cell)
         return 0
     if given.engine == "local":
@@ -96,8 +98,7 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
         if given.workers is not None or given.engine != "local":
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
         with progress_bar(None, "parts") as bar:
-            do = run_series_cell if config.vary else run_cell
-            print_row({"study": given.out} | do(config, out, given.cell, StudyProgress(bar)))
+            print_row({"study": given.out} | do_cell(config, out, given.cell, StudyProgress(bar)))
         say_next(out, command_line("study", given.study, "--out", given.out))
         return 0
     if given.workers is not None:
