@@ -135,7 +135,15 @@ def save_model(model: LanguageModel, folder: Path) -> None:
 
 def save_weights(model: LanguageModel, path: Path) -> None:
     """Writes the weights of a model as a .safetensors file."""
-    safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+    save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes tensors as a .safetensors file with the permissions that any new file gets here, not its owner's alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    safetensors.torch.save_file(tensors, path)
+    path.chmod(mode)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

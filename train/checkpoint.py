@@ -50,7 +50,7 @@ def checkpoints(run: Path, kept_only: bool = True) -> list[tuple[int, Path]]:
     Returns:
         (step, directory) of each, in order.
     """
-    found = _listed(run)
+    found = listed(run)
     if kept_only:
         return [(state["step"], folder) for folder, state in found if state["keep"]]
     while found and damage(found[-1][0]) is not None:
@@ -131,16 +131,14 @@ def _write(
     average: "LanguageModel | None",
 ) -> None:
     """Writes and flushes all files of a checkpoint. An error names the file's final path in `target`."""
-    from safetensors.torch import save_file
-
     from ..models import save_model
-    from ..models.build import save_weights
+    from ..models.build import save_tensors, save_weights
     from .optimizer_state import flattened
 
     with naming_file(target / WEIGHTS):
         save_model(model, partial)
     with naming_file(target / OPTIMIZER):
-        save_file(flattened(optimizer), partial / OPTIMIZER)
+        save_tensors(flattened(optimizer), partial / OPTIMIZER)
     if average is not None:
         with naming_file(target / AVERAGE):
             save_weights(average, partial / AVERAGE)
@@ -209,8 +207,8 @@ def restore(
     return state
 
 
-def _listed(run: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Returns (directory, state) of the checkpoints with a readable state, in order. Does not examine other files."""
+def listed(run: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """(directory, state) of the checkpoints with a readable state, in order; their other files are not examined."""
     folders = sorted((run / "checkpoints").glob("step-*"))
     found = [(folder, state) for folder in folders if (state := read_state(folder)) is not None]
     return [(folder, state) for folder, state in found if folder == folder_of(run, state["step"])]
@@ -229,7 +227,7 @@ def _tidy(run: Path) -> None:
     """Removes the remains of interrupted writes and removals, and old checkpoints that only served to resume."""
     for leftover in (run / "checkpoints").glob(".step-*"):
         shutil.rmtree(leftover)
-    found = _listed(run)
+    found = listed(run)
     spare = 1 if found and found[-1][1]["finished"] else SPARE
     for folder, state in found[:-spare]:
         if not state["keep"]:

@@ -1,6 +1,7 @@
 """Writes a corpus. An interrupted run keeps the finished shards, and the next run continues it."""
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ ENGINES = ("local", "ray")
 
 MANIFEST_SECONDS = 1.0
 """The least time between two writes of the manifest. A killed process repeats the shards made since the last write."""
+
+OF_A_CORPUS = re.compile(r"language\..*|shard-.*|\.?train\.bin.*")
+"""The names of files that any corpus may have beside its manifest."""
 
 PARTIAL = (MANIFEST, "language.*", "shard-*", "train.bin")
 """The files that an interruption may leave half-written, under a hidden name."""
@@ -220,7 +224,10 @@ def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
         InputError: for a directory that holds something else or another corpus.
     """
     new = Corpus(out, manifest)
-    if not out.exists() or (out.is_dir() and not is_corpus(out) and _nothing_else(new, saved)):
+    if not out.exists():
+        return new
+    other = _something_else(new, saved) if out.is_dir() and not is_corpus(out) else None
+    if other == "":
         return new
     try:
         known: dict[str, Any] = dict(json.loads((out / MANIFEST).read_text(encoding="utf-8")))
@@ -229,7 +236,8 @@ def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
     if not KINDS.keys() <= known.keys():
         if is_corpus(out) and new.language_problem() is None:
             open_corpus(out)
-        raise InputError(f"{out} holds something else, expected a new or empty directory; choose another one")
+        named = f" ({other})" if other else ""
+        raise InputError(f"{out} holds something else{named}, expected a new or empty directory; choose another one")
     there = open_corpus(out)
     for key, value in manifest.items():
         if key not in MAY_DIFFER and known.get(key) != value:
@@ -248,13 +256,21 @@ def _leftovers(folder: Path) -> list[Path]:
     return [path for name in PARTIAL for path in folder.glob(f".{name}.partial")]
 
 
-def _nothing_else(corpus: Corpus, saved: bytes) -> bool:
-    """Whether a directory without a manifest holds only files that this corpus could have put there."""
+def _something_else(corpus: Corpus, saved: bytes) -> str:
+    """A file in a directory without a manifest that this corpus cannot have put there; "" if there is none.
+
+    Beside the language of this corpus, files that no corpus has are overlooked, as they are beside a manifest.
+
+    Returns:
+        Its name.
+    """
     names = {path.name for path in corpus.folder.iterdir()} - {path.name for path in _leftovers(corpus.folder)}
     language = corpus.language_file
-    if language.name in names and not (language.is_file() and language.read_bytes() == saved):
-        return False
-    return names <= {language.name, *(path.name for path in _files(corpus))}
+    mine = language.is_file() and language.read_bytes() == saved
+    if language.name in names and not mine:
+        return language.name
+    others = names - {language.name} - {path.name for path in _files(corpus)}
+    return min((name for name in others if not mine or OF_A_CORPUS.fullmatch(name)), default="")
 
 
 def _files(corpus: Corpus) -> dict[Path, int]:

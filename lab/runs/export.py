@@ -1,5 +1,6 @@
 """Exports a checkpoint as a directory that Hugging Face's from_pretrained reads."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def _save(network: Any, folder: Path) -> None:
     try:
         with naming_file(folder):
             network.save_pretrained(folder)
+            for file in folder.iterdir():
+                # The weights are made readable for their owner alone.
+                shutil.copymode(folder / "config.json", file)
     finally:
         if bars:
             logging.enable_progress_bar()

@@ -23,6 +23,7 @@ from ...system.disk import naming, read_lines, write_atomic
 from ...system.new_folder import begun
 from ...system.yaml_files import read_yaml
 from ...train import TrainConfig, checkpoints
+from ...train.checkpoint import listed
 from ..file_names import CONFIG, PUT_BACK
 from ..reading import from_mapping
 from .config_file import as_json, as_now, as_written, check_same, occupied
@@ -141,7 +142,7 @@ def load_run(folder: Path) -> Run:
 
 def _check_model(folder: Path, name: str) -> None:
     """Raises InputError if the newest readable checkpoint has another model than config.yaml."""
-    for _, checkpoint in reversed(checkpoints(folder, kept_only=False)):
+    for checkpoint, _ in reversed(listed(folder)):
         try:
             kept = json.loads((checkpoint / DESCRIPTION).read_text())["name"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -94,7 +94,8 @@ def _check_tasks(study: StudyConfig, language: Language) -> None:
     """Raises InputError for a task that does not exist, and for one that is given under two names."""
     found: list[Task] = []
     for name in study.tasks:
-        task = find_task(language, name)
+        with placed(STUDY, "tasks"):
+            task = find_task(language, name)
         if twin := next((other for other in found if _same_task(task, other)), None):
             said = f"'{twin.name}' and '{task.name}' are one task, expected each once; remove one of them"
             raise InputError(said, STUDY, "tasks")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import InputError, placed, unknown
-from ...models.names import canonical_name
+from ...models.names import canonical_name, parse_name
 from ...train import TrainConfig
 from ...train.recipes import with_recipe
 from ..reading import STUDY, from_mapping
@@ -71,13 +71,19 @@ def model_of(study: StudyConfig, name: str) -> str:
         with, else the key itself.
 
     Raises:
-        InputError: for a model that is no text, or another one than it begins with.
+        InputError: for a model that does not exist, or another one than it begins with.
     """
     name = source_of(study, name) or name
     changes, origin = changes_of(study, name), origin_key(study, name)
     model = changes.get(MODEL, name if origin is None else model_of(study, origin))
     if not isinstance(model, str):
         raise InputError(f"model is '{model}', expected a model such as bert-1x64; correct it", *_place(name))
+    own_name = MODEL not in changes and origin is None
+    hint = f"; or give a model such as bert-1x64 under the key '{MODEL}'" if own_name else ""
+    try:
+        parse_name(model)
+    except InputError as error:
+        raise InputError(error.said + hint, *_place(name), *error.place) from None
     if origin is not None and canonical_name(model) != canonical_name(model_of(study, origin)):
         there = model_of(study, origin)
         said = f"model is '{model}' from '{origin}', which is '{there}', expected the same; leave the model out"

@@ -86,10 +86,10 @@ def check_study(study: StudyConfig, out: Path) -> list[tuple[str, RunPlan]]:
     """
     check_place(out, STUDY_FILE)
     if not study.models or not study.seeds:
-        raise InputError("the study has no models or no seeds, expected at least one of each; add them")
+        raise InputError("no models or no seeds, expected at least one of each; add them", STUDY)
     for name, values in (("seeds", study.seeds), ("tasks", study.tasks), ("theorems", study.theorems)):
         if len(set(values)) < len(values):
-            raise InputError(f"{name} are {values}, expected each once; remove the repeated one")
+            raise InputError(f"{name} are {values}, expected each once; remove the repeated one", STUDY)
     if study.workers is not None:
         at_least("workers", study.workers, 1)
     check_names(study, out)

@@ -18,6 +18,7 @@ from support.networks import demo_hmm, same_weights
 from support.training import folders, parts, short
 
 from satlab.lab.cli import main as cli
+from satlab.lab.runs.run import load_run
 from satlab.models import build, build_model, load_model
 from satlab.train import checkpoint, checkpoints
 
@@ -159,6 +160,15 @@ def test_a_finished_run_without_its_last_row_is_one_line(whole, tmp_path, capsys
 
 
 # ---- one checkpoint
+
+
+def test_figures_and_tables_need_no_weights_and_others_may_read_them(tmp_path, monkeypatch):
+    folder = tmp_path / "r"
+    assert cli.run(command(SHORT, folder)) == 0
+    last = folder / "checkpoints" / "step-00000014"
+    assert len({path.stat().st_mode for path in last.iterdir()}) == 1
+    monkeypatch.setattr("satlab.system.sums.sha256", lambda path: pytest.fail(f"{path} is read"))
+    assert load_run(folder).model == "bert-1x8"
 
 
 def model_and_optimizer():

@@ -17,6 +17,11 @@ NO_PAIRS = (
 )
 
 
+NO_PROBES = (
+    "no probe recorded, expected one at least, since a line stands for a checkpoint and a probe; run satlab probe"
+)
+
+
 def add_arguments(arguments: Arguments) -> None:
     """The arguments of `satlab table`."""
     arguments.add_argument("directories", many=True, help="runs or studies")
@@ -52,6 +57,8 @@ def run(given: Given) -> None:
         found = matched_of(points, config)
     elif given.pairs:
         found = [row for mine in by_probe(points).values() for row in rows_of_pairs(pairs_of(mine, config))]
+    if not points and any(row["step"] is not None for row in rows):
+        notices.append(NO_PROBES)
     if points and not found and not said_of_unmatched(points, config):
         notices.append(NO_PAIRS)
     warn_of(notices)

@@ -62,6 +62,14 @@ def test_a_lost_manifest_is_made_again(whole, also):
     assert contents(corpus) == files
 
 
+def test_a_note_beside_it_stands_in_no_ones_way(whole):
+    format, corpus, files = whole
+    (corpus / "manifest.json").unlink()
+    (corpus / "notes.txt").write_text("mine")
+    write(corpus, format)
+    assert contents(corpus) == files | {"notes.txt": b"mine"}
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_lost_manifest_of_an_unfinished_corpus_too(tmp_path, format):
     write(tmp_path / "whole", format)

@@ -83,6 +83,13 @@ def test_runs_without_measurements_are_told_so(printed, tmp_path, how):
     assert "no pairs" not in err
 
 
+def test_runs_without_a_probe_are_told_so(printed, tmp_path):
+    make_run(tmp_path / "a", rows=[result("bert-1x8", 10, "kl", 0.5, 0.1, method="exact-truth")])
+    rows, err = printed("table a")
+    assert rows == []
+    assert "satlab: warning: no probe recorded, expected one at least" in err
+
+
 def test_what_is_not_finite_is_null(printed, tmp_path):
     bad = [result("bert-1x8", 10, "probe", 0.5, None, method="linear", task="state-4")]
     make_run(tmp_path / "a", rows=bad)

@@ -200,4 +200,4 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(("change", "match"), [({"seeds": [0, 0]}, "seeds"), ({"tasks": ["state-1"] * 2}, "tasks")])
 def test_what_is_listed_twice_is_refused_and_nothing_written(tmp_path, refused, change, match):
-    refused(write(tmp_path, **change), f"{match} are")
+    refused(write(tmp_path, **change), f"study.yaml: {match} are")
