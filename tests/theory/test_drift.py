@@ -15,7 +15,7 @@ from satlab.generators.batches import make_batch
 from satlab.theory.bartlett import gradient_covariance
 from satlab.theory.drift import deep_linear, drift_ode, noises, of_model, sgd_replicas, two_weights
 from satlab.theory.drift.noises import ExactTargets, Isotropic, LabelSmoothing, SampledWords
-from satlab.theory.drift.ode import check_step, kl_floor, kl_floor_of_step, velocity
+from satlab.theory.drift.ode import check_step, kl_floor, kl_floor_of_step, kl_spread, velocity
 from satlab.theory.drift.problem import FiniteProblem
 
 
@@ -174,6 +174,19 @@ def test_the_floor_of_a_finite_step_is_the_fixed_point_of_the_covariance():
     assert kl_floor_of_step(values, eta, batch) == pytest.approx(expected, rel=1e-10)
     small = kl_floor_of_step(values, 1e-6, batch)
     assert small == pytest.approx(kl_floor(float(values.sum()), 1e-6, batch).value, rel=1e-5)
+
+
+def test_kl_of_a_settled_run_swings_as_a_sum_of_squares_does():
+    problem, start = deep_linear(seed=4)
+    eta, batch, replicas = 0.1, 16, 400
+    (row,) = sgd_replicas(problem, start, eta, batch, [400], replicas, generator(6))
+    values = torch.linalg.svdvals(problem.jacobian(start)).square()
+    # The standard deviation of 400 numbers has a relative error of 0.05; more than that, since KL is skew.
+    expected = kl_spread(values, eta, batch)
+    assert float(problem.kl(row.theta).std()) == pytest.approx(expected, rel=0.25)
+    assert expected > kl_floor_of_step(values, eta, batch) / 4
+    with pytest.raises(InputError, match="largest eigenvalue"):
+        kl_spread(values, 10.0, batch)
 
 
 def test_exact_targets_do_not_move():

@@ -141,6 +141,27 @@ def kl_floor_of_step(eigenvalues: Tensor, eta: float, batch: int) -> float:
     return float(eta / (4 * batch) * (eigenvalues / (1 - eta * eigenvalues / 2)).sum())
 
 
+def kl_spread(eigenvalues: Tensor, eta: float, batch: int) -> float:
+    """The standard deviation of KL at one step of one settled run, nats.
+
+    It is eta / (4 B) (2 sum_i (l_i / (1 - eta l_i / 2))^2)^(1/2). Near Gamma, KL is a sum of squares of normal numbers,
+    one for each eigenvector of H, so that a few large eigenvalues make it swing by much of its mean.
+
+    Args:
+        eigenvalues: l of H, [M]; the largest alone give a lower bound.
+        eta: the step, below 2 / max l.
+        batch: B.
+
+    Returns:
+        The deviation, nats.
+
+    Raises:
+        InputError: for a step at which SGD does not stay near the minimum.
+    """
+    check_step(eta, float(eigenvalues.max()))
+    return float(eta / (4 * batch) * (2 * (eigenvalues / (1 - eta * eigenvalues / 2)).square().sum()).sqrt())
+
+
 def check_step(eta: float, largest: float) -> None:
     """Checks that a step is below 2 / lambda_max.
 
