@@ -40,7 +40,7 @@ class Saunshi(Theorem):
 
     Args:
         task: a task of prefixes, such as state:ahead=2.
-        positive: the classes that count as y = 1, separated by blanks; half of them unless given.
+        positive: the classes that count as y = 1, separated by spaces; half of them unless given.
         words: the task has prefixes of so many words alone; of all lengths unless given.
         bound: B, the largest radius of v.
         loss: logistic or hinge.

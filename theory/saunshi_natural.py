@@ -32,9 +32,9 @@ class SaunshiNatural(Theorem):
 
     Args:
         task: a task of prefixes, such as state:ahead=2.
-        positive: the classes that count as y = 1, separated by blanks; half of them unless given.
+        positive: the classes that count as y = 1, separated by spaces; half of them unless given.
         words: the task has prefixes of so many words alone; of all lengths unless given.
-        bounds: values of B, separated by blanks.
+        bounds: values of B, separated by spaces.
         loss: logistic or hinge.
         sentences: how many are sampled.
     """
@@ -65,7 +65,7 @@ class SaunshiNatural(Theorem):
             values = []
         if not values or not all(0 < value < float("inf") for value in values):
             raise InputError(
-                f"bounds is '{self.bounds:.60}', expected positive numbers separated by blanks; correct it"
+                f"bounds is '{self.bounds:.60}', expected positive numbers separated by spaces; correct it"
             )
         return values
 

@@ -28,8 +28,8 @@ BAD = [
     ("(S (A a))\n(S (A a) ((B b)))\n", "tree 2 (line 2): a bracket inside has no label"),
     ("(S (A a))\n(S (A) (B b))", "tree 2 (line 2): nothing in the brackets of (A)"),
     ("()", "tree 1 (line 1): nothing in the brackets"),
-    ("", "no trees in it"),
-    ("(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "tree 2 (line 2): brackets more than 300 deep at line 302"),
+    ("", "holds no tree"),
+    ("(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "tree 2 (line 2): brackets more than 300 deep in line 302"),
     ("(S (A a))\n(" * 2 + "S (A a))" * 2, "tree 2 (line 2): a bracket inside has no label"),
 ]
 
@@ -55,7 +55,7 @@ def test_a_node_too_wide_to_binarise(bank, depth, children):
     """Deep and wide together, each by itself would do."""
     path = bank("(S (A a))\n" + "(S " * depth + wide(children) + ")" * depth)
     with pytest.raises(
-        InputError, match=rf"tree 2: cannot be binarised: {children} children of one symbol would become"
+        InputError, match=rf"tree 2: cannot be binarised, as {children} children of one symbol would become"
     ):
         induce(read_trees(path))
 
@@ -65,7 +65,7 @@ def test_trees_from_elsewhere_that_are_too_deep(depth):
     tree = nltk.Tree("S", ["a"])
     for _ in range(depth):
         tree = nltk.Tree("S", [tree])
-    with pytest.raises(InputError, match=r"tree 2: nested too deep, expected at most 300 levels; leave it out"):
+    with pytest.raises(InputError, match=r"tree 2: nested too deeply, expected at most 300 levels; leave the tree out"):
         induce([nltk.Tree("S", ["a"]), tree])
 
 

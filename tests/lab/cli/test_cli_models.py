@@ -223,7 +223,7 @@ def test_an_occupied_directory_is_left_as_it_is(satlab, trained, tmp_path):
         (
             "bert-1x8",
             "--to bert-2x20",
-            "width 20 is no multiple of 8; nearest that works: bert-2x16, or of the published",
+            "width 20 is not a multiple of 8; nearest that works: bert-2x16, or of the published",
         ),
         ("bert-1x8", "--to lstm-1x8", "lstm is another kind of model; nearest that works: bert-1x16"),
         ("bert-1x8", "--to bert-2x4", "width 4 is narrower than 8; nearest that works: bert-2x8"),
