@@ -75,7 +75,7 @@ def test_a_test_file_takes_the_classes_of_the_other(write):
 
 
 BAD = {
-    "suffix": ("x.txt", "a\t1\n", r"expected a file .tsv, .csv or .parquet"),
+    "suffix": ("x.txt", "a\t1\n", r"expected a .tsv, .csv or .parquet file"),
     "empty": ("x.tsv", "", "holds no row"),
     "names alone": ("x.tsv", "text\tlabel\n", "holds only the names of the columns"),
     "cells": ("x.tsv", "text\tlabel\na\t1\nb\n", r"line 3: 1 cells, expected 2"),
