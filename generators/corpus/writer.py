@@ -237,7 +237,7 @@ def _found_or_new(out: Path, manifest: dict[str, Any], saved: bytes) -> Corpus:
             other = known.get(name)
             # A file may hold another language under the same name.
             told = isinstance(other, (str, int, float)) and other != manifest[name]
-            shown = f"{other} in that directory" if told else "another"
+            shown = f"{other} there" if told else "another"
             raise InputError(
                 f"{out} holds another corpus ({name}: {shown}), expected this one; choose another directory"
             )

@@ -60,7 +60,7 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
             missing = [field for field, f in fields.items() if _required(f) and field not in given]
             if missing and nearest(key, missing) is None:
                 raise InputError(
-                    f"unknown key '{key}' of family {name}, and '{missing[0]}' is missing; rename the key, or add "
+                    f"unknown key of family {name} '{key}', and '{missing[0]}' is missing; rename the key, or add "
                     f"'{missing[0]}'"
                 )
             raise InputError(str(unknown(f"key of family {name}", key, fields)))

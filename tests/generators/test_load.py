@@ -100,7 +100,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
     [
         ("demo-pcf", "unknown language 'demo-pcf': no preset, file or .* name; did you mean 'demo-pcfg'"),
         ("cfg3", "did you mean 'cfg3i'"),
-        ("zzz", "'zzz': no preset, file or directory of this name; give the directory of a .*demo-hmm"),
+        ("zzz", "'zzz': no preset, file or directory has this name; give the directory of a .*demo-hmm"),
         ("c33", r"give the directory of a corpus, a file \(.yaml, .yml, .pcfg, .npz\), or one of: brackets"),
         ("runs/cfg3i", "give the directory of a corpus"),
         ("corpus", "give the directory of a corpus"),

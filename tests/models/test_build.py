@@ -187,6 +187,7 @@ def test_a_damaged_model_is_refused(tmp_path, damage):
     load_model(tmp_path)
     DAMAGE[damage](tmp_path)
     with pytest.raises(
-        InputError, match=r"damaged checkpoint .*; take another one \(--step\), or train again \(with another --out\)$"
+        InputError,
+        match=r"damaged checkpoint .*; use another checkpoint \(--step\), or train again \(with another --out\)$",
     ):
         load_model(tmp_path)

@@ -219,7 +219,7 @@ def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, printed, monk
     assert rows[-1] == {"dir": str(corpus), "shards": 5, "damaged": 1, "repaired": 0}
     assert error.count("\n") == 1
     assert "shard 2 is left as it is: made again, it differs from the manifest" in error
-    assert f"torch 1.2.3 there, {shard.versions()['torch']} here" in error
+    assert f"torch 1.2.3 in the corpus, {shard.versions()['torch']} here" in error
     assert contents(corpus) == before
 
 
