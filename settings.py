@@ -130,7 +130,7 @@ def check_unused(config: Any) -> None:
         if refusals[0] is not None and all(refusals):
             raise refusals[0]
         raise InputError(
-            f"{setting.name} is {given} with {choice} {', '.join(names)}, which has no such setting (only "
+            f"{setting.name} is {given} with {choice} {', '.join(names)}, which has no such setting (it belongs to "
             f"{', '.join(setting.entries)}); leave it out, or choose another {choice}"
         )
 
