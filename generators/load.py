@@ -136,7 +136,7 @@ def _read_pcfg(path: Path, max_length: int | None) -> Language:
 def _read_yaml(path: Path, max_length: int | None) -> Language:
     content = read_yaml_text(path.read_bytes())
     if not isinstance(content, Mapping):
-        raise InputError("not a mapping, expected one with the key 'family' or 'preset'; correct it")
+        raise InputError("expected a mapping with the key 'family' or 'preset'; correct the file")
     return _from_mapping(content, max_length, path.parent)
 
 
