@@ -126,7 +126,7 @@ COMMANDS = [
     ("probe run --task state-4 --method prompt --order last", ["order is 'last'", "prompt-mask-text"]),
     ("probe run --task state-4 --method head --reads word", ["reads is 'word'", "words, logits, feature, pooled"]),
     ("floor demo-hmm --sentences 1", ["1 sentences", "at least 2"]),
-    ("floor demo-hmm --sentences '!!timestamp x'", ["sentences is '!!timestamp x', expected an integer", "floor --help"]),
+    ("floor demo-hmm --sentences '!!timestamp x'", ["sentences is '!!timestamp x', expected an int", "floor --help"]),
     (f"floor demo-hmm --sentences {'9' * 5000}", ["sentences has more than 4,000 digits"]),
     ("floor demo-hmm --masking two", ["masking 'two'", "one, bernoulli"]),
     ("floor demo-hmm --masking bernoulli:2", ["bernoulli:2", "0 < p <= 1"]),
