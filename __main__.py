@@ -12,7 +12,7 @@ def main() -> None:
     settle()
     if working_directory() is None:
         # Without a working directory, the libraries loaded next would abort the process.
-        print("satlab: the working directory is gone; change to one that exists", file=sys.stderr)
+        print("satlab: the working directory no longer exists; change to one that does", file=sys.stderr)
         sys.exit(2)
     try:
         with StopRequest() as stop:

@@ -113,7 +113,7 @@ def whole_number(name: str, value: object) -> int:
     if not isinstance(value, bool):
         with suppress(TypeError):
             return operator.index(value)  # type: ignore[arg-type]  # whatever it is
-    raise InputError(f"{name} is {value!r}, expected a whole number; correct it")
+    raise InputError(f"{name} is {value!r}, expected an integer; correct it")
 
 
 def plain_number(value: Any) -> Any:
@@ -149,11 +149,11 @@ def a_text(name: str, value: object) -> str:
         InputError: for anything else.
     """
     if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r:.80}, expected a text; put it into quotes")
+        raise InputError(f"{name} is {value!r:.80}, expected a string; put it in quotes")
     return value
 
 
-KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+KINDS: dict[type, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
 """How messages name the types of settings."""
 
 

@@ -61,7 +61,7 @@ class Registry(Mapping[str, type[T]]):
             known = self.entries.setdefault(name, entry)
             if (known.__module__, known.__qualname__) != (entry.__module__, entry.__qualname__):
                 place = f"{known.__module__}.{known.__qualname__}"
-                raise InputError(f"{self.kind} '{name}' is registered already, by {place}; choose another name")
+                raise InputError(f"{self.kind} '{name}' is already registered by {place}; choose another name")
             self.entries[name] = entry
             return entry
 
@@ -135,7 +135,7 @@ def load_plugins() -> None:
     try:
         points = importlib.metadata.entry_points(group=PLUGINS)
     except Exception as error:  # noqa: BLE001 - a package's own description may be damaged in any way
-        warnings.warn(f"the list of plug-ins cannot be read: {_said(error)}; all are left out", stacklevel=2)
+        warnings.warn(f"the list of plug-ins cannot be read: {_said(error)}; no plug-in is loaded", stacklevel=2)
         return
     for point in points:
         if point.value in _loaded:

@@ -105,7 +105,9 @@ def chosen(config: Any, name: str | None = None) -> Any:
     given = {name: value for name, value in given.items() if value is not None or name not in own_default}
     for setting, value in given.items():
         if value is None and not _takes_none(get_type_hints(entry)[setting]):
-            raise InputError(f"{setting} is null with {choice} {name}, expected a value; give it, or leave it out")
+            raise InputError(
+                f"{setting} is null with {choice} {name}, expected a value; give one, or leave the setting out"
+            )
     return entry(**given)
 
 
@@ -128,8 +130,8 @@ def check_unused(config: Any) -> None:
         if refusals[0] is not None and all(refusals):
             raise refusals[0]
         raise InputError(
-            f"{setting.name} is {given} with {choice} {', '.join(names)}, which has no such setting "
-            f"({', '.join(setting.entries)} has); leave it out, or choose another {choice}"
+            f"{setting.name} is {given} with {choice} {', '.join(names)}, which has no such setting (it belongs to "
+            f"{', '.join(setting.entries)}); leave it out, or choose another {choice}"
         )
 
 
@@ -174,8 +176,8 @@ def union(registry: Registry[Any]) -> list[Setting]:
             kind, default = types[setting.name], _default(setting)
             if before is not None and before.type | None != kind | None:
                 raise InputError(
-                    f"{registry.kind} '{name}': setting {setting.name} is {kind}, of {', '.join(before.entries)} it is "
-                    f"{before.type}; give it the same type, or another name"
+                    f"{registry.kind} '{name}': setting {setting.name} has the type {kind}, but {before.type} in "
+                    f"{', '.join(before.entries)}; give it that type, or another name"
                 )
             if before is not None:
                 kind = kind if before.type == kind else kind | None

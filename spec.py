@@ -34,7 +34,7 @@ READ_FIRST = (NoneType, bool, int, float, str)
 """The types in the order in which a union tries them."""
 
 CONSTANTS: dict[type, dict[str, bool | None]] = {NoneType: {"null": None}, bool: {"true": True, "false": False}}
-IN_WORDS = {NoneType: "null", bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+IN_WORDS = {NoneType: "null", bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 
 
 def split_spec(text: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def checked_arguments(
     hidden = torch.zeros_like(tokens, dtype=torch.bool) if hidden is None else _mask(hidden).to(device)
     for name, given, shape in (("lengths", lengths, tokens.shape[:1]), ("hidden", hidden, tokens.shape)):
         if given.shape != shape:
-            raise InputError(f"{name} has shape {list(given.shape)}, expected {list(shape)}; give one for each")
+            raise InputError(f"{name} has shape {list(given.shape)}, expected {list(shape)}; give one value for each")
     inside = torch.arange(tokens.shape[1], device=device) < lengths[:, None]
     hidden = hidden & inside
     if bool((lengths > tokens.shape[1]).any()):
@@ -49,8 +49,8 @@ def checked_arguments(
     if bool(wrong.any()):
         row, column = wrong.nonzero()[0].tolist()
         raise InputError(
-            f"sentence {row}, position {column}: token {int(tokens[row, column])} is no word, "
-            f"expected 0 to {vocab_size - 1}; mark hidden positions in `hidden`"
+            f"sentence {row}, position {column}: token {int(tokens[row, column])} is not a word, expected 0 to "
+            f"{vocab_size - 1}; mark hidden positions in `hidden`"
         )
     return tokens, lengths, hidden
 
@@ -70,7 +70,7 @@ def check_draw(num_sentences: object, generator: object, least: int) -> None:
     at_least("num_sentences", whole_number("num_sentences", num_sentences), least)
     if not isinstance(generator, torch.Generator):
         raise InputError(
-            f"generator is {generator!r:.80}, expected a torch.Generator; take torch.Generator().manual_seed(SEED)"
+            f"generator is {generator!r:.80}, expected a torch.Generator; use torch.Generator().manual_seed(SEED)"
         )
 
 
@@ -84,10 +84,10 @@ def check_path(path: object) -> None:
         InputError: for a path without a name, or in a directory that is missing.
     """
     if not isinstance(path, (str, Path)) or not str(path) or str(path).endswith("/"):
-        raise InputError(f"path is {str(path)!r}, expected that of a file, without its suffix; add a name")
+        raise InputError(f"path is {str(path)!r}, expected the path of a file without its suffix; add a name")
     folder = Path(path).parent
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such directory, expected one to write {Path(path).name} to; make it")
+        raise InputError(f"{folder}: no such directory, expected one for {Path(path).name}; create it first")
 
 
 def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) -> None:
@@ -106,7 +106,7 @@ def check_possible_length(length_log_prob: Tensor, length: int, rows: Tensor) ->
         lengths = known.nonzero()[:, 0].tolist()
         text = str(lengths[0]) if len(lengths) == 1 else f"between {lengths[0]} and {lengths[-1]}"
         raise InputError(
-            f"sentence {int(rows[0])} has {length} words, but no sentence of the language has: "
+            f"sentence {int(rows[0])} has {length} words, but no sentence of the language has this length, "
             f"expected {text}; give sentences of such a length"
         )
 
@@ -115,5 +115,5 @@ def _mask(hidden: Any) -> Tensor:
     """The hidden positions as a tensor of booleans."""
     mask = torch.as_tensor(hidden)
     if mask.dtype != torch.bool:
-        raise InputError(f"hidden is {mask.dtype}, expected torch.bool; compare it, as in hidden != 0")
+        raise InputError(f"hidden is {mask.dtype}, expected torch.bool; convert it, as in hidden != 0")
     return mask

@@ -115,7 +115,7 @@ def exact_truth(language: Language, batch: Batch, masking: str, stops: Callable[
         n = max(1, min(n, SQUARES // batch.inputs.shape[1] ** 2))
     for begin in range(0, len(batch.inputs), n):
         if stops():
-            raise StoppedError("stopped while the truth was worked out", "work it out again")
+            raise StoppedError("stopped while the truth was being computed", "compute it again")
         some, _ = batch.select(slice(begin, begin + n))
         found.append(_truth(language, some, masking))
     return torch.cat(found)
@@ -182,5 +182,5 @@ def evaluation_set(
     sentences = language.sample(num_sentences, generator, latents=False)
     batch = make_batch(sentences, masking, language.vocab_size, generator)
     if not len(batch.rows):
-        raise InputError(f"masking '{masking}' hid no word in {num_sentences} held-out sentences; take more sentences")
+        raise InputError(f"masking '{masking}' hid no word in {num_sentences} held-out sentences; use more sentences")
     return EvaluationSet(batch, exact_truth(language, batch, masking, stops))

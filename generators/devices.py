@@ -28,7 +28,9 @@ def on_device(item: T, device: torch.device | str) -> T:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]
-        raise InputError(f"device is '{device}', expected cpu, or cuda with a GPU ({reason}); choose another") from None
+        raise InputError(
+            f"device is '{device}', expected cpu or, with a GPU, cuda ({reason}); choose another device"
+        ) from None
     moved = copy.copy(item)
     moved.__dict__ = {
         name: _moved(value, device)

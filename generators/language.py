@@ -252,7 +252,7 @@ class Language(ABC):
         """The sentences as strings, words separated by spaces. Raises InputError unless `sentences` are Sentences."""
         if not isinstance(sentences, Sentences):
             given = type(sentences).__name__
-            raise InputError(f"sentences are of type {given}, expected Sentences; write Sentences(tokens, lengths)")
+            raise InputError(f"sentences are of type {given}, expected Sentences; use Sentences(tokens, lengths)")
         sentences.check_words(self.vocab_size, "the language")
         rows = zip(sentences.tokens.tolist(), sentences.lengths.tolist(), strict=True)
         return [" ".join(self.words[token] for token in row[:length]) for row, length in rows]

@@ -72,8 +72,8 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
     if str(source) in preset_names():
         if is_corpus(path):
             warnings.warn(
-                f"language '{source}' is the preset of this name; the corpus in the directory {source} is not read, "
-                f"give ./{source} for it",
+                f"language '{source}' is the preset, not the corpus in the directory {source}; give ./{source} to "
+                "read the corpus",
                 stacklevel=2,
             )
         return _read_yaml(PRESETS / f"{source}.yaml", max_length)
@@ -82,7 +82,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
             try:
                 return load_language(language, max_length)
             except InputError as error:
-                raise InputError(f"{error} (in a corpus; satlab verify {path} tells whether it is damaged)") from None
+                raise InputError(f"{error} (in a corpus; run satlab verify {path} to check it for damage)") from None
     for language in path.glob("language.*"):
         raise InputError(f"{path}: a directory, expected a language; give {language}")
     if path.is_dir():
@@ -92,7 +92,7 @@ def load_language(source: str | Path | Mapping[str, Any], max_length: int | None
         )
     if path.exists():
         raise InputError(f"{path}: unknown kind of file, expected the suffix {', '.join(READERS)}; rename it")
-    said = f"unknown language '{source!s:.200}': there is no preset, file or directory of this name"
+    said = f"unknown language '{source!s:.200}': no preset, file or directory has this name"
     raise InputError(f"{said}; {_what_instead(str(source))}")
 
 
@@ -122,9 +122,11 @@ def _read_file(path: Path, max_length: int | None) -> Language:
         raise InputError(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
         where = f"the byte 0x{error.object[error.start]:02X} at {error.start} is not UTF-8"
-        raise InputError(f"{path}: {where}, expected a text in UTF-8; save the file as UTF-8") from None
+        raise InputError(f"{path}: {where}, expected UTF-8 text; save the file as UTF-8") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected a text file or an npz archive") from None
+        raise InputError(
+            f"{path}: cannot be read ({error}), expected a text file or an npz archive; check the path"
+        ) from None
 
 
 def _read_pcfg(path: Path, max_length: int | None) -> Language:
@@ -134,7 +136,7 @@ def _read_pcfg(path: Path, max_length: int | None) -> Language:
 def _read_yaml(path: Path, max_length: int | None) -> Language:
     content = read_yaml_text(path.read_bytes())
     if not isinstance(content, Mapping):
-        raise InputError("expected a mapping with the key 'family' or 'preset'")
+        raise InputError("expected a mapping with the key 'family' or 'preset'; correct the file")
     return _from_mapping(content, max_length, path.parent)
 
 
@@ -159,7 +161,7 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
     positions, block, weights = (arrays.get(name) for name in ("task_positions", "block_task", "posterior_weights"))
     if positions is not None:
         if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
-            raise InputError(f"'task_positions' is {positions.tolist()!r}, expected whole numbers; correct it")
+            raise InputError(f"'task_positions' is {positions.tolist()!r}, expected integers; correct it")
         positions = positions.tolist()
     if block is not None:
         if block.ndim or block.dtype.kind != "U":
@@ -169,7 +171,9 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
         block = as_texts("block_task", block[None])[0]
     readout = None
     if ("posterior_words" in arrays) != (weights is not None):
-        raise InputError("holds one of 'posterior_weights' and 'posterior_words', expected both or neither")
+        raise InputError(
+            "holds only one of 'posterior_weights' and 'posterior_words', expected both or neither; add or remove one"
+        )
     if weights is not None:
         words = _whole_number("posterior_words", arrays["posterior_words"])
         readout = Readout(torch.from_numpy(as_numbers("posterior_weights", weights)), words)
@@ -179,7 +183,7 @@ def _npz_tasks(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def _whole_number(name: str, array: np.ndarray) -> int:
     """The only entry of an array, which must be an integer."""
     if array.size != 1 or array.dtype.kind not in "iu":
-        raise InputError(f"'{name}' is {array.tolist()!r}, expected one whole number; correct it")
+        raise InputError(f"'{name}' is {array.tolist()!r}, expected one integer; correct it")
     return int(array.item())
 
 
@@ -218,7 +222,7 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
     if "preset" in content:
         name = content.pop("preset")
         if not isinstance(name, str):
-            raise InputError(f"preset is {name!r}, expected a name; put it into quotes")
+            raise InputError(f"preset is {name!r}, expected a name; put it in quotes")
         if name not in preset_names():
             raise InputError(str(unknown("preset", name, preset_names())))
         base = read_yaml_text((PRESETS / f"{name}.yaml").read_bytes())

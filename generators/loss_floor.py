@@ -73,7 +73,9 @@ def loss_floor(
         counts.append(predictions)
         on_sentences(size)
     if float(torch.cat(counts).sum()) == 0:
-        raise InputError(f"masking '{masking}' hid no word in {num_sentences} sentences; take more, or hide more")
+        raise InputError(
+            f"masking '{masking}' hid no word in {num_sentences} sentences; use more sentences, or hide more words"
+        )
     return Estimate.from_ratio(torch.cat(sums), torch.cat(counts))
 
 

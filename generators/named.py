@@ -12,12 +12,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 OFFERS: dict[str, tuple[tuple[str, ...], str]] = {
-    "model": (("features", "logits_at"), "a model; take what build_model or load_model returns"),
-    "language": (("sample", "conditional"), "a language or its name; give one as load_language takes it"),
+    "model": (("features", "logits_at"), "a model; give one from build_model or load_model"),
+    "language": (("sample", "conditional"), "a language or its name; give one that load_language accepts"),
     "task": (("labels", "classes"), "a task or its name; give a name of language.tasks"),
-    "sentences": (("tokens", "lengths"), "Sentences; give what language.sample returns"),
-    "batch": (("inputs", "targets"), "a batch of sentences with hidden words; take what make_batch returns"),
-    "evaluation": (("batch", "truth"), "a held-out set with its truth; take one of EvaluationSet"),
+    "sentences": (("tokens", "lengths"), "Sentences; give those from language.sample"),
+    "batch": (("inputs", "targets"), "a batch of sentences with hidden words; give one from make_batch"),
+    "evaluation": (("batch", "truth"), "a held-out set with its truth; give an EvaluationSet"),
     "config": (("steps", "masking"), "the settings of training; give a TrainConfig"),
 }
 """Argument name -> (attributes that the value must have, what the message says was expected)."""

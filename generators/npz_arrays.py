@@ -56,7 +56,7 @@ def read_arrays(path: Path, known: Iterable[str]) -> dict[str, np.ndarray]:
             raise InputError("not an npz archive of plain arrays; write it with numpy.savez") from None
         with archive:
             names = _names(archive, list(known))
-            check_memory(sum(info.file_size for info in archive.infolist()), "its arrays", "store smaller ones")
+            check_memory(sum(info.file_size for info in archive.infolist()), "its arrays", "store smaller arrays")
             for name, member in names.items():
                 arrays[name] = _array(archive, name, member)
     return arrays
@@ -70,9 +70,9 @@ def _names(archive: zipfile.ZipFile, known: list[str]) -> dict[str, zipfile.ZipI
         if name not in known:
             raise InputError(str(unknown("array", member.filename.removesuffix(".npy"), known)))
         if not member.filename.endswith(".npy"):
-            raise InputError(f"{member.filename!r} is no array, expected {name}.npy; write it with numpy.savez")
+            raise InputError(f"{member.filename!r} is not an array, expected {name}.npy; write it with numpy.savez")
         if name in found:
-            raise InputError(f"holds the array '{name}' twice, expected it once; write it again with numpy.savez")
+            raise InputError(f"holds the array '{name}' twice, expected it only once; write it again with numpy.savez")
         found[name] = member
     return found
 
@@ -86,7 +86,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
             array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
             # zipfile checks the checksum only at the member's end. Surplus bytes are damage too.
             if file.read(1):
-                raise ValueError("more bytes than its shape has room for")
+                raise ValueError("more bytes than its shape needs")
     except NotImplementedError as error:
         raise InputError(
             f"the array '{name}' cannot be unpacked ({error}); write it with numpy.savez_compressed"
@@ -94,7 +94,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
     except UNREADABLE as error:
         if _holds_objects(archive, member):
             wanted = (
-                "texts; store it as numpy.array(words, dtype=str)"
+                "strings; store it as numpy.array(words, dtype=str)"
                 if name == "words"
                 else "numbers; store it as float64"
             )
@@ -102,7 +102,7 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.n
         # Some messages contain the address of an object.
         said = re.sub(r"<[^>]*>", "...", str(error)) or type(error).__name__
         raise InputError(
-            f"the array '{name}' is damaged ({said:.200}), expected what numpy.savez wrote; put it back"
+            f"the array '{name}' is damaged ({said:.200}), expected the file that numpy.savez wrote; restore it"
         ) from None
     return array
 
@@ -174,4 +174,4 @@ def as_texts(name: str, array: np.ndarray) -> list[str]:
 
 
 def _no_text(name: str) -> str:
-    return f"'{name}' holds what is no text in Unicode, expected strings; correct it"
+    return f"'{name}' holds invalid Unicode, expected strings; correct it"

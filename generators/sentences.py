@@ -61,8 +61,8 @@ class Sentences:
         else:
             return
         raise InputError(
-            f"the sentences hold the {said}, but {what} has {vocab_size} words, expected tokens 0 to {vocab_size - 1} "
-            f"and padding {vocab_size}; take sentences of its own language"
+            f"the sentences hold {said}, but {what} has {vocab_size} words, expected tokens 0 to "
+            f"{vocab_size - 1} and padding {vocab_size}; use sentences of its own language"
         )
 
     def __len__(self) -> int:
@@ -166,7 +166,7 @@ def as_integers(name: str, values: Any, device: torch.device | None = None) -> T
         try:
             array = np.asarray(values)
         except (ValueError, TypeError, OverflowError):
-            raise InputError(f"{name} are no table of integers, expected rows of the same length; pad them") from None
+            raise InputError(f"{name} are not a table of integers, expected rows of equal length; pad them") from None
         if array.dtype.kind not in "iu" and array.size:
             raise InputError(f"{name} are {array.dtype}, expected integers; convert them")
         return torch.from_numpy(array.astype(np.int64)).to(device)

@@ -42,7 +42,9 @@ def latent(sentences: Sentences, name: str) -> Tensor:
         InputError: for sentences that were sampled without it.
     """
     if name not in sentences.latents:
-        raise InputError(f"the sentences have no latent '{name}', expected sampled ones; sample with latents=True")
+        raise InputError(
+            f"the sentences have no latent '{name}', expected sampled sentences; sample them with latents=True"
+        )
     return sentences.latents[name]
 
 
@@ -63,9 +65,9 @@ def checked_positions(positions: Sequence[int] | None, last: int) -> tuple[int, 
         return None
     for position in positions:
         if type(position) is not int or not 1 <= position <= last:
-            raise InputError(f"task_positions has {position!r}, expected whole numbers from 1 to {last}; correct it")
+            raise InputError(f"task_positions has {position!r}, expected integers from 1 to {last}; correct it")
     if len(set(positions)) != len(positions):
-        raise InputError(f"task_positions is {list(positions)}, expected different numbers; name each once")
+        raise InputError(f"task_positions is {list(positions)}, expected distinct numbers; give each once")
     return tuple(positions)
 
 
@@ -208,7 +210,7 @@ def find_task(language: HasTasks, name: str) -> Task:
         if not language.tasks:
             kinds = [key for key, kind in task_kinds.items() if isinstance(language, kind.needs)]
             raise InputError(
-                f"unknown task '{name}': this language has none by default, expected a kind with settings; write "
+                f"unknown task '{name}': this language has no default tasks, expected a kind with settings; write "
                 f"NAME:setting=value with one of {', '.join(kinds) or 'no kind'}"
             )
         raise InputError(str(unknown("task", name, language.tasks)))
@@ -222,7 +224,7 @@ def find_task(language: HasTasks, name: str) -> Task:
             return task
     if tasks:
         names = ", ".join(task.name for task in tasks)
-        raise InputError(f"task '{name}' is a kind of tasks here, expected one of them; choose from {names}")
+        raise InputError(f"task '{name}' names several tasks of this language, expected one; choose from {names}")
     raise InputError(f"this language has no task '{name}', expected one of: {', '.join(language.tasks) or 'none here'}")
 
 

@@ -38,7 +38,8 @@ def checked_words(words: Iterable[object], count: int) -> tuple[str, ...]:
     if len(checked) != count or len(counts) != count:
         twice = next((f"; {word!r} is given twice" for word, times in counts.items() if times > 1), "")
         raise InputError(
-            f"{len(counts)} different words for {count} columns of emission{twice}: expected one word a column"
+            f"{len(counts)} different words for {count} columns of emission{twice}; give one distinct word for "
+            "each column"
         )
     warn_of_lookalikes(checked)
     return checked
@@ -50,8 +51,8 @@ def warn_of_lookalikes(words: Iterable[str]) -> None:
     for word in words:
         if not word.isascii() and (other := seen.setdefault(unicodedata.normalize("NFC", word), word)) != word:
             warnings.warn(
-                f"the words {other!a} and {word!a} look alike ({word}) and stay two words; if one is meant, write "
-                "both in one form (NFC)",
+                f"the words {other!a} and {word!a} look alike ({word}) but count as two words; if they are one, "
+                "write both in the same Unicode form (NFC)",
                 stacklevel=3,
             )
             return
@@ -62,11 +63,11 @@ def _checked(word: object) -> str:
     if isinstance(word, Integral) and not isinstance(word, bool):
         return str(word)
     if not isinstance(word, str):
-        raise InputError(f"the word {word!r} is no string, expected strings; put it into quotes")
+        raise InputError(f"the word {word!r} is not a string, expected strings; put it in quotes")
     text = str(word)
     if not text:
         raise InputError("a word is empty (''), expected at least one character; name it, for example 'e'")
     if text.endswith("\0") or any("\ud800" <= character <= "\udfff" for character in text):
         problem = "ends with NUL" if text.endswith("\0") else "holds half a surrogate pair"
-        raise InputError(f"the word {text!r} {problem}, expected a text that a file can hold; rename it")
+        raise InputError(f"the word {text!r} {problem}, expected one that a file can hold; rename it")
     return text

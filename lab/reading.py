@@ -30,10 +30,10 @@ MOST_DIGITS = 4000
 MOST_SHOWN = 100
 """The most characters of a value that a message repeats."""
 
-NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", NoneType: "null"}
 """Type -> the name of one such value in messages."""
 
-SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
+SEVERAL = {int: "integers", float: "numbers", str: "strings"}
 """Type -> the name of several such values in messages."""
 
 LISTS = {int: "[1, 2]", float: "[0.1, 0.2]", str: "[a, b]"}
@@ -140,7 +140,7 @@ def _field_value(kind: Any, name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise InputError(f"{name} has the key {key!r}, expected a name; put it into quotes")
+                raise InputError(f"{name} has the key {key!r}, expected a name; put it in quotes")
         if is_dataclass(kind):
             return from_mapping(kind, value, name)  # type: ignore[arg-type]
     return _as_named(name, value, kind)
@@ -252,7 +252,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 
 def _called(members: tuple[Any, ...]) -> str:
-    """The name, in messages, of a value of one of these types: "a whole number or null"."""
+    """The name, in messages, of a value of one of these types: "an integer or null"."""
     return " or ".join(_name(member) for member in members)
 
 

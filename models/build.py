@@ -188,7 +188,7 @@ def load_model(folder: str | Path, weights: str = WEIGHTS) -> LanguageModel:
     except TooLargeError:
         raise
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
-        remedy = "take another one (--step), or train again (with another --out)"
+        remedy = "use another checkpoint (--step), or train again (with another --out)"
         raise InputError(f"{folder}: damaged checkpoint ({error}); {remedy}") from None
 
 

@@ -66,8 +66,7 @@ def to_hugging_face(model: LanguageModel) -> "BertForMaskedLM":
     transformers = _transformers()
     if not isinstance(model, Bert) or model.pre:
         raise InputError(
-            f"model '{model.name}': Hugging Face's BERT is the published one, post-LN, expected "
-            "bert-post-LAYERSxWIDTH; take such a model"
+            f"model '{model.name}': Hugging Face's BERT is post-LN, expected bert-post-LAYERSxWIDTH; use such a model"
         )
     weights = model.state_dict()
     some = weights["position"]
@@ -146,22 +145,26 @@ def _check(config: Any, theirs: dict[str, Tensor]) -> None:
     """Raises InputError for the first property in which the network differs from a post-LN `Bert`."""
     width, pad_id = config.hidden_size, config.vocab_size - SPECIAL_TOKENS
     wanted = {
-        "pad_token_id": (pad_id, f"of {config.vocab_size} tokens the last three are padding, mask and [CLS]"),
+        "pad_token_id": (pad_id, f"the last three of the {config.vocab_size} tokens are padding, mask and [CLS]"),
         "mask_token_id": (pad_id + 1, "the last three tokens are padding, mask and [CLS]"),
         "cls_token_id": (pad_id + 2, "the last three tokens are padding, mask and [CLS]"),
-        "hidden_act": ("gelu", "no other activation is built"),
+        "hidden_act": ("gelu", "satlab has no other activation"),
         "intermediate_size": (4 * width, "the MLP is 4 times as wide as the network"),
-        "layer_norm_eps": (POST_LN_EPS, "no other is built"),
+        "layer_norm_eps": (POST_LN_EPS, "satlab has no other value"),
         "position_embedding_type": ("absolute", "positions are learned vectors"),
-        "is_decoder": (False, "it reads both sides"),
+        "is_decoder": (False, "the model reads both sides"),
     }
     for key, (expected, reason) in wanted.items():
         given = getattr(config, key, expected)
         if given != expected:
-            raise InputError(f"network: {key} is {given}, expected {expected} ({reason}); take one that is built so")
+            raise InputError(
+                f"network: {key} is {given}, expected {expected} ({reason}); use a network with this value"
+            )
     for name, original in TIED.items():
         if not torch.equal(theirs[name], theirs[original]):
-            raise InputError(f"network: {name} differs from {original}, expected them tied; take one that is built so")
+            raise InputError(
+                f"network: {name} differs from {original}, expected tied weights; use a network that ties them"
+            )
 
 
 def _transformers() -> Any:

@@ -26,11 +26,11 @@ def check_masking(model: LanguageModel, masking: str) -> None:
     kind, _ = read_masking(masking)
     if model.causal and kind != NEXT:
         raise InputError(
-            f"masking '{masking}' with model '{model.name}': it reads from left to right, no word after a hidden one; "
-            f"expected masking {NEXT}; give that, or a bert or lstm model"
+            f"masking '{masking}': model '{model.name}' reads from left to right and sees no word after a "
+            f"hidden one, expected masking {NEXT}; give it, or use a bert or lstm model"
         )
     if kind == NEXT and not model.causal:
         raise InputError(
-            f"masking '{masking}' with model '{model.name}': it reads the words on both sides; expected masking one or "
-            "bernoulli:p; give one of these, or a gpt model"
+            f"masking '{masking}': model '{model.name}' reads the words on both sides, expected masking one or "
+            "bernoulli:p; give one of these, or use a gpt model"
         )

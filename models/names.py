@@ -76,7 +76,7 @@ def parse_name(name: str) -> ParsedName:
         raise InputError(f"{what}: {kind} has no size; did you mean '{kind}'?")
     given = settings_from(settings, entry, what)
     for part in size.keys() & given.keys():
-        raise InputError(f"{what}: {part} is part of {kind}-LAYERSxWIDTH, expected it there; remove the setting")
+        raise InputError(f"{what}: setting '{part}' belongs in the name, {kind}-LAYERSxWIDTH; remove the setting")
     return ParsedName(name, kind, entry, size, given)
 
 

@@ -103,13 +103,13 @@ def check_larger(small: str, large: str) -> None:
     """
     before, after = network_of(small), parse_name(large)
     if not isinstance(before, SizedNetwork):
-        raise InputError(f"model '{small}' has no size, expected a network such as bert-2x64; widen one of these")
+        raise InputError(f"model '{small}' has no size, expected a network such as bert-2x64; choose one")
     kind = networks.name_of(before)
     if not after.size:
-        raise InputError(f"model '{large}' has no size, expected {kind}-LAYERSxWIDTH, larger than {small}")
+        raise InputError(f"model '{large}' has no size, expected {kind}-LAYERSxWIDTH, larger than {small}; choose one")
     if not before.widens:
         raise InputError(
-            f"model '{small}': a {kind} cannot be enlarged, expected a network such as bert-2x64; take one"
+            f"model '{small}': a {kind} cannot be enlarged, expected a network such as bert-2x64; choose one"
         )
     layers, width = after.size["layers"], after.size["width"]
     if after.kind != kind:
@@ -118,7 +118,7 @@ def check_larger(small: str, large: str) -> None:
         reason = _misfit(before, layers, width)
         transformer = isinstance(before, TransformerNetwork) and after.settings.get("heads") is None
         if reason is None and transformer and width > HEAD_SIZE and width % HEAD_SIZE:
-            reason = f"heads are {HEAD_SIZE} wide, and width {width} is no multiple"
+            reason = f"width {width} is not a multiple of the head size {HEAD_SIZE}"
         if reason is None:
             network = after.network()
             reason = _misfit_of_heads(before, network) if isinstance(network, SizedNetwork) else None
@@ -134,9 +134,9 @@ def _misfit(before: SizedNetwork, layers: int, width: int) -> str | None:
     if width < before.width:
         return f"width {width} is narrower than {before.width}"
     if layers > before.layers and not before.deepens:
-        return f"no layer added to a model of kind {networks.name_of(before)} can leave its input as it is"
+        return f"a layer added to a model of kind {networks.name_of(before)} cannot leave its input unchanged"
     if width % before.width:
-        return f"width {width} is no multiple of {before.width}"
+        return f"width {width} is not a multiple of {before.width}"
     return None
 
 

@@ -76,8 +76,8 @@ def check_memory(needed: int, what: str, remedy: str, gpus: bool = False) -> Non
         room = max([room, *found])
     if room is not None and needed > room:
         raise TooLargeError(
-            f"{what}: needs at least {as_size(needed)} of memory, expected at most the {as_size(room)} there are here; "
-            f"{remedy}"
+            f"{what}: needs at least {as_size(needed)} of memory, expected at most the {as_size(room)} of this "
+            f"machine; {remedy}"
         )
 
 

@@ -46,8 +46,8 @@ def check_workers(workers: int) -> None:
     most = MOST_A_CORE * cores()
     if not 1 <= workers <= most:
         raise InputError(
-            f"{workers} workers: expected 1 to {most}, {MOST_A_CORE} for each of the {cores()} processors here; give "
-            "another number, or none to use them all"
+            f"{workers} workers: expected 1 to {most} ({MOST_A_CORE} for each of the {cores()} processors "
+            "here); give another number, or leave it out to use all processors"
         )
 
 
@@ -194,8 +194,8 @@ def in_order(
             attempts += 1
             if attempts == ATTEMPTS:
                 raise WorkerError(
-                    f"worker processes were killed {ATTEMPTS} times in a row (out of memory?); what was finished is "
-                    "kept: run the same command again, with fewer workers"
+                    f"worker processes were killed {ATTEMPTS} times in a row (out of memory?); finished work is kept; "
+                    "run the same command again with fewer workers"
                 ) from None
 
 

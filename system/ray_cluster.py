@@ -69,9 +69,9 @@ def connection() -> Iterator[Any]:
         with _handlers_kept():
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except FAILURES as error:
-        where = "that this machine runs" if address == "auto" else f"at '{address}'"
+        where = "on this machine" if address == "auto" else f"at '{address}'"
         raise InputError(
-            f"engine 'ray': no cluster {where} ({_reason(error)}), expected one that runs; {START_IT}"
+            f"engine 'ray': no cluster {where} ({_reason(error)}), expected a running one; {START_IT}"
         ) from None
     try:
         yield ray
@@ -95,7 +95,7 @@ def _address() -> str:
     """RAY_ADDRESS, or "auto" if it is not set. Raises InputError for "local", which would start a new cluster."""
     address = os.environ.get("RAY_ADDRESS", "").strip() or "auto"
     if address == "local":
-        raise InputError(f"engine 'ray': RAY_ADDRESS is 'local', expected a cluster that runs; {START_IT}")
+        raise InputError(f"engine 'ray': RAY_ADDRESS is 'local', expected a running cluster; {START_IT}")
     return address
 
 
@@ -110,13 +110,13 @@ def _call_on(address: str) -> None:
         line.sendall(GREETING)
         answer = line.recv(9)
         if answer[3:4] != bytes([SETTINGS]):
-            raise OSError("what answers there is not Ray")
+            raise OSError("the server there is not Ray")
 
 
 def _reason(error: BaseException) -> str:
     """The first sentence of the error's message if it is meant for people; else a text that names the error's type."""
     if isinstance(error, SystemExit):
-        return "what answers there is no cluster's head"
+        return "the server there is not the head of a cluster"
     if not isinstance(error, (OSError, RuntimeError, ValueError)) or not str(error).strip():
         return f"Ray failed with {type(error).__name__}"
     return str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
@@ -125,7 +125,7 @@ def _reason(error: BaseException) -> str:
 def check_tasks(workers: int) -> None:
     """Raises InputError for fewer than one task, and for more than MOST_TASKS."""
     if not 1 <= workers <= MOST_TASKS:
-        raise InputError(f"{workers} workers: expected 1 to {MOST_TASKS} tasks side by side; give another number")
+        raise InputError(f"{workers} workers: expected 1 to {MOST_TASKS} parallel tasks; give another number")
 
 
 def on_cluster(
@@ -161,11 +161,11 @@ def on_cluster(
                 if isinstance(error.cause, InputError):
                     raise InputError(str(error.cause)) from None
                 raise WorkerError(
-                    f"{_failure(error.cause)}; correct the cluster and run the same command again"
+                    f"{_failure(error.cause)}; repair the cluster, then run the same command again"
                 ) from None
             except ray.exceptions.RayError as error:
                 raise WorkerError(
-                    f"{_failure(error)}; what was finished is kept: run the same command again to go on"
+                    f"{_failure(error)}; finished work is kept; run the same command again to go on"
                 ) from None
             waiting.extend(call.remote(shared, *job) for job in islice(upcoming, 1))
             yield result
@@ -241,7 +241,7 @@ class ClusterPool:
             cause = error.cause
             if isinstance(cause, (InputError, DivergedError, WorkerError)):
                 raise type(cause)(str(cause)) from None
-            raise WorkerError(f"{_failure(cause)}; correct that and run the same command again") from None
+            raise WorkerError(f"{_failure(cause)}; correct the cause, then run the same command again") from None
         except self.ray.exceptions.RayError as error:
             raise WorkerError(f"{_failure(error)}; run the same command again to go on") from None
         finally:

@@ -44,10 +44,10 @@ def damaged_file(folder: Path, names: Iterable[str]) -> str | None:
     digests = sums_in(folder)
     for name in names:
         if name not in digests:
-            return f"{SUMS}: damaged, {name} is not in it"
+            return f"{SUMS}: damaged, it does not list {name}"
         try:
             if sha256(folder / name) != digests[name]:
-                return f"{name}: damaged, its SHA-256 is not that of {SUMS}"
+                return f"{name}: damaged, its SHA-256 differs from the one in {SUMS}"
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return f"{name}: missing"
     return None

@@ -92,7 +92,7 @@ def _decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{content[error.start]:02X} is not {encoding.upper().removesuffix('-SIG')}"
-        raise InputError(f"line {line}: {found}, expected a text in UTF-8; save the file as UTF-8") from None
+        raise InputError(f"line {line}: {found}, expected UTF-8 text; save the file as UTF-8") from None
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -111,7 +111,7 @@ def _shown(text: str) -> str:
 def _unknown_tag(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
     line, tag = node.start_mark.line + 1, node.tag.replace(TAG, "!!")
     raise InputError(
-        f"line {line}: the tag {_shown(tag)}, expected plain texts, numbers, lists and mappings; remove it"
+        f"line {line}: the tag {_shown(tag)}, expected plain strings, numbers, lists and mappings; remove the tag"
     )
 
 
@@ -149,7 +149,12 @@ class _Loader(yaml.SafeLoader):
         except InputError:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
-            names = {"int": "a number", "float": "a number", "bool": "true or false", "str": "a text of characters"}
+            names = {
+                "int": "a number",
+                "float": "a number",
+                "bool": "true or false",
+                "str": "a string of valid characters",
+            }
             expected = names.get(kind, kind)
             line = node.start_mark.line + 1
             raise InputError(f"line {line}: {_shown(node.value)}, expected {expected}; correct it") from None
@@ -197,7 +202,7 @@ class _Check:
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise InputError(f"line {line}: a list or a mapping as a key, expected a name; correct it")
+                raise InputError(f"line {line}: a key is a list or a mapping, expected a name; correct it")
             value = self.loader.construct_object(key)
             if value in first:
                 given = f"the key {_shown(key.value)} is given twice, first in line {first[value]}"

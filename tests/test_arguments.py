@@ -36,34 +36,34 @@ def drawn(language, n=6):
 
 
 WRONG = {
-    "steps": (lambda: TrainConfig(steps=20.5), "steps is 20.5, expected a whole number; correct it"),
-    "steps as text": (lambda: TrainConfig(steps="20"), "steps is '20', expected a whole number"),
-    "steps as truth": (lambda: TrainConfig(steps=True), "steps is True, expected a whole number"),
-    "seed": (lambda: TrainConfig(seed=1.5), "seed is 1.5, expected a whole number"),
+    "steps": (lambda: TrainConfig(steps=20.5), "steps is 20.5, expected an integer; correct it"),
+    "steps as text": (lambda: TrainConfig(steps="20"), "steps is '20', expected an integer"),
+    "steps as truth": (lambda: TrainConfig(steps=True), "steps is True, expected an integer"),
+    "seed": (lambda: TrainConfig(seed=1.5), "seed is 1.5, expected an integer"),
     "negative seed": (lambda: TrainConfig(seed=-1), "seed is -1, expected at least 0"),
-    "checkpoints": (lambda: TrainConfig(checkpoints=(2.5,)), "checkpoints is 2.5, expected a whole number"),
+    "checkpoints": (lambda: TrainConfig(checkpoints=(2.5,)), "checkpoints is 2.5, expected an integer"),
     "betas": (lambda: TrainConfig(betas=(0.9,)), r"betas is \(0.9,\), expected 2 values"),
-    "batch": (lambda: TrainConfig(batch_size=8.5), "batch_size is 8.5, expected a whole number"),
+    "batch": (lambda: TrainConfig(batch_size=8.5), "batch_size is 8.5, expected an integer"),
     "rate": (lambda: TrainConfig(lr="high"), "lr is 'high', expected a number"),
-    "stream's seed": (lambda: random_stream(1.5, "corpus"), "seed is 1.5, expected a whole number"),
+    "stream's seed": (lambda: random_stream(1.5, "corpus"), "seed is 1.5, expected an integer"),
     "stream": (lambda: random_stream(0, "x"), "unknown random stream 'x', expected one of language, corpus"),
-    "model": (lambda: build_model(None, HMM), "model is None, expected a text"),
-    "task": (lambda: find_task(HMM, 3), "task is 3, expected a text"),
-    "masking": (lambda: HMM.loss_floor(5, torch.Generator(), 0.15), "masking is 0.15, expected a text"),
+    "model": (lambda: build_model(None, HMM), "model is None, expected a string"),
+    "task": (lambda: find_task(HMM, 3), "task is 3, expected a string"),
+    "masking": (lambda: HMM.loss_floor(5, torch.Generator(), 0.15), "masking is 0.15, expected a string"),
     "decode": (lambda: HMM.decode(drawn(HMM).tokens), "sentences are of type Tensor, expected Sentences"),
     "trace": (lambda: hessian_trace(build_model("bert-1x8", HMM), drawn(HMM).tokens), "of type Tensor, expected Sent"),
     "log_prob": (lambda: HMM.log_prob(drawn(HMM)), "tokens are Sentences, expected their tokens; give sentences.tok"),
-    "device": (lambda: HMM.to("gpu"), "device is 'gpu', expected cpu, or cuda with a GPU"),
-    "no path": (lambda: HMM.save(None), "path is 'None', expected that of a file"),
+    "device": (lambda: HMM.to("gpu"), "device is 'gpu', expected cpu or, with a GPU, cuda"),
+    "no path": (lambda: HMM.save(None), "path is 'None', expected the path of a file"),
     "directory": (
         lambda: HMM.save("/tmp/"),
-        "path is '/tmp/', expected that of a file, without its suffix",
+        "path is '/tmp/', expected the path of a file without its suffix",
     ),
     "more words": (
         lambda: hessian_trace(build_model("bert-1x8", TWO_WORDS), drawn(HMM)),
-        "the sentences hold the token .*, but model 'bert-1x8' has 2 words, expected tokens 0 to 1 and padding 2",
+        "the sentences hold token .*, but model 'bert-1x8' has 2 words, expected tokens 0 to 1 and padding 2",
     ),
-    "model by name": (lambda: linear_probe("bert-1x8", HMM, "state-1"), "model is 'bert-1x8', expected a model; take"),
+    "model by name": (lambda: linear_probe("bert-1x8", HMM, "state-1"), "model is 'bert-1x8', expected a model; give"),
     "model's class": (lambda: hessian_trace(LanguageModel, drawn(HMM)), "model is <class .*, expected a model"),
     "language's number": (lambda: build_model("bert-1x8", 3), "language is 3, expected a language or its name; give"),
     "no language": (lambda: build_model("bert-1x8", None), "language is None, expected a language or its name"),
@@ -98,7 +98,7 @@ WRONG = {
     "model to save": (lambda: save_model("bert-1x8", "folder"), "model is 'bert-1x8', expected a model"),
     "other padding": (
         lambda: hessian_trace(build_model("bert-1x8", HMM), drawn(TWO_WORDS)),
-        "the sentences hold the padding 2, but model 'bert-1x8' has .* words",
+        "the sentences hold padding 2, but model 'bert-1x8' has .* words",
     ),
 }
 
@@ -126,12 +126,12 @@ def test_numbers_of_any_class_become_floats_and_are_written_as_such(tmp_path):
     create_run(tmp_path / "r", source, "bert-1x8", more)
     assert load_run(tmp_path / "r").config.optimizer_settings == {"ns_steps": 3, "matrix_lr": 0.25}
     assert load_language(source, np.uint8(3)).max_length == 3
-    with pytest.raises(InputError, match=r"^max_length is '3', expected a whole number"):
+    with pytest.raises(InputError, match=r"^max_length is '3', expected an integer"):
         load_language("demo-hmm", "3")
 
 
 def test_a_forgotten_quote_is_guessed():
-    with pytest.raises(InputError, match=r"have the word 'a \[0.5\] \| ': is a quote missing before it"):
+    with pytest.raises(InputError, match=r"have the word 'a \[0.5\] \| '; if a quote is missing before this word"):
         PCFG.from_string("S -> 'a [0.5] | 'b' [0.5]")
 
 

@@ -30,7 +30,7 @@ class SaunshiNatural(TaskTheorem):
     """tau(B) of a task for several B, between what no classifier beats and tau_Phi(B) of a model's word features.
 
     Args:
-        bounds: values of B, separated by blanks.
+        bounds: values of B, separated by spaces.
     """
 
     bounds: str = "0.25 0.5 1 2 4 8 16 32 64"
@@ -50,7 +50,7 @@ class SaunshiNatural(TaskTheorem):
             values = []
         if not values or not all(0 < value < float("inf") for value in values):
             raise InputError(
-                f"bounds is '{self.bounds:.60}', expected positive numbers separated by blanks; correct it"
+                f"bounds is '{self.bounds:.60}', expected positive numbers separated by spaces; correct it"
             )
         return values
 

@@ -73,12 +73,13 @@ class CausalLM(Language):
         if not (temperature > 0 and math.isfinite(temperature)):
             raise InputError(f"temperature {temperature}: expected a positive number; correct it")
         if (words is None) == (token_ids is None) or (token_ids is not None and token_counts is not None):
-            raise InputError("expected words, with or without token_counts, or else token_ids; give one of the two")
+            raise InputError("expected either words (with or without token_counts) or token_ids; give one of the two")
         pretrained = load_pretrained(str(model), dtype)
         if sha256 not in (None, pretrained.sha256):
             raise InputError(
                 f"model {pretrained.model}: not the network that this language was made from (SHA-256 "
-                f"{pretrained.sha256[:12]}, expected {str(sha256)[:12]}); put that one back, or remove the key sha256"
+                f"{pretrained.sha256[:12]}, expected {str(sha256)[:12]}); restore that network, or remove the key "
+                "sha256"
             )
         if words is not None:
             token_ids = pretrained.frequent_tokens(words, token_counts)
@@ -210,7 +211,7 @@ def _words(pretrained: Pretrained, token_ids: Sequence[int]) -> tuple[str, ...]:
         known = type(token_id) is int and 0 <= token_id < len(pretrained.tokens)
         word = pretrained.tokens[token_id] if known else None
         if word is None or token_id in seen:
-            problem = f"is no token of {pretrained.model}" if word is None else "occurs twice"
+            problem = f"is not a token of {pretrained.model}" if word is None else "is given twice"
             raise InputError(
                 f"token_ids: {token_id!r} {problem}, "
                 f"expected different numbers from 0 to {len(pretrained.tokens) - 1}; correct it"

@@ -22,7 +22,7 @@ EXPECTED = "expected a directory that holds config.json and model.safetensors, o
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 NO_TOKENIZER = (
-    f"model {{}}: has no tokenizer, expected one of {', '.join(TOKENIZER_FILES)} beside the weights to read text with; "
+    f"model {{}}: has no tokenizer, expected one of {', '.join(TOKENIZER_FILES)} beside the weights; "
     "write it there with save_pretrained"
 )
 
@@ -74,15 +74,15 @@ class Pretrained:
             for token_id in counts:
                 if not 0 <= token_id < len(self.tokens):
                     raise InputError(
-                        f"token_counts: {token_id} is no token of {self.model}, expected 0 to {len(self.tokens) - 1}; "
-                        "count with the network's own tokenizer"
+                        f"token_counts: {token_id} is not a token of {self.model}, "
+                        f"expected 0 to {len(self.tokens) - 1}; count with the network's own tokenizer"
                     )
             candidates = sorted((i for i in candidates if counts.get(i, 0) > 0), key=lambda i: (-counts[i], i))
         if not 1 <= count <= len(candidates):
             kind = "tokens" if counts is None else "counted tokens"
             raise InputError(
-                f"words: {count}, but {self.model} has {len(candidates)} {kind} that are not special; "
-                f"expected 1 to {len(candidates)}; correct it"
+                f"words is {count}, but {self.model} has {len(candidates)} {kind} that are not special, expected 1 "
+                f"to {len(candidates)}; correct it"
             )
         return sorted(candidates[:count])
 
@@ -154,8 +154,8 @@ def _check_files(folder: Path) -> None:
     for pattern in ("config.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise InputError(
-                f"model {folder}: holds no {pattern}, {EXPECTED}; weights in another format are not read, "
-                "write them with save_pretrained"
+                f"model {folder}: holds no {pattern}, {EXPECTED}; write the weights with save_pretrained, as other "
+                "formats are not read"
             )
 
 
@@ -200,15 +200,15 @@ def _network(transformers: Any, model: str, dtype: str, local: bool) -> Any:
         if local:
             raise InputError(f"model {model}: cannot be read ({_first_line(error)}); {EXPECTED}; give one") from None
         raise InputError(
-            f"model {model}: neither a directory here nor could it be fetched ({_first_line(error)}); fetch it where "
-            f"there is a network (hf download {model}), or give a directory that holds config.json and "
-            "model.safetensors, in a language.yaml such as {preset: liu2022-opt, model: DIRECTORY}"
+            f"model {model}: not a directory, and cannot be downloaded ({_first_line(error)}); download it on a "
+            f"machine with internet access (hf download {model}), or give a directory that holds config.json "
+            "and model.safetensors, in a language.yaml such as {preset: liu2022-opt, model: DIRECTORY}"
         ) from None
     unset = sorted(report["missing_keys"]) or [name for name, p in network.named_parameters() if p.is_meta]
     if unset:
         raise InputError(
-            f"model {model}: its files lack the weights {unset[0]} ({len(unset)} in all), "
-            "which would be random; write the network again with save_pretrained"
+            f"model {model}: its files lack the weights {unset[0]} ({len(unset)} tensors in all), which would "
+            "stay random; write the network again with save_pretrained"
         )
     return network.eval().requires_grad_(False)
 
@@ -236,8 +236,8 @@ def _tokenizer(transformers: Any, model: str, folder: Path, local: bool) -> Any:
         return transformers.AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
     except _damage() as error:
         raise InputError(
-            f"model {model}: its tokenizer cannot be read ({_first_line(error)}); "
-            "put it right, or take a directory without one, whose words are the token ids"
+            f"model {model}: its tokenizer cannot be read ({_first_line(error)}); repair it, or use a directory "
+            "without a tokenizer, where the words are the token ids"
         ) from None
 
 

@@ -85,9 +85,14 @@ class TextTask(Task):
                 rows.append(kept)
                 labels.append(label)
         if not rows:
-            raise InputError(f"{texts.file}: no text has a word of the language, expected some; map words to one of it")
+            raise InputError(
+                f"{texts.file}: no text has a word of the language, expected some; map the other words to one of "
+                f"its words with outside={MAP}WORD"
+            )
         if lacking:
-            warnings.warn(f"{texts.file}: {lacking} texts have no word of the language and are left out", stacklevel=2)
+            warnings.warn(
+                f"{texts.file}: {lacking} texts have no word of the language; they are left out", stacklevel=2
+            )
         self.rows, self.text_labels = rows, torch.tensor(labels)
         self.pad_id = language.pad_id
 
@@ -95,8 +100,8 @@ class TextTask(Task):
     def inputs(self, language: Sampler, num_sentences: int, generator: torch.Generator) -> Sentences:
         if num_sentences > len(self.rows):
             raise InputError(
-                f"{self.file} has {len(self.rows)} texts, expected the {num_sentences} of training and test together; "
-                "ask for fewer sentences"
+                f"{self.file} has {len(self.rows)} texts, expected at least {num_sentences} for training and test "
+                "together; ask for fewer sentences"
             )
         order = torch.randperm(len(self.rows), generator=generator, device=generator.device)[:num_sentences].cpu()
         rows = [self.rows[row] for row in order.tolist()]
@@ -144,6 +149,7 @@ def _instead(language: CausalLM, outside: str) -> int | None:
 def _outside(file: str, text: str, language: CausalLM, tokens: list[str], words: list[int | None]) -> InputError:
     token = tokens[words.index(None)]
     return InputError(
-        f"{file}: '{token:.40}' in '{text:.40}' is none of the {language.vocab_size} words of the language, "
-        f"expected such words alone; leave others out with outside={DROP}, or read them as one with outside={MAP}WORD"
+        f"{file}: '{token:.40}' in '{text:.40}' is not among the {language.vocab_size} words of the "
+        f"language, expected only these; leave other words out with outside={DROP}, or replace them by one "
+        f"with outside={MAP}WORD"
     )

@@ -140,8 +140,8 @@ class Corpus:
         problem = _problem(content, self.shards[number]["sha256"])
         if content is None or problem:
             raise InputError(
-                f"{self.folder / self.storage.file(number)}: {problem}, expected shard {number} of the corpus; "
-                f"make it again: satlab verify {shlex.quote(str(self.folder))} --repair"
+                f"{self.folder / self.storage.file(number)}: {problem}, expected shard {number} of the corpus; make "
+                f"it again with satlab verify {shlex.quote(str(self.folder))} --repair"
             )
         return read_tokens(content, self.manifest["format"], self.end)
 
@@ -235,8 +235,8 @@ def open_corpus(folder: Path) -> Corpus:
     if not path.is_file():
         if any((folder / name).is_file() for name in LANGUAGE_FILES):
             raise InputError(
-                f"{path}: missing, expected beside the language; run the satlab generate command of this corpus again, "
-                "which makes it anew"
+                f"{path}: missing, expected beside the language; run the satlab generate command of this corpus "
+                "again to write it"
             )
         raise InputError(f"{folder}: no corpus here, expected a directory made by satlab generate; check the path")
     try:
@@ -245,8 +245,8 @@ def open_corpus(folder: Path) -> Corpus:
         _check_shards(corpus)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({error!r:.200}), expected what satlab generate wrote; put it back, or remove it and run "
-            "the satlab generate command of this corpus again"
+            f"{path}: damaged ({error!r:.200}), expected the file that satlab generate wrote; restore it, or "
+            "remove it and run the satlab generate command of this corpus again"
         ) from None
     return corpus
 
@@ -261,7 +261,7 @@ def _check_shards(corpus: Corpus) -> None:
     if len(corpus.shards) > len(corpus) or (manifest["complete"] and len(corpus.shards) < len(corpus)):
         raise ValueError(f"{len(corpus.shards)} shards for {manifest['sentences']} sentences")
     if manifest.get("manifest_sha256", found := signature(manifest)) != found:
-        raise ValueError(f"its content has the SHA-256 {found[:12]}, not its manifest_sha256")
+        raise ValueError(f"its content has the SHA-256 {found[:12]}, which differs from its manifest_sha256")
 
 
 def _typed(manifest: Any) -> dict[str, Any]:

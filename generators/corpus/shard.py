@@ -48,8 +48,8 @@ def check_versions(begun_with: Mapping[str, str], what: str) -> None:
     for name, version in begun_with.items():
         if name != "python" and here.get(name) != version:
             raise InputError(
-                f"{what} was begun with {name} {version}, but {platform.node()} has {name} {here.get(name)}, expected "
-                f"one version for all shards; install {name} {version} there, or begin another corpus"
+                f"{what} was begun with {name} {version}, but {platform.node()} has {name} {here.get(name)}, "
+                f"expected the same version for all shards; install {name} {version} there, or begin another corpus"
             )
 
 

@@ -51,8 +51,8 @@ class CorpusStream(Stream):
             )
         if language.fingerprint() != corpus.manifest["fingerprint"]:
             raise InputError(
-                f"{corpus.folder}: sentences of another language, expected the one that {corpus.language_file.name} "
-                "held when they were made; leave max_length out, or put that file back"
+                f"{corpus.folder}: sentences of another language, expected the language that "
+                f"{corpus.language_file.name} held when they were made; leave max_length out, or restore that file"
             )
         self.corpus = corpus
         self._visit = self._visit_at(0)

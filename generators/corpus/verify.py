@@ -62,7 +62,7 @@ def repair(corpus: Corpus, numbers: Sequence[int], workers: int | None = 1) -> I
         problem = corpus.language_problem()
         if problem:
             raise InputError(
-                f"{corpus.language_file}: {problem}, and without it no shard can be made again; put it back, or run "
+                f"{corpus.language_file}: {problem}, and without it no shard can be made again; restore it, or run "
                 "the satlab generate command of this corpus again"
             )
         before = list(corpus.shards)
@@ -79,8 +79,8 @@ def _put(corpus: Corpus, number: int, content: bytes) -> str | None:
     """Writes a shard if it matches the manifest. Returns the reason if it does not write it, else None."""
     if sha256(content) != corpus.shards[number]["sha256"]:
         return (
-            f"shard {number} came out otherwise than the manifest says and is left as it is "
-            f"({other_versions(corpus)}); repair it where the corpus was made"
+            f"shard {number} is left as it is: made again, it differs from the manifest "
+            f"({other_versions(corpus)}); repair it on the machine that made the corpus"
         )
     try:
         corpus.put(number, content)
@@ -99,5 +99,7 @@ def other_versions(corpus: Corpus) -> str:
     from .shard import versions
 
     here, there = versions(), corpus.manifest["versions"]
-    differing = [f"{name} {there[name]} there, {here[name]} here" for name in here if there.get(name) != here[name]]
-    return "; ".join(differing) or "the same versions, but perhaps another kind of processor"
+    differing = [
+        f"{name} {there[name]} in the corpus, {here[name]} here" for name in here if there.get(name) != here[name]
+    ]
+    return "; ".join(differing) or "same versions, perhaps another type of processor"

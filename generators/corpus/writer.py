@@ -167,12 +167,12 @@ def _check_format(format: str, language: Language, truth: bool) -> None:
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     if format == "bin" and truth:
-        raise InputError("format 'bin' holds tokens alone, expected no truth with it; leave it out, or write parquet")
+        raise InputError("format 'bin' holds only tokens, expected no truth; leave truth out, or use format parquet")
     most = np.iinfo(np.uint16).max
     if format == "bin" and language.vocab_size > most:
         raise InputError(
-            f"format 'bin' holds tokens of 16 bits, expected at most {most} words, not {language.vocab_size}; "
-            "write parquet"
+            f"format 'bin' holds 16-bit tokens, but the language has {language.vocab_size} words, expected at "
+            f"most {most}; use format parquet"
         )
 
 
@@ -190,8 +190,8 @@ def _manifest(
     each = shard_sentences or max(1, min(SHARD_SENTENCES, SHARD_NUMBERS // numbers))
     if asked["sentences"] > MOST_SHARDS * each:
         raise InputError(
-            f"{asked['sentences']} sentences: expected at most {MOST_SHARDS} shards of {each}; "
-            "give fewer, or a larger shard_sentences"
+            f"{asked['sentences']} sentences: expected at most {MOST_SHARDS} shards of {each}; give fewer "
+            "sentences, or a larger shard_sentences"
         )
     flat = {"dtype": "uint16", "byte_order": "little", "end": language.pad_id, "vocab_size": language.pad_id + 1}
     return {
@@ -288,6 +288,6 @@ def _check_own(corpus: Corpus, language: Language) -> None:
         with path.open("rb") as file:
             if not content.startswith(file.read(len(content))):
                 raise InputError(
-                    f"{path}: not shard {number} of this corpus, and {MANIFEST} is missing, expected one or the other; "
-                    "put that back, move the shard away, or choose another directory"
+                    f"{path}: not shard {number} of this corpus, and {MANIFEST} is missing; restore {MANIFEST}, move "
+                    "the shard away, or choose another directory"
                 )

@@ -53,14 +53,15 @@ def language_of(name: str, content: Mapping[str, Any], max_length: int | None = 
     if max_length is not None:
         bound = "max_length" if "max_length" in fields else "length"
         if bound not in fields:
-            raise InputError(f"the length of family {name} follows from its layers; change those instead of max_length")
+            raise InputError(f"the layers of family {name} determine its length; change them instead of max_length")
         given[bound] = max_length
     for key, value in given.items():
         if key not in fields:
             missing = [field for field, f in fields.items() if _required(f) and field not in given]
             if missing and nearest(key, missing) is None:
                 raise InputError(
-                    f"unknown key of family {name} '{key}', and '{missing[0]}' is missing; rename or add it"
+                    f"unknown key of family {name} '{key}', and '{missing[0]}' is missing; rename the key, or add "
+                    f"'{missing[0]}'"
                 )
             raise InputError(str(unknown(f"key of family {name}", key, fields)))
         given[key] = typed(key, value, types[key])

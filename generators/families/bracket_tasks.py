@@ -46,7 +46,10 @@ class OpenBrackets(Task):
         label = torch.searchsorted(values, number).clamp(max=len(values) - 1)
         if bool((values[label] != number).any()):
             row = int((values[label] != number).nonzero()[0])
-            raise InputError(f"{self.name}: sentence {row} has {int(number[row])}, expected one of {self.values}")
+            raise InputError(
+                f"{self.name}: sentence {row} has {int(number[row])}, expected one of {self.values}; give sentences "
+                "of this language"
+            )
         return label
 
     @override

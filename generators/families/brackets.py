@@ -41,7 +41,7 @@ class BalancedBrackets(Language):
 
     def __init__(self, length: int, task_positions: Sequence[int] | None = None) -> None:
         if not 2 <= length <= 10**6 or length % 2:
-            raise InputError(f"length is {length}, expected an even number from 2 to 1,000,000; change it")
+            raise InputError(f"length is {length}, expected an even number from 2 to 1,000,000; correct it")
         self.max_length, self.half = length, length // 2
         self.length_log_prob = torch.full((length + 1,), -torch.inf, dtype=torch.float64)
         self.length_log_prob[length] = 0.0
@@ -67,9 +67,7 @@ class BalancedBrackets(Language):
         total = seen.sum(1, keepdim=True)
         if bool((total > self.half).any()):
             row = int((total > self.half).nonzero()[0, 0])
-            raise InputError(
-                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
-            )
+            raise InputError(f"sentence {row} is impossible in this language; leave it out, or hide the wrong word")
         others = (total - seen.long()).double()
         unknown = self.max_length - others.sum(-1, keepdim=True)
         inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
@@ -81,7 +79,7 @@ class BalancedBrackets(Language):
         seen = self._seen(tokens, lengths, torch.zeros_like(tokens, dtype=torch.bool)).cumsum(1)
         if bool((seen > self.half).any()):
             row = int((seen > self.half).nonzero()[0, 0])
-            raise InputError(f"no sentence begins with the words of sentence {row}; leave it out or correct them")
+            raise InputError(f"no sentence begins with the words of sentence {row}; leave it out, or correct its words")
         left = self.half - torch.nn.functional.pad(seen.double(), (0, 0, 1, 0))
         ends = (left.sum(-1, keepdim=True) == 0).double()
         following = left / left.sum(-1, keepdim=True).clamp(min=1)

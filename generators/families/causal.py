@@ -65,7 +65,7 @@ def read_counts(path: Path) -> dict[int, float]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"token_counts: {path} cannot be read ({error}); expected a text file, check the path"
+            f"token_counts: {path} cannot be read ({error}), expected a text file; check the path"
         ) from None
     counts: dict[int, float] = {}
     for number, line in enumerate(lines, start=1):
@@ -75,9 +75,9 @@ def read_counts(path: Path) -> dict[int, float]:
         except ValueError:
             key, value = -1, -1.0
         if key < 0 or not value >= 0 or key in counts:
-            problem = f"counts token {key} twice" if key in counts else f"is {line!r}"
+            problem = f"token {key} is counted twice" if key in counts else f"{line!r}"
             raise InputError(
-                f"token_counts: {path}, line {number} {problem}, expected a token id and its count; correct it"
+                f"token_counts: {path}, line {number}: {problem}, expected a token id and its count; correct it"
             )
         counts[key] = value
     return counts

@@ -92,35 +92,35 @@ def _level(
         if {part for right in sides for part in right} == set(below):
             return {symbol: [right for right, owner in sides.items() if owner == symbol] for symbol in symbols}
     raise InputError(
-        f"{len(symbols)} symbols with {list(degrees)} rules of {list(rule_lengths)} leave some of {len(below)} below "
-        "unused: give more rules"
+        f"{len(symbols)} symbols with {list(degrees)} rules of {list(rule_lengths)} leave some of the "
+        f"{len(below)} symbols below unused; give more rules"
     )
 
 
 def _check(levels: Sequence[int], words: int, degrees: Sequence[int], rule_lengths: Sequence[int]) -> None:
     for name, numbers in (("levels", levels), ("degrees", degrees), ("rule_lengths", rule_lengths)):
         if not numbers or not all(type(number) is int and number >= 1 for number in numbers):
-            raise InputError(f"{name} is {list(numbers)}, expected whole numbers of at least 1; correct it")
+            raise InputError(f"{name} is {list(numbers)}, expected integers of at least 1; correct it")
     if levels[0] != 1:
         raise InputError(
-            f"levels is {list(levels)}, expected 1, the start, and then the sizes of the levels below; correct it"
+            f"levels is {list(levels)}, expected 1 for the start, then the sizes of the levels below; correct it"
         )
     if words < 1 or max(levels) * max(degrees) > MOST_RULES or words > MOST_RULES:
         raise InputError(
-            f"levels of up to {max(levels)} symbols, up to {max(degrees)} rules each, {words} words: expected at least "
-            f"1 word, at most {MOST_RULES} words and {MOST_RULES} rules a level; correct them"
+            f"levels of up to {max(levels)} symbols, up to {max(degrees)} rules each, {words} words: expected "
+            f"at least 1 word, at most {MOST_RULES} words and {MOST_RULES} rules per level; correct them"
         )
     for size, below in pairwise([*levels, words]):
         possible = sum(below ** min(length, 12) for length in set(rule_lengths))
         if size * max(degrees) > possible:
             raise InputError(
-                f"{size} symbols with up to {max(degrees)} rules of {list(rule_lengths)} over {below} below: expected "
-                f"at most {possible} different rules; take fewer"
+                f"{size} symbols with up to {max(degrees)} rules of {list(rule_lengths)} over {below} symbols "
+                f"below: expected at most {possible} different rules; give fewer"
             )
     if max(rule_lengths) ** min(len(levels), 12) > MOST_WORDS_IN_A_SENTENCE:
         raise InputError(
             f"rules of {max(rule_lengths)} symbols at {len(levels)} levels: expected sentences of at most "
-            f"{MOST_WORDS_IN_A_SENTENCE} words; take fewer levels or shorter rules"
+            f"{MOST_WORDS_IN_A_SENTENCE} words; give fewer levels or shorter rules"
         )
 
 

@@ -205,5 +205,5 @@ def check_size(rows: int, columns: int) -> None:
     """
     if rows * columns > LARGEST_TABLE:
         raise InputError(
-            f"a random table of {rows} x {columns} probabilities, expected at most {LARGEST_TABLE}: ask for fewer"
+            f"a random table of {rows} x {columns} probabilities, expected at most {LARGEST_TABLE}; ask for fewer"
         )

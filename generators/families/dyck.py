@@ -75,7 +75,7 @@ class Dyck(PCFG):
                 f"depth of at least 1 and at most {MOST_WORDS} words; correct them"
             )
         if max_length < 2 or max_length % 2:
-            raise InputError(f"max_length is {max_length}, expected an even number, at least 2; change it")
+            raise InputError(f"max_length is {max_length}, expected an even number, at least 2; correct it")
         if not LEAST_CONTINUATION <= continuation <= 1 - LEAST_CONTINUATION:
             raise InputError(
                 f"continuation is {continuation}, expected a probability between 1e-6 and 1 - 1e-6; correct it"

@@ -101,7 +101,8 @@ def _tuples(symbols: int, synonyms: int, features: int, size: int, generator: to
             rules: list[list[list[int]]] = tuples.reshape(symbols, synonyms, size).tolist()
             return rules
     raise InputError(
-        f"{symbols} symbols with {synonyms} rules of {size} leave some of {features} features unused: give more rules"
+        f"{symbols} symbols with {synonyms} rules of {size} leave some of the {features} features unused; "
+        "give more rules"
     )
 
 
@@ -116,14 +117,14 @@ def _check(
         raise InputError(f"tuple_size is {tuple_size}, expected at least 2; correct it")
     if tuple_size > MOST_WORDS_IN_A_SENTENCE or tuple_size ** min(depth, 13) > MOST_WORDS_IN_A_SENTENCE:
         raise InputError(
-            f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; take fewer levels "
-            "or shorter tuples"
+            f"sentences of {tuple_size}^{depth} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; give fewer "
+            "levels or shorter tuples"
         )
     symbols, tuples = (max(classes, features) if depth > 1 else classes), features**tuple_size
     if symbols * synonyms > min(tuples, MOST_RULES) or tuples >= 2**62:
         raise InputError(
-            f"{symbols} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, out of "
-            f"less than 2^62 tuples of {tuple_size} of {features} features; take fewer synonyms"
+            f"{symbols} symbols with {synonyms} rules each: expected at most {min(tuples, MOST_RULES)} in all, "
+            f"from fewer than 2^62 tuples of {tuple_size} of the {features} features; give fewer synonyms"
         )
     for level in zipf_levels or ():
         if type(level) is not int or not 1 <= level <= depth:

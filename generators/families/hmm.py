@@ -38,7 +38,7 @@ class HMMFamily(Family):
     def build(self) -> Language:
         if self.words is not None and not all(type(word) in (str, int) for word in self.words):
             place, word = next((i, word) for i, word in enumerate(self.words, 1) if type(word) not in (str, int))
-            raise InputError(f"words: item {place} is {word!r}, expected a text; put it into quotes")
+            raise InputError(f"words: item {place} is {word!r}, expected a string; put it in quotes")
         names = None if self.words is None else [str(word) for word in self.words]
         if self.length > MOST_WORDS:
             raise InputError(f"length {self.length}: expected at most {MOST_WORDS} words; give another length")
@@ -49,7 +49,9 @@ class HMMFamily(Family):
         except InputError:
             raise
         except (TypeError, ValueError) as error:
-            raise InputError(f"initial, transition or emission is no table of numbers: {error}") from None
+            raise InputError(
+                f"initial, transition or emission is not a table of numbers ({error}); correct it"
+            ) from None
 
 
 def _table(name: str, values: list[Any]) -> NDArray[np.float64]:
@@ -57,4 +59,6 @@ def _table(name: str, values: list[Any]) -> NDArray[np.float64]:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is no table of numbers ({error}), expected rows of one length; correct it") from None
+        raise InputError(
+            f"{name} is not a table of numbers ({error}), expected rows of equal length; correct it"
+        ) from None

@@ -114,15 +114,16 @@ def _check(
     exit_probability: tuple[float, float] | None,
 ) -> None:
     if not all(type(number) is int for number in (*layers, *rules)):
-        raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of whole numbers; correct them")
+        raise InputError(f"layers {list(layers)}, rules {list(rules)}: expected lists of integers; correct them")
     if len(layers) < 2 or len(rules) != len(layers) - 1 or min(*layers, *rules, words) < 1:
         raise InputError(
-            f"{len(layers)} layers with rules for {len(rules)}: expected at least 2 layers and one number fewer"
+            f"{len(layers)} layers with rules for {len(rules)}, {words} words: expected at least 2 layers, "
+            "rules for all but the last, and no number below 1; correct them"
         )
     if len(layers) > MOST_LAYERS or max(*layers, *rules) > MOST_SYMBOLS:
         raise InputError(
-            f"{len(layers)} layers of up to {max(layers)} symbols with up to {max(rules)} rules: expected at most "
-            f"{MOST_LAYERS} layers and {MOST_SYMBOLS} of each; ask for fewer"
+            f"{len(layers)} layers of up to {max(layers)} symbols with up to {max(rules)} rules: expected at "
+            f"most {MOST_LAYERS} layers, and {MOST_SYMBOLS} symbols and rules; ask for fewer"
         )
     if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
         raise InputError(
@@ -136,14 +137,18 @@ def _pairs(symbols: int, count: int, below: int, generator: torch.Generator) -> 
     """`count` distinct pairs of the next layer for each symbol, drawn until every symbol below is used."""
     if count > below**2 or 2 * symbols * count < below:
         raise InputError(
-            f"{count} rules for {symbols} symbols into {below}: expected to reach each, at most {below**2}"
+            f"{count} rules for each of {symbols} symbols over {below} symbols below: expected at most "
+            f"{below**2}, and enough to reach all below; correct it"
         )
     for _ in range(ATTEMPTS if covers(2 * symbols * count, below) else 0):
         rows = [torch.randperm(below**2, generator=generator)[:count].clone() for _ in range(symbols)]
         drawn: Tensor = torch.stack(rows)
         if len(torch.cat([drawn // below, drawn % below]).unique()) == below:
             return [[(pair // below, pair % below) for pair in row] for row in drawn.tolist()]
-    raise InputError(f"{count} rules for {symbols} symbols leave some of {below} unreached: give more rules")
+    raise InputError(
+        f"{count} rules for each of {symbols} symbols leave some of the {below} symbols below unreached; "
+        "give more rules"
+    )
 
 
 def _spans(names: list[list[Nonterminal]], lengths_vary: bool) -> dict[str, Span]:

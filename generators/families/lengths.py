@@ -19,5 +19,5 @@ def length_weights(lengths: dict[Any, Any] | None) -> dict[int, float] | None:
     """
     for length, weight in (lengths or {}).items():
         if type(length) is not int or type(weight) not in (int, float) or not abs(weight) < 1e300:
-            raise InputError(f"lengths: {length!r}: {weight!r}, expected a whole number: its weight; correct it")
+            raise InputError(f"lengths: {length!r}: {weight!r}, expected an integer length and its weight; correct it")
     return lengths

@@ -56,7 +56,9 @@ def random_hmm(
     if min(states, words, length) < 1:
         raise InputError(f"{states} states, {words} words, length {length}: expected at least 1 of each; correct them")
     if blocks < 1 or states % blocks or (words % blocks and not shared_words):
-        raise InputError(f"{blocks} blocks for {states} states and {words} words: expected a divisor of both")
+        raise InputError(
+            f"{blocks} blocks for {states} states and {words} words: expected a divisor of both numbers; correct it"
+        )
     check_size(states, words)
     size, share = states // blocks, words if shared_words else words // blocks
     transition = dirichlet(states, size, transition_concentration, generator).reshape(blocks, size, size)

@@ -107,15 +107,17 @@ def _check(
     most = min(symbols**3, MOST_RULES)
     if not symbols // 2 <= rules <= most or rules < 1:
         raise InputError(
-            f"rules is {rules}, expected {max(symbols // 2, 1)} to {most}, for {symbols} symbols to be reached by "
-            "different rules; correct it"
+            f"rules is {rules}, expected {max(symbols // 2, 1)} to {most}, so that different rules reach all "
+            f"{symbols} symbols; correct it"
         )
     if words_per_symbol is not None and not 1 <= words_per_symbol <= words:
         raise InputError(
             f"words_per_symbol is {words_per_symbol}, expected 1 to {words}, the number of words; correct it"
         )
     if max_length > MOST_WORDS_IN_A_SENTENCE:
-        raise InputError(f"max_length is {max_length}, expected at most {MOST_WORDS_IN_A_SENTENCE}; cut it earlier")
+        raise InputError(
+            f"max_length is {max_length}, expected at most {MOST_WORDS_IN_A_SENTENCE}; give a smaller number"
+        )
     if not 0 < binary_mass < 1:
         raise InputError(f"binary_mass is {binary_mass}, expected a probability between 0 and 1; correct it")
 

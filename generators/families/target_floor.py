@@ -51,8 +51,9 @@ def at_target_floor(
     below, above = excess(build(LOWEST)), excess(build(HIGHEST))
     if not below - TOLERANCE <= 0 <= above + TOLERANCE:
         raise InputError(
-            f"target_floor is {target:g}, expected {below + target:.3f} to {above + target:.3f} nats, the floors of "
-            f"this language at temperatures {LOWEST:g} to {HIGHEST:g}; change it or the number of words"
+            f"target_floor is {target:g}, expected {below + target:.3f} to {above + target:.3f} nats, the "
+            f"floors of this language at temperatures {LOWEST:g} to {HIGHEST:g}; change it, or the number of "
+            "words"
         )
     for _ in range(MOST_HALVINGS):
         middle = (low + high) / 2
@@ -62,6 +63,6 @@ def at_target_floor(
             return language
         low, high = (middle, high) if distance < 0 else (low, middle)
     raise InputError(
-        f"target_floor is {target:g}, but the floor jumps past it at temperature {math.exp(middle):.4g}; change either "
-        "it or the seed"
+        f"target_floor is {target:g}, but the floor jumps past it at temperature {math.exp(middle):.4g}; "
+        "change it, or the seed"
     )

@@ -62,20 +62,21 @@ def uniform_cfg(
     for symbol, right_sides in rules.items():
         if not right_sides or not all(right_sides) or len(set(right_sides)) != len(right_sides):
             raise InputError(
-                f"the rules of {symbol} are {[' '.join(right) for right in right_sides]}, expected different ones, "
-                "none empty; correct them"
+                f"the rules of {symbol} are {[' '.join(right) for right in right_sides]}, expected distinct "
+                "right-hand sides, none empty; correct them"
             )
         for right in right_sides:
             parts = tuple(Nonterminal(part) if part in rules else part for part in right)
             productions.append(ProbabilisticProduction(Nonterminal(symbol), parts, prob=1 / len(right_sides)))
     start = next(iter(rules), None)
     if start is None:
-        raise InputError("the grammar has no rules, expected symbol: its right-hand sides; give some")
+        raise InputError("the grammar has no rules, expected entries such as S: A B | C; add some")
     grammar = check(Nonterminal(start), productions)
     longest = longest_sentence(grammar) if max_length is None else max_length
     if MOST_WORDS_IN_A_SENTENCE < longest < math.inf:
         raise InputError(
-            f"sentences of up to {longest:g} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; give such a max_length"
+            f"sentences of up to {longest:g} words: expected at most {MOST_WORDS_IN_A_SENTENCE}; give a smaller "
+            "max_length"
         )
     grammar, max_length = bounded(grammar, max_length)
     return PCFG(grammar, max_length, _level_spans(grammar), lengths)
@@ -153,7 +154,7 @@ def _sides_of(symbol: str, text: str, symbols: Collection[str]) -> list[tuple[st
         elif len(word) == 2:
             raise InputError(f"rules: {empty_word(symbol)}")
         elif word[1:-1] in symbols:
-            raise InputError(f"rules: {symbol} has the word {word}, but {word} is a symbol too; rename one of them")
+            raise InputError(f"rules: {symbol} has the word {word}, which is also a symbol; rename one of them")
         else:
             sides[-1].append(word[1:-1])
     return [tuple(side) for side in sides]

@@ -112,4 +112,6 @@ def random_readout(chain: HMM, groups: Tensor, generator: torch.Generator, words
         weights = flat.reshape(LABELS, -1) @ groups
         if len((posterior @ weights.T).argmax(1).unique()) == LABELS:
             return Readout(weights, words)
-    raise InputError("the task 'posterior' has the same label for all sentences: give longer ones, or another seed")
+    raise InputError(
+        "the task 'posterior' has the same label for all sentences; give longer sentences, or another seed"
+    )

@@ -42,7 +42,9 @@ def categorical_tables(model: Any) -> tuple[Any, Any, Any]:
         raise InputError(_other(name, "something else"))
     missing = [table for table in TABLES if getattr(model, table, None) is None]
     if missing:
-        raise InputError(f"the hmmlearn model has no probabilities ({missing[0]}): expected a fitted one; fit it")
+        raise InputError(
+            f"the hmmlearn model has no probabilities ({missing[0]}), expected a fitted model; fit it first"
+        )
     return model.startprob_, model.transmat_, model.emissionprob_
 
 

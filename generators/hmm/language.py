@@ -130,7 +130,8 @@ class HMM(LatentLanguage):
             raise InputError(f"block_task is {self.block_task!r}, expected a name such as 'block'; correct it")
         if len(self.blocks) == 1:
             raise InputError(
-                f"the task '{self.block_task}' asks for the block, but there is one; give more, or leave it out"
+                f"the task '{self.block_task}' asks for the block, but the chain has only one; give more blocks, or "
+                "leave the task out"
             )
 
     def log_partition(self, leaf_scores: Tensor, lengths: Tensor | None = None) -> Tensor:

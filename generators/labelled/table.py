@@ -9,7 +9,7 @@ from ...errors import InputError
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 
-EXPECTED = f"expected a file {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} of labelled texts"
+EXPECTED = f"expected a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file of labelled texts"
 
 LONGEST_CELL = 2**24
 """Characters of a cell: more is a quotation mark that nothing closes."""
@@ -49,16 +49,18 @@ def read_table(path: Path) -> Table:
             cells than the first one.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: {EXPECTED}; write the texts as one")
+        raise InputError(f"{path}: unknown kind of file, {EXPECTED}; convert it")
     if not path.is_file():
         raise InputError(f"{path}: no such file, {EXPECTED}; check the path")
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _lines(path)
     if not table.rows:
-        raise InputError(f"{path}: holds no row, {EXPECTED}; give another")
+        raise InputError(f"{path}: holds no row, {EXPECTED}; give another file")
     width = len(table.names or table.rows[0])
     for row, place in zip(table.rows, table.places, strict=True):
         if len(row) != width:
-            raise InputError(f"{path}, {place}: {len(row)} cells, expected {width} as in the first row; mend the row")
+            raise InputError(
+                f"{path}, {place}: {len(row)} cells, expected {width} as in the first row; correct the row"
+            )
     return table
 
 
@@ -72,7 +74,7 @@ def _lines(path: Path) -> Table:
         except StopIteration:
             return Table(str(path), None, rows, places)
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: no UTF-8 text ({error.reason}), {EXPECTED}; convert it") from None
+            raise InputError(f"{path}: not UTF-8 text ({error.reason}), {EXPECTED}; convert it") from None
         if any(cell.strip() for cell in cells):
             rows.append(cells)
             places.append(f"line {number}")
@@ -95,7 +97,7 @@ def _quoted(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(
-            f"{path}, line {reader.line_num}: no row of a CSV file ({error}); mend its quotation marks"
+            f"{path}, line {reader.line_num}: not a row of a CSV file ({error}); correct its quotation marks"
         ) from None
     finally:
         csv.field_size_limit(before)
@@ -110,7 +112,7 @@ def _parquet(path: Path) -> Table:
         with path.open("rb") as file:
             found = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: no Parquet file ({str(error).splitlines()[0][:150]}); write it again") from None
+        raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0][:150]}); write it again") from None
     kept = [name for name in found.column_names if _is_plain(found.schema.field(name).type)]
     columns = []
     for name in kept:
@@ -121,7 +123,7 @@ def _parquet(path: Path) -> Table:
 
 
 def _is_plain(kind: object) -> bool:
-    """Whether a column holds texts, whole numbers or truth values."""
+    """Whether a column holds texts, integers or truth values."""
     from pyarrow import types
 
     value = getattr(kind, "value_type", kind) if types.is_dictionary(kind) else kind

@@ -70,7 +70,9 @@ def read_labelled(
     else:
         those = [_column(table, names, name.strip()) for name in columns.split(",")]
     if at in those or not those:
-        raise InputError(f"{path}: texts and label are the same column, expected others; name them apart")
+        raise InputError(
+            f"{path}: texts and label are the same column, expected different ones; correct label or columns"
+        )
     rows, places = table.rows[first:], table.places[first:]
     texts = [" ".join(row[i].strip() for i in those).strip() for row in rows]
     labels = [row[at].strip() for row in rows]
@@ -95,7 +97,9 @@ def _names(table: Table, label: str | None) -> tuple[tuple[str, ...] | None, int
     header = [cell.strip() for cell in table.rows[0]]
     if any(cell.lower() in LABELS for cell in header) or (label in header and not str(label).isdigit()):
         if len(table.rows) < 2:
-            raise InputError(f"{table.file}: holds names of columns alone, expected texts below; give another file")
+            raise InputError(
+                f"{table.file}: holds only the names of the columns, expected texts below them; give another file"
+            )
         return tuple(header), 1
     return None, 0
 
@@ -119,15 +123,15 @@ def _label_column(table: Table, names: tuple[str, ...] | None) -> int:
             if name in low:
                 return low.index(name)
         raise InputError(
-            f"{table.file}: no column is called {LABELS[0]}, expected the labels in one of {', '.join(names)}; "
-            "name it with label"
+            f"{table.file}: no column is called {LABELS[0]}, expected one of {', '.join(names)} to hold the "
+            "labels; name it with label"
         )
     width = len(table.rows[0])
     kinds = [len({row[i] for row in table.rows}) for i in (0, width - 1)]
     if width < 2 or kinds[0] == kinds[1]:
         raise InputError(
-            f"{table.file}: no telling which of {width} columns holds the labels, expected a first line with names; "
-            "add one, or give the number of the column as label"
+            f"{table.file}: cannot tell which of the {width} columns holds the labels, expected a first line "
+            "with names; add one, or give the column's number as label"
         )
     return 0 if kinds[0] < kinds[1] else width - 1
 
@@ -141,8 +145,8 @@ def _text_columns(table: Table, names: tuple[str, ...] | None, label: int) -> li
     if len(others) == 1:
         return others
     raise InputError(
-        f"{table.file}: no telling which column is the text, expected one or several of {', '.join(names or ())}; "
-        "name them with columns"
+        f"{table.file}: cannot tell which columns hold the text, expected one or several of "
+        f"{', '.join(names or ())}; name them with columns"
     )
 
 
@@ -159,6 +163,6 @@ def _check_classes(file: str, labels: list[str], known: tuple[str, ...]) -> None
     for name in known:
         if labels.count(name) < 2:
             raise InputError(
-                f"{file}: one text has the label '{name:.40}', expected at least 2 of each class; if the first line "
-                "names the columns, name the label's, else leave the text out"
+                f"{file}: only one text has the label '{name:.40}', expected at least 2 of each class; leave the "
+                "text out, or name the label column if the first line holds column names"
             )

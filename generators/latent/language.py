@@ -211,9 +211,7 @@ class LatentLanguage(Language):
         impossible = log_z == -torch.inf
         if bool(impossible.any()):
             row = int(rows[impossible.nonzero()[0, 0]])
-            raise InputError(
-                f"sentence {row} is impossible in this language; leave it out or hide the word that is wrong"
-            )
+            raise InputError(f"sentence {row} is impossible in this language; leave it out, or hide the wrong word")
 
     def check_representable(self, beyond: Tensor, rows: Tensor) -> None:
         """Checks that float64 can represent the quantities from which the conditionals are computed.
@@ -228,8 +226,8 @@ class LatentLanguage(Language):
         if bool(beyond.any()):
             row = int(rows[beyond.nonzero()[0, 0]])
             raise InputError(
-                f"sentence {row} is beyond float64: a word, or what is said of a state, has a probability "
-                "below 1e-289; hide a word"
+                f"sentence {row} is beyond the range of float64: a word, or the evidence for a state, has a "
+                "probability below 1e-289; hide a word"
             )
 
 

@@ -24,7 +24,9 @@ def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Te
     if lengths is None:
         return log_mass - log_mass.logsumexp(0)
     if not lengths:
-        raise InputError("lengths is empty, expected length: weight for at least one length; add it, or leave it out")
+        raise InputError(
+            "lengths is empty, expected length: weight for at least one length; add one, or leave lengths out"
+        )
     weights = torch.zeros_like(log_mass)
     for length, weight in lengths.items():
         if not 1 <= length < len(log_mass) or log_mass[length] == -torch.inf:
@@ -34,6 +36,6 @@ def length_log_prob(log_mass: Tensor, lengths: Mapping[int, float] | None) -> Te
             raise InputError(f"lengths: the weight of {length} is {weight}, expected a number >= 0; correct it")
         weights[length] = weight
     if not weights.max() > 0:
-        raise InputError("lengths: every weight is 0, expected at least one above; correct them")
+        raise InputError("lengths: every weight is 0, expected at least one positive weight; correct them")
     weights = weights / weights.max()
     return (weights / weights.sum()).log()

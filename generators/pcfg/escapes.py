@@ -51,7 +51,7 @@ def written(symbol: object, spelling: Spelling = Spelling.NLTK) -> str:
     """The name or word in spelling NLTK or ESCAPED. Raises InputError if the spelling cannot represent it."""
     text = str(symbol)
     if not text or (spelling is Spelling.NLTK and needs_escapes(symbol)):
-        raise InputError(f"{text!r} cannot be written in NLTK's notation: rename it")
+        raise InputError(f"{text!r} cannot be written in NLTK's notation; rename it")
     if isinstance(symbol, Nonterminal):
         plain = SYMBOL.fullmatch(text) and "\\" not in text and not text.startswith("//")
         name = text if plain else re.sub(f"({SPECIAL})", r"\\\1", text)

@@ -58,8 +58,8 @@ def read_nltk(grammar: Any) -> Grammar:
     """The grammar of an nltk.PCFG. Raises InputError for other objects, and as `check` with nltk's tolerance."""
     if not hasattr(grammar, "productions") or not all(hasattr(rule, "prob") for rule in grammar.productions()):
         raise InputError(
-            f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; "
-            "take nltk.PCFG, or PCFG.from_string for a text"
+            f"grammar is of type {type(grammar).__name__} and has no probabilities, expected an nltk.PCFG; use "
+            "nltk.PCFG, or PCFG.from_string for a string"
         )
     return check(grammar.start(), grammar.productions(), NLTK_TOLERANCE)
 
@@ -88,7 +88,7 @@ def check(start: Any, productions: Iterable[Any], tolerance: float = TOLERANCE) 
         _check_rule(production)
         by_symbol[production.lhs()].append(production)
     if start not in by_symbol:
-        raise InputError(f"the start symbol {start} has no rule, expected at least one; define it")
+        raise InputError(f"the start symbol {start} has no rule, expected at least one; add a rule")
     totals = {symbol: math.fsum(rule.prob() for rule in rules) for symbol, rules in by_symbol.items()}
     _check_quotes(by_symbol, totals)
     scale = _scales(totals, tolerance)
@@ -107,11 +107,11 @@ def _check_rule(production: ProbabilisticProduction) -> None:
     if not production.rhs():
         raise InputError(empty_rule(production.lhs()))
     if not 0 <= production.prob() <= 1 + TOLERANCE:
-        raise InputError(f"the rule '{production}' has no probability between 0 and 1; correct it")
+        raise InputError(f"the rule '{production}' has a probability outside 0 to 1; correct it")
     for part in (production.lhs(), *production.rhs()):
         if any("\ud800" <= character <= "\udfff" for character in str(part)):
             raise InputError(
-                f"the name {str(part)!r} holds half a surrogate pair, expected a text that a file can hold; rename it"
+                f"the name {str(part)!r} holds half a surrogate pair, expected one that a file can hold; rename it"
             )
         if isinstance(part, Nonterminal):
             if not str(part):
@@ -128,8 +128,8 @@ def _check_quotes(
         words = [part for rule in rules for part in rule.rhs() if isinstance(part, str) and "|" in part and "[" in part]
         if words and abs(totals[symbol] - 1) > TOLERANCE:
             raise InputError(
-                f"the rules of {symbol} sum to {as_sum(totals[symbol])}, expected 1, and have the word {words[0]!r}: "
-                "is a quote missing before it? Add it"
+                f"the rules of {symbol} sum to {as_sum(totals[symbol])}, expected 1, and have the word "
+                f"{words[0]!r}; if a quote is missing before this word, add it"
             )
 
 
@@ -139,7 +139,7 @@ def _check_words(rules: Iterable[ProbabilisticProduction]) -> None:
     for part in (part for rule in rules for part in rule.rhs() if not isinstance(part, Nonterminal)):
         if (other := seen.setdefault(str(part), part)) != part:
             raise InputError(
-                f"the words {other!r} and {part!r} are one text, '{part}', expected words that differ; rename one"
+                f"the words {other!r} and {part!r} are both written '{part}', expected distinct words; rename one"
             )
 
 
@@ -176,8 +176,8 @@ def _check_defined(productions: Iterable[ProbabilisticProduction]) -> None:
             if isinstance(child, Nonterminal) and child not in defined:
                 quotes = "; a backslash escapes a quote below a line %escapes" if {"'", '"'} & set(str(child)) else ""
                 raise InputError(
-                    f"the nonterminal {child}, used by {production.lhs()}, is never defined: "
-                    f"add rules for it, or quote it if it is a word{quotes}"
+                    f"the nonterminal {child}, used by {production.lhs()}, is never defined; add rules for it, "
+                    f"or quote it if it is a word{quotes}"
                 )
 
 

@@ -89,7 +89,7 @@ def induce(
     cleaned = [(place, _cleaned(tree, reading, place)) for place, tree in zip(places, given, strict=True)]
     kept = [(place, tree) for place, tree in cleaned if tree is not None]
     if not kept:
-        raise InputError(f"{begin}{len(given)} trees, none with a word, expected at least one; give other trees")
+        raise InputError(f"{begin}none of the {len(given)} trees has a word, expected at least one; give other trees")
     if len(kept) < len(given):
         lost = len(given) - len(kept)
         warnings.warn(f"{begin}{lost} of {len(given)} trees have no word; left out", stacklevel=2)
@@ -114,7 +114,9 @@ def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
         kept = tree.copy(deep=True) if reading.keep_empty else without_empty(tree)
         return without_functions(kept) if reading.strip_functions and kept is not None else kept
     except RecursionError:
-        raise InputError(f"{place}: nested too deep, expected at most {MOST_DEPTH} levels; leave it out") from None
+        raise InputError(
+            f"{place}: nested too deeply, expected at most {MOST_DEPTH} levels; leave the tree out"
+        ) from None
 
 
 def _rooted(trees: list[nltk.Tree]) -> tuple[str, list[nltk.Tree]]:
@@ -149,8 +151,8 @@ def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Producti
         return list(tree.productions())
     except (ValueError, RecursionError):
         raise InputError(
-            f"{place}: cannot be binarised: {widest} children of one symbol would become as many levels, which is too "
-            "deep; leave the tree out"
+            f"{place}: cannot be binarised, as {widest} children of one symbol would become {widest} levels, "
+            "which is too deep; leave the tree out"
         ) from None
 
 

@@ -74,8 +74,9 @@ class PCFG(LatentLanguage):
         if visits > MOST_UNARY_STEPS:
             symbol = self.symbols[int(place) % len(self.symbols)]
             raise InputError(
-                f"the nonterminal {symbol} comes back {float(visits):.3g} times on average by unary rules alone, "
-                f"expected at most {MOST_UNARY_STEPS}: give the cycle a likelier way out"
+                f"the nonterminal {symbol} returns to itself {float(visits):.3g} times on average through unary "
+                f"rules, expected at most {MOST_UNARY_STEPS}; raise the probabilities of the rules that leave the "
+                "cycle"
             )
         worth, log_scale = self.tables.yields()
         self.log_mass = torch.from_numpy(worth[:, 0]).log() + torch.from_numpy(log_scale)
@@ -113,7 +114,7 @@ class PCFG(LatentLanguage):
         """
         if not isinstance(text, str):
             raise InputError(
-                f"grammar is of type {type(text).__name__}, expected a text; for an nltk.PCFG take from_nltk"
+                f"grammar is of type {type(text).__name__}, expected a string; for an nltk.PCFG use from_nltk"
             )
         return cls(read_text(text), max_length)
 
@@ -190,7 +191,7 @@ class PCFG(LatentLanguage):
         if bool(impossible.any()):
             row, word = impossible.nonzero()[0].tolist()
             where = f"sentence {int(rows[row])}"
-            raise InputError(f"{where}: no sentence of the language begins with its first {word} words")
+            raise InputError(f"{where}: no sentence of the language begins with its first {word} words; correct them")
 
     def inside_scores(self, tokens: Tensor, widths: Tensor) -> Tensor:
         """log P(A =>* x_1 .. x_w) [n, symbols] for the first w = widths [n] words; -inf if A has no tree."""

@@ -212,12 +212,12 @@ class _RightSides:
 
 def empty_rule(parent: object) -> str:
     """The message for a rule without a right-hand side."""
-    return f"the rule '{parent} ->' is empty, expected at least one symbol; rewrite it away"
+    return f"the rule '{parent} ->' is empty, expected at least one symbol; rewrite the grammar without it"
 
 
 def empty_word(parent: object) -> str:
     """The message for a rule that contains the empty word."""
     return (
-        f"a rule of {parent} holds the empty word '', which makes it an empty production, expected at least one "
+        f"a rule of {parent} holds the empty word '' and so is an empty rule, expected at least one "
         "character between the quotes; remove the rule, or name a word such as 'e'"
     )

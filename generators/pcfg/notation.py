@@ -91,7 +91,7 @@ def parse(text: str) -> Text:
         return Text(Nonterminal(start) if start else productions[0].lhs(), productions, TOLERANCE)
     if int(heading[1]) != len(productions):
         warnings.warn(
-            f"the heading counts {heading[1]} rules, {len(productions)} found; check that the file is complete",
+            f"the heading promises {heading[1]} rules, but {len(productions)} follow; check that the file is complete",
             stacklevel=3,
         )
     start = start or heading[2]
@@ -166,5 +166,5 @@ def _start(directives: list[Line], spelling: Spelling, plain: bool) -> str | Non
     if len(starts) > 1:
         named = ", ".join(f"%start {symbol} (line {number})" for symbol, number in starts.items())
         remedy = f"remove the other{'s' if len(starts) > 2 else ''}"
-        warnings.warn(f"{named}: the last holds, so {symbol} is the start symbol; {remedy}", stacklevel=4)
+        warnings.warn(f"{named}: only the last counts, so {symbol} is the start symbol; {remedy}", stacklevel=4)
     return list(starts)[-1] if starts else None

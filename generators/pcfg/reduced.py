@@ -50,7 +50,9 @@ def bounded(grammar: Grammar, max_length: int | None) -> tuple[Grammar, int]:
         max_length = int(longest) if longest < math.inf else DEFAULT_MAX_LENGTH
     max_length = whole_number("max_length", max_length)
     if not 1 <= max_length <= MOST_WORDS:
-        raise InputError(f"max_length is {max_length}, expected 1 to {MOST_WORDS} words in a sentence; choose another")
+        raise InputError(
+            f"max_length is {max_length}, expected 1 to {MOST_WORDS} words in a sentence; give another number"
+        )
     return reduced(grammar, max_length), max_length
 
 
@@ -61,8 +63,8 @@ def warn_of_cut(kept: float) -> None:
         kept: the probability of the sentences of at most that length.
     """
     warnings.warn(
-        f"the grammar is recursive and no max_length is given: cut at {DEFAULT_MAX_LENGTH} words, which leaves out "
-        f"{max(1 - kept, 0):.2g} of its probability; give max_length",
+        f"the grammar is recursive and has no max_length: sentences of more than {DEFAULT_MAX_LENGTH} words "
+        f"({max(1 - kept, 0):.2g} of its probability) are left out; give max_length",
         stacklevel=4,
     )
 
@@ -94,11 +96,13 @@ def reduced(grammar: Grammar, max_length: int) -> Grammar:
     least = yield_lengths(grammar)[0]
     start = grammar.start
     if least[start] == math.inf:
-        raise InputError(f"the nonterminal {start} never ends, expected at most max_length words: give it a way out")
+        raise InputError(
+            f"the nonterminal {start} never ends, expected at most max_length words; add a rule that leads to words"
+        )
     if least[start] > max_length:
         raise InputError(
-            f"the nonterminal {start} needs {int(least[start])} words, expected at most max_length = {max_length}: "
-            "allow longer sentences"
+            f"the nonterminal {start} needs {int(least[start])} words, expected at most max_length = "
+            f"{max_length}; give a larger max_length"
         )
     too_long = {symbol for symbol, length in least.items() if length > max_length}
     rules = _without(grammar, too_long)
@@ -144,8 +148,8 @@ def _made_good(grammar: Grammar, short: set[Nonterminal]) -> Grammar:
     solved = QuadraticSystem.of_rules(binarise(grammar)).least_solution(ones=np.array(whole, dtype=np.int64))
     if solved is None:
         raise InputError(
-            f"what is left of the rules of {some_of(short)} cannot be made to sum to one in double precision; "
-            "remove the symbols that never end by hand"
+            f"the remaining rules of {some_of(short)} cannot be renormalised in double precision; remove the "
+            "symbols that never end from the grammar"
         )
     x: dict[Nonterminal, float] = dict(zip(grammar.nonterminals, solved.tolist(), strict=False))
 
@@ -192,8 +196,8 @@ def _warn(
     above = next((symbol for symbol in apart if first and start in _reached(symbol, grammar.productions)), None)
     remedy = ""
     if above is not None:
-        remedy = f"; {start}, the symbol of the first rule, is the start; to choose another, add %start {above}"
+        remedy = f"; the start symbol is that of the first rule, {start}; to choose another, add %start {above}"
     warnings.warn(
-        f"removed {count} nonterminal{'s' if count > 1 else ''}, which leaves the language the same: {found}{remedy}",
+        f"removed {count} nonterminal{'s' if count > 1 else ''}, without changing the language: {found}{remedy}",
         stacklevel=4,
     )

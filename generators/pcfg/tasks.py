@@ -94,7 +94,7 @@ class _SpanTasks(TaskKind[PCFG]):
             return language.spans
         symbols = tuple(dict.fromkeys(self.symbols.split()))
         if not symbols:
-            raise InputError("symbols is empty, expected nonterminals separated by blanks; name some")
+            raise InputError("symbols is empty, expected nonterminals separated by spaces; name some")
         return {self.name: Span(self.words, symbols)}
 
 

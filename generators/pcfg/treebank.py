@@ -45,7 +45,9 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
-            raise InputError(f"{source}: no file of trees, expected the suffix {', '.join(SUFFIXES)}; rename the files")
+            raise InputError(
+                f"{source}: no file of trees here, expected the suffix {', '.join(SUFFIXES)}; rename the files"
+            )
     elif source.is_file():
         paths = [source]
     else:
@@ -60,7 +62,7 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
             place = f"{path}, tree {found} (line {line})"
             yield place, _tree(place, bracketed)
         if not found and source.is_file():
-            raise InputError(f"{path}: no trees in it, expected brackets such as (S (NP she) (VP ran)); check the file")
+            raise InputError(f"{path}: holds no tree, expected brackets such as (S (NP she) (VP ran)); check the file")
 
 
 def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
@@ -75,13 +77,11 @@ def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
             depth += 1
             if depth > MOST_DEPTH:
                 raise InputError(
-                    f"{path}, tree {trees + 1} (line {first_line}): brackets more than {MOST_DEPTH} deep at line "
-                    f"{line}, expected a sentence's tree; leave it out"
+                    f"{path}, tree {trees + 1} (line {first_line}): brackets more than {MOST_DEPTH} deep in line "
+                    f"{line}, expected the tree of a sentence; leave it out"
                 )
         elif depth == 0:
-            wrong = (
-                "a closing bracket without its opening one" if token[0] == ")" else f"'{token[0]}' outside of brackets"
-            )
+            wrong = "a closing bracket without an opening one" if token[0] == ")" else f"'{token[0]}' outside brackets"
             raise InputError(f"{path}, line {line}: {wrong} after {trees} trees, expected '('; correct the file")
         elif token[0] == ")":
             depth -= 1
@@ -99,9 +99,9 @@ def _tree(where: str, bracketed: str) -> nltk.Tree:
         raise InputError(f"{where}: {error}; correct the file") from None
     for part in tree.subtrees():
         if part.label() == UNLABELLED and (part is not tree or any(isinstance(child, str) for child in part)):
-            raise InputError(f"{where}: a bracket inside has no label, expected one such as (NP ...); add it")
+            raise InputError(f"{where}: an inner bracket has no label, expected one such as (NP ...); add it")
         if not len(part):
-            raise InputError(f"{where}: nothing in the brackets of ({part.label()}), expected words; remove them")
+            raise InputError(f"{where}: the brackets of ({part.label()}) are empty, expected words; remove them")
     return tree
 
 

@@ -50,5 +50,5 @@ class NextWordClasses(PrefixTaskKind[Language]):
                     raise unknown("word", word, language.words)
                 chosen[language.words.index(word)] = True
             if not bool(chosen.any()):
-                raise InputError("words is empty, expected words of the language separated by blanks; name some")
+                raise InputError("words is empty, expected words of the language separated by spaces; name some")
         yield NextWordClass(self.name, language, chosen)

@@ -76,7 +76,7 @@ class PrefixTask(ABC):
             chosen[self.classes.index(name)] = True
         if not 0 < int(chosen.sum()) < known:
             raise InputError(
-                f"positive is '{names}', expected some of the classes of '{self.name}', not all; name some"
+                f"positive is '{names}', expected some, but not all, of the classes of '{self.name}'; correct it"
             )
         return chosen
 

@@ -113,5 +113,5 @@ class SymbolsOver(PrefixTaskKind[PCFG]):
             return
         symbols = tuple(dict.fromkeys(self.symbols.split()))
         if not symbols:
-            raise InputError("symbols is empty, expected nonterminals separated by blanks; name some")
+            raise InputError("symbols is empty, expected nonterminals separated by spaces; name some")
         yield SymbolOver(self.name, language, Span(self.words, symbols))

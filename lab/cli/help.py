@@ -24,7 +24,7 @@ PLACEHOLDERS = {"int": "N", "float": "X"}
 class HelpFormatter(DefaultHelpFormatter):
     """Help for readers: it shows no names of Python types and no null, and shows how a list is written.
 
-    --steps N takes a whole number, --lr X any number, --radii [X,...] a list of numbers. Other placeholders are the
+    --steps N takes an integer, --lr X any number, --radii [X,...] a list of numbers. Other placeholders are the
     option's name.
     """
 

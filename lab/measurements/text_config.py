@@ -15,8 +15,8 @@ class TextConfig:
         label: the column of the labels, by its name or its number from 1; found by its usual names unless given.
         columns: the columns of the texts, separated by commas; found by their usual names unless given.
         words_each: class words for each class, those with the largest |log p(w | y = k) / p(w | y != k)|.
-        class_words: class words of your own, separated by blanks, each one token.
-        subset: the words of the subset, separated by blanks; unless given, 14 chosen as class words are.
+        class_words: class words of your own, separated by spaces, each one token.
+        subset: the words of the subset, separated by spaces; unless given, 14 chosen as class words are.
         longest: tokens at which a text is cut; the prompt is kept whole.
         batch_size: texts that the network reads at a time.
         held_out: share of the texts of each class that is tested on where there is no file for the test.

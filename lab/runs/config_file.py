@@ -95,7 +95,7 @@ def as_json(content: Any) -> str:
         if hasattr(value, "tolist"):
             return value.tolist()
         raise InputError(
-            f"{value!r:.80} is of type {type(value).__name__}, expected a number, a text or a list; correct it"
+            f"{value!r:.80} is of type {type(value).__name__}, expected a number, a string or a list; correct it"
         )
 
     return json.dumps(content, default=plain)

@@ -55,7 +55,7 @@ def split_origin(text: str) -> tuple[Path, int | None]:
         The directory, and the step or None.
 
     Raises:
-        InputError: for a step that is not a whole number of at most 8 digits.
+        InputError: for a step that is not an integer of at most 8 digits.
     """
     head, colon, tail = text.rpartition(":")
     if not colon or Path(text).is_dir() or (not tail.isdecimal() and not Path(head).is_dir()):

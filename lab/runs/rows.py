@@ -12,9 +12,9 @@ from ...train.metrics import MetricsRow
 Row = Mapping[str, Any]
 
 EXPECTED: dict[type, tuple[str, tuple[type, ...]]] = {
-    int: ("a whole number", (int,)),
+    int: ("an integer", (int,)),
     float: ("a number", (int, float)),
-    str: ("a text", (str,)),
+    str: ("a string", (str,)),
     bool: ("true or false", (bool,)),
 }
 """Type of a column -> its name in messages, and the types that its values have after JSON is read."""
@@ -58,7 +58,7 @@ class ResultRow:
         unit: of the value.
         floor: of KL, entropy of the truth over the same sentences.
         floor_stderr: its standard error.
-        settings: the settings on which the value depends, as a JSON object in a text.
+        settings: the settings on which the value depends, as a JSON object in a string.
         seconds: time of the measurement; measurements that share work share it.
         satlab: version that measured it.
         layer: the layer that a probe read; None for the last.
@@ -148,7 +148,7 @@ def wrong_result(row: Row) -> str | None:
     needed = NEEDED.get(what.removesuffix("_enlarged"), ()) if isinstance(what, str) else ()
     found = _wrong(row, RESULT, needed)
     if found is None and not _is_mapping(row["settings"]):
-        return f"settings is {_short(row['settings'])}, expected a JSON object in a text"
+        return f"settings is {_short(row['settings'])}, expected a JSON object in a string"
     return found
 
 

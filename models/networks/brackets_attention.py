@@ -92,7 +92,8 @@ class BracketsNetwork(Network):
         """
         if vocab_size != 2:
             raise InputError(
-                f"model '{name}' reads +1 and -1, but the language has {vocab_size} words, expected 2; take brackets"
+                f"model '{name}' reads +1 and -1, but the language has {vocab_size} words, expected 2; use the "
+                "language brackets"
             )
         if dropout:
             raise InputError(f"model '{name}' has no dropout, but dropout is {dropout}; leave it out")

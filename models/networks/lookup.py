@@ -53,7 +53,7 @@ class LookupNetwork(Network):
         Raises:
             InputError: always.
         """
-        raise InputError(f"model '{name}' is the language itself, expected a network such as bert-2x64; name one")
+        raise InputError(f"model '{name}' is the language itself, expected a network such as bert-2x64; choose one")
 
     @override
     def build_for(self, name: str, language: Language, dropout: float) -> LanguageModel:

@@ -67,8 +67,8 @@ class TransformerNetwork(SizedNetwork):
         if self.heads is None and self.width > HEAD_SIZE and self.width % HEAD_SIZE:
             nearest = max(1, round(self.width / HEAD_SIZE)) * HEAD_SIZE
             raise InputError(
-                f"heads are {HEAD_SIZE} wide, expected a multiple, for example "
-                f"{networks.name_of(self)}-{self.layers}x{nearest}; or set heads to a divisor of {self.width}"
+                f"width {self.width}: expected a multiple of the head size {HEAD_SIZE}; choose one, for example "
+                f"{networks.name_of(self)}-{self.layers}x{nearest}, or set heads to a divisor of {self.width}"
             )
         if self.heads is not None:
             at_least("heads", self.heads, 1)

@@ -104,7 +104,7 @@ class TextReader:
         """The tokens that words are, each with a blank before it, or else as it stands.
 
         Args:
-            text: the words, separated by blanks.
+            text: the words, separated by spaces.
             what: what a message calls them.
 
         Returns:
@@ -124,7 +124,7 @@ class TextReader:
                 )
             chosen.add(single[0])
         if not chosen:
-            raise InputError(f"{what} is '{text:.40}', expected words separated by blanks; name some")
+            raise InputError(f"{what} is '{text:.40}', expected words separated by spaces; name some")
         return torch.tensor(sorted(chosen), device=self.device)
 
     def spelled(self, ids: Tensor) -> list[str]:

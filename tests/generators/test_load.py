@@ -98,9 +98,9 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
 @pytest.mark.parametrize(
     ("source", "match"),
     [
-        ("demo-pcf", "unknown language 'demo-pcf': there is no preset, file or .* name; did you mean 'demo-pcfg'"),
+        ("demo-pcf", "unknown language 'demo-pcf': no preset, file or .* name; did you mean 'demo-pcfg'"),
         ("cfg3", "did you mean 'cfg3i'"),
-        ("zzz", "'zzz': there is no preset, file or directory of this name; give the directory of a .*demo-hmm"),
+        ("zzz", "'zzz': no preset, file or directory has this name; give the directory of a .*demo-hmm"),
         ("c33", r"give the directory of a corpus, a file \(.yaml, .yml, .pcfg, .npz\), or one of: brackets"),
         ("runs/cfg3i", "give the directory of a corpus"),
         ("corpus", "give the directory of a corpus"),
@@ -115,7 +115,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ({"family": "pcfg"}, "family pcfg lacks the key 'grammar'"),
         (
             {"family": "pcfg", "grammar": SMALL, "max_length": "six"},
-            "key 'max_length' is 'six', expected a whole number",
+            "key 'max_length' is 'six', expected an integer",
         ),
         ({"family": "pcfg", "grammar": SMALL, "tasks": {"A": {"symbols": ["S"]}}}, "task A: expected words"),
         ({"file": "small.pcfg", "length": 3}, "unknown key 'length'"),
@@ -123,7 +123,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ({"preset": "demo-pcfg", "rules": [2, 2]}, "4 layers with rules for 2"),
         ({"preset": "demo-pcfg", "words_per_symbol": 9}, "words"),
         ({"preset": "demo-pcfg", "exit_probability": [0.5]}, "exit"),
-        ({"family": "hmm", "initial": [1], "transition": [[1], [1, 2]], "emission": [[1]]}, "no table of numbers"),
+        ({"family": "hmm", "initial": [1], "transition": [[1], [1, 2]], "emission": [[1]]}, "not a table of numbers"),
     ],
 )
 def test_what_cannot_be_loaded(source, match):
@@ -176,7 +176,7 @@ def test_a_language_is_saved_to_paths_of_either_kind_and_only_where_a_directory_
     for path in (tmp_path / "one", str(tmp_path / "other"), tmp_path / f"third{language.suffix}"):
         assert load_language(language.save(path)).fingerprint() == language.fingerprint()
     assert (tmp_path / f"third{language.suffix}").is_file()
-    with pytest.raises(InputError, match="nowhere: no such directory, expected one to write x to; make it"):
+    with pytest.raises(InputError, match="nowhere: no such directory, expected one for x; create it first"):
         language.save(tmp_path / "nowhere" / "x")
 
 
@@ -184,8 +184,8 @@ def test_a_language_is_saved_to_paths_of_either_kind_and_only_where_a_directory_
     ("given", "message"),
     [
         ((-1, torch.Generator()), "num_sentences is -1, expected at least 0"),
-        ((2.5, torch.Generator()), "num_sentences is 2.5, expected a whole number"),
-        ((3, 0), "generator is 0, expected a torch.Generator; take torch.Generator"),
+        ((2.5, torch.Generator()), "num_sentences is 2.5, expected an integer"),
+        ((3, 0), "generator is 0, expected a torch.Generator; use torch.Generator"),
     ],
 )
 @pytest.mark.parametrize("name", ["demo-pcfg", "demo-hmm"])
@@ -226,9 +226,9 @@ def test_a_preset_and_the_corpus_of_a_directory_of_its_name_are_told_apart(tmp_p
     monkeypatch.chdir(tmp_path)
     list(write_corpus(load_language("demo-hmm"), "demo-hmm", 20, tmp_path / "demo-pcfg"))
     config = TrainConfig(steps=4, batch_size=4)
-    with pytest.warns(UserWarning, match=r"the preset of this name; the corpus .* give \./demo-pcfg for it"):
+    with pytest.warns(UserWarning, match=r"the preset, not the corpus .*; give \./demo-pcfg to read the corpus"):
         assert load_language("demo-pcfg").vocab_size == 8
-    with pytest.warns(UserWarning, match="the preset of this name"):
+    with pytest.warns(UserWarning, match="the preset, not the corpus"):
         language, wanted = check_run(tmp_path / "r", "demo-pcfg", "bert-1x8", config)
     assert (language.vocab_size, wanted.get("corpus")) == (8, None)
     language, wanted = check_run(tmp_path / "r", "./demo-pcfg", "bert-1x8", config)

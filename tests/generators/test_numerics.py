@@ -232,7 +232,7 @@ def test_evidence_beyond_float64_is_refused(first, second):
         lambda: language.conditional_at(tokens, None, hidden),
         lambda: language.conditional(tokens, dtype=torch.float32),
     ):
-        with pytest.raises(InputError, match="sentence 0 is beyond float64"):
+        with pytest.raises(InputError, match="sentence 0 is beyond the range of float64"):
             compute()
 
 

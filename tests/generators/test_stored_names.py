@@ -102,9 +102,9 @@ def test_words_of_an_hmm_survive_a_corpus(tmp_path_factory, words, format):
     [
         (["a", "b\0"], "ends with NUL"),
         (["a", "\ud800"], "half a surrogate pair"),
-        (["a", 1.5], "the word 1.5 is no string"),
-        (["a", True], "the word True is no string"),
-        (["a", None], "the word None is no string"),
+        (["a", 1.5], "the word 1.5 is not a string"),
+        (["a", True], "the word True is not a string"),
+        (["a", None], "the word None is not a string"),
         (["a", "a"], "'a' is given twice"),
         (["1", 1], "'1' is given twice"),
     ],
@@ -189,5 +189,5 @@ def test_lengths_and_hidden_positions_of_other_kinds_are_refused():
         language.conditional(tokens, None, tokens)
     with pytest.raises(InputError, match=r"hidden has shape \[2, 3\], expected \[2, 8\]"):
         language.conditional(tokens, None, torch.ones(2, 3, dtype=torch.bool))
-    with pytest.raises(InputError, match="rows of the same length"):
+    with pytest.raises(InputError, match="rows of equal length"):
         language.log_prob([[1, 2], [3]])

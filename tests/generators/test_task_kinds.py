@@ -127,7 +127,11 @@ def test_settings_choose_what_no_name_stands_for():
     [
         ("demo-hmm", "stat-1", r"^unknown task 'stat-1': did you mean 'state-1'\?$"),
         ("demo-hmm", "stat:position=1", r"^unknown task 'stat': did you mean 'state'\?$"),
-        ("demo-hmm", "state", "^task 'state' is a kind of tasks here, expected one of them; choose from state-1, "),
+        (
+            "demo-hmm",
+            "state",
+            "^task 'state' names several tasks of this language, expected one; choose from state-1, ",
+        ),
         ("demo-hmm", "state:position=9", "^task 'state:position=9': position is 9, expected 1 to 8; choose another$"),
         ("demo-hmm", "depth:words=2", "^this language has no task 'depth:words=2', expected one of: state-1, "),
         ("demo-hmm", "needy", "^task 'needy' needs the setting 'least'; write needy:least=VALUE$"),
@@ -135,7 +139,7 @@ def test_settings_choose_what_no_name_stands_for():
         ("demo-pcfg", "needy:least=1", "^this language has no task 'needy:least=1'"),
         ("demo-pcfg", "tree:words=2", "^task 'tree:words=2': words is 2 without symbols, expected both"),
         ("demo-pcfg", "tree:symbols=Q", "^task 'tree:symbols=Q': unknown nonterminal 'Q'"),
-        ("demo-pcfg", 'tree:symbols=" "', "symbols is empty, expected nonterminals separated by blanks"),
+        ("demo-pcfg", 'tree:symbols=" "', "symbols is empty, expected nonterminals separated by spaces"),
         ("demo-pcfg", "tree:symbols=S,words=0", "words is 0, expected at least 1"),
         ("brackets", "difference:words=16", "words is 16, expected 1 to 15"),
     ],

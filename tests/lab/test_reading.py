@@ -45,14 +45,14 @@ def test_command_line_and_yaml_give_the_same(text, kind, value):
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        ("1.5", int, "x is '1.5', expected a whole number; correct it"),
-        ("010", int, "x is '010', expected a whole number; correct it"),
-        ("true", int, "x is 'true', expected a whole number; correct it"),
-        ("ten", int | None, "x is 'ten', expected a whole number or null; correct it"),
+        ("1.5", int, "x is '1.5', expected an integer; correct it"),
+        ("010", int, "x is '010', expected an integer; correct it"),
+        ("true", int, "x is 'true', expected an integer; correct it"),
+        ("ten", int | None, "x is 'ten', expected an integer or null; correct it"),
         ("3", bool, "x is '3', expected true or false; correct it"),
-        ("5", list[int] | None, "x is '5', expected a list of whole numbers such as [1, 2] or null; correct it"),
-        ("5", list[int], "x is '5', expected a list of whole numbers such as [1, 2]; correct it"),
-        ("[1, b]", list[int] | None, "x has the item 'b', expected a whole number; correct it"),
+        ("5", list[int] | None, "x is '5', expected a list of integers such as [1, 2] or null; correct it"),
+        ("5", list[int], "x is '5', expected a list of integers such as [1, 2]; correct it"),
+        ("[1, b]", list[int] | None, "x has the item 'b', expected an integer; correct it"),
         ("[1]", tuple[float, float], "x is '[1]', expected two numbers; correct it"),
         ("9" * 5000, int, "x has more than 4,000 digits, expected a smaller number; correct it"),
     ],
@@ -73,7 +73,7 @@ def test_whole_numbers_written_as_floats_are_ints_everywhere(tmp_path, monkeypat
     given = [content["train"][name] for name in ("steps", "batch_size", "evaluation_sentences")]
     assert [*map(repr, given), repr(content["max_length"])] == ["2", "4", "20", "5"]
     assert cli.run(["floor", "demo-hmm", "--sentences", "20.5"]) == 2
-    assert "sentences is '20.5', expected a whole number" in capsys.readouterr().err
+    assert "sentences is '20.5', expected an integer" in capsys.readouterr().err
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ STUDY = "models: {bert-1x8: {}}\ntasks: []\n"
     [
         ("language: {preset: demo-hm}", "s.yaml, language: "),
         ("language: {family: random-hmm, stats: 3}", "s.yaml, language: "),
-        ("language: demo-hmm\nseeds: [0, 0.5]", "s.yaml: seeds has the item '0.5', expected a whole number"),
+        ("language: demo-hmm\nseeds: [0, 0.5]", "s.yaml: seeds has the item '0.5', expected an integer"),
         ("language: demo-hmm\ntrain: {lr: -1}", "s.yaml, train: lr is -1"),
         ("language: demo-hmm\npublished: [3]", "s.yaml, published 1: is '3'"),
     ],

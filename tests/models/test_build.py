@@ -18,7 +18,7 @@ WRONG_NAMES = {
     "gtp-2x64": "did you mean 'gpt'",
     "xlnet-2x64": "unknown model 'xlnet': expected one of: bert, bert-post, brackets-attention, gpt, lookup,",
     "gpt": "expected gpt-LAYERSxWIDTH, for example gpt-2x64",
-    "gpt-2x96": "heads are 64 wide, expected a multiple, for example gpt-2x128",
+    "gpt-2x96": "expected a multiple of the head size 64; choose one, for example gpt-2x128",
     "bert": "expected bert-LAYERSxWIDTH, for example bert-2x64",
     "bert-post": "expected bert-post-LAYERSxWIDTH, for example bert-post-2x64",
     "lstm-x16": "unknown model",
@@ -31,7 +31,7 @@ WRONG_NAMES = {
     "bert--1x16": "model",
     "BERT-1x16": "unknown model 'BERT'",
     "": "unknown model",
-    "bert-2x100": "heads are 64 wide, expected a multiple, for example bert-2x128",
+    "bert-2x100": "expected a multiple of the head size 64; choose one, for example bert-2x128",
     "bert-post-3x65": "for example bert-post-3x64",
 }
 
@@ -187,6 +187,7 @@ def test_a_damaged_model_is_refused(tmp_path, damage):
     load_model(tmp_path)
     DAMAGE[damage](tmp_path)
     with pytest.raises(
-        InputError, match=r"damaged checkpoint .*; take another one \(--step\), or train again \(with another --out\)$"
+        InputError,
+        match=r"damaged checkpoint .*; use another checkpoint \(--step\), or train again \(with another --out\)$",
     ):
         load_model(tmp_path)

@@ -227,11 +227,11 @@ def test_a_masking_that_is_not_the_models_is_refused(name, masking):
     if (masking == "next") == name.startswith("gpt"):
         check_masking(model, masking)
         return
-    with pytest.raises(InputError, match=f"masking '{masking}' with model '{name}': .*expected masking") as raised:
+    with pytest.raises(InputError, match=f"masking '{masking}': model '{name}' .*expected masking") as raised:
         check_masking(model, masking)
     assert "\n" not in str(raised.value)
     if name != "lookup":
-        with pytest.raises(InputError, match=f"masking '{masking}' with model"):
+        with pytest.raises(InputError, match=f"masking '{masking}': model"):
             hessian_trace(model, tiny_hmm().sample(4, generator(0)), masking=masking)
 
 

@@ -155,7 +155,7 @@ def test_conversion_copies_and_draws_nothing():
 
 @pytest.mark.parametrize("name", ["bert-1x16", "lstm-1x8", "gpt-1x16", "lookup"])
 def test_only_the_published_bert_is_exported(name):
-    with pytest.raises(InputError, match=f"model '{name}': .*expected bert-post-LAYERSxWIDTH; take such") as raised:
+    with pytest.raises(InputError, match=f"model '{name}': .*expected bert-post-LAYERSxWIDTH; use such") as raised:
         to_hugging_face(build_model(name, demo_hmm()))
     assert "\n" not in str(raised.value)
 
@@ -165,7 +165,7 @@ def test_only_the_published_bert_is_exported(name):
     [
         (
             {"pad_token_id": 0},
-            "pad_token_id is 0, expected 10 (of 13 tokens the last three are padding, mask and [CLS])",
+            "pad_token_id is 0, expected 10 (the last three of the 13 tokens are padding, mask and [CLS])",
         ),
         ({"pad_token_id": None}, "pad_token_id is None, expected 10"),
         ({"mask_token_id": 12}, "mask_token_id is 12, expected 11"),

@@ -81,7 +81,7 @@ def test_the_small_models_of_table_4_fit_into_the_largest_and_others_may_not():
     for row in ladder("bert"):
         if "4" in row.where.split():
             check_larger(row.name, "bert-20x1920")
-    with pytest.raises(InputError, match="width 1920 is no multiple of 256"):
+    with pytest.raises(InputError, match="width 1920 is not a multiple of 256"):
         check_larger("bert-6x256", "bert-20x1920")
 
 

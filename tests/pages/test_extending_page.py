@@ -115,7 +115,7 @@ def test_a_task_that_does_not_fit_is_told_in_one_line(examples):
     language = load_language("demo-hmm")
     for name, message in (
         ("word:position=9", "^task 'word:position=9': position is 9, expected 1 to 8; choose another$"),
-        ("word:position=two", "^task 'word': setting 'position' is 'two', expected a whole number; correct it$"),
+        ("word:position=two", "^task 'word': setting 'position' is 'two', expected an integer; correct it$"),
         ("word:positon=2", r"^task 'word': unknown setting 'positon': did you mean 'position'\?$"),
         ("wrd", r"^unknown task 'wrd': did you mean 'word'\?$"),
     ):

@@ -111,7 +111,7 @@ def test_parts_equal_the_whole(reader, monkeypatch):
 def test_words_are_single_tokens(reader):
     ids = reader.words("good bad good", "subset")
     assert reader.spelled(ids) == ["good", "bad"]
-    for text, message in ((" ", "expected words separated by blanks"), ("\udcff", "expected characters of UTF-8")):
+    for text, message in ((" ", "expected words separated by spaces"), ("\udcff", "expected characters of UTF-8")):
         with pytest.raises(InputError, match=message):
             reader.words(text, "subset")
 

@@ -86,7 +86,9 @@ def test_sizes_are_written_as_people_read_them(size, text):
 def test_the_refusal_says_what_is_needed_and_what_is_there(room):
     room(2 * GIBI)
     check_memory(2 * GIBI, "all", "take less")
-    with pytest.raises(TooLargeError, match=r"^all: needs at least 3 GiB of memory, .* the 2 GiB there are here; take"):
+    with pytest.raises(
+        TooLargeError, match=r"^all: needs at least 3 GiB of memory, .* the 2 GiB of this machine; take"
+    ):
         check_memory(3 * GIBI, "all", "take less")
     room(None)
     check_memory(2**80, "all", "take less")

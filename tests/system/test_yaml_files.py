@@ -29,7 +29,7 @@ WRONG = {
     "key twice, spelled otherwise": ("1.0: a\n1.00: b\n", "line 2: the key '1.00' is given twice, first in line 1"),
     "key twice, quoted": ("a: 1\n'a': 2\n", "line 2: the key 'a'"),
     "merge twice": ("a: &a {x: 1}\nb: {<<: *a,\n  <<: *a}\n", "line 3: the key '<<'"),
-    "list as a key": ("a: 1\n? [b]\n: 2\n", "line 2: a list or a mapping as a key"),
+    "list as a key": ("a: 1\n? [b]\n: 2\n", "line 2: a key is a list or a mapping"),
     "number that is none": ("a: 1\nb: !!int x\n", "line 2: 'x', expected a number"),
     "empty number": ("a: !!int ''\n", "line 1: '', expected a number"),
     "boolean that is none": ("a: !!bool maybe\n", "line 1: 'maybe', expected true or false"),
@@ -51,7 +51,7 @@ WRONG = {
     "two documents": ("a: 1\n---\nb: 2\n", "not YAML: line 2: expected a single document"),
     "unfinished": ("a: [1\n", "not YAML: line 2: "),
     "no such alias": ("a: *b\n", "not YAML: line 1: .*undefined alias"),
-    "half a surrogate pair": ('a: "\\ud800"\n', "line 1: .*expected a text"),
+    "half a surrogate pair": ('a: "\\ud800"\n', "line 1: .*expected a string"),
     "beyond Unicode": ('a: "\\UFFFFFFFF"\n', "not YAML: line 1: "),
     "merge of a number": ("a: 1\nb: {<<: 3}\n", "not YAML: line 2: .*expected a mapping"),
 }

@@ -123,7 +123,7 @@ def test_a_model_of_the_lab_is_that_network():
     plain_loss = loss(weights_of(model), brackets.masked, brackets.targets)
     assert float(objective) / len(logits) == pytest.approx(float(plain_loss), rel=1e-12)
     assert sum(p.numel() for p in model.parameters()) == network_of(model.name).count(2, 6).total
-    with pytest.raises(InputError, match="expected 2; take brackets"):
+    with pytest.raises(InputError, match="expected 2; use the language brackets"):
         build_model("brackets-attention", demo_hmm())
     with pytest.raises(InputError, match="the model predicts 3"):
         objectives["squared"]().loss(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long), None)

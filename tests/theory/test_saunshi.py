@@ -101,7 +101,7 @@ def test_tau_falls_with_the_bound_to_what_no_classifier_beats(loss):
 
 @pytest.mark.parametrize("bounds", ["", "1 two", "0", "inf"])
 def test_bounds_that_are_none(bounds):
-    with pytest.raises(InputError, match="expected positive numbers separated by blanks"):
+    with pytest.raises(InputError, match="expected positive numbers separated by spaces"):
         SaunshiNatural(bounds=bounds)
 
 

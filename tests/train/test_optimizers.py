@@ -70,10 +70,10 @@ def test_every_setting_is_documented(name):
             "muon_momentum is '1.0', expected a share",
         ),
         ({"optimizer": "muon", "optimizer_settings": {"ns_steps": 0}}, "ns_steps is '0', expected 1 to 99"),
-        ({"optimizer": "muon", "optimizer_settings": {"ns_steps": 2.5}}, "ns_steps is '2.5', expected a whole number"),
+        ({"optimizer": "muon", "optimizer_settings": {"ns_steps": 2.5}}, "ns_steps is '2.5', expected an integer"),
         (
             {"optimizer": "muon", "optimizer_settings": {"ns_steps": True}},
-            "ns_steps is 'True', expected a whole number",
+            "ns_steps is 'True', expected an integer",
         ),
         ({"optimizer": "muon", "momentum": 0.5}, "momentum is 0.5, which only sgd uses"),
         (

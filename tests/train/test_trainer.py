@@ -29,7 +29,7 @@ def test_every_network_trains_under_every_masking_or_says_why_not(kind, masking,
     before = [p.detach().clone() for p in model.parameters()]
     config = TrainConfig(steps=2, targets=targets, **({} if masking is None else {"masking": masking}))
     if masking is not None and (masking == "next") != (kind == "gpt"):
-        with pytest.raises(InputError, match=f"masking '{masking}' with model '{kind}-1x32'") as error:
+        with pytest.raises(InputError, match=f"masking '{masking}': model '{kind}-1x32'") as error:
             Trainer(model, language, config, tmp_path)
         assert one_line(error)
         assert list(tmp_path.iterdir()) == []

@@ -197,10 +197,10 @@ class BracketsExperiment(Experiment):
                 }
 
     def _numbers(self, name: str) -> list[int]:
-        """The whole numbers that a setting lists."""
+        """The integers that a setting lists."""
         found = []
         for text in getattr(self, name).split():
             if not text.isdecimal() or not 0 < int(text) < 10**6:
-                raise InputError(f"{name} has '{text:.40}', expected whole numbers with spaces between; correct it")
+                raise InputError(f"{name} has '{text:.40}', expected integers with spaces between; correct it")
             found.append(int(text))
         return found

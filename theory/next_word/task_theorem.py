@@ -38,7 +38,7 @@ class TaskTheorem(Theorem):
 
     Args:
         task: a task of prefixes, such as state:ahead=2.
-        positive: the classes that count as y = 1, separated by blanks; half of them unless given.
+        positive: the classes that count as y = 1, separated by spaces; half of them unless given.
         words: the task has prefixes of so many words alone; of all lengths unless given.
         loss: logistic or hinge.
         sentences: how many are sampled where the language has more than 2,000 prefixes.

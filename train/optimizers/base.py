@@ -119,7 +119,7 @@ def _typed(name: str, value: Any, declared: Any) -> Any:
 
 
 def _in_words(kinds: Iterable[Any]) -> str:
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    words = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
     return " or ".join(words.get(kind, str(kind)) for kind in kinds)
 
 

@@ -64,7 +64,7 @@ class World:
             rank, size, local = -1, 0, 0
         if not (0 <= rank < size and 0 <= local < size):
             shown = ", ".join(f"{name} {value}" for name, value in given.items())
-            raise InputError(f"environment: {shown}: expected whole numbers, RANK below WORLD_SIZE; use torchrun")
+            raise InputError(f"environment: {shown}: expected integers, RANK below WORLD_SIZE; use torchrun")
         return cls(rank, size, local)
 
     @property

@@ -41,5 +41,6 @@ def closure(unary: Tensor) -> Tensor:
         power = power @ power
         total = total + total @ power
     raise InputError(
-        "a cycle of unary rules never ends: its probability is 1 within rounding; give it a likelier way out"
+        "a cycle of unary rules never ends, as its probability is 1 within rounding; raise the "
+        "probabilities of the rules that leave it"
     )

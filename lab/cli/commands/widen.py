@@ -1,4 +1,4 @@
-"""Write a run's model as a larger one that computes the same: wider by a whole number, layers added on top.
+"""Write a run's model as a larger one that computes the same: an integer times as wide, layers added on top.
 
 Liu et al. 2022, B.4. Prints the numbers of parameters, and the greatest difference of logits that rounding leaves.
 """

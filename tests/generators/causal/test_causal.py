@@ -180,7 +180,7 @@ def test_which_words(folder, tmp_path):
     content = {"family": "causal", "model": str(folder), "length": 2, "token_counts": str(tmp_path / "counts.txt")}
     counted = {"opt": [12, 19], "gpt2": [2, 12]}[folder.name]
     assert load_language({**content, "words": 2}).token_ids == counted
-    with pytest.raises(InputError, match=r"words: 9, but .* has 4 counted tokens.*expected 1 to 4"):
+    with pytest.raises(InputError, match=r"words is 9, but .* has 4 counted tokens.*expected 1 to 4"):
         load_language({**content, "words": 9})
     shutil.copytree(folder, tmp_path / "named")
     vocabulary = {f"word{i}": i for i in range(18)} | {"<s>": 18}
@@ -190,7 +190,7 @@ def test_which_words(folder, tmp_path):
     )
     assert CausalLM(tmp_path / "named", 2, token_ids=[5, 3]).words == ("word5", "word3")
     assert max(CausalLM(tmp_path / "named", 2, words=16).token_ids) < 18
-    with pytest.raises(InputError, match="token_ids: 19 is no token"):
+    with pytest.raises(InputError, match="token_ids: 19 is not a token"):
         CausalLM(tmp_path / "named", 2, token_ids=[3, 19])
 
 
@@ -217,11 +217,11 @@ def test_saved_and_loaded_bit_for_bit_and_changed_networks_refused(pair, folder,
 BAD = {
     "no directory": ({"model": "./nowhere/at/all"}, "no such directory, expected a directory that holds config.json"),
     "length": ({"length": 9}, "length 9: expected 1 to 8 words, the positions of"),
-    "words": ({"words": 21}, r"words: 21, but .* tokens that are not special; expected 1 to"),
+    "words": ({"words": 21}, r"words is 21, but .* tokens that are not special, expected 1 to"),
     "repeated": ({"words": None, "token_ids": [3, 4, 3]}, "token_ids: 3 occurs twice, expected different"),
-    "no token": ({"words": None, "token_ids": [3, 20]}, "token_ids: 20 is no token of .*from 0 to 19"),
-    "no number": ({"words": None, "token_ids": [[3]]}, r"token_ids: \[3\] is no token of"),
-    "both": ({"token_ids": [3, 4]}, "expected words, with or without token_counts, or else token_ids"),
+    "no token": ({"words": None, "token_ids": [3, 20]}, "token_ids: 20 is not a token of .*from 0 to 19"),
+    "no number": ({"words": None, "token_ids": [[3]]}, r"token_ids: \[3\] is not a token of"),
+    "both": ({"token_ids": [3, 4]}, "expected either words .with or without token_counts. or token_ids"),
     "temperature": ({"temperature": 0}, "temperature 0.0: expected a positive number"),
     "dtype": ({"dtype": "float16"}, "unknown dtype 'float16': did you mean 'float"),
     "sha256": ({"sha256": "abc"}, "not the network that this language was made from"),
@@ -252,7 +252,7 @@ def test_networks_that_cannot_be_had(folder, tmp_path, monkeypatch, capfd):
     with pytest.raises(InputError, match="its files lack the weights"):
         CausalLM(tmp_path / "partial", 2, words=3)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"could it be fetched .* \(hf download a/b\), or give .*model: DIRECTORY"):
+    with pytest.raises(InputError, match=r"cannot be downloaded .* \(hf download a/b\), or give .*model: DIRECTORY"):
         CausalLM("a/b", 2, words=3)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=r"need the package transformers.*pip install 'saturation-lab\[hf\]'"):

@@ -45,7 +45,7 @@ def test_each_text_once_with_its_label(folder, texts):
     assert set(zip(as_words(language, sentences), task.labels(sentences).tolist(), strict=True)) == cut
     assert torch.equal(task.inputs(language, 24, generator()).tokens, sentences.tokens)
     assert (task.classes, task.own_inputs) == (("0", "1"), True)
-    with pytest.raises(InputError, match="has 24 texts, expected the 25 of training and test"):
+    with pytest.raises(InputError, match="has 24 texts, expected at least 25 for training and test"):
         task.inputs(language, 25, generator())
     assert "text" not in language.tasks
 
@@ -72,7 +72,7 @@ def test_words_outside_are_refused_left_out_or_mapped(folder, texts):
 def test_texts_without_a_word_are_left_out_and_said(folder, tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("question\tsentence\tlabel\nis\tit\t0\nthe\tfilm\t1\nthe\tfilm\t0\nthe\tfilm\t1\n")
-    with pytest.warns(UserWarning, match="1 texts have no word of the language and are left out"):
+    with pytest.warns(UserWarning, match="1 texts have no word of the language; they are left out"):
         task = find_task(language_of(folder, 2), f"text:file={path},outside=drop")
     assert len(task.rows) == 3
     bayes = task.bayes_accuracy(1, generator())

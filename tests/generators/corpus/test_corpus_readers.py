@@ -126,7 +126,7 @@ class ManyWords:
 
 
 def test_words_beyond_16_bits_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"at most 65535 words, not 65536; write parquet"):
+    with pytest.raises(InputError, match=r"has 65536 words, expected at most 65535; use format parquet"):
         write(ManyWords(65_536), tmp_path / "c", "bin", truth=False)
     assert not (tmp_path / "c").exists()
     write(ManyWords(65_535), tmp_path / "c", "bin", truth=False)

@@ -208,7 +208,7 @@ def test_other_versions_do_not_mix(tmp_path):
         (["--workers", "1000000", "--engine", "ray"], ["1000000 workers", "expected 1 to 10000 tasks"]),
         (["--workers", "0", "--engine", "ray"], ["0 workers", "expected 1 to 10000 tasks"]),
         (["--shard-sentences", "0"], ["0 shard_sentences", "at least 1"]),
-        (["--workers", "many"], ["workers", "many", "expected a whole number"]),
+        (["--workers", "many"], ["workers", "many", "expected an integer"]),
     ],
 )
 def test_wrong_options_are_one_line_and_write_nothing(tmp_path, refused, options, words):

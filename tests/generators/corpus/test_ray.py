@@ -56,7 +56,7 @@ def test_what_answers_and_is_not_ray_is_not_waited_for(refused, monkeypatch, pre
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("RAY_ADDRESS", f"{prefix}127.0.0.1:{server.server_port}")
         begin = time.monotonic()
-        refused([*GENERATE, *NEW], "what answers there is not Ray")
+        refused([*GENERATE, *NEW], "the server there is not Ray")
         server.shutdown()
     assert time.monotonic() - begin < 10
 
@@ -82,14 +82,14 @@ def test_without_an_address_it_is_this_machines_cluster_never_a_new_one(refused,
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if address is not None:
         monkeypatch.setenv("RAY_ADDRESS", address)
-    refused([*GENERATE, *NEW], "engine 'ray': no cluster that this machine runs (Could not find any), expected one")
+    refused([*GENERATE, *NEW], "engine 'ray': no cluster on this machine (Could not find any), expected a running one")
     assert asked == ["auto"]
 
 
 @needs_ray
 def test_an_address_that_means_a_new_cluster_is_refused(refused, monkeypatch, asked):
     monkeypatch.setenv("RAY_ADDRESS", "local")
-    refused([*GENERATE, *NEW], "RAY_ADDRESS is 'local', expected a cluster that runs; start one with `ray start")
+    refused([*GENERATE, *NEW], "RAY_ADDRESS is 'local', expected a running cluster; start one with `ray start")
     assert asked == []
 
 
@@ -98,7 +98,7 @@ def test_an_address_that_means_a_new_cluster_is_refused(refused, monkeypatch, as
 def test_how_ray_fails_inside_is_not_shown(refused, monkeypatch, asked, failure):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     asked.append(failure)
-    assert str(failure) not in refused([*GENERATE, *NEW], "engine 'ray': no cluster that this machine runs")
+    assert str(failure) not in refused([*GENERATE, *NEW], "engine 'ray': no cluster on this machine")
 
 
 @pytest.mark.slow

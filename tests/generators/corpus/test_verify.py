@@ -202,7 +202,7 @@ def test_a_lost_language_is_named_and_stops_the_repair(corpus, printed, problem,
     ]
     assert error == ""
     rows, error = printed(["verify", corpus, "--repair"], 2)
-    assert f"language.npz: {problem}, and without it no shard can be made again; put it back" in error
+    assert f"language.npz: {problem}, and without it no shard can be made again; restore it" in error
     assert error.count("\n") == 1
     assert contents(corpus) == damaged
 
@@ -218,8 +218,8 @@ def test_a_shard_that_comes_out_otherwise_is_left_as_it_is(corpus, printed, monk
     rows, error = printed(["verify", corpus, "--repair"], 1)
     assert rows[-1] == {"dir": str(corpus), "shards": 5, "damaged": 1, "repaired": 0}
     assert error.count("\n") == 1
-    assert "shard 2 came out otherwise than the manifest says and is left as it is" in error
-    assert f"torch 1.2.3 there, {shard.versions()['torch']} here" in error
+    assert "shard 2 is left as it is: made again, it differs from the manifest" in error
+    assert f"torch 1.2.3 in the corpus, {shard.versions()['torch']} here" in error
     assert contents(corpus) == before
 
 

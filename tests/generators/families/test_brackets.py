@@ -237,8 +237,8 @@ def test_save_and_load(tmp_path, positions):
         ({"length": 7}, "length is 7, expected an even number"),
         ({"length": 0}, "length is 0"),
         ({"length": -2}, "length is -2"),
-        ({"length": 4.0}, "key 'length' is 4.0, expected a whole number"),
-        ({"length": 4, "task_positions": [4]}, "task_positions has 4, expected whole numbers from 1 to 3"),
+        ({"length": 4.0}, "key 'length' is 4.0, expected an integer"),
+        ({"length": 4, "task_positions": [4]}, "task_positions has 4, expected integers from 1 to 3"),
         ({"length": 4, "task_positions": ["x"]}, "task_positions has 'x'"),
         ({"length": 4, "max_length": 4}, "unknown key of family brackets 'max_length'"),
     ],
@@ -254,7 +254,7 @@ def test_what_cannot_be_made(spec, match):
     [
         (lambda b: b.conditional(torch.tensor([[0, 1, 0, 1], [0, 0, 0, 1]])), "sentence 1 is impossible"),
         (lambda b: b.conditional(torch.tensor([[0, 1]])), "sentence 0 has 2 words.*expected 4"),
-        (lambda b: b.conditional(torch.tensor([[0, 1, 5, 0]])), "sentence 0, position 2: token 5 is no word"),
+        (lambda b: b.conditional(torch.tensor([[0, 1, 5, 0]])), "sentence 0, position 2: token 5 is not a word"),
         (lambda b: b.next_word(torch.tensor([[0, 1, 2], [0, 0, 0]])), "words of sentence 1"),
         (lambda b: b.next_word(torch.tensor([[0, 1, 0, 1, 0]])), "sentence 0 has 5 words, expected at most 4"),
         (

@@ -175,7 +175,7 @@ def test_save_and_load(tmp_path, keys):
         ({"kinds": 1, "max_length": 4, "lengths": {2: "x"}}, "lengths: 2: 'x'"),
         (
             {"kinds": 1, "max_length": 4, "task_positions": [4]},
-            "task_positions has 4, expected whole numbers from 1 to 3",
+            "task_positions has 4, expected integers from 1 to 3",
         ),
         ({"kinds": 1, "max_length": 4, "depth": 2}, "unknown key of family dyck 'depth': did you mean 'max_depth'"),
     ],

@@ -250,7 +250,7 @@ def test_a_target_out_of_reach(target):
         (LAYERED | {"target_floor": "low"}, "key 'target_floor' is 'low'"),
         (LAYERED | {"target_floor": math.inf}, "target_floor is inf, expected"),
         (LAYERED | {"lengths": {3: 1}}, "no sentence has 3 words"),
-        (LAYERED | {"lengths": {"four": 1}}, "'four': 1, expected a whole number"),
+        (LAYERED | {"lengths": {"four": 1}}, "'four': 1, expected an integer length"),
         (LAYERED | {"lengths": [4]}, "key 'lengths' is"),
         (LAYERED | {"words": 10**12}, "2 x 1000000000000 probabilities"),
         (LAYERED | {"layers": [2, 10**9], "rules": [2]}, "2 layers of up to 1000000000 symbols"),

@@ -147,10 +147,10 @@ def test_times_as_people_read_them():
 
 @pytest.mark.parametrize("length", ["4", 4.5, True, None])
 def test_a_length_that_is_no_whole_number_is_refused(length):
-    with pytest.raises(InputError, match=r"length is .*, expected a whole number; correct it"):
+    with pytest.raises(InputError, match=r"length is .*, expected an integer; correct it"):
         HMM([1.0], [[1.0]], [[0.5, 0.5]], length)
     if length is not None:
-        with pytest.raises(InputError, match=r"max_length is .*, expected a whole number; correct it"):
+        with pytest.raises(InputError, match=r"max_length is .*, expected an integer; correct it"):
             PCFG.from_string("S -> 'a' [1.0]", length)
 
 
@@ -172,7 +172,7 @@ SHAPES = {
     "a row too many": (HALF, SQUARE, [*ROWS, ROWS[0]], "emission has shape [3, 3], expected [2, V]"),
     "flat": (HALF, SQUARE, HALF, "emission has shape [2], expected [2, V]"),
     "no words": (HALF, SQUARE, [[], []], "emission has shape [2, 0], expected [2, V]"),
-    "initial as a row": ([HALF], SQUARE, ROWS, "initial has shape [1, 2], expected [K], a number for each state"),
+    "initial as a row": ([HALF], SQUARE, ROWS, "initial has shape [1, 2], expected [K], one number for each state"),
     "no states": ([], SQUARE, ROWS, "initial has shape [0], expected [K]"),
     "not square": (HALF, ROWS, ROWS, "transition has shape [2, 3], expected [2, 2], as initial has 2 states"),
     "too small": (HALF, [[1.0]], ROWS, "transition has shape [1, 1], expected [2, 2]"),

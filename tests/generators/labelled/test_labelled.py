@@ -75,20 +75,20 @@ def test_a_test_file_takes_the_classes_of_the_other(write):
 
 
 BAD = {
-    "suffix": ("x.txt", "a\t1\n", r"expected a file .tsv, .csv or .parquet"),
+    "suffix": ("x.txt", "a\t1\n", r"expected a .tsv, .csv or .parquet file"),
     "empty": ("x.tsv", "", "holds no row"),
-    "names alone": ("x.tsv", "text\tlabel\n", "holds names of columns alone"),
+    "names alone": ("x.tsv", "text\tlabel\n", "holds only the names of the columns"),
     "cells": ("x.tsv", "text\tlabel\na\t1\nb\n", r"line 3: 1 cells, expected 2"),
     "no text": ("x.tsv", "text\tlabel\na\t1\n \t0\n", r"line 3: has no text"),
     "no label": ("x.tsv", "text\tlabel\na\t1\nb\t\n", r"line 3: has no label"),
     "secret": ("x.tsv", "text\tlabel\na\t-1\nb\t-1\n", r"line 2: has no label"),
     "one class": ("x.tsv", "text\tlabel\na\t1\nb\t1\n", "every label is '1', expected two classes"),
     "one text": ("x.tsv", "text\tlabel\na\t1\nb\t1\nc\t0\n", "one text has the label '0', expected at least 2"),
-    "which label": ("x.tsv", "a\t1\nb\t2\n", "no telling which of 2 columns holds the labels"),
-    "which text": ("x.tsv", "one\ttwo\tlabel\na\tb\t1\nc\td\t0\n", "no telling which column is the text"),
-    "encoding": ("x.tsv", b"text\tlabel\n\xff\t1\n", "no UTF-8 text"),
-    "quotes": ("x.csv", 'text,label\n"a,1\n', "no row of a CSV file"),
-    "Parquet": ("x.parquet", "text", "no Parquet file"),
+    "which label": ("x.tsv", "a\t1\nb\t2\n", "cannot tell which of the 2 columns holds the labels"),
+    "which text": ("x.tsv", "one\ttwo\tlabel\na\tb\t1\nc\td\t0\n", "cannot tell which columns hold the text"),
+    "encoding": ("x.tsv", b"text\tlabel\n\xff\t1\n", "not UTF-8 text"),
+    "quotes": ("x.csv", 'text,label\n"a,1\n', "not a row of a CSV file"),
+    "Parquet": ("x.parquet", "text", "not a Parquet file"),
     "no column": ("x.parquet", {"text": ["a", "b"], "score": [0.5, 1.0]}, "no column is called label"),
     "null": ("x.parquet", {"text": ["a", None], "label": [1, 0]}, "row 2: has no text"),
 }

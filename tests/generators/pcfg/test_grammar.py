@@ -133,7 +133,7 @@ def test_an_impossible_sentence_names_its_row(language):
 
 def test_wrong_tokens_and_lengths(language):
     for ask in (language.log_prob, language.conditional, language.posterior):
-        with pytest.raises(InputError, match="sentence 1, position 0: token 7 is no word, expected 0 to 2"):
+        with pytest.raises(InputError, match="sentence 1, position 0: token 7 is not a word, expected 0 to 2"):
             ask(torch.tensor([[0, 1], [7, 1]]))
         with pytest.raises(InputError, match=r"tokens have shape \[2\]"):
             ask(torch.tensor([0, 1]))
@@ -141,7 +141,7 @@ def test_wrong_tokens_and_lengths(language):
             ask(torch.tensor([[0, 1], [language.pad_id, language.pad_id]]))
     with pytest.raises(InputError, match=r"sentence 0 has 3 words.*between 1 and 2"):
         language.conditional(torch.tensor([[0, 1, 1]]))
-    with pytest.raises(InputError, match="token 4 is no word"):
+    with pytest.raises(InputError, match="token 4 is not a word"):
         language.log_prob(torch.tensor([[0, language.mask_id]]))
 
 
@@ -193,7 +193,7 @@ def test_wrong_hmm_length_and_words():
 
 def test_a_cycle_of_unary_rules_that_hardly_ends_is_refused():
     """A tree from it would have 10,000 nodes over one word on average; just below the bound it is solved exactly."""
-    with pytest.raises(InputError, match=r"comes back 1e\+04 times on average"):
+    with pytest.raises(InputError, match=r"returns to itself 1e\+04 times on average"):
         PCFG.from_string("S -> A [1.0]\nA -> S [0.9999] | 'a' [0.0001]", 2)
     language = PCFG.from_string("S -> A [1.0]\nA -> S [0.99] | 'a' [0.0025] | 'b' [0.0075]", 2)
     assert language.log_prob(torch.tensor([[0], [1]])).exp().tolist() == pytest.approx([0.25, 0.75], abs=1e-12)
@@ -203,7 +203,9 @@ def test_a_cycle_of_unary_rules_that_hardly_ends_is_refused():
     ("text", "lost"), [("S -> 'a' S [0.95] | 'b' [0.05]", "0.19"), ("S -> S S [0.5] | 'b' [0.5]", "0.099")]
 )
 def test_a_recursive_grammar_without_a_bound_says_what_it_loses(text, lost):
-    said = rf"recursive and no max_length is given: cut at 32 words, which leaves out {lost} of its probability"
+    said = (
+        rf"recursive and has no max_length: sentences of more than 32 words \({lost} of its probability\) are left out"
+    )
     with pytest.warns(UserWarning, match=said):
         PCFG.from_string(text)
 
@@ -219,7 +221,7 @@ def test_words_of_one_text_are_refused():
     rules = [(start, (symbol, symbol), 1.0), (symbol, ("3",), 0.5), (symbol, (3,), 0.5)]
     grammar = nltk.PCFG(start, [nltk.ProbabilisticProduction(lhs, rhs, prob=p) for lhs, rhs, p in rules])
     with pytest.raises(
-        InputError, match="the words '3' and 3 are one text, '3', expected words that differ; rename one"
+        InputError, match="the words '3' and 3 are both written '3', expected distinct words; rename one"
     ):
         PCFG.from_nltk(grammar)
 
@@ -231,5 +233,5 @@ def test_what_is_no_pcfg_of_nltk_is_refused_by_its_type(given):
 
 
 def test_what_is_no_text_is_refused_by_its_type():
-    with pytest.raises(InputError, match="grammar is of type NoneType, expected a text"):
+    with pytest.raises(InputError, match="grammar is of type NoneType, expected a string"):
         PCFG.from_string(None)

@@ -115,7 +115,5 @@ def test_a_nonterminal_without_a_name_is_refused():
 @pytest.mark.parametrize("right", ["\ud800", Nonterminal("\udfff")])
 def test_half_a_character_is_no_name(right):
     rules = [ProbabilisticProduction(Nonterminal("S"), (right,), prob=1.0)]
-    with pytest.raises(
-        InputError, match="holds half a surrogate pair, expected a text that a file can hold; rename it"
-    ):
+    with pytest.raises(InputError, match="holds half a surrogate pair, expected one that a file can hold; rename it"):
         check(Nonterminal("S"), rules)

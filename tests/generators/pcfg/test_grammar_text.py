@@ -77,9 +77,9 @@ def test_quotes_are_read_before_blanks_in_the_plain_form():
             for p in ("50%", "nan", "-1", "1e999")
         ),
         ("S -> 'a' [1.5]", r"line 1: .*\[1.5\] is not a probability between 0 and 1"),
-        ("S -> 'b' [0.5] | '' [0.5]", "line 1: .* empty production.*remove the rule, or name a word"),
-        ('S -> "" [1.0]', "line 1: .* empty production"),
-        ("0.5 B -> b\n0.5 B -> ''", "line 2: .* empty production.*name a word.*the word of two apostrophes"),
+        ("S -> 'b' [0.5] | '' [0.5]", "line 1: .* empty rule.*remove the rule, or name a word"),
+        ('S -> "" [1.0]', "line 1: .* empty rule"),
+        ("0.5 B -> b\n0.5 B -> ''", "line 2: .* empty rule.*name a word.*the word of two apostrophes"),
         ("1 S -> # a comment alone", "line 1: .*the rule 'S ->' is empty"),
         ("S -> 'a' [1.0]\n'T' -> 'b' [1.0]", "line 2: .*'T' is a word, and words have no rules"),
         ("S -> 'a [1.0]", "line 1: .*quote before a is not closed"),
@@ -122,7 +122,7 @@ def test_rules_in_yaml_read_quotes_before_blanks_and_bars():
     rules = {"S": "A 'New York' | \"it's\" B", "A": "'|' | 's | a|b", "B": "B2", "B2": "'x'"}
     language = load_language({"family": "uniform-cfg", "rules": rules})
     assert set(language.words) == {"New York", "it's", "|", "'s", "a", "b", "x"}
-    for text, match in (("a | ''", "the empty word"), ("a | 'S'", "'S' is a symbol too")):
+    for text, match in (("a | ''", "the empty word"), ("a | 'S'", "which is also a symbol")):
         with pytest.raises(InputError, match=match):
             load_language({"family": "uniform-cfg", "rules": {"S": text}})
 
@@ -138,7 +138,7 @@ HEADED = (
 def test_the_heading_names_the_start_and_counts_the_rules():
     assert str(read_text(HEADED).start) == "NP"
     assert str(read_text("%start DT\n" + HEADED).start) == "DT"
-    with pytest.warns(UserWarning, match="the heading counts 4 rules, 3 found"):
+    with pytest.warns(UserWarning, match="the heading promises 4 rules, but 3 follow"):
         read_text(HEADED.replace("3 prod", "4 prod"))
 
 

@@ -79,7 +79,9 @@ STARTS = {"nltk": "S -> 'a' [0.5] | T [0.5]\nT -> 'b' [1.0]\n", "plain": "0.5 S 
 
 @pytest.mark.parametrize("form", STARTS)
 def test_of_two_starts_the_last_holds_as_in_nltk_with_one_warning(form):
-    said = r"%start S \(line 1\), %start T \(line 2\): the last holds, so T is the start symbol; remove the other$"
+    said = (
+        r"%start S \(line 1\), %start T \(line 2\): only the last counts, so T is the start symbol; remove the other$"
+    )
     with pytest.warns(UserWarning, match=f"^{said}") as caught:
         assert str(read_text("%start S\n%start T\n" + STARTS[form]).start) == "T"
     assert len(caught) == 1
@@ -87,7 +89,9 @@ def test_of_two_starts_the_last_holds_as_in_nltk_with_one_warning(form):
 
 
 def test_of_three_starts_each_is_named_once_at_its_last_line():
-    said = r"^%start T \(line 2\), %start S \(line 3\): the last holds, so S is the start symbol; remove the other$"
+    said = (
+        r"^%start T \(line 2\), %start S \(line 3\): only the last counts, so S is the start symbol; remove the other$"
+    )
     with pytest.warns(UserWarning, match=said) as caught:
         assert str(read_text("%start S\n%start T\n%start S\n" + STARTS["nltk"]).start) == "S"
     assert len(caught) == 1

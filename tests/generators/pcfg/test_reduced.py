@@ -103,7 +103,7 @@ def test_a_start_that_is_not_first_is_pointed_out():
     text = "L -> '1' [0.5] | '2' [0.5]\nS -> L [0.5] | S '+' S [0.25] | S '-' S [0.25]"
     with pytest.warns(
         UserWarning,
-        match=r"1 cannot be reached from L \(S\); L, the symbol of the first rule, is the start; .*add %start S$",
+        match=r"1 cannot be reached from L \(S\); the start symbol is that of the first rule, L; .*add %start S$",
     ):
         PCFG.from_string(text)
     assert PCFG.from_string("%start S\n" + text, 3).words == ("1", "2", "+", "-")

@@ -22,15 +22,15 @@ def test_a_directory_is_read_in_order_and_below(bank, tmp_path):
 
 BAD = [
     ("(S (A a))\n(S (A a)\n", "tree 2 (line 2): 1 brackets are never closed"),
-    ("(S (A a))\n\n(S (A a)))", "line 3: a closing bracket without its opening one after 2 trees"),
-    ("(S (A a))\nS (A a)", "line 2: 'S' outside of brackets after 1 trees"),
-    ("(S (A a) ( b))\n", "tree 1 (line 1): nothing in the brackets of (b)"),
-    ("(S (A a))\n(S (A a) ((B b)))\n", "tree 2 (line 2): a bracket inside has no label"),
-    ("(S (A a))\n(S (A) (B b))", "tree 2 (line 2): nothing in the brackets of (A)"),
-    ("()", "tree 1 (line 1): nothing in the brackets"),
-    ("", "no trees in it"),
-    ("(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "tree 2 (line 2): brackets more than 300 deep at line 302"),
-    ("(S (A a))\n(" * 2 + "S (A a))" * 2, "tree 2 (line 2): a bracket inside has no label"),
+    ("(S (A a))\n\n(S (A a)))", "line 3: a closing bracket without an opening one after 2 trees"),
+    ("(S (A a))\nS (A a)", "line 2: 'S' outside brackets after 1 trees"),
+    ("(S (A a) ( b))\n", "tree 1 (line 1): the brackets of (b) are empty"),
+    ("(S (A a))\n(S (A a) ((B b)))\n", "tree 2 (line 2): an inner bracket has no label"),
+    ("(S (A a))\n(S (A) (B b))", "tree 2 (line 2): the brackets of (A) are empty"),
+    ("()", "tree 1 (line 1): the brackets of () are empty"),
+    ("", "holds no tree"),
+    ("(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "tree 2 (line 2): brackets more than 300 deep in line 302"),
+    ("(S (A a))\n(" * 2 + "S (A a))" * 2, "tree 2 (line 2): an inner bracket has no label"),
 ]
 
 
@@ -55,7 +55,7 @@ def test_a_node_too_wide_to_binarise(bank, depth, children):
     """Deep and wide together, each by itself would do."""
     path = bank("(S (A a))\n" + "(S " * depth + wide(children) + ")" * depth)
     with pytest.raises(
-        InputError, match=rf"tree 2: cannot be binarised: {children} children of one symbol would become"
+        InputError, match=rf"tree 2: cannot be binarised, as {children} children of one symbol would become"
     ):
         induce(read_trees(path))
 
@@ -65,7 +65,7 @@ def test_trees_from_elsewhere_that_are_too_deep(depth):
     tree = nltk.Tree("S", ["a"])
     for _ in range(depth):
         tree = nltk.Tree("S", [tree])
-    with pytest.raises(InputError, match=r"tree 2: nested too deep, expected at most 300 levels; leave it out"):
+    with pytest.raises(InputError, match=r"tree 2: nested too deeply, expected at most 300 levels; leave the tree out"):
         induce([nltk.Tree("S", ["a"]), tree])
 
 
@@ -82,7 +82,7 @@ def test_trees_as_deep_as_they_may_be(bank, depth):
     [
         ("deep.mrg", "(S (A a))\n" + "(S\n" * 400 + "a" + ")" * 400, "bank/deep.mrg, tree 2 (line 2)"),
         ("WIDE.MRG", "(S (A a))\n\n" + wide(600), "bank/WIDE.MRG, tree 2 (line 3): cannot be binarised"),
-        ("none.mrg", "(S (-NONE- *))", "bank: 1 trees, none with a word"),
+        ("none.mrg", "(S (-NONE- *))", "bank: none of the 1 trees has a word"),
     ],
 )
 def test_every_message_names_the_file_or_the_directory(name, text, message, bank, tmp_path, monkeypatch, capsys):

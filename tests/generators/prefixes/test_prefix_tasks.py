@@ -175,7 +175,7 @@ def test_positive_classes():
     assert task.positive("4").tolist() == [False, False, False, True]
     assert find_prefix_task(demo_hmm(), "block").positive(None).tolist() == [False, True]
     for names in ("", "1 2 3 4"):
-        with pytest.raises(InputError, match="expected some of the classes"):
+        with pytest.raises(InputError, match="expected some, but not all, of the classes"):
             task.positive(names)
     with pytest.raises(InputError, match="unknown class '9'"):
         task.positive("9")

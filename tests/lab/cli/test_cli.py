@@ -290,5 +290,5 @@ def test_a_corpus_that_is_gone_is_no_misspelt_preset(printed, refused, tmp_path)
     where = f"is no longer at {tmp_path / 'c33'}; restore it, or give the directory where it is now"
     refused(f"train c33 --out r33 {SMALL}", "satlab: c33: the corpus of r33 ", where)
     refused(f"train {tmp_path / 'c33'} --out r33 {SMALL}", "c33: the corpus of r33 ", where)
-    refused(f"train c34 --out r33 {SMALL}", "unknown language 'c34': there is no preset, file or directory of this")
+    refused(f"train c34 --out r33 {SMALL}", "unknown language 'c34': no preset, file or directory has this")
     assert printed(f"train elsewhere --out r33 {SMALL}")[0][0]["run"] == "r33"

@@ -223,12 +223,12 @@ def test_an_occupied_directory_is_left_as_it_is(satlab, trained, tmp_path):
         (
             "bert-1x8",
             "--to bert-2x20",
-            "width 20 is no multiple of 8; nearest that works: bert-2x16, or of the published",
+            "width 20 is not a multiple of 8; nearest that works: bert-2x16, or of the published",
         ),
         ("bert-1x8", "--to lstm-1x8", "lstm is another kind of model; nearest that works: bert-1x16"),
         ("bert-1x8", "--to bert-2x4", "width 4 is narrower than 8; nearest that works: bert-2x8"),
         ("bert-1x8", "--to bret-2x8", "unknown model 'bret': did you mean 'bert'?"),
-        ("bert-post-1x8", "--to bert-post-2x8", "can leave its input as it is; nearest that works: bert-post-1x16"),
+        ("bert-post-1x8", "--to bert-post-2x8", "cannot leave its input unchanged; nearest that works: bert-post-1x16"),
         ("bert-1x8", "--to bert-2x8 --step 5", "no checkpoint of step 5, expected one of [3, 6]"),
         (
             "bert-1x8",

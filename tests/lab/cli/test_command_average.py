@@ -101,7 +101,7 @@ def test_averages_are_not_trained(trained, satlab):
         ("plain", "--ema", "no average was kept in training, expected one; train with average, or give last"),
         ("plain", "--last 1", "last is 1, expected at least 2 checkpoints"),
         ("plain", "--last 5", "last is 5, expected at most 4, the number of kept checkpoints; give fewer"),
-        ("plain", "--last two", "last is 'two', expected a whole number"),
+        ("plain", "--last two", "last is 'two', expected an integer"),
         ("plain", "--last 2 --step 4", "unknown option '--step'"),
         ("nowhere", "--last 2", "nowhere: no run here"),
     ],

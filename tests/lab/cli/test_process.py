@@ -89,7 +89,7 @@ def test_a_working_directory_that_is_gone(tmp_path):
     (tmp_path / "gone").mkdir()
     done = subprocess.run(["bash", "-c", line], check=False, capture_output=True, text=True, cwd=tmp_path, timeout=180)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "satlab: the working directory is gone; change to one that exists\n"
+    assert done.stderr == "satlab: the working directory no longer exists; change to one that does\n"
 
 
 SMALL = "--steps 2 --batch-size 4 --evaluation-sentences 20 --model bert-post-1x8"

@@ -247,7 +247,7 @@ def test_png(satlab, tmp_path, language):
         ("show demo-hmm --samples 1", ["samples is 1", "at least"]),
         ("show demo-hmm --sentences 0", ["sentences is 0", "at least 1"]),
         ("show demo-hmm --sentences 30 --samples 20", ["samples is 20", "at least 30"]),
-        ("show demo-hmm --samples many", ["samples is 'many'", "expected a whole number"]),
+        ("show demo-hmm --samples many", ["samples is 'many'", "expected an integer"]),
         ("show demo-hmm --png tree.pdf", ["tree.pdf", ".png"]),
         ("show demo-hmm --png nowhere/tree.png", ["nowhere", "no directory"]),
         ("show demo-hmm --png folder.png", ["folder.png", "a directory, expected a file"]),

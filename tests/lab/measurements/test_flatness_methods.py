@@ -75,7 +75,7 @@ def test_every_method_ends_in_rows(run, capsys, method):
         ("--eigenvalues 0", ["eigenvalues is 0", "at least 1"]),
         (
             "--method random-factor --radii [0.1]",
-            ["radii is [0.1] with method random-factor", "sharpness has", "leave"],
+            ["radii is [0.1] with method random-factor", "belongs to sharpness", "leave"],
         ),
         ("--method lanczos --draws 9", ["draws is 9 with method lanczos, which has no such setting"]),
         ("--method random-factor --targets exact", ["targets is exact with method random-factor"]),

@@ -291,11 +291,11 @@ def test_numbers_that_are_none(tmp_path, bad):
 
 
 WRONG_ROWS = {
-    "short": ("results.jsonl", {"what": "kl", "model": "bert-1x8"}, "has no key 'method', expected a text there"),
+    "short": ("results.jsonl", {"what": "kl", "model": "bert-1x8"}, "has no key 'method', expected a string there"),
     "value": ("results.jsonl", result("", 10, "kl", "hello", method="x"), 'value is "hello", expected a number'),
-    "step": ("results.jsonl", result("", "20", "kl", 0.1, method="x"), 'step is "20", expected a whole number'),
-    "yes": ("results.jsonl", result("", True, "kl", 0.1, method="x"), "step is true, expected a whole number"),
-    "task": ("results.jsonl", result("", 1, "probe", 0.1, method="x"), "has no key 'task', expected a text there"),
+    "step": ("results.jsonl", result("", "20", "kl", 0.1, method="x"), 'step is "20", expected an integer'),
+    "yes": ("results.jsonl", result("", True, "kl", 0.1, method="x"), "step is true, expected an integer"),
+    "task": ("results.jsonl", result("", 1, "probe", 0.1, method="x"), "has no key 'task', expected a string there"),
     "settings": ("results.jsonl", result("", 1, "kl", 0.1, method="x", settings="[]"), 'settings is "[]", expected'),
     "kl": ("metrics.jsonl", {"step": 30, "kl": "x", "kl_stderr": 0.1}, 'kl is "x", expected a number'),
     "no kl": ("metrics.jsonl", {"step": 30}, "has no key 'kl', expected a number there; correct the line or remove it"),

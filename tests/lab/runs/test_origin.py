@@ -109,7 +109,7 @@ def test_a_directory_keeps_its_origin(first, tmp_path):
     [
         ("gone", "no run here"),
         ("changed", "not the weights that .* was to begin with"),
-        ("damaged", "model.safetensors: damaged, its SHA-256 is not that of SHA256SUMS"),
+        ("damaged", "model.safetensors: damaged, its SHA-256 differs from the one in SHA256SUMS"),
         ("unfinished", "which is unfinished; train that first"),
     ],
 )

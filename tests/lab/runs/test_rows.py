@@ -45,12 +45,12 @@ def test_a_row_comes_back_as_it_was(row):
     ("change", "said"),
     [
         ({"value": "x"}, 'value is "x", expected a number'),
-        ({"method": None}, "method is null, expected a text"),
-        ({"n": 1.5}, "n is 1.5, expected a whole number"),
+        ({"method": None}, "method is null, expected a string"),
+        ({"n": 1.5}, "n is 1.5, expected an integer"),
         ({"alpha": True}, "alpha is true, expected a number"),
-        ({"language_fingerprint": []}, "language_fingerprint is [], expected a text"),
-        ({"what": "rescaled_trace", "block": None}, "block is null, expected a text"),
-        ({"what": "hessian_trace_enlarged"}, "has no key 'block', expected a text there"),
+        ({"language_fingerprint": []}, "language_fingerprint is [], expected a string"),
+        ({"what": "rescaled_trace", "block": None}, "block is null, expected a string"),
+        ({"what": "hessian_trace_enlarged"}, "has no key 'block', expected a string there"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_expected(change, said):

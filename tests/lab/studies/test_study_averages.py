@@ -67,7 +67,7 @@ def test_a_cell_makes_and_measures_the_averages_of_its_run(done, tmp_path, capsy
         ({"average_of": "raw", "ema": True, "last": 2}, "model a: both ema and last given"),
         ({"average_of": "raw", "last": 1}, "model a: last is 1, expected at least 2"),
         ({"average_of": "raw", "last": 3}, "model a: last is 3, expected at most 2, the checkpoints of 'raw'"),
-        ({"average_of": "raw", "last": "x"}, "model a: last is 'x', expected a whole number"),
+        ({"average_of": "raw", "last": "x"}, "model a: last is 'x', expected an integer"),
         ({"average_of": "raw", "ema": True, "lr": 0.1}, "model a: unknown key 'lr'"),
         ({"average_of": "plain", "ema": True}, "model a: ema of 'plain', whose training keeps no average"),
         ({"average_of": ["raw"], "ema": True}, "model a: unknown model to average"),

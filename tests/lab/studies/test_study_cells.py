@@ -142,7 +142,7 @@ def test_a_cell_that_diverges_says_so_and_what_came_before_is_measured(finished,
         (["--cell", "0", "--workers", "2"], "--cell works in one process"),
         (["--cell", "0", "--engine", "ray"], "--cell works in one process"),
         (["--engine", "rey"], "unknown engine 'rey': did you mean 'ray'?"),
-        (["--cell", "x"], "cell is 'x', expected a whole number or null"),
+        (["--cell", "x"], "cell is 'x', expected an integer or null"),
     ],
 )
 def test_wrong_options_are_one_line_and_nothing_is_written(tmp_path, refused, options, match):

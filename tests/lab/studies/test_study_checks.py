@@ -120,10 +120,10 @@ WRONG = [
     ({"models": {"a": None}}, "model a: unknown model 'a'"),
     ({"models": {"a": None}}, "give a model such as bert-1x64 under the key 'model'"),
     ({"published": [{"quantity": "lss", "model": "lookup", "value": 1, "source": "x"}]}, "study.yaml, published 1: "),
-    ({"enlarge_to": "bert-1x12"}, "width 12 is no multiple of 8"),
+    ({"enlarge_to": "bert-1x12"}, "width 12 is not a multiple of 8"),
     ({"enlarge_to": "lstm-2x16"}, "lstm is another kind of model"),
     ({"enlarge_to": "bert-0x16"}, "bert-0x16"),
-    ({"enlarge_to": "bert-2x6400000"}, "GiB there are here"),
+    ({"enlarge_to": "bert-2x6400000"}, "GiB of this machine"),
 ]
 
 

@@ -103,7 +103,7 @@ def test_means_agree_in_their_columns_and_leave_out_what_has_none():
         ({"experiment": "bracket"}, (), ["mine.yaml, experiment: ", "experiment 'bracket'", "brackets"]),
         ({"experiment": "brackets:step=3"}, (), ["mine.yaml, experiment: ", "'step'", "steps"]),
         ({"experiment": "brackets:lengths=5"}, (), ["length is 5, expected an even number"]),
-        ({"experiment": 3}, (), ["experiment is '3', expected a text"]),
+        ({"experiment": 3}, (), ["experiment is '3', expected a string"]),
         ({"models": {"bert-1x8": {}}}, (), ["unknown key 'models'"]),
         ({"qestion": "?"}, (), ["unknown key 'qestion'", "question"]),
         ({"experiment": "drift:etas=3"}, (), ["eta is 3", "largest eigenvalue of H is 1.46"]),

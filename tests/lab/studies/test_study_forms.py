@@ -154,7 +154,7 @@ def test_a_study_has_the_name_of_its_file_unless_it_gives_one(tmp_path):
         ({"extends": "none.yaml"}, "no such file"),
         ({"extends": "base.yaml", "lr": 1}, "unknown key 'lr'"),
         ({"extends": "base.yaml", "train": {"lrr": 1}}, "unknown key 'lrr'"),
-        ({"extends": "base.yaml", "enlarge_to": "bert-2x20"}, "width 20 is no multiple of 8"),
+        ({"extends": "base.yaml", "enlarge_to": "bert-2x20"}, "width 20 is not a multiple of 8"),
         (
             {"extends": "base.yaml", "published": [], "models": {"../a": {"model": "bert-1x8"}}},
             "model ../a: expected a name of letters",
