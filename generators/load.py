@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, nearest, unknown, whole_number
+from ..system.replaceable import check_readable
 from ..system.yaml_files import read_yaml_text
 from .corpus.manifest import is_corpus
 from .corpus.storage import LANGUAGE_FILES
@@ -112,8 +113,7 @@ def _what_instead(source: str) -> str:
 
 def _read_file(path: Path, max_length: int | None) -> Language:
     """The language in a file whose suffix is one of READERS. Raises InputError as `load_language`."""
-    if path.is_dir():
-        raise InputError(f"{path}: a directory, expected a file with a grammar or HMM; check the path")
+    check_readable(path, "a file with a grammar or HMM")
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a grammar or HMM; check the path")
     try:

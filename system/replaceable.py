@@ -1,4 +1,4 @@
-"""The check that protects devices, pipes, sockets and directories from being replaced by a file."""
+"""Checks that devices, pipes, sockets and directories are neither read as a file nor replaced by one."""
 
 import os
 import stat
@@ -22,6 +22,20 @@ def no_file(path: Path) -> str | None:
         return NO_FILE.get(stat.S_IFMT(os.stat(path).st_mode))
     except FileNotFoundError:
         return None
+
+
+def check_readable(path: Path, expected: str) -> None:
+    """Checks that a path is a file, before it is read: a device never ends, and a pipe may never begin.
+
+    Args:
+        path: the path, which need not exist.
+        expected: what it should be, for the message, such as "a file with a grammar".
+
+    Raises:
+        InputError: if something else than a file is there.
+    """
+    if kind := no_file(path):
+        raise InputError(f"{path}: {kind}, expected {expected}; check the path")
 
 
 def check_replaceable(path: Path, called: str = "") -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import yaml
 
 from ..errors import WORDS, InputError
+from .replaceable import check_readable
 
 MOST_UNFOLDED = 10**5
 """The largest number of values that aliases (*name) may add to those written out."""
@@ -74,9 +75,12 @@ def read_yaml_text(content: bytes) -> Any:
 def read_yaml(path: Path, remedy: str | None = None) -> dict[str, Any]:
     """The mapping in a file. For any other content, raises InputError with the file's path and what to do."""
     try:
-        content = read_yaml_text(path.read_bytes())
+        check_readable(path, "a file")
+        document = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); check the path") from None
+    try:
+        content = read_yaml_text(document)
     except InputError as error:
         raise InputError(f"{path}: {error}{'' if remedy is None else f'; {remedy}'}") from None
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ from typing import Any
 from typing_extensions import override
 
 from ...errors import InputError
+from ...system.replaceable import check_readable
 from ..causal.language import CausalLM
 from ..language import Language
 from .base import Family, families
@@ -62,6 +63,7 @@ def read_counts(path: Path) -> dict[int, float]:
         InputError: for a line of another form, and for a token id that is counted twice. The message names the line.
     """
     try:
+        check_readable(path, "a text file")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+from ...system.replaceable import check_readable
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 
@@ -50,6 +51,7 @@ def read_table(path: Path) -> Table:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: unknown kind of file, {EXPECTED}; convert it")
+    check_readable(path, f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file of labelled texts")
     if not path.is_file():
         raise InputError(f"{path}: no such file, {EXPECTED}; check the path")
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _lines(path)

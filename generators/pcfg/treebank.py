@@ -10,6 +10,7 @@ from pathlib import Path
 import nltk
 
 from ...errors import InputError
+from ...system.replaceable import check_readable
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
 """The suffixes, in lower or upper case, of the files that are read from a directory and its subdirectories."""
@@ -51,6 +52,7 @@ def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
     elif source.is_file():
         paths = [source]
     else:
+        check_readable(source, "bracketed trees or a directory of them")
         raise InputError(f"{source}: no such file, expected bracketed trees or a directory of them; check the path")
     for path in paths:
         try:

@@ -1,6 +1,8 @@
 """One reader of YAML for languages, settings and studies: plain data, and one line for everything else."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -180,3 +182,11 @@ def test_a_study_of_a_language_that_is_no_name(tmp_path, capsys, language):
 )
 def test_whole_numbers_are_those_that_people_mean(text, value):
     assert read_yaml_text(f"length: {text}".encode()) == {"length": value}
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a directory"])
+def test_only_files_are_read(tmp_path, kind):
+    place = tmp_path / "place"
+    {"a pipe": os.mkfifo, "a device": lambda path: path.symlink_to("/dev/zero"), "a directory": Path.mkdir}[kind](place)
+    with pytest.raises(InputError, match=f"place: {kind}, expected a file; check the path"):
+        read_yaml(place)
