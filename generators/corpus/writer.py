@@ -259,7 +259,7 @@ def _leftovers(folder: Path) -> list[Path]:
 def _something_else(corpus: Corpus, saved: bytes) -> str:
     """A file in a directory without a manifest that this corpus cannot have put there; "" if there is none.
 
-    Beside the language of this corpus, files that no corpus has are overlooked, as they are beside a manifest.
+    Beside the language and a shard of this corpus, files that no corpus has are overlooked, as beside a manifest.
 
     Returns:
         Its name.
@@ -270,7 +270,8 @@ def _something_else(corpus: Corpus, saved: bytes) -> str:
     if language.name in names and not mine:
         return language.name
     others = names - {language.name} - {path.name for path in _files(corpus)}
-    return min((name for name in others if not mine or OF_A_CORPUS.fullmatch(name)), default="")
+    begun = mine and len(others) + 1 < len(names)
+    return min((name for name in others if not begun or OF_A_CORPUS.fullmatch(name)), default="")
 
 
 def _files(corpus: Corpus) -> dict[Path, int]:

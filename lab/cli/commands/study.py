@@ -83,13 +83,12 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
 
     config = replace(config, device=given.device or config.device, cache=_cache(given.cache or config.cache))
     check_engine(given.engine)
-    check, cells, do_cell = check_series, series_cells, run_series_cell
-    if not config.vary:
-        check, cells, do_cell = check_study, cells_of, run_cell
+    one_language = not config.vary
+    if one_language:
         check_conclusion(config)
     if given.cells:
-        check(config, out)
-        for cell in cells(config):
+        check_study(config, out) if one_language else check_series(config, out)
+        for cell in cells_of(config) if one_language else series_cells(config):
             print_row(cell)
         return 0
     if given.engine == "local":
@@ -98,13 +97,14 @@ def _do(given: Given, config: "StudyConfig", out: Path) -> int:
         if given.workers is not None or given.engine != "local":
             raise InputError("--cell works in one process, expected no --workers nor --engine with it; leave them out")
         with progress_bar(None, "parts") as bar:
+            do_cell = run_cell if one_language else run_series_cell
             print_row({"study": given.out} | do_cell(config, out, given.cell, StudyProgress(bar)))
         say_next(out, command_line("study", given.study, "--out", given.out))
         return 0
     if given.workers is not None:
         check_workers(given.workers) if given.engine == "local" else check_tasks(given.workers)
         config = replace(config, workers=given.workers)
-    if config.vary:
+    if not one_language:
         return _series(given, config, out)
     with progress_bar(None, "cells") as bar:
         failures = run_study(config, out, StudyProgress(bar), given.engine)
