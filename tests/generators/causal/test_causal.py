@@ -218,7 +218,7 @@ BAD = {
     "no directory": ({"model": "./nowhere/at/all"}, "no such directory, expected a directory that holds config.json"),
     "length": ({"length": 9}, "length 9: expected 1 to 8 words, the positions of"),
     "words": ({"words": 21}, r"words is 21, but .* tokens that are not special, expected 1 to"),
-    "repeated": ({"words": None, "token_ids": [3, 4, 3]}, "token_ids: 3 occurs twice, expected different"),
+    "repeated": ({"words": None, "token_ids": [3, 4, 3]}, "token_ids: 3 is given twice, expected different numbers"),
     "no token": ({"words": None, "token_ids": [3, 20]}, "token_ids: 20 is not a token of .*from 0 to 19"),
     "no number": ({"words": None, "token_ids": [[3]]}, r"token_ids: \[3\] is not a token of"),
     "both": ({"token_ids": [3, 4]}, "expected either words .with or without token_counts. or token_ids"),
