@@ -148,7 +148,8 @@ class _Loader(yaml.SafeLoader):
                 raise ValueError(f"has {len(node.value)} characters")
             value = super().construct_object(node)
             if isinstance(value, str):
-                value.encode()
+                # Paths may hold bytes that are not UTF-8, as such surrogates.
+                value.encode(errors="surrogateescape")
             return value
         except InputError:
             raise

@@ -15,13 +15,13 @@ FLOOR = "floor demo-pcfg --sentences 20"
 FOUND = {"language": "demo-pcfg", "max_length": 8, "masking": "one", "n": 20, "seed": 0}
 
 
-def satlab(line, folder, redirected="", **environment):
+def satlab(line, folder, redirected="", most=1, **environment):
     """(status, stdout, stderr), bytes, of a command in a shell; an environment variable that is None is taken away."""
     given = {name: value for name, value in (os.environ | environment).items() if value is not None}
     command = f"{shlex.quote(sys.executable)} -m satlab {line} {redirected}"
     done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, cwd=folder, env=given, timeout=180)
     assert b"Traceback" not in done.stderr
-    assert done.stderr.count(b"\n") <= 1
+    assert done.stderr.count(b"\n") <= most
     return done.returncode, done.stdout, done.stderr
 
 
@@ -117,7 +117,8 @@ def test_directories_that_are_not_utf_8(tmp_path):
                 timeout=180,
             )
             assert json.loads(trained.stdout)["run"] == folder
-        status, out, _ = satlab(line, tmp_path)
+        # A warning that the run is not saturated, and where the results are.
+        status, out, _ = satlab(line, tmp_path, most=2)
         assert status == 0
         if line.startswith("plot"):
             assert json.loads(out.splitlines()[0]) == {"figure": f"{folder}/figures/kl_vs_step.png"}
