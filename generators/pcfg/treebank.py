@@ -91,7 +91,9 @@ def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
                 trees += 1
                 yield first_line, text[begin : token.end()]
     if depth:
-        raise InputError(f"{path}, tree {trees + 1} (line {first_line}): {depth} brackets are never closed; close them")
+        escaped = " (a bracket after a backslash is part of a word)" if r"\)" in text else ""
+        where = f"{path}, tree {trees + 1} (line {first_line})"
+        raise InputError(f"{where}: {depth} brackets are never closed{escaped}; close them")
 
 
 def _tree(where: str, bracketed: str) -> nltk.Tree:

@@ -21,7 +21,8 @@ def test_a_directory_is_read_in_order_and_below(bank, tmp_path):
 
 
 BAD = [
-    ("(S (A a))\n(S (A a)\n", "tree 2 (line 2): 1 brackets are never closed"),
+    ("(S (A a))\n(S (A a)\n", "tree 2 (line 2): 1 brackets are never closed; close them"),
+    ("(S (A \\) (B b))\n", "1 brackets are never closed (a bracket after a backslash is part of a word); close them"),
     ("(S (A a))\n\n(S (A a)))", "line 3: a closing bracket without an opening one after 2 trees"),
     ("(S (A a))\nS (A a)", "line 2: 'S' outside brackets after 1 trees"),
     ("(S (A a) ( b))\n", "tree 1 (line 1): the brackets of (b) are empty"),
