@@ -150,7 +150,8 @@ def test_entries_are_documented_settings(name):
     theorem = theorems[name]
     assert dataclasses.is_dataclass(theorem)
     assert theorem.source
-    assert all(f"{field.name}:" in theorem.__doc__ for field in dataclasses.fields(theorem))
+    documented = "".join(base.__doc__ or "" for base in theorem.__mro__)
+    assert all(f"{field.name}:" in documented for field in dataclasses.fields(theorem))
 
 
 def test_a_model_without_weights_is_refused():

@@ -154,7 +154,7 @@ def test_one_method_or_several_in_yaml(given):
 BAD = [
     ("--method lin", "unknown probe method 'lin': did you mean 'linear'?"),
     ("--method []", "method is [], expected one or several of linear, linear-adamw"),
-    ("--method [linear,linear]", "give each once"),
+    ("--method [linear,linear]", "name each once"),
     ("--layer 3", "layer is 3, expected 0 to 2 or all"),
     ("--layer -1", "layer is -1"),
     ("--layer last", "layer is 'last', expected a number or all"),
