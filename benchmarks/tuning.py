@@ -1,6 +1,7 @@
 """Speed of head and prompt tuning beside a plain implementation, in seconds for the same work.
 
-    python benchmarks/tuning.py [--examples 5000] [--epochs 100] [--plain-epochs 1] [--rounds 3] [--out DIR]
+    python benchmarks/tuning.py [--examples 5000] [--epochs 100] [--plain-epochs 1] [--rounds 3]
+        [--cases head prompt] [--out DIR]
 
 A bert-2x128 over texts of 80 words of wei2021-hmm. The plain implementation freezes the network and runs all of it on
 every batch of every epoch; since that takes long, it is timed over --plain-epochs epochs, and its seconds are
@@ -87,7 +88,7 @@ def plain_seconds(
 
 
 def rows_of(given: argparse.Namespace) -> list[dict[str, object]]:
-    """A row for the head and one for the prompt."""
+    """A row for each case: the head, and the prompt."""
     language = load_language({"preset": "wei2021-hmm", "length": 80 + 1 + PROMPT, "task_words": 80})
     model, task = build_model("bert-2x128", language), find_task(language, "posterior")
     texts = language.sample(given.examples, random_stream(0, "probe"))
@@ -100,7 +101,8 @@ def rows_of(given: argparse.Namespace) -> list[dict[str, object]]:
         "prompt": lambda: prompt.tuned(model, one, 2, 0),
     }
     rows = []
-    for name, plain in (("head", plain_head), ("prompt", plain_prompt)):
+    for name in given.cases:
+        plain = {"head": plain_head, "prompt": plain_prompt}[name]
         times = [
             (seconds(ours[name]), plain_seconds(plain, model, texts.tokens, labels, given.plain_epochs) * given.epochs)
             for _ in range(given.rounds)
@@ -119,6 +121,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--plain-epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", default=["head", "prompt"], choices=["head", "prompt"])
     parser.add_argument("--out", type=Path, default=Path("results"))
     given = parser.parse_args()
     torch.set_num_threads(1)
