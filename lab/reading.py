@@ -5,7 +5,7 @@ which YAML 1.1 reads as a text) counts as a number where one is expected.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -81,14 +81,19 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], *where: str) -> T:
     with placed(*where):
         known = field_types(kind)
         _check_keys(kind, values, known)
-        given = {key: _field_value(known[key], key, value) for key, value in values.items()}
+        given = {key: _field_value(known[key], key, value, known) for key, value in values.items()}
         return _made(kind, given)
 
 
 def _check_keys(kind: type, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for key in values:
-        if key not in known:
-            raise unknown("key", key, known)
+        if key in known:
+            continue
+        parts = {name: type_ for name, type_ in known.items() if isinstance(type_, type) and is_dataclass(type_)}
+        below = [name for name, type_ in parts.items() if key in field_types(type_)]
+        if below:
+            raise InputError(f"unknown key '{key}'; it belongs below {below[0]}, not beside it; move it")
+        raise unknown("key", key, known)
     for each in fields(kind):
         if each.name not in values and _must_be_given(each):
             raise InputError(f"{each.name} missing, expected a value; give it")
@@ -133,16 +138,19 @@ def _as_named(name: str, value: Any, kind: Any) -> Any:
         raise _refusal(name, wrong) from None
 
 
-def _field_value(kind: Any, name: str, value: Any) -> Any:
-    """Converts the value of a field to its type."""
+def _field_value(kind: Any, name: str, value: Any, above: Container[str] = ()) -> Any:
+    """Converts the value of a field to its type. `above`: the keys of the mapping that the field stands in."""
     if value is None and kind is not Any and NoneType not in _members(kind):
         raise InputError(f"{name} is 'None', expected a value; give it, or leave the key out")
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise InputError(f"{name} has the key {key!r}, expected a name; put it in quotes")
-        if is_dataclass(kind):
-            return from_mapping(kind, value, name)  # type: ignore[arg-type]
+        if isinstance(kind, type) and is_dataclass(kind):
+            for key in value:
+                if key in above and key not in field_types(kind):
+                    raise InputError(f"{name}: unknown key '{key}'; it belongs beside {name}, not below it; move it")
+            return from_mapping(kind, value, name)
     return _as_named(name, value, kind)
 
 

@@ -7,12 +7,15 @@ import torch
 from support.commands import check_one_line, listing, said_by, strict
 from support.ray_cluster import cluster
 
+from satlab.generators.kernels import jit
 from satlab.lab.measurements import flatness, kl
 from satlab.models import build
 
 __all__ = ["cluster"]
 
 torch.set_num_threads(1)
+# What a command says must not depend on whether its kernels are compiled already.
+jit.say_that_this_takes_time = lambda: None
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

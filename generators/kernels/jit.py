@@ -5,8 +5,10 @@ version of the sources has its own cache folder, named after the digest of all s
 """
 
 import hashlib
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +19,11 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 SOURCES = Path(__file__).parent
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
@@ -24,31 +31,87 @@ Operands = ParamSpec("Operands")
 
 
 @cache
-def _say_that_this_takes_time() -> None:
-    """Prints one line on a terminal, because compiling all kernels takes a minute or two without other output."""
-    if sys.stderr is not None and sys.stderr.isatty():
+def say_that_this_takes_time() -> None:
+    """Prints one line, unless --quiet is given, because compiling all kernels takes a minute or two."""
+    if sys.stderr is not None and logging.getLogger("satlab").level < logging.ERROR:
         print("satlab: compiling for this machine, once; up to two minutes", file=sys.stderr, flush=True)
 
 
+class Turn:
+    """Lets one process compile at a time, so that processes that start together do not all make the same code.
+
+    A process that waits longer than `PATIENCE` seconds, or on a file system without locks, compiles without its turn.
+
+    Attributes:
+        depth: number of kernels that this process compiles now, one inside the other.
+    """
+
+    PATIENCE = 180.0
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._file: int | None = None
+
+    def begin(self) -> None:
+        """Waits for the turn, unless this process has it."""
+        self.depth += 1
+        if self.depth > 1 or FOLDER is None or fcntl is None:
+            return
+        with suppress(OSError):
+            self._file = os.open(FOLDER / "compiling", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            until = time.monotonic() + self.PATIENCE
+            while time.monotonic() < until:
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    time.sleep(0.1)
+
+    def end(self) -> None:
+        """Ends a `begin`; with the outermost one, the turn."""
+        self.depth = max(self.depth - 1, 0)
+        if self.depth == 0 and self._file is not None:
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = None
+
+
+TURN = Turn()
+
+
 class Kept(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """A cache of machine code that never raises: it compiles damaged code again and ignores failed writes."""
+    """A cache of machine code that never raises: it compiles damaged code again and ignores failed writes.
+
+    numba calls `load_overload`, compiles if that returns None, and then calls `save_overload`.
+    """
 
     def load_overload(self, *arguments: Any) -> Any:
-        """The machine code for these types; None if there is no readable code."""
+        """The machine code for these types; None, and the turn to compile it, if there is no readable code."""
+        found = self._readable(*arguments)
+        if found is None:
+            say_that_this_takes_time()
+            TURN.begin()
+            found = self._readable(*arguments)
+            if found is not None:
+                TURN.end()
+        return found
+
+    def _readable(self, *arguments: Any) -> Any:
         with suppress(Exception):
-            found = super().load_overload(*arguments)
-            if found is None:
-                _say_that_this_takes_time()
-            return found
+            return super().load_overload(*arguments)
         # numba cannot add code to an unreadable index, so an empty index replaces it.
         with suppress(OSError):
             self.flush()
         return None
 
     def save_overload(self, *arguments: Any) -> None:
-        """Writes machine code, and ignores a failure."""
-        with suppress(Exception):
-            super().save_overload(*arguments)
+        """Writes machine code, and ignores a failure. Ends the turn."""
+        try:
+            with suppress(Exception):
+                super().save_overload(*arguments)
+        finally:
+            TURN.end()
 
 
 def compiled(function: Kernel) -> Kernel:

@@ -1,5 +1,7 @@
 """The progress of a command: a bar on a terminal; elsewhere a line for each row of metrics or finished cell."""
 
+import itertools
+import math
 import os
 import sys
 import time
@@ -97,14 +99,19 @@ class TrainingProgress:
 
 
 class StudyProgress:
-    """Shows the progress of a study or a cell on a bar, or prints a line for each finished cell if it is disabled.
+    """Shows the progress of a study or a cell on a bar. If that is disabled, prints lines.
+
+    The first line says how many cells there are; then follow a line for each finished cell and, at most once a minute,
+    the news of the runs in training.
 
     Args:
         bar: a bar made by `progress_bar`.
     """
 
+    EVERY = 60.0
+
     def __init__(self, bar: Any) -> None:
-        self.bar = bar
+        self.bar, self._said = bar, -math.inf
         bar.bar_format = STUDY_BAR
 
     def __call__(self, message: str, done: int, total: int, seconds_left: float | None = None) -> None:
@@ -117,10 +124,32 @@ class StudyProgress:
             seconds_left: time to the end of the whole study; None if it is not known yet.
         """
         left = "" if seconds_left is None else f"{tqdm.format_interval(seconds_left)} left"
-        if self.bar.disable and message and done > self.bar.n:
-            until = f", about {left}" if left and done < total else ""
-            say(f"[{done}/{total}] {message}{until}")
+        if self.bar.disable:
+            self._lines(message, done, total, f", about {left}" if left and done < total else "")
         self.bar.total = total
         self.bar.set_postfix_str(", ".join(filter(None, (left, message))), refresh=False)
         self.bar.n = done
         self.bar.refresh()
+
+    def _lines(self, message: str, done: int, total: int, until: str) -> None:
+        now = time.monotonic()
+        if self.bar.total is None and done == 0:
+            say(f"{total} cells; a line for each that ends")
+        if not message or (done <= self.bar.n and now < self._said + self.EVERY):
+            return
+        self._said = now
+        say(f"[{done}/{total}] {message}{until}")
+
+
+def cells_on(bar: Any, total: int) -> Callable[[str], None]:
+    """A function that shows on a bar, or in lines if that is disabled, that the cell of a name has ended.
+
+    Args:
+        bar: a bar made by `progress_bar`.
+        total: number of all cells.
+
+    Returns:
+        A function of the name of the cell.
+    """
+    progress, done = StudyProgress(bar), itertools.count(1)
+    return lambda name: progress(name, next(done), total)

@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -58,7 +59,7 @@ BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": (
 BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
     "Bars: one standard error within one training. Hollow: not saturated. Plain Tr(H) compares checkpoints of one "
-    "architecture. Baselines far from all points are left out."
+    "architecture."
 )
 
 
@@ -168,8 +169,10 @@ def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
         axes.axhline(threshold, color="0.3", linestyle=":", linewidth=1)
         place: Any = ("axes fraction", "data")
         axes.annotate(f"saturated below {threshold:g}", (0.01, threshold), xycoords=place, va="bottom", fontsize=8)
-    axes.set(yscale="log", xlabel="training step", ylabel="KL(truth || model), nats")
+    axes.set(xlabel="training step", ylabel="KL(truth || model), nats")
     log_axis(axes)
+    axes.set_yscale("log")
+    _log_ticks(axes.yaxis)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
     _legend(figure, axes, len(runs))
     different = sorted(set(versions.values()))
@@ -189,13 +192,14 @@ def _probe(
         axes.errorbar(x, y, error, label=label, linewidth=1.2, capsize=2, markersize=5, **look)
         for point in mine:
             face = look["color"] if point["saturated"] else "white"
-            axes.plot(point["step"], point["accuracy"], **look, markerfacecolor=face, markersize=5)
-    _baselines(axes, lines)
+            axes.plot(point["step"], point["accuracy"], **look, markerfacecolor=face, markersize=5, zorder=3)
+    _baselines(axes, [line for line in lines if _near(line, points)])
     log_axis(axes)
     axes.set(xlabel="training step (filled: saturated)", ylabel=plain_text(f"probe accuracy, task {brief(panel)}"))
     _legend(figure, axes, len(runs))
     how = f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."
-    write_below(figure, [*mixed, f"Bars: one standard error over n = {_counts(points)} repeats of the probe. {how}"])
+    bars = f"Bars: one standard error over n = {_counts(points)} repeats of the probe. {how}"
+    write_below(figure, [*mixed, bars, *_far(lines, points)])
     return figure, points
 
 
@@ -239,14 +243,16 @@ def _flatness(
         row[0].set_ylabel(plain_text(f"probe accuracy,\ntask {brief(panel)}"))
     if grid.flat[0].get_legend_handles_labels()[1]:
         grid.flat[0].legend(fontsize=7, loc="best")
-    scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
-    bar = figure.colorbar(
-        scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
-    )
-    bar.ax.minorticks_off()
+    if len(set(steps)) > 1:
+        scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
+        bar = figure.colorbar(
+            scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
+        )
+        bar.ax.minorticks_off()
     first = points[0]
     how = f"Tr(H) by {described(first['trace_method'], first['trace_settings'])}; accuracy by "
-    write_below(figure, [KEPT_APART, how + described(first["method"], first["settings"]) + ".", *found])
+    how += described(first["method"], first["settings"]) + "."
+    write_below(figure, [KEPT_APART, how, *_far(lines, points), *found])
     return figure, points
 
 
@@ -263,9 +269,15 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
 def log_axis(axes: Axes) -> None:
     """Makes the x axis logarithmic, with labels such as 1,000 instead of 10^3."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter("{x:,g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _log_ticks(axes.xaxis)
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Labels 1, 2 and 5 of each decade; round numbers where the axis spans less than a factor of five."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high > 5 * low else MaxNLocator(5))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _near(line: Row, points: list[Row]) -> bool:
@@ -273,6 +285,12 @@ def _near(line: Row, points: list[Row]) -> bool:
     values = [point["accuracy"] for point in points]
     spread = max(max(values) - min(values), 0.02)
     return bool(min(values) - spread <= line["value"] <= max(values) + spread)
+
+
+def _far(lines: list[Row], points: list[Row]) -> list[str]:
+    """A line of the caption on the baselines that are not drawn."""
+    far = [f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}" for line in lines if not _near(line, points)]
+    return [f"Too far away to be drawn: {', '.join(far)}."] * bool(far)
 
 
 def _baselines(axes: Axes, lines: list[Row]) -> None:

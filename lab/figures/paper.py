@@ -170,7 +170,8 @@ def _draw_line(axes: Axes, drawn: Drawn, look: Row, label: str | None) -> list[R
     rows = []
     for number, ((place, name), value, same) in enumerate(drawn):
         saturated = _saturated(same)
-        axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=color if saturated else "white")
+        face = color if saturated else "white"
+        axes.plot(place, value.value, "o", color=color, markersize=4, markerfacecolor=face, zorder=3)
         if label is None:
             text = "\n".join(filter(None, [plain_text(brief(name)), fewer_seeds(same)]))
             # Neighbours may be close together, so their names alternate above and below.

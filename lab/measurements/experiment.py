@@ -39,14 +39,14 @@ def experiment_of(spec: str) -> Experiment:
 
 
 def run_experiment(
-    spec: str, out: Path, on_cell: Callable[[int], object] = lambda cells: None, only: str | None = None
+    spec: str, out: Path, on_cell: Callable[[str], object] = lambda name: None, only: str | None = None
 ) -> list[Row]:
     """The rows of all cells. Cells that rows.jsonl already has are not computed again.
 
     Args:
         spec: see `experiment_of`.
         out: the directory.
-        on_cell: called with 1 after each cell.
+        on_cell: called with the name of each cell that has ended.
         only: the cell that is done; all unless given.
 
     Returns:
@@ -66,7 +66,7 @@ def run_experiment(
         for cell in (only,) if only is not None else experiment.cells():
             key = {"what": "experiment", "method": experiments.name_of(experiment), "settings": settings, "cell": cell}
             rows += measured(out / ROWS, key, partial(_taken, experiment, cell))
-            on_cell(1)
+            on_cell(cell)
     return rows
 
 

@@ -72,7 +72,7 @@ def load_experiment(source: str) -> ExperimentStudy | None:
 
 
 def conclude_experiment(
-    spec: str, out: Path, question: str | None = None, on_cell: Callable[[int], object] = lambda cells: None
+    spec: str, out: Path, question: str | None = None, on_cell: Callable[[str], object] = lambda name: None
 ) -> Written:
     """Computes what is missing, then draws the figure and writes the tables.
 
@@ -80,7 +80,7 @@ def conclude_experiment(
         spec: NAME or NAME:setting=value,...
         out: the directory.
         question: what stands above the figure.
-        on_cell: called with 1 after each cell.
+        on_cell: called with the name of each cell that has ended.
 
     Returns:
         The rows and the files.

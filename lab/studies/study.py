@@ -199,6 +199,7 @@ def _run(study: StudyConfig, out: Path, report: Report, engine: str, grid: list[
     first = [run for run in runs if run.origin is None]
     todo = [*training(first, study.device), *(baselines(out, study, task) for task in study.tasks)]
     progress = Progress(study, runs, todo, report)
+    progress.news()
     failures = []
     with StopRequest() as stop:
         for ended in _work_off(study, out, engine, todo, runs, stop):

@@ -96,6 +96,12 @@ class Outer:
     [
         ({"inner": {"n": -1}}, ("file.yaml", "inner"), "n is -1, expected none below 0; correct it"),
         ({"inner": {"m": 1}}, ("file.yaml", "inner"), "unknown key 'm': expected one of: n"),
+        (
+            {"inner": {"name": ""}},
+            ("file.yaml",),
+            "inner: unknown key 'name'; it belongs beside inner, not below it; move it",
+        ),
+        ({"n": 1}, ("file.yaml",), "unknown key 'n'; it belongs below inner, not beside it; move it"),
         ({"inner": 3}, ("file.yaml",), f"inner is '3', expected {MAPPING}; correct it"),
         ({"name": None}, ("file.yaml",), "name is 'None', expected a value; give it, or leave the key out"),
     ],

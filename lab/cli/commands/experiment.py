@@ -30,11 +30,11 @@ def run(given: Given) -> None:
     from ...messages import say_next
     from ...studies.experiment import conclude_experiment
     from ..output import print_row
-    from ..progress import progress_bar
+    from ..progress import cells_on, progress_bar
 
     experiment, out = experiment_of(given.name), Path(given.out)
-    with progress_bar(len(experiment.cells()), "cells") as bar:
-        written = conclude_experiment(given.name, out, on_cell=bar.update)
+    with progress_bar(None, "cells") as bar:
+        written = conclude_experiment(given.name, out, on_cell=cells_on(bar, len(experiment.cells())))
     for row in written.rows:
         print_row(row)
     say_next(written.figures[0])

@@ -128,7 +128,7 @@ def _experiment(given: Given, study: "ExperimentStudy", out: Path) -> int:
     from ...messages import command_line, say_next
     from ...studies.experiment import cells_of, conclude_experiment, do_cell
     from ..output import print_row
-    from ..progress import progress_bar
+    from ..progress import cells_on, progress_bar
 
     for name, plain in (("workers", None), ("device", None), ("cache", None), ("engine", "local")):
         if getattr(given, name) != plain:
@@ -141,8 +141,9 @@ def _experiment(given: Given, study: "ExperimentStudy", out: Path) -> int:
         print_row({"study": given.out} | do_cell(study.experiment, out, given.cell))
         say_next(out, command_line("study", given.study, "--out", given.out))
         return 0
-    with progress_bar(len(cells_of(study.experiment)), "cells") as bar:
-        written = conclude_experiment(study.experiment, out, study.question, bar.update)
+    with progress_bar(None, "cells") as bar:
+        on_cell = cells_on(bar, len(cells_of(study.experiment)))
+        written = conclude_experiment(study.experiment, out, study.question, on_cell)
     found = {"results": str(written.tables[0]), "figures": [str(path) for path in written.figures + written.tables]}
     print_row({"study": given.out} | found | {"report": None})
     say_next(written.figures[0])

@@ -25,6 +25,21 @@ def unsaved(monkeypatch):
     monkeypatch.setattr(figures, "save_figure", lambda figure, place: figures.plt.close(figure) or [])
 
 
+def test_hollow_marks_lie_above_the_line_that_joins_them(tmp_path, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(figures, "save_figure", lambda figure, place: kept.update({place.name: figure}) or [])
+    make_run(tmp_path / "r")
+    figures.draw([tmp_path / "r"], tmp_path / "out")
+    lines = kept["probe_vs_step-state-4"].axes[0].get_lines()
+    hollow = [line for line in lines if line.get_markerfacecolor() == "white"]
+    assert hollow
+    assert min(line.get_zorder() for line in hollow) > max(
+        line.get_zorder() for line in lines if len(line.get_xdata()) > 1
+    )
+    for figure in kept.values():
+        figures.plt.close(figure)
+
+
 def table(path):
     with path.open() as file:
         return list(csv.DictReader(file))

@@ -49,16 +49,22 @@ def test_training_takes_what_a_step_of_that_size_takes():
     assert TimeLeft(1).left(Counter(), [small, wide]) == pytest.approx(0.1 * (80 + 50 * other / one))
 
 
-def test_the_time_left_stands_behind_each_cell(capsys):
+def test_the_time_left_stands_behind_each_cell(capsys, monkeypatch):
     listen()
     with progress_bar(None, "cells") as bar:
         report = StudyProgress(bar)
+        report("", 0, 3, None)
         report("train a", 1, 3, None)
+        report("b 10: KL 0.2000", 1, 3, None)
         report("kl a", 2, 3, 75.0)
         report("", 2, 3, 70.0)
+        monkeypatch.setattr(StudyProgress, "EVERY", 0.0)
+        report("b 20: KL 0.1000", 2, 3, 60.0)
         report("flatness a", 3, 3, 0.0)
     assert capsys.readouterr().err.splitlines() == [
+        "3 cells; a line for each that ends",
         "[1/3] train a",
         "[2/3] kl a, about 01:15 left",
+        "[2/3] b 20: KL 0.1000, about 01:00 left",
         "[3/3] flatness a",
     ]
