@@ -4,7 +4,8 @@
 
 The rungs of a ladder are languages of one construction: hidden Markov models of 10, 20, 50 and 100 states, and grammars
 of 3 to 6 layers. `bert-3x128:heads=4` is trained on each by `fast`, batches of 256, until KL(truth || model) is below
-0.01 nats, by the rule of benchmarks/saturation.py, or until the step limit. Seconds count as they do there.
+0.01 nats, by the rule of benchmarks/saturation.py, or until the step limit. Since the rate decays towards that limit,
+each rung has its own, in STEPS. Seconds count as they do there.
 
 Each run lies in OUT/LANGUAGE, as `satlab train` makes it: killed, it goes on by the same command; one that is finished
 is not repeated. Written after each run: OUT/ladder-DEVICE.csv, a line a rung; OUT/ladder-metrics-DEVICE.csv, KL by
@@ -35,6 +36,14 @@ LADDERS: dict[str, dict[str, int]] = {
     "layers": {"liu2022-pcfg-d3": 3, "liu2022-pcfg-d4": 4, "liu2022-pcfg-d5": 5, "liu2022-pcfg": 6},
 }
 """What grows -> language -> how much of it."""
+
+STEPS = {"liu2022-hmm-s10": 1500, "liu2022-hmm-s20": 2000, "liu2022-hmm-s50": 4000, "liu2022-hmm": 7000} | {
+    "liu2022-pcfg-d3": 1500,
+    "liu2022-pcfg-d4": 4000,
+    "liu2022-pcfg-d5": 7000,
+    "liu2022-pcfg": 7000,
+}
+"""Language -> step limit."""
 
 
 def settings(seed: int, steps: int, threshold: float) -> TrainConfig:
@@ -93,13 +102,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--languages", nargs="*", default=languages, choices=languages, metavar="LANGUAGE")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=7000, help="limit of each run")
+    parser.add_argument("--steps", type=int, help="limit of each run; by default that of its rung")
     parser.add_argument("--threshold", type=float, default=0.01, help="nats")
     parser.add_argument("--out", type=Path, default=Path("results/ladder"))
     given = parser.parse_args()
     runs: dict[str, Run] = {}
     for language in given.languages:
-        run = create_run(given.out / language, language, MODEL, settings(given.seed, given.steps, given.threshold))
+        config = settings(given.seed, given.steps or STEPS[language], given.threshold)
+        run = create_run(given.out / language, language, MODEL, config)
         train(run, given.device)
         runs[language] = run
         lines = [line(done, its, given.device) for its, done in runs.items()]

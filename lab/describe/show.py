@@ -242,6 +242,7 @@ def _balance(task: Task, generator: torch.Generator, sentences: Sentences, langu
     return {
         "name": task.name,
         "num_classes": len(task.classes),
+        "classes_seen": int((shares > 0).sum()),
         "majority": Estimate.from_samples((labels == shares.argmax()).double()),
         "shares": {task.classes[c]: float(shares[c]) for c in order if shares[c] > 0},
     }

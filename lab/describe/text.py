@@ -77,7 +77,7 @@ def _sentences(sentences: list[Description]) -> Iterator[str]:
             yield log_p
         if "tree" in sentence:
             tree = readable(sentence["tree"])
-            lines = _drawn(tree, room) or _in_brackets(tree)
+            lines = _drawn(tree, room) or ["tree, too large to draw here:", *_in_brackets(tree)]
             room -= len(lines)
             yield from lines
 
@@ -227,7 +227,8 @@ def _tasks(tasks: list[Description], more: int) -> Iterator[str]:
     for task in tasks:
         shares = ", ".join(f"{name} {share:.3f}" for name, share in task["shares"].items())
         best = estimate(task["majority"]), estimate(task["bayes"])
-        table.append((task["name"], str(task["num_classes"]), *best, shares))
+        there, seen = task["num_classes"], task["classes_seen"]
+        table.append((task["name"], f"{there}" if seen == there else f"{seen} of {there} seen", *best, shares))
     yield from aligned(table)
     if more:
         yield f"... and {more} more tasks"

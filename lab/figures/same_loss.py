@@ -19,14 +19,12 @@ Row = dict[str, Any]
 WIDTH, HEIGHT = 4.4, 3.9
 """The size of a panel, inches."""
 
-READING = (
-    "Points: saturated checkpoints; bars: one standard error within one training. Brackets: 95 % interval over first "
-    "trainings."
-)
+READING = "Points: saturated checkpoints; bars: one standard error within one training."
+BRACKETS = " Brackets: 95 % interval over first trainings."
 
 
 def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
-    """The points of the figure: saturated checkpoints with a trace. Empty if all were trained in the same way.
+    """The points of the figure: saturated checkpoints with a trace. Empty if all are of one run.
 
     Args:
         points: the points of one probe of one task.
@@ -37,7 +35,7 @@ def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
     """
     chosen = [point | {"way": ways[point["run"]]} for point in points if point["saturated"]]
     chosen = [point for point in chosen if point["trace"] is not None and point["accuracy"] is not None]
-    if len({point["way"] for point in chosen}) < 2:
+    if len({point["run"] for point in chosen}) < 2:
         return []
     return sorted(chosen, key=lambda point: (point["parameters"] or 0, point["model"]))
 
@@ -63,6 +61,7 @@ def same_loss_figure(
     size = (WIDTH * max(len(models), 1.4), HEIGHT + 0.16 * -(-len(ways) // 3))
     figure, grid = plt.subplots(1, len(models), figsize=size, sharey=True, squeeze=False, layout="constrained")
     named: dict[str, Any] = {}
+    within, any_said = _given_kl(correlations, "", WITHIN), False
     for axes, model in zip(grid.flat, models, strict=True):
         for way in ways:
             mine = [point for point in points if (point["model"], point["way"]) == (model, way)]
@@ -76,12 +75,13 @@ def same_loss_figure(
         parameters = next(point["parameters"] for point in points if point["model"] == model)
         head = f"{brief(model)}, {parameters:,} parameters" if parameters else brief(model)
         said = _given_kl(correlations, model if len(models) > 1 else "", "")
+        any_said |= bool(said)
         axes.set_title("\n".join([plain_text(head), *said]), fontsize=8.5)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
     grid[0, 0].set_ylabel(plain_text(f"probe accuracy, task {brief(panel)}"))
     labels = [plain_text(way) for way in named]
     figure.legend(list(named.values()), labels, loc="outside upper center", ncols=min(3, len(ways)), fontsize=7.5)
-    write_below(figure, [*_given_kl(correlations, "", WITHIN), READING, *mixed])
+    write_below(figure, [*within, READING + BRACKETS * (any_said or bool(within)), *mixed])
     return figure, points
 
 

@@ -39,11 +39,14 @@ def test_the_tutorial_gives_what_it_says(tmp_path):
     (grammar,) = [text for text in blocks("docs/tutorial.md", "text") if text.startswith("S ")]
     assert grammar == (ROOT / "docs/tutorial/toy.pcfg").read_text(encoding="utf-8")
     (tmp_path / "toy.pcfg").write_text(grammar, encoding="utf-8")
+    (study,) = blocks("docs/tutorial.md", "yaml")
+    assert study == (ROOT / "docs/tutorial/mine.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(study, encoding="utf-8")
     said = {}
     for fence in blocks("docs/tutorial.md", "bash"):
         for line in fence.replace("\\\n", " ").splitlines():
             command, *words = shlex.split(line)
-            if command != "satlab" or words[0] in ("study", "--help"):
+            if command != "satlab" or words[0] == "--help" or "studies/demo.yaml" in words:
                 continue
             call = [sys.executable, "-m", "satlab", *words]
             done = subprocess.run(
@@ -56,10 +59,12 @@ def test_the_tutorial_gives_what_it_says(tmp_path):
             )
             assert done.returncode == 0, f"{line}: {done.stderr}"
             said[words[0]] = done.stdout
-    assert set(said) == {"show", "floor", "train", "evaluate", "probe", "flatness", "plot", "report"}
+    assert set(said) == {"show", "floor", "train", "evaluate", "probe", "flatness", "plot", "report", "study"}
     kept = json.loads((ROOT / "docs/tutorial/floor.jsonl").read_text(encoding="utf-8"))
     floor = json.loads(said["floor"])
     assert floor["floor_nats"] == pytest.approx(kept["floor_nats"], rel=1e-9)
     assert json.loads(said["train"])["stopped"] == "saturated"
     for page in ("tree.png", "run/report.html", "run/figures/flatness_vs_accuracy-tree-B.png"):
+        assert (tmp_path / page).stat().st_size > 0
+    for page in ("results/mine/report.html", "results/mine/figures/same_loss-tree-B.png"):
         assert (tmp_path / page).stat().st_size > 0

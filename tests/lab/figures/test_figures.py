@@ -59,7 +59,7 @@ def drawn(folder):
 
 
 ALL = ["flatness_vs_accuracy-state-4", "kl_vs_step", "probe_vs_step-state-4"]
-SEVERAL = sorted([*ALL, "matched-state-4"])
+SEVERAL = sorted([*ALL, "matched-state-4", "same_loss-state-4"])
 """Of several runs whose KL agrees at some steps."""
 
 
@@ -125,10 +125,11 @@ def test_plot_of_a_study(tmp_path, capsys):
 
 
 def test_saturated_checkpoints_by_way_of_training(tmp_path, unsaved):
-    """Steps 40 alone are saturated; two rates of one algorithm are two ways; one way is no figure."""
-    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", config=replace(CONFIG, seed=1))]
+    """Steps 40 alone are saturated; two rates of one algorithm are two ways; one run is no figure."""
+    runs = [make_run(tmp_path / "a")]
     figures.draw(runs, tmp_path / "f")
     assert not list((tmp_path / "f").glob("same_loss*"))
+    runs.append(make_run(tmp_path / "b", config=replace(CONFIG, seed=1)))
     runs.append(make_run(tmp_path / "c", config=replace(CONFIG, lr=2e-3)))
     runs.append(make_run(tmp_path / "d", "lstm-1x8", config=replace(CONFIG, optimizer="sgd")))
     figures.draw(runs, tmp_path / "f")
