@@ -18,6 +18,9 @@ from .config import StudyConfig
 
 ENGINES = ("local", "ray")
 
+CELLS = f"{__package__}.jobs"
+"""The module of the cells, with all that they import: five seconds, once for all workers."""
+
 
 class Pool(Protocol):
     """What takes cells."""
@@ -110,7 +113,7 @@ def _stopping_well(workers: int, stop: StopRequest) -> Iterator[ProcessPoolExecu
         BrokenProcessPool: within, once the other workers have ended.
     """
     try:
-        with process_pool(workers) as pool:
+        with process_pool(workers, method="forkserver", preload=[CELLS]) as pool:
             try:
                 yield pool
                 if stop():
