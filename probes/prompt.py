@@ -18,7 +18,7 @@ from .method import Progress, probe_methods
 from .projection import TUNING
 from .released import Released, initial_head
 from .samples import Samples
-from .tuning.ideal import ideal_prompt
+from .tuning.ideal import ideal_prompt, with_weights
 from .tuning.labelled import Labelled, by_margin, check_labels, check_posterior, labelled
 from .tuning.layout import ORDERS, Layout, check_masked, check_order
 from .tuning.readings import is_table
@@ -80,6 +80,7 @@ class PromptTuning(Released, TuningProbe):
         check_masked(causal, name)
         Layout(language.max_length, self.prompt, self.order)
         check_posterior(language, task)
+        with_weights(language, task)
         check_labels(samples, language, task)
 
     @override

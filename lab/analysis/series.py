@@ -90,9 +90,17 @@ Key = tuple[str | None, str, str, str | None]
 
 
 def _of_cell(cell: Cell) -> list[tuple[Key, float]]:
-    """All numbers of a cell: KL, accuracies and further columns of the last checkpoints and baselines, and losses."""
-    found: dict[Key, float] = {}
+    """All numbers of a cell: KL, accuracies and further columns of the last checkpoints and baselines, and losses.
+
+    Args:
+        cell: a study of the series.
+
+    Returns:
+        The numbers; for a model that was trained several times, their mean over trainings.
+    """
+    of_runs: dict[Any, dict[Key, float]] = {}
     for row in _last(cell.rows):
+        found = of_runs.setdefault(row.get("run"), {})
         if row["what"] == "kl" and row["value"] is not None:
             found[None, row["model"], "kl", None] = row["value"]
         elif row["what"] == "probe" and row["value"] is not None:
@@ -103,7 +111,12 @@ def _of_cell(cell: Cell) -> list[tuple[Key, float]]:
                 values = [value for value in row.get(name) or [] if value is not None]
                 if values:
                     found[row["task"], whose, name, probe] = sum(values) / len(values)
-    return [*found.items(), *_losses(found).items()]
+    numbers: dict[Key, list[float]] = {}
+    for found in of_runs.values():
+        for key, value in found.items():
+            numbers.setdefault(key, []).append(value)
+    means = {key: sum(values) / len(values) for key, values in numbers.items()}
+    return [*means.items(), *_losses(means).items()]
 
 
 def _losses(found: Mapping[Key, float]) -> dict[Key, float]:

@@ -19,8 +19,12 @@ from .measure import values_of
 
 Row = dict[str, Any]
 
-HEAD, PROMPTS = "head", ("prompt-mask-text", "mask-prompt-text")
+HEAD, FIRST, BETWEEN = "head", "prompt-mask-text", "mask-prompt-text"
+PROMPTS = (FIRST, BETWEEN)
 """The conditions under which a head alone, and a prompt with a head, can be exact."""
+
+PROVIDED = "the state before the text is that at the mask, which takes a uniform pi and a doubly stochastic A"
+"""What a prediction supposes where it does not hold exactly."""
 
 
 def condition_rows(language: Language, task: Task) -> Iterator[Row]:
@@ -44,8 +48,10 @@ def condition_rows(language: Language, task: Task) -> Iterator[Row]:
         row = {"task": task.name, "condition": name, "holds": verdict.holds, "margin": verdict.margin}
         row |= {"quantity": verdict.quantity, "value": verdict.value, "least": verdict.least}
         yield row | {"follows": verdict.follows} | dict(verdict.more)
-    prompt = {name: "exact" if held[name] or held[HEAD] else "inexact" for name in PROMPTS}
-    yield {"task": task.name, "predicts": {"head": "exact" if held[HEAD] else "inexact"} | prompt}
+    # Where a head is exact, a prompt before the mask may say nothing. A prompt after the mask is always in between.
+    exact = {HEAD: held[HEAD], FIRST: held[FIRST] or held[HEAD], BETWEEN: held[BETWEEN]}
+    predicts = {name: "exact" if holds else "inexact" for name, holds in exact.items()}
+    yield {"task": task.name, "predicts": predicts, "provided": None if chain.uniform else PROVIDED}
 
 
 def chains_of(source: str, chains: int, max_length: int | None) -> Iterator[tuple[int | None, Language]]:
@@ -102,6 +108,7 @@ def oracle_rows(source: str, task_name: str, chains: int, max_length: int | None
     units: dict[str, str] = {}
     for seed, language in chains_of(source, chains, max_length):
         chain, task = with_posterior(language, find_task(language, task_name))
+        chain_of(chain, task)  # refused before anything is printed of it
         about: Row = {"language": source, "task": task.name, "chain": seed}
         for name, value in oracle.accuracies(chain, task):
             found.setdefault(name, []).append(value.value)

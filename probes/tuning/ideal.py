@@ -56,6 +56,27 @@ def ideal_distribution(state: Tensor, emission: Tensor, kept: Tensor) -> Tensor:
     return torch.where(total > 0, joint / total.clamp_min(1e-300), 1 / emission.shape[1])
 
 
+def with_weights(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
+    """Checks that an ideal prompt is known: the label is a function of weights on the states of an HMM.
+
+    Args:
+        language: the language of the task.
+        task: the task.
+
+    Returns:
+        The language and the task, with their types narrowed.
+
+    Raises:
+        InputError: for any other language or task.
+    """
+    if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
+        raise InputError(
+            f"task '{task.name}' has no weights on the states of an HMM, without which no ideal prompt is known; "
+            "expected the task posterior of a language such as wei2021-hmm; choose that, or the method head"
+        )
+    return language, task
+
+
 def ideal_prompt(language: Language, task: Task, sentences: Sentences, layout: Layout) -> Tensor:
     """The distribution at the mask after the ideal prompt, which a head reads.
 
@@ -71,7 +92,6 @@ def ideal_prompt(language: Language, task: Task, sentences: Sentences, layout: L
     Raises:
         InputError: for a task without weights on the states.
     """
-    if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
-        raise InputError(f"task '{task.name}' has no weights on the states of an HMM, expected the task posterior")
-    state = state_at_mask(language, sentences.tokens[:, : layout.text])
-    return ideal_distribution(state, language.emission, mattering(task.readout.weights))
+    chain, weighted = with_weights(language, task)
+    state = state_at_mask(chain, sentences.tokens[:, : layout.text])
+    return ideal_distribution(state, chain.emission, mattering(weighted.readout.weights))

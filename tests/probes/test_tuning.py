@@ -271,6 +271,15 @@ def test_what_cannot_be_tuned_is_refused(method, language, task):
     method.check_use("bert-1x16", False, language, task, samples)
 
 
+def test_a_prompt_needs_weights_on_the_states():
+    """The task slot is a function of a posterior, but no ideal prompt is known: said before anything is measured."""
+    slots = load_language({"family": "wei2021-memory-hmm", "slots": 2, "length": 7, "task_words": 4})
+    slot = find_task(slots, "slot")
+    Head().check_use("bert-1x16", False, slots, slot, Samples(30, 20, 1))
+    with pytest.raises(InputError, match=r"task 'slot' has no weights on the states.*or the method head"):
+        PromptTuning(prompt=2).check_use("bert-1x16", False, slots, slot, Samples(30, 20, 1))
+
+
 def test_other_probes_take_any_task(language):
     FineTuning().check_use("gpt-1x16", True, language, find_task(language, "state-1"), Samples(3, 2, 1))
     assert {"head", "head-adamw", "prompt"} <= set(probe_methods)

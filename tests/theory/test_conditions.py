@@ -252,6 +252,25 @@ def test_a_language_is_read_off():
     assert np.array_equal(one.mu, weights[1] - weights[0])
 
 
+def test_weights_that_do_not_differ_are_refused():
+    weights = torch.tensor([[0.0, 1.0, 2.0]] * 2, dtype=torch.float64)
+    one = chain()
+    same = HMM(one.initial, one.transition, one.emission, 6, readout=Readout(weights, 6))
+    with pytest.raises(InputError, match="the same weights for both classes"):
+        chain_of(same, find_task(same, "posterior"))
+
+
+def test_what_a_prompt_cannot_reach_is_said():
+    """Exactness of a prompt before the mask supposes its factor, which lies outside the cone of this chain."""
+    far = chain(mu=(1.0, -2.0, 0.5))
+    near = Chain(far.initial, np.eye(3)[None], far.emission, far.mu)
+    for one, reached in ((far, False), (near, True)):
+        verdict = check("prompt-mask-text", one)
+        assert verdict.holds
+        assert (verdict.more["cone_residual"] <= 1e-6) == reached
+        assert verdict.follows.endswith("always right") == reached
+
+
 @pytest.mark.parametrize("name", ["state-1", "posterior"])
 def test_other_tasks_are_refused(name):
     language = load_language({"family": "wei2021-hmm", "states": 4, "length": 6})

@@ -9,10 +9,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from support import ROOT
 
 from satlab.errors import InputError
-from satlab.generators import find_task, load_language
+from satlab.generators import HMM, find_task, load_language
+from satlab.generators.hmm.readout import Readout
 from satlab.generators.hmm.tasks import state_before
 from satlab.lab.measurements.tuning import chains_of, condition_rows, oracle_rows
 from satlab.probes.samples import Samples
@@ -32,6 +34,9 @@ SHARES = {
     "mask-prompt-text": {4: 0.93, 8: 0.85, 10: 0.80, 12: 0.82, 15: 0.80, 25: 0.78, 30: 0.80},
 }
 MEDIANS = {"log10 |b| of the head": {4: 0.5, 8: 4.2, 10: 8.7}}
+SINGULAR = {4: (0.48, 2.3), 8: (4e-6, 3.3), 10: (9e-12, 4.2)}
+"""States -> (median of the least singular value of W, standard deviation of its log10 over 300 chains)."""
+
 SLOTS = {
     "head on words, C = 1": {8: 0.957, 12: 0.950, 20: 0.939, 28: 0.973},
     "head on pooled words": {8: 1.000, 12: 1.000, 20: 1.000, 28: 0.997},
@@ -78,12 +83,27 @@ def test_recorded_precisions_are_those_of_the_reference():
             assert states not in theirs or abs(float(row["median"]) - theirs[states]) < 1.5
 
 
+def test_recorded_singular_values_are_those_of_the_reference():
+    """Medians spread 1.25 times as much as means."""
+    for states, (theirs, deviation) in SINGULAR.items():
+        row = rows_of("wei2021-hmm", "least singular value of W")[states]
+        n = int(row["n"])
+        agree(math.log10(float(row["median"])), 1.25 * deviation / math.sqrt(n), n, math.log10(theirs))
+
+
 @pytest.mark.parametrize("quantity", SLOTS)
 def test_recorded_memories_are_those_of_the_reference(quantity):
     found = rows_of("wei2021-memory-hmm", quantity)
     assert set(found) == set(SLOTS[quantity])
     for states, row in found.items():
         agree(float(row["value"]), float(row["stderr"]), int(row["n"]), SLOTS[quantity][states], 0.004)
+
+
+def test_the_slot_is_known_as_often_as_in_the_reference():
+    """In 97 to 100 % of the texts there."""
+    for row in rows_of("wei2021-memory-hmm", "block known").values():
+        ours = float(row["value"])
+        agree(ours, float(row["stderr"]), int(row["n"]), min(max(ours, 0.97), 1.0), 0.004)
 
 
 @pytest.mark.slow
@@ -143,6 +163,26 @@ def test_conditions_end_in_a_prediction():
     assert all(row["holds"] == (row["margin"] >= 0) for row in rows)
     assert all(row["margin"] == pytest.approx(row["value"] - row["least"]) for row in rows)
     assert set(last["predicts"]) == {"head", "prompt-mask-text", "mask-prompt-text"}
+
+
+def test_a_prompt_between_mask_and_text_is_judged_by_itself():
+    """States one after the other are independent here: the word at the mask tells nothing of the state next to it."""
+    table = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    coin = HMM([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.1, 0.9]], 6, readout=Readout(table, 6))
+    *_, last = condition_rows(coin, find_task(coin, "posterior"))
+    assert last["predicts"] == {"head": "exact", "prompt-mask-text": "exact", "mask-prompt-text": "inexact"}
+    assert last["provided"] is None
+    skew = HMM([0.4, 0.6], [[0.4, 0.6], [0.4, 0.6]], [[0.9, 0.1], [0.1, 0.9]], 6, readout=Readout(table, 6))
+    *_, last = condition_rows(skew, find_task(skew, "posterior"))
+    assert "uniform pi" in last["provided"]
+
+
+def test_three_classes_are_refused_before_a_row(tmp_path):
+    table = torch.eye(3, dtype=torch.float64)
+    three = HMM([0.5, 0.3, 0.2], np.eye(3) / 2 + 1 / 6, np.eye(3) / 2 + 1 / 6, 6, readout=Readout(table, 6))
+    rows = oracle_rows(three.save(str(tmp_path / "three")), "posterior", 1, None, Oracle(60, 40))
+    with pytest.raises(InputError, match="has 3 classes, expected 2"):
+        next(rows)
 
 
 @pytest.mark.parametrize(

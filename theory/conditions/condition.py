@@ -23,6 +23,9 @@ from ...registry import Registry
 
 Table = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""The largest deviation that counts as rounding."""
+
 CLASSES = 2
 """The number of classes of the tasks for which the conditions are defined."""
 
@@ -51,6 +54,12 @@ class Chain:
         for b, block in enumerate(self.blocks):
             matrix[b * size : (b + 1) * size, b * size : (b + 1) * size] = block
         return matrix
+
+    @property
+    def uniform(self) -> bool:
+        """Whether pi is uniform and A doubly stochastic, so that the task's A p(z_1 | x) is p(z_0 | x) at the mask."""
+        start = np.abs(self.initial * len(self.initial) - 1).max()
+        return bool(max(start, np.abs(self.transition.sum(0) - 1).max()) <= ROUNDING)
 
     @property
     def mattering(self) -> NDArray[np.bool_]:
@@ -141,5 +150,10 @@ def chain_of(language: Language, task: Task) -> Chain:
     weights = task.readout.weights.cpu().numpy()
     if len(weights) != CLASSES:
         raise InputError(f"task '{task.name}' has {len(weights)} classes, expected 2; give weights of two classes")
+    if bool((weights[0] == weights[1]).all()):
+        raise InputError(
+            f"task '{task.name}' has the same weights for both classes, so that all texts have one label; expected "
+            "weights that differ; give others"
+        )
     initial, blocks, emission = (table.cpu().numpy() for table in (chain.initial, chain.blocks, chain.emission))
     return Chain(initial, blocks, emission, weights[1] - weights[0])

@@ -20,6 +20,9 @@ from typing_extensions import override
 
 from .condition import Chain, Condition, Table, Verdict, conditions
 
+REACHED = 1e-6
+"""The largest relative distance of a factor from the cone that counts as none."""
+
 FEASIBLE = 1e-9
 """The least t that counts as positive, given the tolerance of the solver."""
 
@@ -102,7 +105,10 @@ class PromptFirst(Condition):
             q[kept] = chain.mu[kept] / (chain.emission[kept] @ b)
             more["cone_residual"] = cone_residual(chain, q)
         more["cone_residual_of_ones"] = cone_residual(chain, kept.astype(float))
-        return _verdict(chain.emission, chain, "a prompt before the mask and a head are always right", more)
+        follows = "a prompt before the mask and a head are always right"
+        if (more["cone_residual"] or 0.0) > REACHED:
+            follows += ", if a trained prompt reaches a factor that no prompt of probabilities reaches"
+        return _verdict(chain.emission, chain, follows, more)
 
 
 @conditions.register("mask-prompt-text")

@@ -120,6 +120,19 @@ def test_losses_add_up_and_means_are_over_chains():
     assert math.isnan(next(row["stderr"] for row in rows if row["at"] == 4))
 
 
+def test_several_trainings_of_a_model_are_averaged():
+    """Of one chain: its number is their mean. A chain counts once, and a row measured again replaces the first."""
+    one, other = cell(8, 0.9, 0.8, 0.75, 0.01), cell(8, 0.9, 0.6, 0.55, 0.03)
+    second = [row | {"run": "s"} for row in other.rows if row["run"]]
+    stale = [probe_row("head", 0.2, step=9, run="s")]
+    rows = summary([Cell(one.values, [*one.rows, *stale, *second]), cell(8, 1.0, 1.0, 1.0, 0.0)])
+    found = {(row["whose"], row["quantity"], row["probe"]): row for row in rows}
+    assert found["bert", "accuracy", "head"]["value"] == pytest.approx((0.7 + 1.0) / 2)
+    assert found["bert", "accuracy", "head"]["n"] == 2
+    assert found["bert", "kl", None]["value"] == pytest.approx(0.01)
+    assert found["bert", "lost to model", "head-adamw"]["value"] == pytest.approx((0.2 + 0.0) / 2)
+
+
 def test_a_series_from_end_to_end(tmp_path, capsys):
     file, out = tmp_path / "series.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(SERIES | {"vary": {"states": [2, 3]}}))
