@@ -172,7 +172,7 @@ def _kl(runs: list[Run], unsaturated: set[str]) -> tuple[Figure, list[Row]]:
     axes.set(xlabel="training step", ylabel="KL(truth || model), nats")
     log_axis(axes)
     axes.set_yscale("log")
-    _log_ticks(axes.yaxis)
+    log_ticks(axes.yaxis)
     axes.set_title("Distance from the truth on held-out sentences (band: 90 % interval)", fontsize=9)
     _legend(figure, axes, len(runs))
     different = sorted(set(versions.values()))
@@ -269,10 +269,10 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
 def log_axis(axes: Axes) -> None:
     """Makes the x axis logarithmic, with labels such as 1,000 instead of 10^3."""
     axes.set_xscale("log")
-    _log_ticks(axes.xaxis)
+    log_ticks(axes.xaxis)
 
 
-def _log_ticks(axis: Axis) -> None:
+def log_ticks(axis: Axis) -> None:
     """Labels 1, 2 and 5 of each decade; round numbers where the axis spans less than a factor of five."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high > 5 * low else MaxNLocator(5))

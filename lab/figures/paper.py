@@ -30,7 +30,7 @@ from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_see
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
 from ..fonts import fit_fonts, warn_of_missing
-from .draw import log_axis, save_figure
+from .draw import log_axis, log_ticks, save_figure
 from .lettering import brief, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 
@@ -103,6 +103,7 @@ def _against(x: str, first: str, wide: list[Row], rows: list[Row], tasks: list[s
         axes.margins(x=0.15 if x == SIZE else 0.05)
         if panel == first and logarithmic:
             axes.set_yscale("log")
+            log_ticks(axes.yaxis)
         if panel == "loss":
             _floor(axes, wide)
         if panel.startswith("accuracy"):
@@ -192,10 +193,18 @@ def _floor(axes: Axes, wide: list[Row]) -> None:
 
 
 def _look_up_table(axes: Axes, rows: list[Row], panel: str) -> None:
+    """Draws the look-up table's accuracy; far from all points, it has its number in the legend alone."""
     value = baseline(rows, "lookup", panel)
-    if value is not None:
-        axes.axhline(value.value, color="0.4", linestyle="--", linewidth=1, label=f"look-up table {value.value:.3f}")
-        axes.legend(fontsize=7)
+    if value is None:
+        return
+    low, high = axes.get_ylim()
+    spread = max(high - low, 0.02)
+    look: Row = {"color": "0.4", "linestyle": "--", "linewidth": 1}
+    if low - spread <= value.value <= high + spread:
+        axes.axhline(value.value, label=f"look-up table {value.value:.3f}", **look)
+    else:
+        axes.plot([], [], label=f"look-up table {value.value:.3f}, too far to be drawn", **look)
+    axes.legend(fontsize=7)
 
 
 def _flatness(wide: list[Row], rows: list[Row], tasks: list[str]) -> Made:

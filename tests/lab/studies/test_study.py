@@ -168,9 +168,17 @@ def test_a_study_whose_cells_all_diverge_says_so(tmp_path, capsys):
 
 
 def workers_of(process):
-    """The processes that a study has started to work on its cells."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    """The processes that work on a study's cells: forked from the one that has imported what they need."""
+    (server,) = [child for child in children_of(process.pid) if b"forkserver" in command_of(child)]
+    return children_of(server)
+
+
+def children_of(process):
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def command_of(process):
+    return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
