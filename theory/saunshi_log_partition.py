@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import at_least
+from ..models.ops.linear_head import head_of
 from .next_word.chain import link
-from .next_word.contexts import check_causal, features_of, head_of, sampled
+from .next_word.contexts import check_causal, features_of, sampled
 from .next_word.log_partition import Quadratic, fit_quadratic, log_partition, second_cumulant
 from .next_word.measured import Measured, mean
 from .theorem import Link, Subject, Theorem, theorems

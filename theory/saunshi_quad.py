@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from ..errors import at_least
+from ..models.ops.linear_head import row_space
 from .next_word.chain import link
 from .next_word.contexts import check_causal, contexts_of, finite_of, one_label
 from .next_word.finite import Finite
 from .next_word.measured import Measured
 from .next_word.probabilities import fixed
-from .next_word.representations import row_space
 from .next_word.rows import each, total
 from .theorem import Link, Subject, Theorem, theorems
 

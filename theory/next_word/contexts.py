@@ -13,6 +13,7 @@ from ...generators.prefixes.all_prefixes import all_prefixes
 from ...generators.prefixes.task import PrefixTask
 from ...generators.sentences import Batch
 from ...models import LanguageModel
+from ...models.ops.linear_head import head_of
 from ...randomness import random_stream
 from .finite import Finite
 from .rows import Stored, Table, fits, table_of
@@ -102,16 +103,6 @@ def check_causal(model: LanguageModel) -> None:
         raise InputError(
             f"model '{model.name}' predicts hidden words, expected one that predicts the next word; take a gpt model"
         )
-
-
-@torch.no_grad()
-def head_of(model: LanguageModel) -> tuple[Tensor, Tensor]:
-    """(Phi [d, C], bias [C]) of a model with logits = Phi^T f + bias, float64."""
-    like = next(model.parameters())
-    zero = torch.zeros(1, model.feature_size, dtype=like.dtype, device=like.device)
-    bias = model.logits(zero).double()
-    eye = torch.eye(model.feature_size, dtype=like.dtype, device=like.device)
-    return model.logits(eye).double() - bias, bias[0]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ...models.ops.linear_head import row_space
 from ..theorem import Link
 from .chain import bound_of, error_chain, link, unit_of
 from .finite import Finite
@@ -167,10 +168,3 @@ def quad(finite: Finite, loss: Loss, v: Natural, bound: float) -> Iterator[Link]
     least = fixed(least_loss(loss, f, finite.eta, finite.task_weights), at_f)
     right = tau + bound_of(size, eps, finite.gamma)
     yield link("quad: least loss of f <= tau + bound", smaller(least, at_f), right, unit)
-
-
-def row_space(phi: Tensor, bias: Tensor) -> Tensor:
-    """An orthonormal basis [C, r] of the row space of Phi and b."""
-    _, values, rows = torch.linalg.svd(torch.cat([phi, bias[None]]), full_matrices=False)
-    basis: Tensor = rows[values > 1e-12 * float(values[0])].T
-    return basis

@@ -13,6 +13,7 @@ from support.networks import demo_hmm, shaken, tiny_hmm
 
 from satlab.errors import InputError, TooLargeError
 from satlab.generators.prefixes.task import find_prefix_task
+from satlab.models.ops.linear_head import head_of
 from satlab.probes import feature_store
 from satlab.probes.feature_store import FeatureStorage
 from satlab.probes.next_word import Representations, class_words
@@ -20,7 +21,7 @@ from satlab.system import memory
 from satlab.theory import Subject
 from satlab.theory.next_word import contexts as contexts_module
 from satlab.theory.next_word import rows, task_theorem
-from satlab.theory.next_word.contexts import contexts_of, finite_of, head_of, task_contexts
+from satlab.theory.next_word.contexts import contexts_of, finite_of, task_contexts
 from satlab.theory.next_word.natural import natural
 from satlab.theory.next_word.rank import ranks
 from satlab.theory.next_word.streamed import Streamed
@@ -30,6 +31,7 @@ from satlab.theory.saunshi_log_partition import SaunshiLogPartition
 from satlab.theory.saunshi_natural import SaunshiNatural
 from satlab.theory.saunshi_quad import SaunshiQuad
 from satlab.theory.saunshi_rank import SaunshiRank
+from satlab.theory.theorem import Theorem
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ def little(monkeypatch):
         (SaunshiQuad(), tiny_hmm()),
         (SaunshiLogPartition(20, 3), demo_hmm()),
     ],
-    ids=str,
+    ids=lambda given: str(given) if isinstance(given, Theorem) else "",
 )
 def test_tables_in_files_say_the_same(theorem, language, little):
     subject = Subject(shaken("gpt-1x4", language, deviation=0.2, dtype=torch.float64), language, "next")
