@@ -19,6 +19,7 @@ from .next_word.finite import Finite
 from .next_word.log_partition import Quadratic, fit_quadratic, linear_fit, log_partition, second_cumulant
 from .next_word.natural import natural
 from .next_word.natural_classes import natural_classes
+from .next_word.probabilities import along
 from .next_word.softmax import best_softmax, row_basis
 from .next_word.task_theorem import TaskTheorem
 from .theorem import Link, Subject, theorems
@@ -30,7 +31,8 @@ class Saunshi(TaskTheorem):
     """A language model with a small excess loss solves natural tasks nearly as well as the truth does.
 
     All sides are computed on the same contexts: all prefixes of a language that has at most 2,000, else those of
-    sampled sentences. The inequalities hold there as for any contexts, so that rounding alone is allowed for.
+    sampled sentences. The inequalities hold there as for any contexts, so that rounding alone is allowed for. Where
+    tables of contexts x words do not fit into memory, they are kept in files.
 
     Args:
         bound: B, the largest radius of v.
@@ -75,7 +77,7 @@ class Saunshi(TaskTheorem):
         yield from representations.softmax(finite, self.loss, inside, self.bound, best)
         yield from representations.conditional_mean(finite, self.loss, inside, self.bound, best)
         yield from representations.features(finite, self.loss, inside, self.bound, best, form_of(finite))
-        straight = linear_fit(finite.head[0], finite.p @ phi.T, finite.task_weights)
+        straight = linear_fit(finite.head[0], along(finite.p, phi.T), finite.task_weights)
         given = finite, self.loss, inside, self.bound, best, straight
         yield from representations.features(*given, name="features, A by regression")
         yield from representations.quad(finite, self.loss, inside, self.bound)

@@ -14,12 +14,13 @@ import torch
 
 from ..errors import at_least
 from ..generators.prefixes.task import draw_labels, find_prefix_task
+from ..models.ops.linear_head import head_of
 from ..probes.feature_store import FeatureStorage
 from ..probes.next_word import Representations
 from ..probes.optimum import Optimum
 from ..randomness import random_stream
 from .next_word.chain import link
-from .next_word.contexts import check_causal, head_of
+from .next_word.contexts import check_causal
 from .next_word.streamed import Streamed
 from .theorem import Link, Subject, Theorem, theorems
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import at_least
+from ..models.ops.linear_head import head_of
 from .next_word.chain import link
-from .next_word.contexts import check_causal, contexts_of, features_of, head_of
+from .next_word.contexts import check_causal, features_of, sampled
 from .next_word.log_partition import Quadratic, fit_quadratic, log_partition, second_cumulant
 from .next_word.measured import Measured, mean
 from .theorem import Link, Subject, Theorem, theorems
@@ -60,14 +61,14 @@ class SaunshiLogPartition(Theorem):
         phi, bias = head_of(subject.model)
         forms: dict[str, Quadratic] = {"expansion": second_cumulant(phi, bias)}
         for part, name in ((1, "fitted"), (2, "fresh")):
-            contexts = contexts_of(subject.language, self.sentences, subject.seed, part, most=0)
-            f = features_of(subject.model, contexts.batch)
+            batch, weights = sampled(subject.language, self.sentences, subject.seed, part)
+            f = features_of(subject.model, batch)
             values = log_partition(f, phi, bias)
-            given = contexts.weights, contexts.clusters
+            given = weights, batch.rows
             if part == 1:
-                forms["fit"] = fit_quadratic(f, values, contexts.weights)
+                forms["fit"] = fit_quadratic(f, values, weights)
             wrong = {form: values - forms[form].value(f) for form in ("fit", "expansion")}
-            spread = mean((values - float(contexts.weights @ values)).square(), *given)
+            spread = mean((values - float(weights @ values)).square(), *given)
             left, right = (mean(wrong[form].square(), *given) / spread for form in ("fit", "expansion"))
             found = link(f"log Z, {name} contexts: 1 - R2 of the fit <= of the expansion", left, right, "share")
             if part == 1:

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ..errors import at_least
+from ..models.ops.linear_head import row_space
 from .next_word.chain import link
-from .next_word.contexts import check_causal, contexts_of, finite_of
+from .next_word.contexts import check_causal, contexts_of, finite_of, one_label
 from .next_word.finite import Finite
 from .next_word.measured import Measured
 from .next_word.probabilities import fixed
-from .next_word.representations import project
+from .next_word.rows import each, total
 from .theorem import Link, Subject, Theorem, theorems
 
 
@@ -56,7 +57,7 @@ class SaunshiQuad(Theorem):
         """
         check_causal(subject.model)
         contexts = contexts_of(subject.language, self.sentences, subject.seed)
-        yield from quad_links(finite_of(subject.model, contexts, contexts.weights, contexts.truth))
+        yield from quad_links(finite_of(subject.model, contexts, contexts.weights, one_label(contexts)))
 
 
 def quad_links(finite: Finite) -> Iterator[Link]:
@@ -69,13 +70,20 @@ def quad_links(finite: Finite) -> Iterator[Link]:
         Three links.
     """
     f, phi, bias = finite.head
-    truth, logits = finite.truth.double(), f @ phi + bias
-    projected, basis = project(truth, phi, bias)
-    loss = finite.over_language(logits.square().sum(1) / 2 - (logits * truth).sum(1))
-    own = finite.over_language(projected.square().sum(1)) * -0.5
-    values, vectors = _eigen(finite, truth)
+    basis = row_space(phi, bias)
+
+    def objective(truth: Tensor, features: Tensor) -> Tensor:
+        logits = features @ phi + bias
+        return logits.square().sum(1) / 2 - (logits * truth).sum(1)
+
+    def squares(rows: Tensor) -> Tensor:
+        return each(lambda truth: (truth.double() @ rows).square().sum(1), finite.truth)
+
+    loss = finite.over_language(each(objective, finite.truth, f))
+    own = finite.over_language(squares(basis)) * -0.5
+    values, vectors = _eigen(finite)
     r = basis.shape[1]
-    top = finite.over_language((truth @ vectors[:, :r]).square().sum(1)) * -0.5
+    top = finite.over_language(squares(vectors[:, :r])) * -0.5
     yield link("quad: least of any head of this rank <= least of this head", top, own, "quad")
     yield link("quad: least of this head <= loss", own, loss, "quad")
     cosines = torch.linalg.svdvals(basis.T @ vectors[:, :r]).clamp(max=1.0)
@@ -86,10 +94,11 @@ def quad_links(finite: Finite) -> Iterator[Link]:
     )
 
 
-def _eigen(finite: Finite, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _eigen(finite: Finite) -> tuple[Tensor, Tensor]:
     """(eigenvalues, eigenvectors) of Omega, the largest first."""
     share = (finite.weights / finite.weights.sum()).double()
-    values, vectors = torch.linalg.eigh(truth.T @ (truth * share[:, None]))
+    omega = total(lambda truth, w: truth.double().T @ (truth * w[:, None]), finite.truth, share)
+    values, vectors = torch.linalg.eigh(omega)
     return values.flip(0), vectors.flip(1)
 
 

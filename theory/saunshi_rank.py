@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from ..errors import at_least
 from .next_word.chain import link
-from .next_word.contexts import check_causal, contexts_of, finite_of
+from .next_word.contexts import check_causal, contexts_of, finite_of, one_label
 from .next_word.measured import mean
 from .next_word.rank import least_kl
+from .next_word.rows import each
 from .next_word.softmax import best_softmax, kl, row_basis
 from .theorem import Link, Subject, Theorem, theorems
 
@@ -47,13 +48,13 @@ class SaunshiRank(Theorem):
         """
         check_causal(subject.model)
         contexts = contexts_of(subject.language, self.sentences, subject.seed)
-        finite = finite_of(subject.model, contexts, contexts.weights, contexts.truth)
+        finite = finite_of(subject.model, contexts, contexts.weights, one_label(contexts))
         _, phi, bias = finite.head
         best = best_softmax(row_basis(phi), bias, finite.truth, finite.log_p)
         least = least_kl(finite.truth, finite.weights, len(phi), finite.head, self.starts, subject.seed)
         given = finite.weights, finite.clusters
-        left = mean(kl(finite.truth, least.log_p), *given)
-        middle = mean(kl(finite.truth, best.log_p), *given)
+        left = mean(least.each, *given)
+        middle = mean(each(kl, finite.truth, best.log_p), *given)
         if middle.value < left.value:
             left = middle
         yield link("least kl of d features <= least kl of these word features", left, middle, "nats")

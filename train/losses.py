@@ -71,7 +71,12 @@ def kl_to_truth(model: LanguageModel, evaluation: EvaluationSet) -> Estimate:
 
 
 @torch.no_grad()
-def divergences(model: LanguageModel, evaluation: EvaluationSet, stops: Callable[[], bool] = lambda: False) -> Tensor:
+def divergences(
+    model: LanguageModel,
+    evaluation: EvaluationSet,
+    stops: Callable[[], bool] = lambda: False,
+    excess: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
     """Computes KL at each prediction of a held-out set, in float64.
 
         KL(p* || f) = sum_v p*(v) (log p*(v) - log f(v)),    words with p*(v) = 0 contribute nothing
@@ -80,6 +85,7 @@ def divergences(model: LanguageModel, evaluation: EvaluationSet, stops: Callable
         model: gives f.
         evaluation: m predictions with their exact truth p*.
         stops: called before each forward pass.
+        excess: what is computed of (logits, truth) instead of KL; see `Objective.excess`.
 
     Returns:
         [m], nats.
@@ -98,8 +104,13 @@ def divergences(model: LanguageModel, evaluation: EvaluationSet, stops: Callable
         # A sentence is read once, however many of its words are predicted.
         some, which = batch.select(slice(begin, begin + chunk))
         with FastProducts():
-            log_f = model.logits_at(some.inputs, some.rows, some.positions).double().log_softmax(1)
-        truth = evaluation.truth[which]
-        cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
-        out[which] = -torch.special.entr(truth).sum(1) - cross
+            logits = model.logits_at(some.inputs, some.rows, some.positions)
+        out[which] = (excess or _kl)(logits, evaluation.truth[which])
     return out
+
+
+def _kl(logits: Tensor, truth: Tensor) -> Tensor:
+    log_f = logits.double().log_softmax(1)
+    cross = torch.where(truth > 0, truth * log_f, 0.0).sum(1)
+    kl: Tensor = -torch.special.entr(truth).sum(1) - cross
+    return kl

@@ -34,6 +34,9 @@ class MetricsRow:
         seconds: training time since the row before, over all sessions, excluding work that a killed session lost. It
             excludes measurements and checkpoints at rows, and includes checkpoints between rows and the preparation of
             the first step.
+        excess: of the objective over the least that the model's head allows, on the same sentences; None, and no
+            column, where that is KL.
+        excess_stderr: its standard error.
     """
 
     step: int = field(metadata=REQUIRED)
@@ -53,7 +56,10 @@ class MetricsRow:
     adversary_strength: float
     tokens_per_second: float | None
     seconds: float
+    excess: float | None = None
+    excess_stderr: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the row as metrics.jsonl holds it: name -> value, in the order of the fields."""
-        return asdict(self)
+        row = asdict(self)
+        return row if self.excess is not None else {name: row[name] for name in row if not name.startswith("excess")}

@@ -1,6 +1,7 @@
 """Training objectives: losses against sampled words or against their exact conditional probabilities."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,10 @@ from ..registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..models import LanguageModel
+
+    Excess = Callable[[Tensor, Tensor], Tensor]
 
 
 class Objective(ABC):
@@ -40,6 +45,17 @@ class Objective(ABC):
         Returns:
             A scalar, nats; None if the excess over the minimum is not KL(truth || model). If there is a value, training
             estimates KL from its own batches; see `running_kl`.
+        """
+        return None
+
+    def excess(self, model: "LanguageModel") -> "Excess | None":
+        """What a prediction's loss exceeds its least with this head by, where that is not KL(truth || model).
+
+        Args:
+            model: the model whose head limits the predictions.
+
+        Returns:
+            (logits [m, classes], truth [m, classes]) -> the excesses [m]; None where saturation is a matter of KL.
         """
         return None
 
@@ -109,7 +125,7 @@ class Quad(Objective):
         sum_i  |z_i|^2 / 2 - sum_v p*_i(v) z_i(v),    z = Phi^T f + b
 
     At the optimum the logits are the projection of p* on the row space of the head. They are not log-probabilities, so
-    KL(truth || softmax(z)) does not fall to 0: train for a fixed number of steps.
+    KL(truth || softmax(z)) does not fall to 0; what a model still lacks is |z - Pi p*|^2 / 2, with the projector Pi.
     """
 
     needs_truth: ClassVar[bool] = True
@@ -118,3 +134,15 @@ class Quad(Objective):
     def loss(self, logits: "Tensor", words: "Tensor", truth: "Tensor | None") -> "Tensor":
         assert truth is not None
         return logits.square().sum() / 2 - (truth.to(logits.dtype) * logits).sum()
+
+    @override
+    def excess(self, model: "LanguageModel") -> "Excess":
+        from ..models.ops.linear_head import head_of, row_space
+
+        basis = row_space(*head_of(model))
+
+        def half_square(logits: "Tensor", truth: "Tensor") -> "Tensor":
+            lacking: Tensor = logits.double() - truth.double() @ basis @ basis.T
+            return lacking.square().sum(1) / 2
+
+        return half_square

@@ -56,10 +56,17 @@ class Measured:
     Args:
         kl: KL(truth || model), nats.
         floor: the entropy of the truth over the same sentences, nats.
+        excess: of the objective over its least, where that is not KL; see `Objective.excess`.
     """
 
     kl: Estimate
     floor: Estimate
+    excess: Estimate | None = None
+
+    @property
+    def decides(self) -> Estimate:
+        """By what the model counts as saturated."""
+        return self.excess or self.kl
 
 
 class HeldOut:
@@ -93,23 +100,27 @@ class HeldOut:
             stops: called between forward passes.
 
         Returns:
-            KL and floor over all sets used.
+            KL, floor and excess over all sets used.
 
         Raises:
             StoppedError: as soon as stops() is true.
         """
-        used = 1
-        found = [divergences(model, self.parts[0], stops)]
+        excess, used = self.config.objective.excess(model), 0
+        kls, own = [], []
         while True:
-            joined = EvaluationSet.joined(self.parts[:used])
-            kl = joined.batch.mean(torch.cat(found))
-            size = self.config.evaluation_sentences << (used - 1)
-            if not self.rule.undecided(kl) or 2 * size > self.config.most_evaluation_sentences:
-                return Measured(kl, joined.floor)
             if used == len(self.parts):
                 self.parts.append(self._draw(used, stops))
-            found.append(divergences(model, self.parts[used], stops))
+            kls.append(divergences(model, self.parts[used], stops))
+            if excess is not None:
+                own.append(divergences(model, self.parts[used], stops, excess))
             used += 1
+            joined = EvaluationSet.joined(self.parts[:used])
+            kl, other = (joined.batch.mean(torch.cat(parts)) if parts else None for parts in (kls, own))
+            assert kl is not None
+            measured = Measured(kl, joined.floor, other)
+            size = self.config.evaluation_sentences << (used - 1)
+            if not self.rule.undecided(measured.decides) or 2 * size > self.config.most_evaluation_sentences:
+                return measured
 
     def _draw(self, part: int, stops: Callable[[], bool] = lambda: False) -> EvaluationSet:
         size = self.config.evaluation_sentences << max(0, part - 1)

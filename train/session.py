@@ -214,8 +214,8 @@ class Session:
             return None
         if not math.isfinite(measured.kl.value):
             raise DivergedError(f"training diverged at step {now.step}: KL is {measured.kl.value}; {REMEDY}")
-        self.say_where_too_few(measured.kl)
-        saturated = bool(self.world.broadcast(self.held_out.rule.holds(measured.kl)))
+        self.say_where_too_few(measured.decides)
+        saturated = bool(self.world.broadcast(self.held_out.rule.holds(measured.decides)))
         now.saturated_step = (now.saturated_step or now.step) if saturated else None
         waits = self.config.schedule_entry.tail is not None
         if saturated and waits and now.decay_from is None:
@@ -245,16 +245,19 @@ class Session:
             adversary_strength=0.0 if self.adversary is None else self.adversary.strength,
             tokens_per_second=words / seconds if words else None,
             seconds=now.seconds + seconds,
+            excess=None if measured.excess is None else measured.excess.value,
+            excess_stderr=None if measured.excess is None else measured.excess.stderr,
         )
 
-    def say_where_too_few(self, kl: Estimate) -> None:
+    def say_where_too_few(self, found: Estimate) -> None:
         """Warns once if only the standard error on the most held-out sentences keeps the model from being saturated."""
-        if self.said or not self.world.first or not self.held_out.rule.too_few(kl):
+        if self.said or not self.world.first or not self.held_out.rule.too_few(found):
             return
+        what = "the excess" if self.config.targets == "quad" else "KL"
         self.said = True
         warnings.warn(
-            f"KL {kl.value:.4g} +- {kl.stderr:.2g} cannot be distinguished from the threshold, "
-            f"{self.config.threshold:g}, with {kl.n} held-out sentences, so the model does not count as saturated; "
+            f"{what} {found.value:.4g} +- {found.stderr:.2g} cannot be distinguished from the threshold, "
+            f"{self.config.threshold:g}, with {found.n} held-out sentences, so the model does not count as saturated; "
             "train again with more most_evaluation_sentences or a larger threshold",
             stacklevel=2,
         )

@@ -132,7 +132,7 @@ class Trainer:
 
     def is_saturated(self, model: LanguageModel) -> bool:
         """Whether a model, such as one of the run's checkpoints, counts as saturated on the held-out set."""
-        return self.held_out.rule.holds(self.held_out.measure(model).kl)
+        return self.held_out.rule.holds(self.held_out.measure(model).decides)
 
     def _rows(self, session: Session) -> Iterator[MetricsRow]:
         begin, now = self.clock(), session.now

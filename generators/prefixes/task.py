@@ -153,7 +153,7 @@ def find_prefix_task(language: object, name: str) -> PrefixTask:
     if a_text("task", name) in listed:
         return listed[name]
     if ":" not in name and name not in prefix_tasks:
-        raise InputError(str(unknown("prefix task", name, [*listed, *prefix_tasks])))
+        raise InputError(str(unknown("prefix task", name, [*dict.fromkeys([*listed, *prefix_tasks])])))
     kind = parse_spec(name, prefix_tasks)
     try:
         tasks = list(kind.tasks(language)) if isinstance(language, kind.needs) else []

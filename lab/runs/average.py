@@ -138,7 +138,7 @@ def _measured(run: Run, averages: Iterator[tuple[int, LanguageModel]]) -> Iterat
     since = None
     for step, model in averages:
         found = held_out.measure(model.to(device))
-        saturated = held_out.rule.holds(found.kl)
+        saturated = held_out.rule.holds(found.decides)
         since = (since or step) if saturated else None
         row = MetricsRow(
             step=step,
@@ -158,5 +158,7 @@ def _measured(run: Run, averages: Iterator[tuple[int, LanguageModel]]) -> Iterat
             adversary_strength=0.0,
             tokens_per_second=None,
             seconds=0.0,
+            excess=None if found.excess is None else found.excess.value,
+            excess_stderr=None if found.excess is None else found.excess.stderr,
         )
         yield row, model.cpu()

@@ -9,8 +9,9 @@ from support.untouched import untouched
 
 from satlab.errors import InputError
 from satlab.generators.batches import exact_truth
+from satlab.models.ops.linear_head import head_of
 from satlab.theory import Subject
-from satlab.theory.next_word.contexts import contexts_of, features_of, finite_of, head_of, task_contexts
+from satlab.theory.next_word.contexts import contexts_of, features_of, finite_of, task_contexts
 from satlab.theory.saunshi import Saunshi
 from satlab.theory.saunshi_natural import SaunshiNatural
 

@@ -1,5 +1,8 @@
 """Words' vectors that training keeps: the same bits, whatever else moves; Quad with the vectors of another run."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from support.networks import tiny_hmm
@@ -10,6 +13,7 @@ from satlab.models import build_model, load_model
 from satlab.theory import Subject
 from satlab.theory.saunshi_quad import SaunshiQuad
 from satlab.train import TrainConfig, Trainer
+from satlab.train.saturation import HeldOut
 
 SMALL = {"steps": 6, "batch_size": 4, "evaluation_sentences": 4, "evaluate_every": 3, "checkpoints": [6], "lr": 0.01}
 
@@ -76,5 +80,28 @@ def test_quad_with_the_vectors_of_a_cross_entropy_run(printed, tmp_path):
     )
     assert torch.equal(first.words.embedding.weight, last.words.embedding.weight)
     assert not torch.equal(first.words.bias, last.words.bias)
+    rows = [json.loads(row) for row in (tmp_path / "quad" / "metrics.jsonl").read_text().splitlines()]
+    assert 0 < rows[-1]["excess"] < 1
+    assert rows[-1]["excess_stderr"] > 0
+    assert "excess" not in (tmp_path / "kl" / "metrics.jsonl").read_text()
     losses = [list(SaunshiQuad().check(Subject(model, language)))[1] for model in (first, last)]
     assert losses[1].right.value - losses[1].left.value < 0.1 * (losses[0].right.value - losses[0].left.value)
+
+
+def test_a_quad_model_is_saturated_by_the_excess_of_its_own_objective():
+    """Half the mean square distance from the projection of the truth on what the head can reach, by least squares."""
+    language = tiny_hmm(5, 3)
+    model = build_model("gpt-1x2:heads=1", language)
+    settings = SMALL | {"masking": "next", "evaluation_sentences": 64, "most_evaluation_sentences": 64}
+    held_out = HeldOut(language, TrainConfig(**settings, targets="quad", threshold=10.0))
+    found = held_out.measure(model)
+    batch, truth = held_out.parts[0].batch, held_out.parts[0].truth
+    with torch.no_grad():
+        logits = model.logits_at(batch.inputs, batch.rows, batch.positions).double()
+        head = model.logits(torch.randn(9, 2, generator=torch.Generator().manual_seed(0))).double()  # spans what it can
+    near = torch.linalg.lstsq(head.T, truth.T, driver="gelsd", rcond=1e-6).solution.T @ head
+    assert found.excess.value == pytest.approx(float(batch.mean((logits - near).square().sum(1) / 2).value), rel=1e-5)
+    assert found.decides is found.excess
+    assert held_out.rule.holds(found.decides)
+    assert not held_out.rule.holds(replace(found.excess, value=11.0))
+    assert HeldOut(language, TrainConfig(**settings)).measure(model).excess is None

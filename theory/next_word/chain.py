@@ -19,6 +19,7 @@ from ..theorem import Link
 from .finite import Finite
 from .losses import Loss
 from .measured import Measured
+from .rows import Table, each
 
 PINSKER = 2.0
 """|p - q|_1^2 <= PINSKER KL(p || q); for half a mean square the same factor is exact."""
@@ -44,7 +45,7 @@ def bound_of(size: float, eps: Measured, gamma: Measured) -> Measured:
 
 
 def error_chain(
-    prefix: str, finite: Finite, errors: Tensor, v: Tensor, size: float, largest: float, eps: Measured, unit: str
+    prefix: str, finite: Finite, errors: Table, v: Tensor, size: float, largest: float, eps: Measured, unit: str
 ) -> Iterator[Link]:
     """The four links of the chain.
 
@@ -61,7 +62,7 @@ def error_chain(
     Yields:
         The links.
     """
-    along = errors @ v
+    along = each(lambda some: some @ v, errors)
     refined = finite.gamma_of(errors)
     first, second = finite.over_task(along.abs()), finite.over_task(along.square()).root()
     third = (finite.over_language(along.square()) / refined).root()

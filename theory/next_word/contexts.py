@@ -1,5 +1,6 @@
 """The contexts on which the theorems on next-word prediction are checked, and what a model and a task say of each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,15 +13,16 @@ from ...generators.prefixes.all_prefixes import all_prefixes
 from ...generators.prefixes.task import PrefixTask
 from ...generators.sentences import Batch
 from ...models import LanguageModel
+from ...models.ops.linear_head import head_of
 from ...randomness import random_stream
-from ...system.memory import check_memory
 from .finite import Finite
+from .rows import Stored, Table, fits, table_of
 
 LISTED = 2000
 """The most prefixes of a language that are listed, each with its probability, instead of sampled."""
 
-HELD = 5
-"""Arrays [m, V + 1] that a theorem holds at once: p*, log p, p, their difference and a product."""
+TRUTH_AT_ONCE = 2**25
+"""Probabilities of the truth that are computed at once, 256 MB."""
 
 READ_AT_ONCE = 4096
 """Sentences that the model reads at once."""
@@ -33,13 +35,13 @@ class Contexts:
     Args:
         batch: the prefixes, as predictions of masking "next".
         weights: p_L [m], the law under which a model meets them in training.
-        truth: p* [m, V + 1].
+        truth: p* [m, V + 1]; in a file where it does not fit into memory.
         listed: whether these are all prefixes of the language; otherwise they are those of sampled sentences.
     """
 
     batch: Batch
     weights: Tensor
-    truth: Tensor
+    truth: Table
     listed: bool
 
     @property
@@ -62,21 +64,37 @@ def contexts_of(language: Language, sentences: int, seed: int, part: int = 0, mo
         The contexts.
 
     Raises:
-        TooLargeError: where p* and p of all contexts do not fit into memory.
+        TooLargeError: where p* and p of all contexts fit neither into memory nor on disk.
     """
     listed = all_prefixes(language, most)
-    if listed is not None:
-        return Contexts(*listed, exact_truth(language, listed[0], "next"), True)
+    batch, weights = listed or sampled(language, sentences, seed, part)
+    return Contexts(batch, weights, _truth(language, batch), listed is not None)
+
+
+def sampled(language: Language, sentences: int, seed: int, part: int = 0) -> tuple[Batch, Tensor]:
+    """The prefixes of sampled sentences, as predictions of masking "next", and their weights [m]; see `contexts_of`."""
     generator = random_stream(seed, "theory", *([part] if part else []), device=language.device)
     drawn = language.sample(sentences, generator, latents=False)
     batch = make_batch(drawn, "next", language.vocab_size, generator)
-    check_memory(
-        HELD * 8 * len(batch.rows) * (language.vocab_size + 1),
-        f"a table of {len(batch.rows):,} contexts x {language.vocab_size + 1:,} words",
-        "give fewer sentences",
-    )
-    weights = torch.full((len(batch.rows),), 1 / len(batch.rows), dtype=torch.float64, device=language.device)
-    return Contexts(batch, weights, exact_truth(language, batch, "next"), False)
+    return batch, torch.full((len(batch.rows),), 1 / len(batch.rows), dtype=torch.float64, device=language.device)
+
+
+def _truth(language: Language, batch: Batch) -> Table:
+    held = fits(len(batch.rows), language.vocab_size + 1)
+    some = (exact_truth(language, part, "next") for part in sentences_of(batch, language.vocab_size + 1))
+    if held:
+        return torch.cat(list(some))
+    made = Stored(len(batch.rows), batch.rows.device)
+    for part in some:
+        made.append(part)
+    return made
+
+
+def sentences_of(batch: Batch, words: int) -> Iterator[Batch]:
+    """A batch in parts of so many sentences that their truth, with this number of words, is computed at once."""
+    each = max(1, TRUTH_AT_ONCE // (batch.inputs.shape[1] * words))
+    for first in range(0, len(batch.inputs), each):
+        yield batch.select(slice(first, first + each))[0]
 
 
 def check_causal(model: LanguageModel) -> None:
@@ -85,16 +103,6 @@ def check_causal(model: LanguageModel) -> None:
         raise InputError(
             f"model '{model.name}' predicts hidden words, expected one that predicts the next word; take a gpt model"
         )
-
-
-@torch.no_grad()
-def head_of(model: LanguageModel) -> tuple[Tensor, Tensor]:
-    """(Phi [d, C], bias [C]) of a model with logits = Phi^T f + bias, float64."""
-    like = next(model.parameters())
-    zero = torch.zeros(1, model.feature_size, dtype=like.dtype, device=like.device)
-    bias = model.logits(zero).double()
-    eye = torch.eye(model.feature_size, dtype=like.dtype, device=like.device)
-    return model.logits(eye).double() - bias, bias[0]
 
 
 @torch.no_grad()
@@ -131,7 +139,7 @@ def task_contexts(
     Raises:
         InputError: where no context of this length has a label.
     """
-    law = task.at(contexts.batch)
+    law = torch.cat([task.at(some) for some in sentences_of(contexts.batch, contexts.truth.shape[1])])
     inside = law.sum(1) > 0.5
     if words is not None:
         inside &= contexts.batch.positions == words
@@ -162,11 +170,18 @@ def finite_of(model: LanguageModel, contexts: Contexts, task_weights: Tensor, la
     check_causal(model)
     phi, bias = head_of(model)
     features = features_of(model, contexts.batch)
-    log_p = (features @ phi.to(features) + bias.to(features)).log_softmax(1)
+    phi, bias = phi.to(features), bias.to(features)
+    # The truth is read for where its rows lie alone: log p lies where it does.
+    log_p = table_of(lambda _, f: (f @ phi + bias).log_softmax(1), contexts.truth, features)
     given = contexts.weights, task_weights, contexts.truth, log_p, law, contexts.clusters
-    return Finite(*given, features, phi.to(features), bias.to(features))
+    return Finite(*given, features, phi, bias)
 
 
 def with_law(finite: Finite, law: Tensor) -> Finite:
     """The same contexts with another label."""
     return replace(finite, posterior=law)
+
+
+def one_label(contexts: Contexts) -> Tensor:
+    """The law [m, 1] of a label that says nothing, for theorems that speak of none."""
+    return torch.ones_like(contexts.weights)[:, None]

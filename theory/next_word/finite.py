@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .measured import Measured, mean
+from .rows import Table, each, table_of, total, triangle
 from .softmax import kl
 
 RANGE = 1e-13
@@ -25,7 +26,7 @@ class Finite:
     Args:
         weights: p_L, [m], up to a factor.
         task_weights: p_T, [m], up to a factor; 0 where p_L is.
-        truth: p* [m, C].
+        truth: p* [m, C]; in a file where it does not fit into memory, as is what is made of it.
         log_p: log-probabilities of the model [m, C].
         posterior: P(y = k | s) [m, K]; rows of contexts outside the task are not read.
         clusters: the sentence of each context [m]; None where the contexts are all there are.
@@ -36,8 +37,8 @@ class Finite:
 
     weights: Tensor
     task_weights: Tensor
-    truth: Tensor
-    log_p: Tensor
+    truth: Table
+    log_p: Table
     posterior: Tensor
     clusters: Tensor | None = None
     features: Tensor | None = None
@@ -45,9 +46,9 @@ class Finite:
     bias: Tensor | None = None
 
     @cached_property
-    def p(self) -> Tensor:
+    def p(self) -> Table:
         """Probabilities of the model [m, C]."""
-        return self.log_p.double().exp()
+        return table_of(lambda log_p: log_p.double().exp(), self.log_p)
 
     @cached_property
     def eta(self) -> Tensor:
@@ -85,11 +86,12 @@ class Finite:
             raise ValueError("no context of the task is one of the language")
         return self.over_language(self.task_weights / self.weights.clamp(min=1e-300)) * float(share / task)
 
-    def gamma_of(self, errors: Tensor) -> Measured:
+    def gamma_of(self, errors: Table) -> Measured:
         """gamma_Delta = 1 / lambda_max(Sigma_L^(-1/2) Sigma_T Sigma_L^(-1/2)), Sigma = E[Delta Delta^T].
 
         It is at least gamma: the errors of the task need not point where the language allows the largest ones. With
-        the singular vectors U of sqrt(p_L) Delta, lambda_max is that of U^T diag(p_T / p_L) U.
+        the singular vectors U = sqrt(p_L) Delta V / S of sqrt(p_L) Delta, lambda_max is that of U^T diag(p_T / p_L) U.
+        U^T U, 1 up to the rounding of the smallest S, is divided by.
 
         Args:
             errors: Delta [m, C].
@@ -99,16 +101,27 @@ class Finite:
             fixed.
         """
         share = (self.weights / self.weights.sum()).double()
-        left, values, _ = torch.linalg.svd(share.sqrt()[:, None] * errors.double(), full_matrices=False)
-        left = left[:, values > RANGE * float(values.max())] if float(values.max()) > 0 else left[:, :0]
-        if not left.shape[1]:
+        root = share.sqrt()[:, None]
+        _, values, rows = torch.linalg.svd(triangle(lambda some, by: by * some.double(), errors, root))
+        kept = values > RANGE * float(values.max()) if float(values.max()) > 0 else values > 0
+        if not bool(kept.any()):
             return self.gamma
-        _, vectors = torch.linalg.eigh(left.T @ (self.ratio[:, None] * left))
-        along = left @ vectors[:, -1]
+        scaled = rows[: len(values)][kept].T / values[kept]
+
+        def moments(some: Tensor, by: Tensor, ratio: Tensor) -> Tensor:
+            left = by * some.double() @ scaled
+            return torch.stack([left.T @ left, left.T @ (ratio[:, None] * left)])
+
+        own, task = total(moments, errors, root, self.ratio)
+        lower = torch.linalg.cholesky(own)
+        half = torch.linalg.solve_triangular(lower, task, upper=False)
+        _, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(lower, half.T, upper=False))
+        direction = scaled @ torch.linalg.solve_triangular(lower.T, vectors[:, -1:], upper=True)
+        along = each(lambda some, by: (by * some.double() @ direction)[:, 0], errors, root)
         squares = torch.where(share > 0, along.square() / share.clamp(min=1e-300), 0.0)
         return self.over_language(squares) / self.over_task(squares)
 
     @cached_property
     def epsilon(self) -> Measured:
         """E_L KL(p* || p), nats."""
-        return self.over_language(kl(self.truth, self.log_p))
+        return self.over_language(each(kl, self.truth, self.log_p))

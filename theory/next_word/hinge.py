@@ -36,6 +36,30 @@ class _State:
     lower: Tensor
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """y_k (X_k, 1) of the rows k, which are kept as contexts and signs alone."""
+
+    problem: Problem
+    context: Tensor
+    sign: Tensor
+
+    def times(self, x: Tensor) -> Tensor:
+        """y_k (X_k . x + c), [rows]."""
+        return self.sign * self.problem.scores(x)[self.context]
+
+    def weighted(self, by: Tensor) -> Tensor:
+        """sum_k y_k b_k (X_k, 1) of b [rows], [n + 1]."""
+        return self.problem.weighted(self._sums(self.sign * by))
+
+    def gram(self, by: Tensor) -> Tensor:
+        """sum_k b_k (X_k, 1) (X_k, 1)^T of b [rows], [n + 1, n + 1]."""
+        return self.problem.gram(self._sums(by))
+
+    def _sums(self, by: Tensor) -> Tensor:
+        return torch.zeros_like(self.problem.weights).index_add(0, self.context, by)
+
+
 def solve_hinge(problem: Problem, tolerance: float) -> tuple[Tensor, float]:
     """The minimiser of the hinge loss.
 
@@ -51,10 +75,10 @@ def solve_hinge(problem: Problem, tolerance: float) -> tuple[Tensor, float]:
     sign = torch.ones_like(weight)
     sign[len(problem.weights) :] = -1
     weight, sign = weight[kept], sign[kept]
-    rows = (torch.cat([problem.features, problem.features])[kept] * sign[:, None]).contiguous()
-    sides = len(problem.table)
-    start = torch.full((sides,), 1 / sides, dtype=torch.float64, device=rows.device)
-    x = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    context = torch.arange(len(problem.weights), device=weight.device).repeat(2)[kept]
+    rows, sides = _Rows(problem, context, sign), len(problem.table)
+    start = torch.full((sides,), 1 / sides, dtype=torch.float64, device=weight.device)
+    x = torch.zeros(problem.table.shape[1], dtype=torch.float64, device=weight.device)
     now = _State(x, torch.full_like(weight, 2.0), weight / 2, start, start)
     chosen, best, lowest, target = x, math.inf, -math.inf, CENTRE
     for _ in range(ROUNDS):
@@ -66,9 +90,9 @@ def solve_hinge(problem: Problem, tolerance: float) -> tuple[Tensor, float]:
         value = problem.loss("hinge", now.x)
         if value < best:
             best, chosen = value, now.x
-        alpha = _balanced(now.alpha, rows[:, -1])
+        alpha = _balanced(now.alpha, sign)
         # linear_gap at x = 0 is |z|_1; the intercept adds a rounding error.
-        gap = problem.linear_gap(0 * now.x, -(rows.T @ alpha), now.lower - now.upper)
+        gap = problem.linear_gap(0 * now.x, -rows.weighted(alpha), now.lower - now.upper)
         lowest = max(lowest, float(alpha.sum()) - gap)
         if best - lowest <= tolerance or share < 1e-8:
             break
@@ -81,20 +105,20 @@ def _balanced(alpha: Tensor, sign: Tensor) -> Tensor:
     return alpha * torch.where(sign > 0, min(1.0, down / up), min(1.0, up / down))
 
 
-def _step(problem: Problem, rows: Tensor, weight: Tensor, now: _State, target: float) -> tuple[_State, float]:
+def _step(problem: Problem, rows: _Rows, weight: Tensor, now: _State, target: float) -> tuple[_State, float]:
     """One Newton step on the perturbed optimality conditions, and how far it went."""
     table, at = problem.table, problem.table @ now.x
     over, under = 1 - at, 1 + at
-    beta, slack = weight - now.alpha, now.excess - 1 + rows @ now.x
+    beta, slack = weight - now.alpha, now.excess - 1 + rows.times(now.x)
     products = slack @ now.alpha + now.excess @ beta + over @ now.upper + under @ now.lower
-    mu = target * float(products) / (2 * len(rows) + 2 * len(table))
+    mu = target * float(products) / (2 * len(weight) + 2 * len(table))
     scale = slack + now.alpha * now.excess / beta
     pushed = (mu - slack * now.alpha - now.alpha * (mu / beta - now.excess)) / scale
-    matrix = rows.T @ (rows * (now.alpha / scale)[:, None])
+    matrix = rows.gram(now.alpha / scale)
     matrix += table.T @ (table * (now.upper / over + now.lower / under)[:, None])
-    right = rows.T @ (now.alpha + pushed) - table.T @ (mu / over - mu / under)
+    right = rows.weighted(now.alpha + pushed) - table.T @ (mu / over - mu / under)
     step = solve_normal(matrix, right)
-    move, up = table @ step, rows @ step
+    move, up = table @ step, rows.times(step)
     alpha = pushed - now.alpha / scale * up
     excess = (mu - now.excess * beta + now.excess * alpha) / beta
     upper = mu / over - now.upper + now.upper / over * move

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from .losses import Loss, expected, smooth
+from .rows import Table, each, parts, total
 
 SHRINK, NEWTON_STEPS, ROUNDS = 0.2, 12, 200
 """The factor of mu from one round to the next, Newton steps a round at most, and rounds at most."""
@@ -23,11 +24,16 @@ INSIDE = 0.99
 """The share of the way to the boundary that one step may go."""
 
 
+def with_ones(features: Tensor) -> Tensor:
+    """Features [m, n] and a column of ones."""
+    return torch.nn.functional.pad(features, (0, 1), value=1.0)
+
+
 class Problem:
     """The data of a minimisation.
 
     Args:
-        features: X [m, n].
+        features: X [m, n] and a column of ones, whose factor is c.
         limits: A [k, n], of full rank n.
         eta: P(y = 1), [m].
         weights: w [m], all positive; they are scaled to the sum 1.
@@ -37,10 +43,10 @@ class Problem:
         InputError: for a label that is always the same, where no best intercept exists.
     """
 
-    def __init__(self, features: Tensor, limits: Tensor, eta: Tensor, weights: Tensor, bound: float) -> None:
+    def __init__(self, features: Table, limits: Tensor, eta: Tensor, weights: Tensor, bound: float) -> None:
         self.eta, self.weights, self.limits, self.bound = eta, weights / weights.sum(), limits, bound
         self.identity = len(limits) == limits.shape[1] and bool((limits == torch.eye(len(limits)).to(limits)).all())
-        self.features = torch.nn.functional.pad(features, (0, 1), value=1.0)
+        self.features = features
         self.table = torch.nn.functional.pad(limits, (0, 1))
         self.rare = min(float(self.weights @ eta), float(self.weights @ (1 - eta)))
         if self.rare <= 0:
@@ -48,7 +54,19 @@ class Problem:
 
     def loss(self, loss: Loss, x: Tensor) -> float:
         """F at x, whose last entry is c."""
-        return float(self.weights @ expected(loss, self.features @ x, self.eta))
+        return float(self.weights @ expected(loss, self.scores(x), self.eta))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """X x + c [m]."""
+        return each(lambda rows: rows @ x, self.features)
+
+    def weighted(self, by: Tensor) -> Tensor:
+        """X^T y of y [m]: [n + 1]."""
+        return total(lambda rows, y: rows.T @ y, self.features, by)
+
+    def gram(self, by: Tensor) -> Tensor:
+        """X^T diag(y) X of y [m]: [n + 1, n + 1]."""
+        return total(lambda rows, y: rows.T @ (rows * y[:, None]), self.features, by)
 
     def linear_gap(self, x: Tensor, gradient: Tensor, dual: Tensor) -> float:
         """max over feasible x' of g . (x - x'), an upper bound where A is not square.
@@ -83,7 +101,7 @@ def solve_smooth(problem: Problem, loss: Loss, tolerance: float) -> tuple[Tensor
     Returns:
         (x [n + 1] with c as its last entry, a lower bound of the minimum).
     """
-    table, n = problem.table, problem.features.shape[1]
+    table, n = problem.table, problem.table.shape[1]
     x = torch.zeros(n, dtype=torch.float64, device=table.device)
     # A first intercept with the right mean label keeps the first steps short.
     mean = float(problem.weights @ problem.eta)
@@ -109,9 +127,14 @@ def solve_smooth(problem: Problem, loss: Loss, tolerance: float) -> tuple[Tensor
 
 def _derivatives(problem: Problem, loss: Loss, x: Tensor) -> tuple[float, Tensor, Tensor]:
     """F, its gradient and its Hessian."""
-    value, first, second = smooth(loss, problem.features @ x, problem.eta)
-    hessian = problem.features.T @ (problem.features * (problem.weights * second)[:, None])
-    return float(problem.weights @ value), problem.features.T @ (problem.weights * first), hessian
+    value, slope = 0.0, torch.zeros_like(x)
+    hessian = x.new_zeros(len(x), len(x))
+    for rows, eta, weights in parts(problem.features, problem.eta, problem.weights):
+        values, first, second = smooth(loss, rows @ x, eta)
+        value += float(weights @ values)
+        slope += rows.T @ (weights * first)
+        hessian += rows.T @ (rows * (weights * second)[:, None])
+    return value, slope, hessian
 
 
 def _centre(

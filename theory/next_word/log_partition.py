@@ -14,6 +14,9 @@ from torch import Tensor
 
 from ...errors import InputError
 
+AT_ONCE = 2**24
+"""Logits that are held at once, 128 MB."""
+
 
 @dataclass(frozen=True)
 class Quadratic:
@@ -39,8 +42,10 @@ class Quadratic:
 
 
 def log_partition(features: Tensor, phi: Tensor, bias: Tensor) -> Tensor:
-    """log Z [m] of features [m, d]."""
-    return (features.double() @ phi.double() + bias.double()).logsumexp(1)
+    """log Z [m] of features [m, d]; some contexts at a time."""
+    phi, bias = phi.double(), bias.double()
+    some = features.double().split(max(1, AT_ONCE // len(bias)))
+    return torch.cat([(part @ phi + bias).logsumexp(1) for part in some])
 
 
 def fit_quadratic(features: Tensor, values: Tensor, weights: Tensor) -> Quadratic:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ...errors import InputError
 from .hinge import solve_hinge
-from .interior_point import Problem, solve_smooth
+from .interior_point import Problem, solve_smooth, with_ones
 from .losses import Loss, check_loss, expected
+from .rows import Table, each, table_of, total
 
 TOLERANCE = 1e-7
 """The width of the certificate at which the search ends."""
@@ -46,14 +47,14 @@ class Natural:
         """(max v - min v) / 2."""
         return float(self.v.max() - self.v.min()) / 2
 
-    def scores(self, probabilities: Tensor) -> Tensor:
+    def scores(self, probabilities: Table) -> Tensor:
         """v . p + c of probabilities [m, C]: [m]."""
-        return probabilities.double() @ self.v + self.intercept
+        return each(lambda p: p.double() @ self.v, probabilities) + self.intercept
 
 
 def natural(
     loss: Loss,
-    probabilities: Tensor,
+    probabilities: Table,
     eta: Tensor,
     weights: Tensor,
     bound: float,
@@ -80,19 +81,22 @@ def natural(
     check_loss(loss)
     if not 0 < bound < math.inf:
         raise InputError(f"bound is {bound}, expected a positive number; correct it")
-    p, classes = probabilities.double(), probabilities.shape[1]
-    table = torch.eye(classes, dtype=torch.float64, device=p.device)
-    if basis is not None:
-        table = torch.cat([basis.double(), torch.ones_like(basis[:, :1], dtype=torch.float64)], 1)
     used = weights > 0
-    problem = Problem(bound * (p[used] @ table), table, eta[used].double(), weights[used].double(), bound)
+    if basis is None:
+        table = torch.eye(probabilities.shape[1], dtype=torch.float64, device=probabilities.device)
+        count = int(used.sum())
+        features = table_of(lambda p, of: with_ones(bound * p[of].double()), probabilities, used, count=count)
+    else:
+        table = torch.cat([basis.double(), torch.ones_like(basis[:, :1], dtype=torch.float64)], 1)
+        features = each(lambda p, of: with_ones(bound * (p[of].double() @ table)), probabilities, used)
+    problem = Problem(features, table, eta[used].double(), weights[used].double(), bound)
     x, lowest = _solve(loss, problem, tolerance)
     v, intercept = bound * (table @ x[:-1]), float(x[-1])
     middle = float(v.max() + v.min()) / 2
     coefficients = v - middle if basis is None else bound * x[:-2]
     found = Natural(v - middle, coefficients, intercept + middle, 0.0, 0.0)
     share = weights.double() / weights.sum()
-    value = float(share @ expected(loss, found.scores(p), eta.double()))
+    value = float(share @ expected(loss, found.scores(probabilities), eta.double()))
     return Natural(found.v, coefficients, found.intercept, value, min(lowest, value))
 
 
@@ -100,7 +104,7 @@ def _solve(loss: Loss, problem: Problem, tolerance: float) -> tuple[Tensor, floa
     return solve_hinge(problem, tolerance) if loss == "hinge" else solve_smooth(problem, loss, tolerance)
 
 
-def least_loss(loss: Loss, features: Tensor, eta: Tensor, weights: Tensor, bound: float = 1e3) -> float:
+def least_loss(loss: Loss, features: Table, eta: Tensor, weights: Tensor, bound: float = 1e3) -> float:
     """inf over lambda and c of E_T loss(lambda . g(s) + c), from above: the fit of standardised features is bounded.
 
     Args:
@@ -113,18 +117,21 @@ def least_loss(loss: Loss, features: Tensor, eta: Tensor, weights: Tensor, bound
     Returns:
         The loss of a fit, which the infimum does not exceed; 0 where the label is always the same.
     """
-    used = weights > 0
-    x, share = features[used].double(), (weights[used] / weights[used].sum()).double()
-    if float(share @ eta[used].double()) in (0.0, 1.0):
+    used, share = weights > 0, (weights / weights.sum()).double()
+    if float(share @ eta.double()) in (0.0, 1.0):
         return 0.0
-    centre = share @ x
-    spread = (share @ (x - centre).square()).sqrt()
+    centre = total(lambda x, w: w @ x.double(), features, share)
+    spread = total(lambda x, w: w @ (x.double() - centre).square(), features, share).sqrt()
     constant = spread <= 1e-12 * (1 + centre.abs())
     # Constant features become 0.
-    x = (x - centre) / torch.where(constant, torch.inf, spread)
-    if not bool(constant.all()):
-        x = x[:, ~constant]
-    table = torch.eye(x.shape[1], dtype=torch.float64, device=x.device)
-    problem = Problem(bound * x, table, eta[used].double(), share, bound)
+    scale = bound / torch.where(constant, torch.inf, spread)
+    kept = ~constant | constant.all()
+
+    def standardised(x: Tensor, of: Tensor) -> Tensor:
+        return with_ones(((x[of].double() - centre) * scale)[:, kept])
+
+    rows = table_of(standardised, features, used, count=int(used.sum()))
+    table = torch.eye(int(kept.sum()), dtype=torch.float64, device=features.device)
+    problem = Problem(rows, table, eta[used].double(), share[used], bound)
     found, _ = _solve(loss, problem, 1e-6)
-    return float(problem.weights @ expected(loss, problem.features @ found, problem.eta))
+    return problem.loss(loss, found)

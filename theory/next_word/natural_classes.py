@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from .interior_point import with_ones
+from .rows import Table, parts, table_of
 
 ITERATIONS = 5000
 
@@ -28,7 +30,7 @@ class NaturalClasses:
     least: float
 
 
-def natural_classes(probabilities: Tensor, law: Tensor, weights: Tensor, bound: float) -> NaturalClasses:
+def natural_classes(probabilities: Table, law: Tensor, weights: Tensor, bound: float) -> NaturalClasses:
     """Finds V and c by L-BFGS-B.
 
     Args:
@@ -46,17 +48,20 @@ def natural_classes(probabilities: Tensor, law: Tensor, weights: Tensor, bound: 
     from scipy.optimize import minimize
 
     used = weights > 0
-    p, y = probabilities[used].double(), law[used].double()
+    y = law[used].double()
     w = (weights[used] / weights[used].sum()).double()
-    k, classes = y.shape[1], p.shape[1]
+    k, classes = y.shape[1], probabilities.shape[1]
     if float((w @ y).min()) <= 0:
         raise InputError("a class of the task never occurs on these contexts, expected all; choose another task")
-    x = torch.nn.functional.pad(p, (0, 1), value=1.0)
+    x = table_of(lambda p, of: with_ones(p[of].double()), probabilities, used, count=len(y))
 
     def function(flat: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> "tuple[float, np.ndarray]":
-        scores = (x @ torch.from_numpy(flat).view(k, classes + 1).T).log_softmax(1)
-        gradient = (w[:, None] * (scores.exp() - y)).T @ x
-        return float(-(w @ (y * scores).sum(1))), gradient.numpy().ravel()
+        at, value, gradient = torch.from_numpy(flat).view(k, classes + 1), 0.0, y.new_zeros(k, classes + 1)
+        for rows, labels, weight in parts(x, y, w):
+            scores = (rows @ at.T).log_softmax(1)
+            gradient += (weight[:, None] * (scores.exp() - labels)).T @ rows
+            value -= float(weight @ (labels * scores).sum(1))
+        return value, gradient.numpy().ravel()
 
     start = np.zeros((k, classes + 1))
     start[:, -1] = (w @ y).log().numpy()

@@ -17,6 +17,7 @@ from .finite import Finite
 from .losses import Loss, expected
 from .measured import Measured
 from .natural import Natural, least_loss
+from .rows import Table, each, table_of
 
 
 def losses_of(finite: Finite, loss: Loss, v: Natural) -> tuple[Measured, Measured]:
@@ -49,14 +50,19 @@ def unconstrained(finite: Finite, loss: Loss, v: Natural, bound: float) -> Itera
         InputError: for the square loss, which is not 1-Lipschitz.
     """
     check_lipschitz(loss)
-    unit, errors = unit_of(loss), finite.p - finite.truth
+    unit, errors = unit_of(loss), table_of(torch.sub, finite.p, finite.truth)
     tau, at_p = losses_of(finite, loss, v)
-    yield link("unconstrained: |excess| <= error", abs(at_p - tau), finite.over_task((errors @ v.v).abs()), unit)
+    yield link("unconstrained: |excess| <= error", abs(at_p - tau), finite.over_task(along(errors, v.v).abs()), unit)
     yield from error_chain("unconstrained", finite, errors, v.v, v.radius, bound, finite.epsilon, unit)
     yield link("unconstrained: gamma <= gamma_Delta", finite.gamma, finite.gamma_of(errors), "share")
     least = fixed(least_loss(loss, finite.p, finite.eta, finite.task_weights), at_p)
     allowed = tau + bound_of(bound, finite.epsilon, finite.gamma)
     yield link("unconstrained: least loss of p <= tau + bound", smaller(least, at_p), allowed, unit)
+
+
+def along(rows: Table, by: Tensor) -> Tensor:
+    """Rows [m, C] times a vector or matrix [C, ...]: [m, ...]."""
+    return each(lambda some: some @ by, rows)
 
 
 def smaller(one: Measured, other: Measured) -> Measured:
@@ -81,9 +87,8 @@ def squared(finite: Finite, v: Natural, bound: float) -> Iterator[Link]:
     Yields:
         The links.
     """
-    errors = finite.p - finite.truth
     tau, at_p = (value.root() for value in losses_of(finite, "square", v))
-    error = finite.over_task((errors @ v.v).square()).root()
+    error = finite.over_task(each(lambda p, truth: (p - truth) @ v.v, finite.p, finite.truth).square()).root()
     yield link("square: root loss <= root tau + error", at_p, tau + error, "loss^(1/2)")
     last = tau + bound_of(bound, finite.epsilon, finite.gamma)
     yield link("square: root tau + error <= root tau + bound", tau + error, last, "loss^(1/2)")
@@ -126,12 +131,12 @@ def many_classes(finite: Finite, table: Tensor, intercepts: Tensor, bound: float
     """
     law = finite.posterior.double()
 
-    def loss(probabilities: Tensor) -> Measured:
-        scores = (probabilities @ table.T + intercepts).log_softmax(1)
+    def loss(probabilities: Table) -> Measured:
+        scores = (along(probabilities, table.T) + intercepts).log_softmax(1)
         return finite.over_task(-(law * scores).sum(1))
 
-    along = (finite.p - finite.truth) @ table.T
-    worst = finite.over_task(along.amax(1) - along.amin(1))
+    errors = each(lambda p, truth: (p - truth) @ table.T, finite.p, finite.truth)
+    worst = finite.over_task(errors.amax(1) - errors.amin(1))
     pairs = table[:, None] - table[None]
     radius = float((pairs.amax(2) - pairs.amin(2)).max()) / 2
     excess = abs(loss(finite.p) - loss(finite.truth))

@@ -6,12 +6,15 @@ the truth on all contexts only if log p* has such a rank. Otherwise the least KL
 minimising over Phi, b and one f a context, from several starts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...randomness import random_stream
+from .rows import Table, each, parts, total, triangle
 from .softmax import kl
 
 ITERATIONS = 400
@@ -30,7 +33,7 @@ class Ranks:
     with_bias: int
 
 
-def ranks(truth: Tensor, tolerance: float = 1e-9) -> Ranks:
+def ranks(truth: Table, tolerance: float = 1e-9) -> Ranks:
     """The ranks of log p*. That of some of the contexts is at most that of all.
 
     Contexts after which the same words are possible are taken together, and the largest rank of these groups counts:
@@ -44,36 +47,31 @@ def ranks(truth: Tensor, tolerance: float = 1e-9) -> Ranks:
     Returns:
         The ranks.
     """
-    supports, group, sizes = (truth > 0).unique(dim=0, return_inverse=True, return_counts=True)
+    possible = each(lambda some: some > 0, truth)
+    supports, group, sizes = possible.unique(dim=0, return_inverse=True, return_counts=True)
     found = Ranks(0, 0)
     for number in sizes.argsort(descending=True).tolist():
         if int(sizes[number]) <= found.with_bias:
             break
-        logs = truth[group == number][:, supports[number]].double().log()
-        apart = logs - logs.mean(1, keepdim=True)
-        least = tolerance * max(float(torch.linalg.matrix_norm(apart, 2)), 1e-300)
-        without, with_bias = (
-            int((torch.linalg.svdvals(each) > least).sum()) for each in (apart, apart - apart.mean(0))
-        )
-        found = Ranks(max(found.without_bias, without), max(found.with_bias, with_bias))
+        within = _ranks_within(partial(_apart, number, supports[number]), truth, group, tolerance)
+        found = Ranks(max(found.without_bias, within.without_bias), max(found.with_bias, within.with_bias))
     return found
 
 
-def centred_rank(truth: Tensor, tolerance: float = 1e-9) -> int | None:
-    """The rank of log p*, less its mean over the words.
+def _ranks_within(apart: Callable[[Tensor, Tensor], Tensor], truth: Table, group: Tensor, tolerance: float) -> Ranks:
+    """The ranks of the rows that `apart` makes, and of the same less their mean."""
+    rows = total(lambda *some: torch.tensor(len(apart(*some))), truth, group)
+    mean = total(lambda *some: apart(*some).sum(0), truth, group) / rows
+    own = torch.linalg.svdvals(triangle(apart, truth, group))
+    centred = torch.linalg.svdvals(triangle(lambda *some: apart(*some) - mean, truth, group))
+    least = tolerance * max(float(own.max()), 1e-300)
+    return Ranks(int((own > least).sum()), int((centred > least).sum()))
 
-    Args:
-        truth: p* [m, C].
-        tolerance: singular values below this share of the largest count as 0.
 
-    Returns:
-        The rank; None where a probability is 0, so that no finite logits are the truth.
-    """
-    if not bool((truth > 0).all()):
-        return None
-    logs = truth.double().log()
-    values = torch.linalg.svdvals(logs - logs.mean(1, keepdim=True))
-    return int((values > tolerance * max(float(values[0]), 1e-300)).sum())
+def _apart(number: int, support: Tensor, truth: Tensor, group: Tensor) -> Tensor:
+    """log p* of the contexts of one group among its words, less its mean over them."""
+    logs = truth[group == number][:, support].double().log()
+    return logs - logs.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,15 @@ class LeastKL:
 
     Args:
         value: nats.
-        log_p: log-probabilities of the model that attains it [m, C].
+        each: the KL of each context to the model that attains it [m], nats.
     """
 
     value: float
-    log_p: Tensor
+    each: Tensor
 
 
 def least_kl(
-    truth: Tensor,
+    truth: Table,
     weights: Tensor,
     d: int,
     start: tuple[Tensor, Tensor, Tensor] | None = None,
@@ -114,16 +112,17 @@ def least_kl(
     Returns:
         The best of all starts.
     """
-    truth, w = truth.double(), (weights / weights.sum()).double()
+    w = (weights / weights.sum()).double()
     begins = [] if start is None else [tuple(part.double() for part in start)]
     generator = random_stream(seed, "theory", 3)
-    logs = truth.clamp(min=1e-6).log()
-    bias = (w[:, None] * logs).sum(0)
-    left, values, right = torch.linalg.svd(logs - bias, full_matrices=False)
-    kept = min(d, len(values))
+    bias = total(lambda some, by: by @ _logs(some), truth, w)
+    _, values, right = torch.linalg.svd(triangle(lambda some: _logs(some) - bias, truth), full_matrices=False)
+    kept = int((values[:d] > 0).sum())
     f = torch.zeros(len(truth), d, dtype=torch.float64)
     phi = torch.zeros(d, truth.shape[1], dtype=torch.float64)
-    f[:, :kept], phi[:kept] = left[:, :kept] * values[:kept].sqrt(), values[:kept, None].sqrt() * right[:kept]
+    right, root = right[:kept], values[:kept].sqrt()
+    f[:, :kept] = each(lambda some: (_logs(some) - bias) @ (right.T / root), truth)
+    phi[:kept] = root[:, None] * right
     # A truncated singular value decomposition of log p* is the first start, the others are noise around it.
     begins.append((f, phi, bias))
     for _ in range(starts):
@@ -133,7 +132,11 @@ def least_kl(
     return min(found, key=lambda one: one.value)
 
 
-def _descend(truth: Tensor, weights: Tensor, begin: tuple[Tensor, ...], iterations: int) -> LeastKL:
+def _logs(truth: Tensor) -> Tensor:
+    return truth.double().clamp(min=1e-6).log()
+
+
+def _descend(truth: Table, weights: Tensor, begin: tuple[Tensor, ...], iterations: int) -> LeastKL:
     f, phi, bias = (part.clone().requires_grad_() for part in begin)
     optimizer = torch.optim.LBFGS(
         [f, phi, bias], max_iter=iterations, tolerance_grad=1e-10, tolerance_change=1e-14, line_search_fn="strong_wolfe"
@@ -141,13 +144,17 @@ def _descend(truth: Tensor, weights: Tensor, begin: tuple[Tensor, ...], iteratio
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = -(weights @ (truth * (f @ phi + bias).log_softmax(1)).sum(1))
-        loss.backward()
-        return loss
+        sum_of = torch.zeros((), dtype=torch.float64)
+        for some, features, by in parts(truth, f, weights):
+            loss = -(by @ (some.double() * (features @ phi + bias).log_softmax(1)).sum(1))
+            loss.backward()
+            sum_of = sum_of + loss.detach()
+        return sum_of
 
-    def at(parts: tuple[Tensor, ...]) -> LeastKL:
-        log_p = (parts[0] @ parts[1] + parts[2]).log_softmax(1).detach()
-        return LeastKL(float(weights @ kl(truth, log_p)), log_p)
+    @torch.no_grad()
+    def at(given: tuple[Tensor, ...]) -> LeastKL:
+        apart = each(lambda some, features: kl(some, (features @ given[1] + given[2]).log_softmax(1)), truth, given[0])
+        return LeastKL(float(weights @ apart), apart)
 
     first = at(begin)
     optimizer.step(closure)

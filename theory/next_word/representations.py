@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ...models.ops.linear_head import row_space
 from ..theorem import Link
 from .chain import bound_of, error_chain, link, unit_of
 from .finite import Finite
@@ -16,13 +17,19 @@ from .log_partition import Quadratic
 from .losses import Loss, expected
 from .measured import Measured
 from .natural import Natural, least_loss
-from .probabilities import check_lipschitz, fixed, losses_of, smaller
+from .probabilities import along, check_lipschitz, fixed, losses_of, smaller
+from .rows import each, table_of
 from .softmax import Projection, kl
 
 
 def savable(finite: Finite, best: Projection) -> Measured:
     """eps = E_L KL(p_f* || p_f), nats."""
-    return finite.over_language(kl(best.p, finite.log_p))
+    return finite.over_language(savable_of_each(finite, best))
+
+
+def savable_of_each(finite: Finite, best: Projection) -> Tensor:
+    """KL(p_f* || p_f) of each context [m], nats."""
+    return each(kl, best.p, finite.log_p)
 
 
 def softmax(finite: Finite, loss: Loss, v: Natural, bound: float, best: Projection) -> Iterator[Link]:
@@ -40,19 +47,20 @@ def softmax(finite: Finite, loss: Loss, v: Natural, bound: float, best: Projecti
     """
     check_lipschitz(loss)
     unit, eps = unit_of(loss), savable(finite, best)
-    remaining = finite.over_language(kl(finite.truth, best.log_p))
+    remaining = finite.over_language(each(kl, finite.truth, best.log_p))
     # What Newton's method leaves of the first-order condition enters through v as much as through the logits.
     yield link("softmax: kl = least kl + epsilon", finite.epsilon, remaining + eps, "nats", "=")
     on_best, on_truth = v.scores(best.p), v.scores(finite.truth)
     one, other = (finite.over_language(scores) for scores in (on_best, on_truth))
     yield link("softmax: mean of v on the best model = on the truth", one, other, "score", "=")
-    errors = finite.p - best.p
-    excess = (errors @ v.v).square() - 2 * v.radius**2 * kl(best.p, finite.log_p)
+    errors = table_of(torch.sub, finite.p, best.p)
+    error = along(errors, v.v)
+    excess = error.square() - 2 * v.radius**2 * savable_of_each(finite, best)
     worst = fixed(float(excess[finite.weights > 0].max()), eps)
     zero = fixed(0.0, eps)
     yield link("softmax: max over contexts of squared error - 2 r^2 epsilon_s <= 0", worst, zero, "score^2")
     tau, at_p = losses_of(finite, loss, v)
-    yield link("softmax: |excess| <= error", abs(at_p - tau), finite.over_task((errors @ v.v).abs()), unit)
+    yield link("softmax: |excess| <= error", abs(at_p - tau), finite.over_task(error.abs()), unit)
     yield from error_chain("softmax", finite, errors, v.v, v.radius, bound, eps, unit)
 
 
@@ -71,7 +79,7 @@ def conditional_mean(finite: Finite, loss: Loss, v: Natural, bound: float, best:
     """
     check_lipschitz(loss)
     _, phi, _ = finite.head
-    unit, means = unit_of(loss), finite.p @ phi.T
+    unit, means = unit_of(loss), along(finite.p, phi.T)
     weight, shift = coefficients(phi, v)
     scores = means @ weight + shift
     tau, at_p = losses_of(finite, loss, v)
@@ -110,7 +118,7 @@ def features(
     """
     check_lipschitz(loss)
     f, phi, _ = finite.head
-    unit, means = unit_of(loss), finite.p @ phi.T
+    unit, means = unit_of(loss), along(finite.p, phi.T)
     weight, shift = coefficients(phi, v)
     predicted = quadratic.gradient(f)
     at_means = finite.over_task(expected(loss, means @ weight + shift, finite.eta))
@@ -142,12 +150,13 @@ def quad(finite: Finite, loss: Loss, v: Natural, bound: float) -> Iterator[Link]
     check_lipschitz(loss)
     f, phi, bias = finite.head
     unit = unit_of(loss)
-    predicted = f @ phi + bias
-    projected, rows = project(finite.truth.double(), phi, bias)
+    rows = row_space(phi, bias)
+    # Predictions, projections and their errors lie in the row space, so that its coordinates, which are fewer, say all.
+    predicted, projected = f @ (phi @ rows) + bias @ rows, along(finite.truth, rows)
     errors = predicted - projected
     eps = finite.over_language(errors.square().sum(1) / 2)
     weight, shift = coefficients(phi, v)
-    inside = phi.T @ weight
+    inside = rows.T @ (phi.T @ weight)
     scores = predicted @ inside + shift
     tau = finite.over_task(expected(loss, projected @ inside + shift, finite.eta))
     own, _ = losses_of(finite, loss, v)
@@ -155,15 +164,7 @@ def quad(finite: Finite, loss: Loss, v: Natural, bound: float) -> Iterator[Link]
     at_f = finite.over_task(expected(loss, scores, finite.eta))
     yield link("quad: |excess| <= error", abs(at_f - tau), finite.over_task((errors @ inside).abs()), unit)
     size = float(inside.norm())
-    # The errors lie in the row space, so that its coordinates, which are fewer, give the same covariance.
-    yield from error_chain("quad", finite, errors @ rows, rows.T @ inside, size, size, eps, unit)
+    yield from error_chain("quad", finite, errors, inside, size, size, eps, unit)
     least = fixed(least_loss(loss, f, finite.eta, finite.task_weights), at_f)
     right = tau + bound_of(size, eps, finite.gamma)
     yield link("quad: least loss of f <= tau + bound", smaller(least, at_f), right, unit)
-
-
-def project(truth: Tensor, phi: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """(Pi p* [m, C], an orthonormal basis [C, r] of the row space of Phi and b)."""
-    _, values, rows = torch.linalg.svd(torch.cat([phi, bias[None]]), full_matrices=False)
-    basis = rows[values > 1e-12 * float(values[0])].T
-    return truth @ basis @ basis.T, basis

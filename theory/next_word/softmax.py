@@ -10,9 +10,12 @@ boundary of the hull of the words' features the minimum is a limit, in which the
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from .rows import Table, table_of
 
 NEWTON_STEPS, MEANS_AGREE = 200, 1e-11
 """Newton steps at most, and the difference of means at which they end."""
@@ -44,17 +47,20 @@ class Projection:
     """The best softmax model with given word features, context by context.
 
     Args:
-        p: p_theta* [m, C].
-        log_p: its logarithm, also where p itself is too small for a double.
+        log_p: log p_theta* [m, C], also where p_theta* itself is too small for a double.
         disagreement: the largest |Q^T (p_theta* - p*)|, 0 where every distribution can be reached.
     """
 
-    p: Tensor
-    log_p: Tensor
+    log_p: Table
     disagreement: float
 
+    @cached_property
+    def p(self) -> Table:
+        """p_theta* [m, C]."""
+        return table_of(torch.exp, self.log_p)
 
-def best_softmax(basis: Tensor, bias: Tensor, truth: Tensor, start: Tensor | None = None) -> Projection:
+
+def best_softmax(basis: Tensor, bias: Tensor, truth: Table, start: Table | None = None) -> Projection:
     """The minimisers of KL(p* || softmax(Q theta + b)), by damped Newton steps.
 
     Args:
@@ -66,21 +72,27 @@ def best_softmax(basis: Tensor, bias: Tensor, truth: Tensor, start: Tensor | Non
     Returns:
         The distributions.
     """
-    truth, bias = truth.double(), bias.double()
+    bias = bias.double()
     if basis.shape[1] >= truth.shape[1] - 1:
-        return Projection(truth.clone(), truth.log(), 0.0)
+        return Projection(table_of(lambda some: some.double().log(), truth), 0.0)
     size = max(1, AT_ONCE // max(1, basis.shape[1] * max(basis.shape)))
-    parts = []
-    for rows in torch.arange(len(truth), device=truth.device).split(size):
-        theta = torch.zeros(len(rows), basis.shape[1], dtype=torch.float64, device=truth.device)
-        if start is not None:
-            theta = (start[rows].double() - bias) @ basis
-        parts.append(_newton(basis, bias, truth[rows], theta))
-    p, log_p = (torch.cat(tables) for tables in zip(*((part.p, part.log_p) for part in parts), strict=True))
-    return Projection(p, log_p, max(part.disagreement for part in parts))
+    apart = []
+
+    def found(some: Tensor, *begin: Tensor) -> Tensor:
+        log_p = []
+        for rows in torch.arange(len(some), device=some.device).split(size):
+            theta = torch.zeros(len(rows), basis.shape[1], dtype=torch.float64, device=some.device)
+            if begin:
+                theta = (begin[0][rows].double() - bias) @ basis
+            log_p.append(_newton(basis, bias, some[rows].double(), theta))
+            apart.append(float(((log_p[-1].exp() - some[rows]) @ basis).abs().max()))
+        return torch.cat(log_p)
+
+    return Projection(table_of(found, truth, *([] if start is None else [start])), max(apart))
 
 
-def _newton(basis: Tensor, bias: Tensor, truth: Tensor, theta: Tensor) -> Projection:
+def _newton(basis: Tensor, bias: Tensor, truth: Tensor, theta: Tensor) -> Tensor:
+    """log p_theta* [m, C], from theta [m, r]."""
     target = truth @ basis
     eye = torch.eye(basis.shape[1], dtype=torch.float64, device=basis.device)
 
@@ -110,9 +122,7 @@ def _newton(basis: Tensor, bias: Tensor, truth: Tensor, theta: Tensor) -> Projec
             share = torch.where(bad, share / 2, share)
         theta = theta + share[:, None] * step
         value = potential(theta)
-    log_p = (theta @ basis.T + bias).log_softmax(1)
-    p = log_p.exp()
-    return Projection(p, log_p, float((p @ basis - target).abs().max()))
+    return (theta @ basis.T + bias).log_softmax(1)
 
 
 def kl(truth: Tensor, log_p: Tensor) -> Tensor:

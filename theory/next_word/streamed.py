@@ -11,18 +11,14 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...generators import Language
-from ...generators.batches import exact_truth, make_batch
+from ...generators.batches import exact_truth
 from ...generators.prefixes.task import PrefixTask
 from ...generators.sentences import Batch
 from ...models import LanguageModel
 from ...probes.feature_store import Features, FeatureStorage
 from ...probes.next_word import Representations, class_words
-from ...randomness import random_stream
-from .contexts import features_of
+from .contexts import features_of, sampled, sentences_of
 from .measured import Measured, mean
-
-AT_ONCE = 2**25
-"""Probabilities of the truth that are held at once, 256 MB."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +63,10 @@ class Streamed:
         part: int,
     ) -> None:
         self.language = language
-        generator = random_stream(seed, "theory", part, device=language.device)
-        drawn = language.sample(sentences, generator, latents=False)
-        whole = make_batch(drawn, "next", language.vocab_size, generator)
-        each = max(1, AT_ONCE // ((language.max_length + 1) * (language.vocab_size + 1)))
+        whole, _ = sampled(language, sentences, seed, part)
         self.parts: list[Part] = []
-        features, laws, clusters = [], [], []
-        for first in range(0, sentences, each):
-            batch, _ = whole.select(slice(first, first + each))
+        features, laws, clusters, first = [], [], [], 0
+        for batch in sentences_of(whole, language.vocab_size + 1):
             law = task.at(batch)
             kept = law.sum(1) > 0.5
             if words is not None:
@@ -83,6 +75,7 @@ class Streamed:
             features.append(features_of(model, batch)[kept])
             laws.append(law[kept])
             clusters.append(batch.rows[kept] + first)
+            first += len(batch.inputs)
         self.features, self.law, rows = torch.cat(features), torch.cat(laws), torch.cat(clusters)
         if not len(rows):
             length = "" if words is None else f" of {words} words"

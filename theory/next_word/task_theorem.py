@@ -70,18 +70,25 @@ class TaskTheorem(Theorem):
             InputError: for another model, and a task that the language does not have.
         """
         check_causal(subject.model)
-        return _given(subject.language, self.task, self.positive, self.words, self.sentences, subject.seed)
+        asked = subject.language, self.sentences, subject.seed
+        return GivenTask(contexts_once(*asked), *_laws(*asked, self.task, self.positive, self.words))
+
+
+@lru_cache(maxsize=1)
+def contexts_once(language: Language, sentences: int, seed: int) -> Contexts:
+    """The contexts, kept from one check to the next: see `contexts_of`."""
+    return contexts_of(language, sentences, seed)
 
 
 @lru_cache(maxsize=4)
-def _given(
-    language: Language, task: str, positive: str | None, words: int | None, sentences: int, seed: int
-) -> GivenTask:
-    contexts = contexts_of(language, sentences, seed)
+def _laws(
+    language: Language, sentences: int, seed: int, task: str, positive: str | None, words: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    contexts = contexts_once(language, sentences, seed)
     found = find_prefix_task(language, task)
     weights, law = task_contexts(contexts, found, words, positive)
     _, classes = task_contexts(contexts, found, words, "")
     occurring = (weights[:, None] * classes).sum(0) > 1e-9 * weights.sum()
     classes = classes[:, occurring]
     total = classes.sum(1, keepdim=True)
-    return GivenTask(contexts, weights, law, torch.where(total > 0, classes / total.clamp(min=1e-300), 0.0))
+    return weights, law, torch.where(total > 0, classes / total.clamp(min=1e-300), 0.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....errors import InputError
+from ....estimate import ONE_SIDED_95
 from ..arguments import OUT_HELP, Arguments, Given, add_language, settings_of
 
 if TYPE_CHECKING:
@@ -128,8 +129,10 @@ def _conclude(out: str, run: "Run") -> None:
     last = rows[-1]
     reason = "saturated" if last["saturated"] and run.config.stop_at_saturation else "step limit"
     if not last["saturated"]:
-        bound, threshold = f"{last['kl_upper95']:.4g}", f"{run.config.threshold:g}"
-        warn(f"not saturated: KL's upper bound {bound} is not below {threshold} nats")
+        what, bound, unit = "KL", last["kl_upper95"], " nats"
+        if last.get("excess") is not None:
+            what, bound, unit = "the excess", last["excess"] + ONE_SIDED_95 * last["excess_stderr"], ""
+        warn(f"not saturated: {what}'s upper bound {bound:.4g} is not below {run.config.threshold:g}{unit}")
     # Rows of earlier versions do not have `seconds`.
     known = all(row.get("seconds") is not None for row in rows)
     seconds = {"seconds": sum(row["seconds"] for row in rows)} if known else {}

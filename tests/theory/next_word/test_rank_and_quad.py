@@ -7,7 +7,7 @@ from support.networks import demo_hmm, shaken, tiny_hmm
 
 from satlab.errors import InputError
 from satlab.theory import Subject
-from satlab.theory.next_word.rank import Ranks, centred_rank, least_kl, ranks
+from satlab.theory.next_word.rank import Ranks, least_kl, ranks
 from satlab.theory.saunshi_features import SaunshiFeatures
 from satlab.theory.saunshi_log_partition import SaunshiLogPartition
 from satlab.theory.saunshi_quad import SaunshiQuad, quad_links
@@ -23,10 +23,10 @@ def draw(*shape, seed=0):
 def test_a_truth_of_rank_d_is_reached_and_one_of_higher_rank_is_not(d):
     truth = (draw(12, d) @ draw(d, 5, seed=1)).softmax(1)
     weights = torch.ones(12, dtype=torch.float64)
-    assert centred_rank(truth) == d
+    assert ranks(truth).without_bias == d
     assert least_kl(truth, weights, d).value < 1e-8
     high = draw(12, 5, seed=3).softmax(1)
-    assert centred_rank(high) == 4
+    assert ranks(high).without_bias == 4
     found = least_kl(high, weights, d)
     assert 1e-3 < found.value < float((weights / 12) @ (high * (high.log() - (high.mean(0)).log())).sum(1))
 
@@ -34,10 +34,6 @@ def test_a_truth_of_rank_d_is_reached_and_one_of_higher_rank_is_not(d):
 def test_one_feature_is_enough_for_two_words():
     truth = draw(6, 2).softmax(1)
     assert least_kl(truth, torch.ones(6), 1).value < 1e-9
-
-
-def test_impossible_words_have_no_rank():
-    assert centred_rank(torch.tensor([[0.5, 0.5, 0.0]])) is None
 
 
 @pytest.mark.parametrize("d", [1, 2])
