@@ -95,5 +95,5 @@ def say_next(results: object, *commands: str) -> None:
         results: the file or directory.
         *commands: commands to run next.
     """
-    then = f"; next: {' | '.join(commands)}" if commands else ""
+    then = f"; next: {', or '.join(commands)}" if commands else ""
     logger.info("%s", on_one_line(f"satlab: results are in {results}{then}"))

@@ -16,10 +16,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ...estimate import ONE_SIDED_95
 from ...system.disk import write_atomic
@@ -36,6 +35,7 @@ from ..analysis.row_selection import described, one_setting, panel_name
 from ..file_names import file_parts
 from ..fonts import fit_fonts, warn_of_missing
 from ..runs.run import Run
+from .axes import accuracy_axis, baselines_on, far, log_axis, log_ticks, thinned
 from .lettering import brief, looks_of, marked, plain_text, write_below
 from .matched import matched_figure
 from .next_word import next_word_jobs
@@ -55,8 +55,6 @@ STYLE: dict[Any, Any] = {
 MOST_INSIDE = 6
 """The most names in a legend inside the panel. A longer legend stands outside."""
 
-BASELINE_STYLE = {"majority": ("0.6", ":"), "lookup": ("0.35", "--"), "bayes": ("0.1", "-.")}
-BASELINE_LABEL = {"majority": "majority class", "lookup": "look-up table", "bayes": "Bayes optimum"}
 KEPT_APART = (
     "Bars: one standard error within one training. Hollow: not saturated. Plain Tr(H) compares checkpoints of one "
     "architecture."
@@ -96,7 +94,7 @@ def draw(folders: list[Path], out: Path) -> list[Path]:
             jobs.append((f"flatness_vs_accuracy-{end}", partial(_flatness, panel, mine, lines, unsaturated, found)))
         if equal := same_loss_points(mine, ways):
             its = [row for row in correlations if (row["task"], row["probe"]) == (task, method)]
-            jobs.append((f"same_loss-{end}", partial(same_loss_figure, panel, equal, its, mixed)))
+            jobs.append((f"same_loss-{end}", partial(same_loss_figure, panel, equal, lines, its, mixed)))
         pairs = pairs_of(mine, MatchConfig())
         if len(pairs.gain):
             found_here = [row for row in matched if (row["task"], row["probe"]) == (task, method)]
@@ -193,13 +191,14 @@ def _probe(
         for point in mine:
             face = look["color"] if point["saturated"] else "white"
             axes.plot(point["step"], point["accuracy"], **look, markerfacecolor=face, markersize=5, zorder=3)
-    _baselines(axes, [line for line in lines if _near(line, points)])
+    baselines_on(axes, lines, points)
+    accuracy_axis(axes)
     log_axis(axes)
     axes.set(xlabel="training step (filled: saturated)", ylabel=plain_text(f"probe accuracy, task {brief(panel)}"))
     _legend(figure, axes, len(runs))
     how = f"Accuracy by {described(points[0]['method'], points[0]['settings'])}."
     bars = f"Bars: one standard error over n = {_counts(points)} repeats of the probe. {how}"
-    write_below(figure, [*mixed, bars, *_far(lines, points)])
+    write_below(figure, [*mixed, bars, *far(lines, points)])
     return figure, points
 
 
@@ -233,7 +232,7 @@ def _flatness(
             # The last two points are often close together, so their labels are on opposite sides.
             offset, side = ((-5, -11), "right") if i == len(mine) - 2 else ((5, 5), "left")
             axes.annotate(f"{point['step']:,}", at, xytext=offset, textcoords="offset points", ha=side, fontsize=7)
-        _baselines(axes, [line for line in lines if _near(line, points)])
+        baselines_on(axes, lines, points)
         axes.set_title(f"{marked(run, run not in unsaturated)}\n{mine[0]['parameters']:,} parameters", fontsize=9)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
         _trace_axis(axes, [point["trace"] for point in mine])
@@ -241,18 +240,19 @@ def _flatness(
         axes.set_visible(False)
     for row in grid:
         row[0].set_ylabel(plain_text(f"probe accuracy,\ntask {brief(panel)}"))
+        accuracy_axis(row[0])
     if grid.flat[0].get_legend_handles_labels()[1]:
         grid.flat[0].legend(fontsize=7, loc="best")
     if len(set(steps)) > 1:
         scale = plt.cm.ScalarMappable(norm=norm, cmap="viridis_r")
         bar = figure.colorbar(
-            scale, ax=grid, label="training step", shrink=0.8, ticks=sorted(set(steps)), format="{x:,.0f}"
+            scale, ax=grid, label="training step", shrink=0.8, ticks=thinned(sorted(set(steps))), format="{x:,.0f}"
         )
         bar.ax.minorticks_off()
     first = points[0]
     how = f"Tr(H) by {described(first['trace_method'], first['trace_settings'])}; accuracy by "
     how += described(first["method"], first["settings"]) + "."
-    write_below(figure, [KEPT_APART, how, *_far(lines, points), *found])
+    write_below(figure, [KEPT_APART, how, *far(lines, points), *found])
     return figure, points
 
 
@@ -264,37 +264,3 @@ def _trace_axis(axes: Axes, traces: list[float]) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:g}")
-
-
-def log_axis(axes: Axes) -> None:
-    """Makes the x axis logarithmic, with labels such as 1,000 instead of 10^3."""
-    axes.set_xscale("log")
-    log_ticks(axes.xaxis)
-
-
-def log_ticks(axis: Axis) -> None:
-    """Labels 1, 2 and 5 of each decade; round numbers where the axis spans less than a factor of five."""
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high > 5 * low else MaxNLocator(5))
-    axis.set_major_formatter("{x:,g}")
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _near(line: Row, points: list[Row]) -> bool:
-    """Whether a line is close enough to the points to be drawn without squeezing them."""
-    values = [point["accuracy"] for point in points]
-    spread = max(max(values) - min(values), 0.02)
-    return bool(min(values) - spread <= line["value"] <= max(values) + spread)
-
-
-def _far(lines: list[Row], points: list[Row]) -> list[str]:
-    """A line of the caption on the baselines that are not drawn."""
-    far = [f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}" for line in lines if not _near(line, points)]
-    return [f"Too far away to be drawn: {', '.join(far)}."] * bool(far)
-
-
-def _baselines(axes: Axes, lines: list[Row]) -> None:
-    for line in lines:
-        color, style = BASELINE_STYLE[line["method"]]
-        label = f"{BASELINE_LABEL[line['method']]} {line['value']:.3f}"
-        axes.axhline(line["value"], color=color, linestyle=style, linewidth=1, label=label, zorder=0)

@@ -30,7 +30,8 @@ from ..analysis.model_table import baseline, fewer_seeds, last_of_each, over_see
 from ..analysis.notices import said_of_versions
 from ..analysis.results import write_csv
 from ..fonts import fit_fonts, warn_of_missing
-from .draw import log_axis, log_ticks, save_figure
+from .axes import log_axis, log_ticks
+from .draw import save_figure
 from .lettering import brief, looks_of, marked, plain_text, write_below
 from .paper_table import measured_columns, said_of_bars, said_of_how, write_table
 

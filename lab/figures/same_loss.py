@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ..analysis.comparison import SATURATED, WITHIN
+from .axes import accuracy_axis, baselines_on, far
 from .lettering import MARKERS, brief, looks_of, plain_text, write_below
 
 Row = dict[str, Any]
@@ -41,13 +42,14 @@ def same_loss_points(points: list[Row], ways: Mapping[str, str]) -> list[Row]:
 
 
 def same_loss_figure(
-    panel: str, points: list[Row], correlations: list[Row], mixed: list[str]
+    panel: str, points: list[Row], lines: list[Row], correlations: list[Row], mixed: list[str]
 ) -> tuple[Figure, list[Row]]:
     """Draws accuracy against Tr(H) for checkpoints whose loss equals that of the truth.
 
     Args:
         panel: the task and the probe.
         points: the points that `same_loss_points` returns.
+        lines: the baselines.
         correlations: the rows of this task and probe, as `correlations_of` returns them.
         mixed: the notice about different versions of satlab, if any.
 
@@ -58,7 +60,7 @@ def same_loss_figure(
     ways = list(dict.fromkeys(sorted(point["way"] for point in points)))
     colors = {way: look["color"] for way, look in zip(ways, looks_of(ways), strict=True)}
     markers = dict(zip(ways, itertools.cycle(MARKERS), strict=False))
-    size = (WIDTH * max(len(models), 1.4), HEIGHT + 0.16 * -(-len(ways) // 3))
+    size = (WIDTH * max(len(models), 1.4), HEIGHT + 0.16 * -(-(len(ways) + 2) // 3))
     figure, grid = plt.subplots(1, len(models), figsize=size, sharey=True, squeeze=False, layout="constrained")
     named: dict[str, Any] = {}
     within, any_said = _given_kl(correlations, "", WITHIN), False
@@ -72,6 +74,7 @@ def same_loss_figure(
             )
             look: dict[str, Any] = {"color": colors[way], "markersize": 5, "elinewidth": 0.6, "alpha": 0.75}
             named[way] = axes.errorbar(x, y, yerr, xerr, fmt=markers[way], **look)
+        baselines_on(axes, lines, points)
         parameters = next(point["parameters"] for point in points if point["model"] == model)
         head = f"{brief(model)}, {parameters:,} parameters" if parameters else brief(model)
         said = _given_kl(correlations, model if len(models) > 1 else "", "")
@@ -79,9 +82,12 @@ def same_loss_figure(
         axes.set_title("\n".join([plain_text(head), *said]), fontsize=8.5)
         axes.set(xlabel="Tr(H), nats / parameter²  (left: flatter)")
     grid[0, 0].set_ylabel(plain_text(f"probe accuracy, task {brief(panel)}"))
-    labels = [plain_text(way) for way in named]
-    figure.legend(list(named.values()), labels, loc="outside upper center", ncols=min(3, len(ways)), fontsize=7.5)
-    write_below(figure, [*within, READING + BRACKETS * (any_said or bool(within)), *mixed])
+    accuracy_axis(grid[0, 0])
+    drawn = dict(zip(*reversed(grid[0, 0].get_legend_handles_labels()), strict=True))
+    labels = [plain_text(way) for way in named] + list(drawn)
+    handles = [*named.values(), *drawn.values()]
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)), fontsize=7.5)
+    write_below(figure, [*within, READING + BRACKETS * (any_said or bool(within)), *far(lines, points), *mixed])
     return figure, points
 
 

@@ -82,7 +82,11 @@ class Progress:
     def news(self) -> None:
         """Tells the newest KL of each run that is still training."""
         rows = [(run, run.metrics[-1]) for run in self.in_training.values() if run.metrics]
-        news = [f"{run.model} {row['step']}: KL {row['kl']:.4f}" for run, row in rows if row["step"] < run.config.steps]
+        news = [
+            f"{run.folder.name} step {row['step']:,}: KL {row['kl']:.4f}"
+            for run, row in rows
+            if row["step"] < run.config.steps
+        ]
         self._tell(", ".join(news))
 
     def _tell(self, message: str) -> None:

@@ -14,9 +14,7 @@ class TimeLeft:
     """Estimates the time to the end of a study.
 
     Training: the steps that are left, at the seconds a unit of work that the rows of metrics tell. Every other cell:
-        the
-    mean of those of its kind that have ended or, before the first of them, of all that have. A run that may stop early
-    counts with all its steps.
+    the mean of those of its kind that have ended. A run that may stop early counts with all its steps.
 
     Args:
         workers: cells that are done side by side.
@@ -40,19 +38,15 @@ class TimeLeft:
             in_training: the runs whose training has not ended.
 
         Returns:
-            The seconds; None while nothing is known about any of what is left.
+            The seconds; None while nothing is known about a part of what is left.
         """
-        parts = [self._of_cells(cells), _of_training(list(in_training))]
-        known = [part for part in parts if part is not None]
-        return sum(known) / self.workers if known else None
-
-    def _of_cells(self, cells: Counter[Kind]) -> float | None:
-        number = self.ended.total()
-        if not number:
-            return None if cells.total() else 0.0
-        mean = sum(self.seconds.values()) / number
-        means = {kind: self.seconds[kind] / count for kind, count in self.ended.items()}
-        return sum(count * means.get(kind, mean) for kind, count in cells.items())
+        if any(count and not self.ended[kind] for kind, count in cells.items()):
+            return None
+        training = _of_training(list(in_training))
+        if training is None:
+            return None
+        measuring = sum(count * self.seconds[kind] / self.ended[kind] for kind, count in cells.items() if count)
+        return (training + measuring) / self.workers
 
 
 def _of_training(runs: list[Run]) -> float | None:

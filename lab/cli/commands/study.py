@@ -198,12 +198,13 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
     Raises:
         InputError: if nothing was recorded although no cell failed.
     """
-    from ...messages import command_line, fail, say_next
+    from ...messages import fail, say, say_next
     from ...studies.conclusion import conclude
     from ..output import print_row, warn_of
 
     written: list[Path] = []
     page = None
+    say("drawing the figures and writing the report")
     try:
         written, page, notices = conclude(config, out)
         warn_of(notices)
@@ -216,5 +217,5 @@ def _conclude(config: "StudyConfig", name: str, out: Path, failures: list[str]) 
     print_row({"study": name} | found | {"report": None if page is None else str(page)})
     if failures:
         return 1
-    say_next(name, command_line("report", name), command_line("plot", name))
+    say_next(page or name, "open it in a browser")
     return 0

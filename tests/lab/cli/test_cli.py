@@ -46,7 +46,7 @@ def run_copy(trained, tmp_path):
 def test_generate(printed, tmp_path, language):
     rows, err = printed(f"generate {language} --sentences 20 --out c --seed 2 --truth")
     assert rows == [{"out": "c", "sentences": 20, "seed": 2, "truth": True}]
-    hint = "satlab: results are in c; next: satlab train c --out RUN | satlab verify c\n"
+    hint = "satlab: results are in c; next: satlab train c --out RUN, or satlab verify c\n"
     assert err == hint
     before = contents(tmp_path)
     assert printed(f"generate {language} --sentences 20 --out c --seed 2 --truth")[0] == rows

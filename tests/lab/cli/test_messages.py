@@ -32,10 +32,10 @@ def test_the_last_line_says_where_results_are_and_what_comes_next(satlab):
     _, said = satlab("train", *TRAIN, "--out", "r")
     assert [line.startswith("satlab: warning: not saturated") for line in said] == [False, True, False]
     assert said[-1] == (
-        "satlab: results are in r; next: satlab evaluate r | satlab probe r --task NAME | satlab flatness r"
+        "satlab: results are in r; next: satlab evaluate r, or satlab probe r --task NAME, or satlab flatness r"
     )
     _, said = satlab("evaluate", "r", "--sentences", "9")
-    assert said == ["satlab: results are in r/results.jsonl; next: satlab plot r | satlab report r"]
+    assert said == ["satlab: results are in r/results.jsonl; next: satlab plot r, or satlab report r"]
     assert satlab("floor", "demo-hmm", "--sentences", "9")[1] == []
 
 
@@ -90,7 +90,7 @@ def test_the_commands_offered_next_are_lines_for_a_shell(satlab, tmp_path):
         satlab("plot", NAME, NAME)[1][-1],
         satlab("generate", "demo-hmm", "--sentences", "5", "--out", f"c {NAME}")[1][-1],
     ]
-    offered = [command for line in said for command in line.partition("; next: ")[2].split(" | ")]
+    offered = [command for line in said for command in line.partition("; next: ")[2].split(", or ")]
     assert len(offered) == 8
     for command in offered:
         assert any(word.endswith(NAME) for word in shlex.split(command)), command

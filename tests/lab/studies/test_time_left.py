@@ -30,12 +30,13 @@ def test_nobody_knows_before_anything_has_ended():
     assert TimeLeft(1).left(Counter({kl: 3}), [run("bert-1x8", 100, [])]) is None
 
 
-def test_cells_take_the_mean_of_their_kind_or_of_all():
+def test_cells_take_the_mean_of_their_kind():
     time = TimeLeft(2)
     time.count(kl, 2.0)
     time.count(kl, 4.0)
     assert time.left(Counter({kl: 4}), []) == pytest.approx(4 * 3.0 / 2)
-    assert time.left(Counter({kl: 1, probe: 2}), []) == pytest.approx((3.0 + 2 * 3.0) / 2)
+    assert time.left(Counter({kl: 1, probe: 2}), []) is None
+    assert time.left(Counter({kl: 1, probe: 0}), []) == pytest.approx(3.0 / 2)
     time.count(probe, 12.0)
     assert time.left(Counter({kl: 1, probe: 2}), []) == pytest.approx((3.0 + 2 * 12.0) / 2)
     assert time.left(Counter(), []) == 0
