@@ -8,6 +8,12 @@ the least value of any head, of this head, and that of the model. Where the firs
 top-r eigenspace, and otherwise its principal angles theta_i to it obey
 
     (lambda_r - lambda_(r+1)) sum_i sin^2 theta_i  <=  sum_(i <= r) lambda_i - tr(Pi Omega).
+
+Where Omega has fewer than r large eigenvalues, these angles say nothing. So those between Pi and the first k
+eigenvectors v_i follow, with k <= r where lambda_k / lambda_(k+1) is largest. Since p_i = |Pi v_i|^2 sums to r,
+
+    sum_(i <= k) (1 - p_i) = sum_(i <= k) sin^2 theta_i
+        <=  (sum_(i <= r) lambda_i - tr(Pi Omega)) / (lambda_k - lambda_(r+1)).
 """
 
 from collections.abc import Iterator
@@ -44,13 +50,13 @@ class SaunshiQuad(Theorem):
         at_least("sentences", self.sentences, 2)
 
     def check(self, subject: Subject) -> Iterator[Link]:
-        """The two inequalities of the objective, then that of the angles.
+        """The two inequalities of the objective, then those of the angles.
 
         Args:
             subject: a model that predicts the next word, and its language.
 
         Yields:
-            Three links.
+            Four links; three where the eigenvalues of Omega do not fall.
 
         Raises:
             InputError: for another model.
@@ -67,7 +73,7 @@ def quad_links(finite: Finite) -> Iterator[Link]:
         finite: contexts, truth and model, with the head.
 
     Yields:
-        Three links.
+        Four links; three where the eigenvalues of Omega do not fall.
     """
     f, phi, bias = finite.head
     basis = row_space(phi, bias)
@@ -87,11 +93,21 @@ def quad_links(finite: Finite) -> Iterator[Link]:
     yield link("quad: least of any head of this rank <= least of this head", top, own, "quad")
     yield link("quad: least of this head <= loss", own, loss, "quad")
     cosines = torch.linalg.svdvals(basis.T @ vectors[:, :r]).clamp(max=1.0)
-    gap = float(values[r - 1] - (values[r] if r < len(values) else 0.0))
-    sines = fixed(gap * float((1 - cosines.square()).sum()), own)
-    yield link(
-        "quad: eigenvalue gap times squared sines <= what this head leaves", sines, _positive(own - top) * 2, "quad"
-    )
+    following = float(values[r]) if r < len(values) else 0.0
+    sines = fixed((float(values[r - 1]) - following) * float((1 - cosines.square()).sum()), own)
+    left = _positive(own - top) * 2
+    yield link("quad: eigenvalue gap times squared sines <= what this head leaves", sines, left, "quad")
+    k = _largest_fall(values[: r + 1])
+    if (gap := float(values[k - 1]) - following) > 0:
+        missed = fixed(k - float((basis.T @ vectors[:, :k]).square().sum()), own)
+        name = f"quad: squared sines to the top {k} eigenvectors <= what this head leaves / their gap"
+        yield link(name, missed, left * (1 / gap), "")
+
+
+def _largest_fall(values: Tensor) -> int:
+    """The k at which lambda_k / lambda_(k+1) is largest; eigenvalues below rounding count alike."""
+    floored = values.clamp(min=float(values[0]) * torch.finfo(values.dtype).eps)
+    return 1 + int((floored[:-1] / floored[1:]).argmax()) if len(values) > 1 else 1
 
 
 def _eigen(finite: Finite) -> tuple[Tensor, Tensor]:

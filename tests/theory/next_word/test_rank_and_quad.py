@@ -1,5 +1,7 @@
 """What d features can reach, and what the Quad objective learns, against closed forms."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.finite_languages import random_finite
@@ -96,6 +98,25 @@ def test_the_optimum_of_quad_is_the_top_eigenspace():
     assert all(link.holds for link in links)
     assert links[1].right.value == pytest.approx(links[0].left.value, abs=1e-7)
     assert links[2].left.value < 1e-6
+    assert links[3].left.value < 1e-6
+
+
+def test_the_angles_are_to_the_eigenvectors_before_the_largest_fall():
+    """Omega is diagonal, with eigenvalues 0.4, 0.4, 0.1, 0.1; Phi misses half of the second and of the third."""
+    truth = torch.eye(4, dtype=torch.float64)
+    weights = torch.tensor([0.4, 0.4, 0.1, 0.1], dtype=torch.float64)
+    half = 0.5**0.5
+    phi = torch.tensor([[1.0, 0, 0, 0], [0, half, half, 0], [0, 0, 0, 1.0]], dtype=torch.float64)
+    finite = random_finite(0, contexts=4)
+    finite = replace(
+        finite, truth=truth, weights=weights, features=truth[:, :3], phi=phi, bias=torch.zeros(4, dtype=torch.float64)
+    )
+    *_, found = quad_links(finite)
+    assert "the top 2 eigenvectors" in found.name
+    assert found.left.value == pytest.approx(0.5)
+    # (0.4 + 0.4 + 0.1 - (0.4 + 0.25 + 0.1)) / (0.4 - 0.1)
+    assert found.right.value == pytest.approx(0.15 / 0.3)
+    assert found.holds
 
 
 @pytest.mark.parametrize("theorem", [SaunshiQuad(40), SaunshiRank(40, 0)])
