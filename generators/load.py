@@ -231,5 +231,6 @@ def _from_mapping(content: Mapping[str, Any], max_length: int | None, folder: Pa
         raise InputError("has neither 'family', 'preset' nor 'file', expected one of these keys; add it")
     family = content.pop("family")
     if not isinstance(family, str) or family not in families:
-        raise InputError(str(unknown("family", family, families)))
+        added = "" if nearest(family, families) else "; if a plug-in adds it, install that, or put it on PYTHONPATH"
+        raise InputError(f"{unknown('family', family, families)}{added}")
     return language_of(family, content, max_length)

@@ -23,12 +23,14 @@ def without_option(arguments: Sequence[str]) -> list[str]:
 
 
 def explained(error: BaseException) -> str:
-    """The type and message of an error on one line, with a request to report it."""
+    """The type, message and place of an error on one line, with a request to report it."""
     said = " ".join(str(error).split())
     said = said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}..."
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f", {frames[-1].filename} line {frames[-1].lineno}" if frames else ""
     return (
-        f"unexpected {type(error).__name__}{f': {said}' if said else ''}; this is a fault of satlab: please report it "
-        f"to its developers, with what the same command prints with {OPTION}"
+        f"unexpected {type(error).__name__}{f': {said}' if said else ''}{where}; this is a fault of satlab, or of a "
+        f"file added to it: please report it to its developers, with what the same command prints with {OPTION}"
     )
 
 

@@ -22,6 +22,9 @@ BAR = "{n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
 STUDY_BAR = "{n_fmt}/{total_fmt} cells |{bar}|{postfix}"
 """Cells; after the bar, the time left for the whole study and the last message."""
 
+APART = 10.0
+"""The least time between two lines on the short cells of an experiment, seconds."""
+
 tqdm.monitor_interval = 0
 """Disables tqdm's monitor thread, because a process with threads cannot be forked safely."""
 
@@ -142,7 +145,7 @@ class StudyProgress:
 
 
 def cells_on(bar: Any, total: int) -> Callable[[str], None]:
-    """A function that shows on a bar, or in lines if that is disabled, that the cell of a name has ended.
+    """A function that shows on a bar that the cell of a name has ended; if that is disabled, in lines 10 s apart.
 
     Args:
         bar: a bar made by `progress_bar`.
@@ -151,5 +154,14 @@ def cells_on(bar: Any, total: int) -> Callable[[str], None]:
     Returns:
         A function of the name of the cell.
     """
-    progress, done = StudyProgress(bar), itertools.count(1)
-    return lambda name: progress(name, next(done), total)
+    progress, done, said = StudyProgress(bar), itertools.count(1), [time.monotonic()]
+
+    def ended(name: str) -> None:
+        number, now = next(done), time.monotonic()
+        if not bar.disable:
+            progress(name, number, total)
+        elif now >= said[0] + APART:
+            said[0] = now
+            say(f"[{number}/{total}] {name}")
+
+    return ended

@@ -107,6 +107,7 @@ def test_npz_in_the_names_of_hmmlearn(tmp_path):
         ("nowhere.pcfg", "nowhere.pcfg: no such file"),
         ("nowhere.npz", "nowhere.npz: no such file"),
         ({"family": "hmn"}, "unknown family 'hmn': did you mean 'hmm'"),
+        ({"family": "sticky-ring"}, "if a plug-in adds it, install that, or put it on PYTHONPATH"),
         ({}, "has neither 'family', 'preset' nor 'file'"),
         ({"preset": "demo-hm"}, "unknown preset 'demo-hm': did you mean 'demo-hmm'"),
         ({"preset": "demo-hmm", "stats": 3}, "unknown key of family random-hmm 'stats': did you mean 'states'"),

@@ -120,5 +120,5 @@ def interrupted(folder, name, config, rows, step):
     """The rows on record after a session that is stopped right after this step."""
     rows, training = known(folder, rows), running(folder, name, config, stop_at(step))
     with pytest.raises(InterruptionError):
-        rows.extend(vars(row) for row in training)
+        rows.extend(row.as_json() for row in training)
     return rows

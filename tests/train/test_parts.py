@@ -165,7 +165,7 @@ def test_a_stop_in_the_middle_of_a_step_loses_nothing(way, stride, tmp_path, mon
 
         try:
             training = running(run, "bert-1x16", config, lambda step, loss, seen=seen: seen.append(step), stop)
-            rows.extend(vars(row) for row in training)
+            rows.extend(row.as_json() for row in training)
             break
         except StoppedError as error:
             step = int(str(error).split()[3])

@@ -140,7 +140,7 @@ def test_an_old_checkpoint_that_was_half_removed_does_not_stay(tmp_path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint.shutil, "rmtree", lambda path, **o: half(path) if path.exists() else None)
         with pytest.raises(InterruptionError):
-            rows.extend(vars(row) for row in running(run, "bert-1x16", config))
+            rows.extend(row.as_json() for row in running(run, "bert-1x16", config))
     assert [step for step, _ in checkpoints(run, kept_only=False)] == [8, 10]
     check_same(tmp_path / "whole", whole, run, session(run, "bert-1x16", config, rows))
 
@@ -236,7 +236,7 @@ def stopped(folder, name, config, rows, step):
     rows, seen = known(folder, rows), []
     training = running(folder, name, config, lambda step, loss: seen.append(step), lambda: seen[-1:] == [step])
     with pytest.raises(StoppedError, match=f"stopped at step {step} of {config.steps}; run the same command again"):
-        rows.extend(vars(row) for row in training)
+        rows.extend(row.as_json() for row in training)
     assert checkpoints(folder, kept_only=False)[-1][0] == step
     return rows
 
@@ -294,7 +294,7 @@ def test_a_run_may_be_stopped_while_kl_is_measured(name, stride, tmp_path, monke
 
         rows = []
         try:
-            rows.extend(vars(row) for row in running(run, name, config, should_stop=stop))
+            rows.extend(row.as_json() for row in running(run, name, config, should_stop=stop))
             break
         except StoppedError:
             stops += 1

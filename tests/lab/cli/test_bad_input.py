@@ -389,7 +389,8 @@ def test_an_error_of_satlab_itself_is_one_line_and_can_be_traced(place, monkeypa
 
     monkeypatch.setattr(cli.COMMANDS["verify"], "run", broken)
     said = check_one_line(said_by(capsys, "verify corpus", 1))
-    assert said.startswith("satlab: unexpected RuntimeError: a defect; this is a fault of satlab: please report it")
+    assert said.startswith(f"satlab: unexpected RuntimeError: a defect, {__file__} line ")
+    assert "; this is a fault of satlab, or of a file added to it: please report it" in said
     assert cli.run(["verify", "--traceback", "corpus"]) == 1
     traced = capsys.readouterr().err
     assert (traced.startswith("Traceback"), "in broken" in traced, traced.endswith(said)) == (True, True, True)

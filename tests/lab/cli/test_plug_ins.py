@@ -62,7 +62,7 @@ def test_code_that_ends_the_process_ends_no_command_as_if_it_were_done(code, ref
         (SystemExit(), 0, ""),
         (SystemExit(3), 3, ""),
         (SystemExit("a text"), 1, "satlab: a text\n"),
-        (OddError("odd"), 1, "satlab: unexpected OddError: odd; this is a fault of satlab"),
+        (OddError("odd"), 1, "satlab: unexpected OddError: odd"),
     ],
 )
 def test_the_process_ends_in_one_line_whatever_is_raised(raised, status, said, capsys, monkeypatch):
