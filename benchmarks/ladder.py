@@ -25,6 +25,7 @@ from growth import write_rows
 from machine import machine
 from saturation import line_of, train
 
+from satlab.lab.figures.axes import log_ticks
 from satlab.lab.runs.run import Run, create_run
 from satlab.train import TrainConfig
 from satlab.train.recipes import with_recipe
@@ -91,6 +92,8 @@ def draw(path: Path, rows: list[dict[str, Any]], lines: list[dict[str, Any]], de
     axes[-1].legend(frameon=False, fontsize=8)
     for axis in axes:
         axis.grid(alpha=0.25)
+        log_ticks(axis.xaxis)
+        log_ticks(axis.yaxis)
     figure.suptitle(f"{MODEL} by `fast` on {machine(device)['chip']}, one training a language", fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)
