@@ -1,5 +1,6 @@
 """Rates measured side by side: ours and its peer take turns in one process, round after round."""
 
+import argparse
 import math
 import statistics
 import time
@@ -23,6 +24,13 @@ class Case:
     peer_name: str = ""
     peer: Work | None = None
     most_rounds: int = 1000
+
+
+def rounds(text: str) -> int:
+    """The type of an option --rounds: two at least, since fewer have no standard error."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"is '{text}', expected an integer of at least 2; correct it")
+    return int(text)
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:
