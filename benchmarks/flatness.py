@@ -32,6 +32,7 @@ from typing import Any
 
 import torch
 from machine import machine
+from timing import at_least_two
 
 HERE = Path(__file__).parent
 OURS = ("random-factor", "sampled-gradient", "by-parts")
@@ -115,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--curvlinops", default=None, metavar="PYTHON")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=at_least_two, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))

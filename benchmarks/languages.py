@@ -23,7 +23,7 @@ import torch
 from growth import draw_growth
 from machine import machine
 from peers import DenseInside, TorchStruct, candidate_by_candidate, recursive_sampler
-from timing import Case, measure, rounds, table
+from timing import Case, at_least_two, measure, table
 
 from satlab.generators import HMM, PCFG, Language, load_language
 from satlab.randomness import random_stream
@@ -201,7 +201,7 @@ def resident_megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=rounds, default=5)
+    parser.add_argument("--rounds", type=at_least_two, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="", help="cases whose name has this in it; no growth then")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from machine import machine
-from timing import Case, measure, rounds, table
+from timing import Case, at_least_two, measure, table
 
 from satlab.randomness import random_stream
 from satlab.theory.drift import deep_linear, sgd_replicas
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--replicas", type=int, default=200)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rounds", type=rounds, default=5)
+    parser.add_argument("--rounds", type=at_least_two, default=5)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -26,7 +26,7 @@ class Case:
     most_rounds: int = 1000
 
 
-def rounds(text: str) -> int:
+def at_least_two(text: str) -> int:
     """The type of an option --rounds: two at least, since fewer have no standard error."""
     if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"is '{text}', expected an integer of at least 2; correct it")

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from growth import Panel, draw_panels, write_rows
 from machine import machine
-from timing import Case, Work, measure, rate, rounds, table
+from timing import Case, Work, at_least_two, measure, rate, table
 from transformers import BertConfig, BertForMaskedLM
 
 from satlab.generators import Language, load_language
@@ -184,7 +184,7 @@ def growth(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=rounds, default=5)
+    parser.add_argument("--rounds", type=at_least_two, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from machine import machine
-from timing import mean_and_error, rounds
+from timing import at_least_two, mean_and_error
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--plain-epochs", type=int, default=1)
-    parser.add_argument("--rounds", type=rounds, default=3)
+    parser.add_argument("--rounds", type=at_least_two, default=3)
     parser.add_argument("--cases", nargs="+", default=["head", "prompt"], choices=["head", "prompt"])
     parser.add_argument("--out", type=Path, default=Path("results"))
     given = parser.parse_args()

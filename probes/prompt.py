@@ -80,7 +80,7 @@ class PromptTuning(Released, TuningProbe):
         check_masked(causal, name)
         Layout(language.max_length, self.prompt, self.order)
         check_posterior(language, task)
-        with_weights(language, task)
+        with_weights(language, task, ", or the method head: without weights no ideal prompt is known")
         check_labels(samples, language, task)
 
     @override

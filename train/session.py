@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DivergedError, StoppedError
-from ..estimate import Estimate
 from ..generators.batches import Stream
 from ..models import LanguageModel
 from . import checkpoint
@@ -214,7 +213,7 @@ class Session:
             return None
         if not math.isfinite(measured.kl.value):
             raise DivergedError(f"training diverged at step {now.step}: KL is {measured.kl.value}; {REMEDY}")
-        self.say_where_too_few(measured.decides)
+        self.say_where_too_few(measured)
         saturated = bool(self.world.broadcast(self.held_out.rule.holds(measured.decides)))
         now.saturated_step = (now.saturated_step or now.step) if saturated else None
         waits = self.config.schedule_entry.tail is not None
@@ -249,11 +248,12 @@ class Session:
             excess_stderr=None if measured.excess is None else measured.excess.stderr,
         )
 
-    def say_where_too_few(self, found: Estimate) -> None:
+    def say_where_too_few(self, measured: Measured) -> None:
         """Warns once if only the standard error on the most held-out sentences keeps the model from being saturated."""
+        found = measured.decides
         if self.said or not self.world.first or not self.held_out.rule.too_few(found):
             return
-        what = "the excess" if self.config.targets == "quad" else "KL"
+        what = "KL" if measured.excess is None else "the excess"
         self.said = True
         warnings.warn(
             f"{what} {found.value:.4g} +- {found.stderr:.2g} cannot be distinguished from the threshold, "

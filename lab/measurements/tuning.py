@@ -12,8 +12,9 @@ from ...estimate import Estimate
 from ...generators import Language, load_language
 from ...generators.load import PRESETS, preset_names
 from ...generators.tasks import Task, find_task
+from ...probes.tuning.ideal import with_weights
 from ...system.yaml_files import read_yaml
-from ...theory.conditions import chain_of, conditions, with_posterior
+from ...theory.conditions import chain_of, conditions
 from ...theory.tuning_oracle import Oracle
 from .measure import values_of
 
@@ -107,7 +108,7 @@ def oracle_rows(source: str, task_name: str, chains: int, max_length: int | None
     found: dict[str, list[float]] = {}
     units: dict[str, str] = {}
     for seed, language in chains_of(source, chains, max_length):
-        chain, task = with_posterior(language, find_task(language, task_name))
+        chain, task = with_weights(language, find_task(language, task_name))
         chain_of(chain, task)  # refused before anything is printed of it
         about: Row = {"language": source, "task": task.name, "chain": seed}
         for name, value in oracle.accuracies(chain, task):

@@ -56,12 +56,13 @@ def ideal_distribution(state: Tensor, emission: Tensor, kept: Tensor) -> Tensor:
     return torch.where(total > 0, joint / total.clamp_min(1e-300), 1 / emission.shape[1])
 
 
-def with_weights(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
-    """Checks that an ideal prompt is known: the label is a function of weights on the states of an HMM.
+def with_weights(language: Language, task: Task, otherwise: str = "") -> tuple[HMM, PosteriorArgmax]:
+    """Checks that the label is the largest of some weightings of the posterior of an HMM's state.
 
     Args:
         language: the language of the task.
         task: the task.
+        otherwise: what else the message offers.
 
     Returns:
         The language and the task, with their types narrowed.
@@ -71,8 +72,8 @@ def with_weights(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
     """
     if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
         raise InputError(
-            f"task '{task.name}' has no weights on the states of an HMM, without which no ideal prompt is known; "
-            "expected the task posterior of a language such as wei2021-hmm; choose that, or the method head"
+            f"task '{task.name}' has no weights on the states of an HMM, expected the task posterior of a language "
+            f"such as wei2021-hmm; choose that{otherwise}"
         )
     return language, task
 

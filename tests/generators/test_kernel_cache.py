@@ -49,8 +49,9 @@ def test_of_two_processes_that_start_together_one_compiles(tmp_path):
     said = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     assert sorted(out.strip() for out, _ in said) == ["0", "1"]
-    for _, err in said:
-        assert err == "satlab: compiling for this machine, once; up to two minutes\n"
+    # One that comes late, on a busy machine, finds the code and has nothing to say.
+    line = "satlab: compiling for this machine, once; up to two minutes\n"
+    assert {err for _, err in said} in ({line}, {line, ""})
 
 
 def test_who_waits_too_long_compiles_without_its_turn(tmp_path, monkeypatch):

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...generators import Language, Task
-from ...generators.hmm.language import HMM
-from ...generators.hmm.tasks import PosteriorArgmax
+from ...probes.tuning.ideal import with_weights
 from ...registry import Registry
 
 Table = NDArray[np.float64]
@@ -112,27 +111,6 @@ conditions: Registry[Condition] = Registry("condition", "satlab.theory.condition
 """name -> condition."""
 
 
-def with_posterior(language: Language, task: Task) -> tuple[HMM, PosteriorArgmax]:
-    """Checks that the label is a linear function of the posterior of an HMM's state.
-
-    Args:
-        language: an HMM.
-        task: its task "posterior".
-
-    Returns:
-        The language and the task, with their types narrowed.
-
-    Raises:
-        InputError: for any other language or task.
-    """
-    if not isinstance(language, HMM) or not isinstance(task, PosteriorArgmax):
-        raise InputError(
-            f"task '{task.name}' is not a linear function of the posterior of an HMM's state, expected the task "
-            "posterior; choose that, of a language such as wei2021-hmm"
-        )
-    return language, task
-
-
 def chain_of(language: Language, task: Task) -> Chain:
     """The tables from which the conditions are computed.
 
@@ -146,7 +124,7 @@ def chain_of(language: Language, task: Task) -> Chain:
     Raises:
         InputError: for another language or task.
     """
-    chain, task = with_posterior(language, task)
+    chain, task = with_weights(language, task)
     weights = task.readout.weights.cpu().numpy()
     if len(weights) != CLASSES:
         raise InputError(f"task '{task.name}' has {len(weights)} classes, expected 2; give weights of two classes")
