@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +26,9 @@ class Declared:
     flags: Mapping[str, object]
 
 
-def declared_in(package: str) -> dict[str, Declared]:
-    """The classes that the modules of a package register.
+@cache
+def declared_in(package: str) -> Mapping[str, Declared]:
+    """The classes that the modules of a package register, read once in a process.
 
     Args:
         package: a package within satlab, such as "flatness.estimators".
@@ -39,7 +41,7 @@ def declared_in(package: str) -> dict[str, Declared]:
     """
     classes: dict[str, ast.ClassDef] = {}
     for path in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
-        classes |= classes_of(path)
+        classes.update(classes_of(path))
     found = {}
     for definition in classes.values():
         for name in _registered_as(definition):
@@ -59,8 +61,9 @@ def has_plugins() -> bool:
     return bool(entry_points(group=PLUGINS))
 
 
-def classes_of(path: Path) -> dict[str, ast.ClassDef]:
-    """The classes of a module: name -> definition."""
+@cache
+def classes_of(path: Path) -> Classes:
+    """The classes of a module: name -> definition. A file is read once in a process."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 

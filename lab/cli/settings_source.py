@@ -1,10 +1,13 @@
 """Reads the names of a configuration's settings from its source file, because importing its class takes seconds."""
 
+from functools import cache
+
 from ..declared import ROOT, classes_of, declared_in, fields_of
 
 
+@cache
 def setting_names(module: str, name: str, entries: str | None) -> frozenset[str] | None:
-    """The names of the fields of a dataclass that options of the command line set.
+    """The names of the fields of a dataclass that options of the command line set, read once in a process.
 
     Args:
         module: the module of the class, within satlab, such as "train.config".

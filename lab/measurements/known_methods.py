@@ -111,8 +111,7 @@ def _extended() -> bool:
     return has_plugins()
 
 
-@cache
-def _read(package: str) -> dict[str, Declared] | None:
+def _read(package: str) -> Mapping[str, Declared] | None:
     try:
         return declared_in(package)
     except (OSError, SyntaxError):

@@ -113,6 +113,7 @@ def test_all_estimators_of_it_agree_on_the_same_contexts(name):
 
 
 @pytest.mark.parametrize(("name", "masking"), [("bert-1x8", "one"), ("lstm-1x4", "one"), ("gpt-1x4", "next")])
+@pytest.mark.slow
 def test_the_mean_of_combinations_is_the_trace(name, masking, monkeypatch):
     """Over the random signs alone, on fixed contexts: the correction's bias would show."""
     language = tiny_hmm()

@@ -63,7 +63,8 @@ def test_the_mean_is_the_trace_in_total_and_by_block(case, monkeypatch):
         assert stderr < 0.05 * float(dense.diagonal().abs().sum())
 
 
-@pytest.mark.parametrize("name", ["bert-1x2", pytest.param("lstm-1x2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert-1x2", "lstm-1x2"])
 def test_the_standard_error_covers_vectors_and_contexts(name):
     """Over fresh contexts and vectors; it may be too large by the share of the vectors' spread that counts twice."""
     language = tiny_hmm()

@@ -66,6 +66,7 @@ def test_bounds_hold_when_it_is_stopped_early():
     assert float(bounds[0]) < 1e-2 * float(exact[-1])
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_the_deviation_over_samples_of_contexts():
     language = tiny_hmm()
     model = shaken("bert-1x2", language, deviation=0.3)

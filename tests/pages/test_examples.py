@@ -57,6 +57,7 @@ def run_cells(script, monkeypatch, folder):
     return names
 
 
+@pytest.mark.slow
 def test_the_first_example_draws_its_figure(tmp_path):
     assert len(FIRST.read_text().splitlines()) < 40
     assert "KL " in run_script(FIRST, tmp_path)

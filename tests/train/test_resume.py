@@ -362,9 +362,8 @@ for row in trainer(model, config, folder, on_step=on_step).rows():
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "dropout"), [("bert-1x16", 0.2), pytest.param("lstm-1x16", 0.0, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "dropout"), [("bert-1x16", 0.2), ("lstm-1x16", 0.0)])
 def test_a_run_killed_three_times_ends_with_the_same_bits(name, dropout, tmp_path):
     changes = {"steps": 260, "dropout": dropout, "resume_every": 2, "evaluate_every": 3, "checkpoints": [30, 90]}
     run, rng = tmp_path / "killed", np.random.default_rng(7)

@@ -146,7 +146,7 @@ def test_sampled_frequencies(pair):
     assert made.sample(0, generator()).tokens.shape == (0, LENGTH)
 
 
-@pytest.mark.parametrize("masking", ["one", "bernoulli:0.3"])
+@pytest.mark.parametrize("masking", ["one", pytest.param("bernoulli:0.3", marks=pytest.mark.slow)])
 def test_loss_floor(folder, masking):
     token_ids = TOKEN_IDS[folder.name][:4]
     strings = list(itertools.product(range(4), repeat=3))

@@ -217,6 +217,7 @@ def treebank_grammar(rules, seed=0):
     return nltk.PCFG(Nonterminal("S"), productions, calculate_leftcorners=False)
 
 
+@pytest.mark.slow
 def test_a_treebanks_grammar_of_25000_rules_loads_in_seconds(tmp_path):
     """About 2 s of reading and 5 s of tables on one core; the bound leaves room for a busy machine."""
     printed = str(treebank_grammar(25_000))

@@ -144,6 +144,7 @@ def test_accuracy_is_by_the_published_probe_where_it_was_measured(tmp_path):
     assert len(lines) == 8
 
 
+@pytest.mark.slow
 def test_every_probe_has_its_panels_and_columns(tmp_path):
     runs, rows = measured(tmp_path)
     rows = with_adamw(rows)

@@ -232,10 +232,8 @@ STUDY = {
 """Runs that write no checkpoint unless they are stopped."""
 
 
-@pytest.mark.parametrize(
-    ("number", "group", "workers"),
-    [(signal.SIGTERM, False, 2), pytest.param(signal.SIGINT, True, 3, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "group", "workers"), [(signal.SIGTERM, False, 2), (signal.SIGINT, True, 3)])
 def test_the_runs_of_a_study_that_is_stopped_keep_where_they_are(tmp_path, number, group, workers):
     """Ctrl-C on a terminal reaches all processes, idle ones too, and kill the first one alone."""
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
