@@ -10,9 +10,9 @@ import pytest
 from satlab.generators.kernels import jit
 
 KERNEL = """
-from satlab.generators.kernels.jit import compiled
+from satlab.generators.kernels.jit import compiled_pass
 
-@compiled
+@compiled_pass
 def double(x):
     return 2 * x
 """

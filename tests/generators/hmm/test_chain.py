@@ -79,8 +79,8 @@ def test_a_search_that_begins_by_its_share_finds_what_bisection_finds(n):
     near = [borders, np.nextafter(borders, 0), np.nextafter(borders, 1), rng.random(2000)]
     shares = np.clip(np.concatenate(near), 0, 1 - 2.0**-53)
     for sums, begins, own in zip(table.sums, table.begins, weights, strict=True):
-        found = [find_from(sums, begins, share) for share in shares]
-        assert found == [find(sums, share) for share in shares]
+        found = [find_from.py_func(sums, begins, share) for share in shares]
+        assert found == [find.py_func(sums, share) for share in shares]
         assert (own[found] > 0).all()
 
 
