@@ -190,6 +190,7 @@ def test_interrupted_work_goes_on_with_the_same_bits(reader, tmp_path, monkeypat
 
 
 @forks
+@pytest.mark.slow
 def test_a_kill_before_any_write_leaves_what_the_same_call_goes_on_with(reader, tmp_path, monkeypatch):
     monkeypatch.setattr("satlab.lab.measurements.texts.SHARD", 16)
     given = {"words_each": 1, "prompt": None}

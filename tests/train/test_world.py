@@ -72,7 +72,7 @@ def alone(tmp_path_factory):
     return folder, {case: run_case(case, folder / case)[0] for case in CASES}
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[pytest.param(size, marks=pytest.mark.slow) for size in (2, 3)])
 def spread(request, tmp_path_factory):
     """(the number of processes, the folder with their cases, {case: what each process saw})."""
     folder, size = tmp_path_factory.mktemp(f"spread-{request.param}"), request.param

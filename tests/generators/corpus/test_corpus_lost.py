@@ -24,7 +24,7 @@ def write(out, format="parquet", seed=3, sentences=SENTENCES, source="demo-hmm",
     )
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=["parquet", pytest.param("bin", marks=pytest.mark.slow)])
 def whole(request, tmp_path):
     """(the format, a finished corpus in it, its files)"""
     write(tmp_path / "c", request.param)

@@ -176,6 +176,7 @@ print(status, *found)
 """
 
 
+@pytest.mark.slow
 def test_the_command_forks(tmp_path):
     """The bar of a terminal has a thread that would keep it from that; a process of its own has no other."""
     command = [*GENERATE, "--out", str(tmp_path / "c"), "--workers", "2"]

@@ -19,7 +19,7 @@ FLOORS = {
 NAMES = [*FLOORS, "cagnetta2024-rhm", "cagnetta-wyart2024-rhm", "cfg3b", "cfg3i", "cfg3h", "cfg3g", "cfg3f"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:-4], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[-4:])])
 def test_presets_load_at_once(name):
     """In about a tenth of a second; the bound allows for a machine at work."""
     load_language("demo-pcfg")
@@ -118,7 +118,9 @@ def test_one_line_varies_a_preset(line, size):
     assert language.fingerprint() != load_language({"preset": line["preset"]}).fingerprint()
 
 
-@pytest.mark.parametrize(("name", "target"), [("liu2022-pcfg-released", 4.0), ("liu2022-hmm", 3.0)])
+@pytest.mark.parametrize(
+    ("name", "target"), [pytest.param("liu2022-pcfg-released", 4.0, marks=pytest.mark.slow), ("liu2022-hmm", 3.0)]
+)
 def test_another_floor_for_a_preset(name, target):
     estimate = load_language({"preset": name, "target_floor": target}).loss_floor(2000, random_stream(3, "evaluation"))
     assert abs(estimate.value - target) < 0.005 + 6 * estimate.stderr

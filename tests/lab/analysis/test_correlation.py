@@ -101,6 +101,7 @@ def bca_by_hand(statistic, x, y, resamples=40_000):
     return np.quantile(drawn, scipy.stats.norm.cdf(bias + z / (1 - a * z)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 def test_the_interval_is_the_bca_interval():
     x, y, _ = sample(15, seed=3)

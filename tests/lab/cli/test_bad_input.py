@@ -309,10 +309,9 @@ def test_bad_input(line, fragments, refused, place, monkeypatch):
     ("line", "fragments", "module"),
     [
         (*LANGUAGES[1], True),
-        (*STUDIES[0], False),
         *[
             pytest.param(*one, module, marks=pytest.mark.slow)
-            for one in (COMMANDS[0], MEASUREMENTS[0])
+            for one in (COMMANDS[0], MEASUREMENTS[0], STUDIES[0])
             for module in (False, True)
         ],
     ],

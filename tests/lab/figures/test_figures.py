@@ -172,7 +172,9 @@ def test_a_trace_at_some_checkpoints_only(tmp_path, unsaved):
     assert [row["trace"] for row in table(tmp_path / "f" / "probe_vs_step-state-4.csv")] == ["", "200.0", ""]
 
 
-@pytest.mark.parametrize("what", ["kl", "hessian_trace", "probe"])
+@pytest.mark.parametrize(
+    "what", ["kl", *(pytest.param(what, marks=pytest.mark.slow) for what in ("hessian_trace", "probe"))]
+)
 def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, what):
     """A run for each of them, side by side."""
     folders = []
@@ -184,7 +186,14 @@ def test_numbers_that_are_none_do_not_break_a_figure(tmp_path, what):
     assert drawn(tmp_path / "f") == SEVERAL
 
 
-@pytest.mark.parametrize("traces", [(0.0, 0.0, 0.0), (-1.0, 5.0, 50.0), (1e-9, 1.0, 1e9), (7.0, 7.0, 7.0)])
+@pytest.mark.parametrize(
+    "traces",
+    [
+        (-1.0, 5.0, 50.0),
+        (1e-9, 1.0, 1e9),
+        *[pytest.param(3 * (same,), marks=pytest.mark.slow) for same in (0.0, 7.0)],
+    ],
+)
 @pytest.mark.filterwarnings("error")
 def test_odd_traces(tmp_path, traces):
     rows = [row for row in results("bert-1x8") if row["what"] != "hessian_trace"]
@@ -281,6 +290,7 @@ def test_twelve_runs_can_be_told_apart(tmp_path):
         assert len({(look["color"], look["linestyle"], look["marker"]) for look in looks}) == len(groups)
 
 
+@pytest.mark.slow
 def test_labels_of_many_runs_are_inside_the_axes(tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(figures.plt, "close", kept.append)

@@ -46,7 +46,9 @@ def test_rows_have_the_clock_and_the_predicted_kl(folders, capsys):
     assert rows[-1]["floor_of_step"] == pytest.approx(rows[-1]["floor"] + 0.2 / 16 * surplus)
 
 
-@pytest.mark.parametrize("language", [["demo-pcfg"], ["demo-hmm", "--max_length", "5"]])
+@pytest.mark.parametrize(
+    "language", [pytest.param(["demo-pcfg"], marks=pytest.mark.slow), ["demo-hmm", "--max_length", "5"]]
+)
 def test_the_language_is_that_of_the_start_however_its_length_was_given(tmp_path, language):
     line = "--model bert-1x8 --steps 1 --batch_size 8 --evaluation_sentences 20 --most_evaluation_sentences 20"
     assert cli.run(["train", *language, "--out", str(tmp_path / "start"), *line.split()]) == 0

@@ -175,6 +175,7 @@ def test_what_a_series_refuses_before_it_writes(changes, fragment, tmp_path, cap
     assert listing(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_series_cell_by_cell_is_the_series(tmp_path, capsys):
     file, out = tmp_path / "series.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(SERIES | {"vary": {"states": [2, 3]}}))

@@ -105,6 +105,7 @@ def test_an_extension_takes_up_the_same_runs(finished, tmp_path, capsys):
     assert (finished / "figures" / "paper-flatness.png").is_file()
 
 
+@pytest.mark.slow
 def test_studies_in_one_directory_keep_their_comparisons_and_show_their_own_runs(finished, tmp_path, capsys):
     """The second one has one of the first one's models, and its numbers are of that alone."""
     out = Path(shutil.copytree(finished, tmp_path / "out"))
