@@ -57,8 +57,7 @@ def ours(name: str, language: Language, config: TrainConfig, device: str) -> Wor
     steps = itertools.count(1)
 
     def work() -> int:
-        _, words = take(next(steps))
-        return int(words)
+        return int(take(next(steps))[1])
 
     return work
 
