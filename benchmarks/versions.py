@@ -42,7 +42,7 @@ class Side:
         return json.loads(answer)
 
 
-def compare(sides: list[Side], rounds: int) -> list[dict[str, Any]]:
+def compare(sides: list[Side], rounds: int, only: str = "") -> list[dict[str, Any]]:
     """A row a case that both sides have; the first work of each is not counted."""
     found = []
     print(f"{'case':<46} {'this, units/s':>20} {'other, units/s':>20} {'ratio':>16}", flush=True)
@@ -63,6 +63,8 @@ def compare(sides: list[Side], rounds: int) -> list[dict[str, Any]]:
         sides_text = (f"{row[name]:,.4g} +- {row[f'{name}_stderr']:,.2g}" for name in ("this", "other"))
         ratio = f"{row['ratio']:.3f} +- {row['ratio_stderr']:.3f}"
         print(f"{row['case']:<46} {' '.join(f'{text:>20}' for text in sides_text)} {ratio:>16}", flush=True)
+    if not found:
+        raise SystemExit(f"versions.py: no case has {only!r} in its name; leave --only out to see all names")
     return found
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/versions-cpu.csv"))
     given = parser.parse_args()
-    rows = compare([Side(HERE.parent, given), Side(given.other.resolve(), given)], given.rounds)
+    rows = compare([Side(HERE.parent, given), Side(given.other.resolve(), given)], given.rounds, given.only)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with given.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "chip", "threads"], lineterminator="\n")

@@ -41,7 +41,7 @@ def declared_in(package: str) -> Mapping[str, Declared]:
     """
     classes: dict[str, ast.ClassDef] = {}
     for path in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
-        classes.update(classes_of(path))
+        classes |= classes_of(path)
     found = {}
     for definition in classes.values():
         for name in _registered_as(definition):
@@ -61,9 +61,8 @@ def has_plugins() -> bool:
     return bool(entry_points(group=PLUGINS))
 
 
-@cache
-def classes_of(path: Path) -> Classes:
-    """The classes of a module: name -> definition. A file is read once in a process."""
+def classes_of(path: Path) -> dict[str, ast.ClassDef]:
+    """The classes of a module: name -> definition."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 

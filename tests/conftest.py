@@ -17,7 +17,7 @@ from satlab.models import build
 __all__ = ["cluster"]
 
 torch.set_num_threads(1)
-# Checkpoints are flushed to the disk before they count: two fifths of the time of the tests of training, but in memory.
+# Flushing checkpoints to a disk takes two fifths of the time of the tests of training. In memory it takes none.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

@@ -85,7 +85,15 @@ def test_a_tree_that_fits_is_drawn_whole_and_without_a_title():
     matplotlib.pyplot.close(figure)
 
 
-@pytest.mark.parametrize(("length", "rows"), [(64, [64]), (65, [33, 32]), (200, [50] * 4)])
+@pytest.mark.parametrize(
+    ("length", "rows"),
+    [
+        (64, [64]),
+        (65, [33, 32]),
+        (200, [50] * 4),
+        pytest.param(700, [64] * 10 + [60], marks=pytest.mark.slow),
+    ],
+)
 def test_long_sentences_go_on_in_the_next_row(length, rows):
     """Every state, word and probability in its place, the shades from 0 to 1 in all rows."""
     posterior = np.random.default_rng(0).dirichlet(np.full(5, 0.3), length)
