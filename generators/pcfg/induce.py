@@ -12,13 +12,15 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import nltk
-from nltk.grammar import Nonterminal, Production
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from .grammar import Grammar, check
 from .treebank import MOST_DEPTH, UNLABELLED, without_empty, without_functions
+
+if TYPE_CHECKING:
+    import nltk
+    from nltk.grammar import Production
 
 JOINTS = "-|<>^+"
 """The characters with which nltk joins labels. Both A-B, C and A, B-C would become the same symbol, S|<A-B-C>."""
@@ -65,7 +67,7 @@ class Reading:
 
 
 def induce(
-    trees: Iterable[nltk.Tree], reading: Reading = Reading(), source: str = "", places: Sequence[str] = ()
+    trees: "Iterable[nltk.Tree]", reading: Reading = Reading(), source: str = "", places: Sequence[str] = ()
 ) -> Grammar:
     """Estimates a grammar from trees. The trees are not changed.
 
@@ -84,6 +86,9 @@ def induce(
     Raises:
         InputError: if no tree has a word, or if a tree is too wide or too deep to binarise.
     """
+    import nltk
+    from nltk.grammar import Nonterminal
+
     given, begin = list(trees), f"{source}: " if source else ""
     places = places or [f"tree {number}" for number in range(1, len(given) + 1)]
     cleaned = [(place, _cleaned(tree, reading, place)) for place, tree in zip(places, given, strict=True)]
@@ -108,7 +113,7 @@ def induce(
         raise InputError(f"{begin}{error}") from None
 
 
-def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
+def _cleaned(tree: "nltk.Tree", reading: Reading, place: str) -> "nltk.Tree | None":
     """A copy of the tree without the parts that the settings exclude; None if no word is left."""
     try:
         kept = tree.copy(deep=True) if reading.keep_empty else without_empty(tree)
@@ -119,8 +124,10 @@ def _cleaned(tree: nltk.Tree, reading: Reading, place: str) -> nltk.Tree | None:
         ) from None
 
 
-def _rooted(trees: list[nltk.Tree]) -> tuple[str, list[nltk.Tree]]:
+def _rooted(trees: "list[nltk.Tree]") -> "tuple[str, list[nltk.Tree]]":
     """The start symbol, and the trees with this symbol as their root."""
+    import nltk
+
     roots = {tree.label() for tree in trees}
     if len(roots) == 1 and UNLABELLED not in roots:
         return roots.pop(), trees
@@ -136,7 +143,7 @@ def _names() -> Iterator[str]:
         name += "'"
 
 
-def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Production]:
+def _productions(tree: "nltk.Tree", reading: Reading, place: str) -> "list[Production]":
     """The rules of a tree, which is binarised in place. Raises InputError if that makes the tree too deep."""
     widest = max(len(part) for part in tree.subtrees())
     for part in tree.subtrees():
@@ -156,12 +163,16 @@ def _productions(tree: nltk.Tree, reading: Reading, place: str) -> list[Producti
         ) from None
 
 
-def _tagged(word: str) -> nltk.Tree:
+def _tagged(word: str) -> "nltk.Tree":
+    import nltk
+
     return nltk.Tree(repr(word).translate(INSIDE), [word])
 
 
-def _named(productions: list[Production]) -> list[Production]:
+def _named(productions: "list[Production]") -> "list[Production]":
     """The rules with the symbols' final names: nltk's, with a prime added if two symbols would have the same name."""
+    from nltk.grammar import Nonterminal, Production
+
     symbols = dict.fromkeys(
         part.symbol() for rule in productions for part in (rule.lhs(), *rule.rhs()) if isinstance(part, Nonterminal)
     )

@@ -6,11 +6,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-import nltk
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...system.replaceable import check_readable
+
+if TYPE_CHECKING:
+    import nltk
 
 SUFFIXES = (".mrg", ".ptb", ".txt")
 """The suffixes, in lower or upper case, of the files that are read from a directory and its subdirectories."""
@@ -25,12 +27,12 @@ UNLABELLED = ""
 """The label of the outer brackets that the Penn Treebank puts around each tree."""
 
 
-def read_trees(source: Path) -> Iterator[nltk.Tree]:
+def read_trees(source: Path) -> "Iterator[nltk.Tree]":
     """The trees of a file, or of the files in a directory; see `located_trees`."""
     return (tree for _, tree in located_trees(source))
 
 
-def located_trees(source: Path) -> Iterator[tuple[str, nltk.Tree]]:
+def located_trees(source: Path) -> "Iterator[tuple[str, nltk.Tree]]":
     """Reads the trees of a file, or of the files in a directory. Outer brackets without a label are removed.
 
     Args:
@@ -96,7 +98,9 @@ def _outermost(path: Path, text: str) -> Iterator[tuple[int, str]]:
         raise InputError(f"{where}: {depth} brackets are never closed{escaped}; close them")
 
 
-def _tree(where: str, bracketed: str) -> nltk.Tree:
+def _tree(where: str, bracketed: str) -> "nltk.Tree":
+    import nltk
+
     try:
         tree = nltk.Tree.fromstring(bracketed, remove_empty_top_bracketing=True)
     except ValueError as error:
@@ -109,8 +113,10 @@ def _tree(where: str, bracketed: str) -> nltk.Tree:
     return tree
 
 
-def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
+def without_empty(tree: "nltk.Tree") -> "nltk.Tree | None":
     """The tree without -NONE- and without nodes that dominate nothing else; None if no word is left."""
+    import nltk
+
     if tree.label() == EMPTY:
         return None
     children = [child if isinstance(child, str) else without_empty(child) for child in tree]
@@ -118,7 +124,9 @@ def without_empty(tree: nltk.Tree) -> nltk.Tree | None:
     return nltk.Tree(tree.label(), kept) if kept else None
 
 
-def without_functions(tree: nltk.Tree) -> nltk.Tree:
+def without_functions(tree: "nltk.Tree") -> "nltk.Tree":
     """The tree with categories as labels: NP for NP-SBJ-1 and NP=2. A label that begins with - stays (-LRB-)."""
+    import nltk
+
     children = [child if isinstance(child, str) else without_functions(child) for child in tree]
     return nltk.Tree(re.sub(r"(?<=.)[-=].*", "", tree.label()) if tree.label()[:1] != "-" else tree.label(), children)

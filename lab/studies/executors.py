@@ -18,8 +18,14 @@ from .config import StudyConfig
 
 ENGINES = ("local", "ray")
 
-CELLS = f"{__package__}.jobs"
-"""The module of the cells, with all that they import: five seconds, once for all workers."""
+NEEDED = (
+    f"{__package__}.jobs",
+    "satlab.generators.hmm.language",
+    "satlab.generators.pcfg.language",
+    "torch._dynamo",
+)
+"""What the cells import, now or when they begin: seven seconds, once for all workers. torch's optimisers import the
+last one, three seconds, though they do not use it."""
 
 
 class Pool(Protocol):
@@ -113,7 +119,7 @@ def _stopping_well(workers: int, stop: StopRequest) -> Iterator[ProcessPoolExecu
         BrokenProcessPool: within, once the other workers have ended.
     """
     try:
-        with process_pool(workers, method="forkserver", preload=[CELLS]) as pool:
+        with process_pool(workers, method="forkserver", preload=NEEDED) as pool:
             try:
                 yield pool
                 if stop():

@@ -2,13 +2,19 @@
 
     min_(W, b)  mean_i -log softmax(W h_i + b)[y_i] + l2 / 2 ||W||^2
 
-The features of a network are nearly collinear, so plain L-BFGS needs thousands of iterations. Boehning's bound (1992),
-Hessian <= (1/2) (I - 11^T/k) (x) H^T H / n + l2 I, gives a metric in which the problem is well conditioned: with
-L L^T = H^T H / (2 n) + l2 I and V = W L, L-BFGS needs a few dozen iterations.
+The features of a network are nearly collinear, so plain L-BFGS needs thousands of iterations. It works on V = W L,
+where L L^T is near the Hessian. First, it is the bound of Boehning (1992), (1/2) (I - 11^T/k) (x) H^T H / n + l2 I:
+
+    L L^T = H^T H / (2 n) + l2 I.
+
+Later, each class c has a block of its own, that of the Hessian at a point on the way:
+
+    L_c L_c^T = H^T diag(p_c (1 - p_c)) H / n + l2 I.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +27,12 @@ from .lbfgs import Function, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6
 """The optimum counts as reached when no entry of the gradient with respect to V exceeds this."""
+
+ROUGH_TOLERANCES = (1e-3, 3e-4)
+"""Where no entry exceeds one of these, the blocks of the Hessian are computed anew."""
+
+MOST_ENTRIES = 2**25
+"""The most numbers in these blocks, k (d + 1)^2: 256 MiB. Where there would be more, the bound remains."""
 
 MAX_ITERATIONS = 2000
 """The most iterations of L-BFGS in one stage of arithmetic."""
@@ -83,31 +95,77 @@ def fit_logistic(
     features = features.double()
     mean, deviation = features.mean(0), features.std(0, correction=0)
     scale = torch.where(deviation > 1e-12, deviation, torch.inf)
-    x = (features - mean) / scale
-    n, d = x.shape
-    ones = x.new_ones(n, 1)
-    metric = torch.cat([x, ones], 1).T @ torch.cat([x, ones], 1) / (2 * n) + l2 * torch.eye(d + 1).to(x)
-    factor, failed = torch.linalg.cholesky_ex(metric)
+    x = torch.cat([(features - mean) / scale, features.new_ones(len(features), 1)], 1)
+    shared, failed = torch.linalg.cholesky_ex(_metric(x, x.new_full((len(x),), 0.5), l2))
     if failed:
         raise InputError(f"l2 = {l2:g} is too weak for features as collinear as these; give a larger l2")
-    inverse = torch.linalg.inv(factor)
-    z = torch.cat([x, ones], 1) @ inverse.T
-    # l2 ||W||^2 in the new coordinates, where W is V inverse without the column of the bias.
-    penalty = l2 * inverse[:, :d] @ inverse[:, :d].T
-
-    def value_and_gradient(v: Tensor) -> tuple[float, Tensor]:
-        log_p = (z @ v.T).log_softmax(1)
-        shrunk = v @ penalty
-        value = F.nll_loss(log_p, labels) + 0.5 * (v * shrunk).sum()
-        wrong = log_p.exp()
-        wrong[torch.arange(n, device=z.device), labels] -= 1
-        return float(value), wrong.T @ z / n + shrunk
-
-    begin = z.new_zeros(num_classes, d + 1)
+    metric = _Metric(shared[None])
+    loss = partial(_loss, x, labels, l2)
+    table = x.new_zeros(num_classes, x.shape[1])
     if start is not None:
-        begin = torch.cat([start.weight, start.bias[:, None]], 1).to(z) @ factor
-    solution = minimise([value_and_gradient], begin, l2) @ inverse
-    return Logistic(solution[:, :d], solution[:, d], mean, scale, l2)
+        table = torch.cat([start.weight, start.bias[:, None]], 1).to(x)
+    for tolerance in ROUGH_TOLERANCES if table.numel() * x.shape[1] <= MOST_ENTRIES else ():
+        found, *_ = lbfgs(metric.seen(loss), metric.into(table), tolerance, MAX_ITERATIONS)
+        table = metric.back(found)
+        metric = _at(table, x, l2) or metric
+    solution = metric.back(minimise([metric.seen(loss)], metric.into(table), l2))
+    # No prediction changes where all biases grow by the same, which the blocks allow.
+    return Logistic(solution[:, :-1], solution[:, -1] - solution[:, -1].mean(), mean, scale, l2)
+
+
+def _loss(x: Tensor, labels: Tensor, l2: float, table: Tensor) -> tuple[float, Tensor]:
+    """The objective of W and b, the table [k, d + 1], and its gradient, for features x [n, d + 1] that end in a 1."""
+    log_p = (x @ table.T).log_softmax(1)
+    weight = table[:, :-1]
+    value = F.nll_loss(log_p, labels) + 0.5 * l2 * weight.square().sum()
+    wrong = log_p.exp()
+    wrong[torch.arange(len(x), device=x.device), labels] -= 1
+    gradient = wrong.T @ x / len(x)
+    gradient[:, :-1] += l2 * weight
+    return float(value), gradient
+
+
+def _metric(x: Tensor, weights: Tensor, l2: float) -> Tensor:
+    """H^T diag(weights) H / n + l2 I, [d + 1, d + 1]."""
+    product: Tensor = (x * weights[:, None]).T @ x / len(x)
+    return product + l2 * torch.eye(x.shape[1]).to(x)
+
+
+class _Metric:
+    """The coordinates V = W L.
+
+    Args:
+        factors: L, lower triangular, [1, d + 1, d + 1], or one for each class, [k, d + 1, d + 1].
+    """
+
+    def __init__(self, factors: Tensor) -> None:
+        self.factors, self.inverses = factors, torch.linalg.inv(factors)
+
+    def into(self, table: Tensor) -> Tensor:
+        """V of W, both [k, d + 1]."""
+        inside: Tensor = table[:, None] @ self.factors
+        return inside[:, 0]
+
+    def back(self, table: Tensor) -> Tensor:
+        """W of V."""
+        plain: Tensor = table[:, None] @ self.inverses
+        return plain[:, 0]
+
+    def seen(self, function: Function) -> Function:
+        """The function of W as one of V, with its gradient with respect to V."""
+
+        def value_and_gradient(table: Tensor) -> tuple[float, Tensor]:
+            value, gradient = function(self.back(table))
+            return value, (gradient[:, None] @ self.inverses.mT)[:, 0]
+
+        return value_and_gradient
+
+
+def _at(table: Tensor, x: Tensor, l2: float) -> _Metric | None:
+    """The metric of the Hessian's diagonal blocks at W and b; None where rounding leaves one that is not positive."""
+    probabilities = (x @ table.T).softmax(1)
+    factors, failed = torch.linalg.cholesky_ex(torch.stack([_metric(x, p * (1 - p), l2) for p in probabilities.T]))
+    return None if bool(failed.any()) else _Metric(factors)
 
 
 def minimise(

@@ -140,6 +140,31 @@ def test_strongly_correlated_features_are_no_obstacle():
     assert torch.func.grad(value)(found, 3).norm() < 1e-4 * torch.func.grad(value)(0 * found, 3).norm()
 
 
+def test_the_blocks_of_the_hessian_save_evaluations_and_change_nothing(monkeypatch):
+    """Features as a network gives them, and classes that are nearly separated."""
+    source = generator(8)
+    spectrum = torch.logspace(0, -3, 120, dtype=torch.float64)
+    mix = torch.linalg.qr(torch.randn(120, 120, generator=source, dtype=torch.float64))[0]
+    features = (torch.randn(800, 120, generator=source, dtype=torch.float64) * spectrum) @ mix
+    labels = (standardised(features) @ torch.randn(120, 4, generator=source, dtype=torch.float64)).argmax(1)
+    counts, values, plain = [], [], logistic._loss
+
+    def loss(*given):
+        counts[-1] += 1
+        return plain(*given)
+
+    monkeypatch.setattr(logistic, "_loss", loss)
+    for most in (4 * 121**2, 4 * 121**2 - 1):
+        monkeypatch.setattr(logistic, "MOST_ENTRIES", most)
+        counts.append(0)
+        found = solution(fit_logistic(features, labels, 4, 1e-5))
+        values.append(float(objective(standardised(features), labels, 1e-5)(found, 4)))
+        assert abs(float(found.reshape(4, 121)[:, -1].sum())) < 1e-9
+    with_blocks, without = counts
+    assert with_blocks < without / 2
+    assert abs(values[0] - values[1]) < 1e-5
+
+
 def test_where_the_optimum_is_not_reached_that_is_said(monkeypatch):
     features, labels = problem(200, 6, 3, seed=9, kind="correlated")
     monkeypatch.setattr(logistic, "MAX_ITERATIONS", 2)

@@ -3,6 +3,7 @@
 import fcntl
 
 import pytest
+from matplotlib.figure import Figure
 from support.studies import write
 
 from satlab.lab.cli import main as cli
@@ -20,3 +21,9 @@ def finished(tmp_path_factory, worker_id):
             assert cli.run(write(folder)) == 0
             (folder / "finished").touch()
     return folder / "out"
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(monkeypatch):
+    """Figures are files of one word: how they look is tested elsewhere, and the studies for all tests draw them."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"drawn"))
