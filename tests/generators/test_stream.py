@@ -3,12 +3,11 @@
 import math
 from types import SimpleNamespace
 
-import nltk
 import numpy as np
 import pytest
 import torch
 from support.networks import GRAMMAR, GRAMMAR_LENGTH, demo_hmm, gap, grammar_language
-from support.oracles import PcfgOracle
+from support.oracles import enumerated
 from support.untouched import untouched
 from support.words import assert_frequencies, conditional_table, generator
 
@@ -20,7 +19,7 @@ from satlab.generators.corpus.stream import CorpusStream
 from satlab.generators.corpus.writer import write_corpus
 from satlab.generators.loss_floor import entropies_of_truth
 
-MASKINGS = ("one", "bernoulli", "bernoulli:0.4")
+MASKINGS = ("one", "bernoulli:0.4")
 
 
 def same(one, other):
@@ -118,7 +117,7 @@ def test_truth_is_the_languages_conditional_at_the_hidden_position(masking, reco
 @pytest.mark.parametrize("masking", MASKINGS)
 def test_truth_is_what_listing_all_sentences_gives(masking, record):
     language = record(grammar_language())
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH)
+    enumeration = enumerated(GRAMMAR, GRAMMAR_LENGTH)
     held_out = evaluation_set(language, 40, 5, masking)
     sentences, batch = language.drawn[-1], held_out.batch
     strings = [tuple(line.split(" ")) for line in language.decode(sentences)]
@@ -160,7 +159,7 @@ def test_floor_is_the_entropy_of_the_truth(masking):
     entropies = [-math.fsum(p * math.log(p) for p in row if p > 0) for row in held_out.truth.tolist()]
     assert held_out.floor.value == pytest.approx(np.mean(entropies), rel=1e-12)
     assert held_out.floor.n == 2000
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH)
+    enumeration = enumerated(GRAMMAR, GRAMMAR_LENGTH)
     if masking == "one":
         assert abs(held_out.floor.value - enumeration.floor_one()) < 4 * held_out.floor.stderr
         assert held_out.floor.stderr == pytest.approx(np.std(entropies, ddof=1) / math.sqrt(2000), rel=1e-10)
@@ -168,7 +167,7 @@ def test_floor_is_the_entropy_of_the_truth(masking):
 
 def test_floor_under_bernoulli_masking_is_the_expected_one():
     language = grammar_language()
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(4)
+    enumeration = enumerated(GRAMMAR, 4)
     language = type(language).from_string(GRAMMAR, 4)
     floor = evaluation_set(language, 6000, 1, "bernoulli:0.4").floor
     assert abs(floor.value - enumeration.floor_bernoulli(0.4)) < 4 * floor.stderr
@@ -197,11 +196,6 @@ def test_a_masking_nobody_knows_is_refused(masking):
 # ---- the next word
 
 
-def enumerated():
-    """string of the grammar -> its probability."""
-    return PcfgOracle(nltk.PCFG.fromstring(GRAMMAR)).enumeration(GRAMMAR_LENGTH).probabilities
-
-
 def test_next_reads_cls_and_then_the_words_and_predicts_each_of_them_and_the_end(record):
     language = record(grammar_language())
     batches = [Stream(language, 32, 3, "next").batch(4), evaluation_set(language, 32, 3, "next").batch]
@@ -220,7 +214,7 @@ def test_next_reads_cls_and_then_the_words_and_predicts_each_of_them_and_the_end
 
 
 def test_truth_of_the_next_word_is_what_listing_all_sentences_gives():
-    language, probabilities = grammar_language(), enumerated()
+    language, probabilities = grammar_language(), enumerated(GRAMMAR, GRAMMAR_LENGTH).probabilities
     stream, held_out = Stream(language, 30, 2, "next"), evaluation_set(language, 30, 2, "next")
     batch = stream.batch(1)
     for some, truth in ((batch, stream.truth(batch)), (held_out.batch, held_out.truth)):
@@ -236,7 +230,7 @@ def test_truth_of_the_next_word_is_what_listing_all_sentences_gives():
 
 def test_floor_of_the_next_word_is_the_entropy_of_a_sentence():
     """E sum_t H(x_t | x_<t) = H(x), over E (T + 1) predictions."""
-    probabilities = enumerated()
+    probabilities = enumerated(GRAMMAR, GRAMMAR_LENGTH).probabilities
     entropy = -math.fsum(p * math.log(p) for p in probabilities.values())
     exact = entropy / math.fsum(p * (len(string) + 1) for string, p in probabilities.items())
     language = grammar_language()

@@ -3,7 +3,9 @@
 import itertools
 import math
 from collections import defaultdict
+from functools import cache
 
+import nltk
 import numpy as np
 from nltk.grammar import Nonterminal
 
@@ -182,6 +184,12 @@ class PcfgOracle:
             after = self._forests(rhs[1:], string[k:], offset + k) if below else []
             out += [(p * q, (*nodes, *more)) for p, nodes in below for q, more in after]
         return out
+
+
+@cache
+def enumerated(text, max_length):
+    """All sentences of a grammar, as nltk reads it, with their probabilities."""
+    return PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
 
 
 def log_inside_cnf(rules, start, words):

@@ -3,10 +3,9 @@
 import functools
 import math
 
-import nltk
 import numpy as np
 
-from support.oracles import PcfgOracle
+from support.oracles import enumerated
 
 NUM_HMMS, NUM_PCFGS = 24, 28
 NONTERMINALS = ("S", "A", "B", "C", "D")
@@ -46,7 +45,7 @@ def random_pcfg_text(seed):
         rules = _random_rules(rng, max_length)
         if _is_valid(rules, max_length):
             text = _as_text(rules)
-            strings = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length).probabilities
+            strings = enumerated(text, max_length).probabilities
             if len(strings) >= 4 * max_length - 2:
                 return text, max_length
 

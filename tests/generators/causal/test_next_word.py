@@ -3,11 +3,10 @@
 import itertools
 import math
 
-import nltk
 import pytest
 import torch
 from support.exactness import assert_chain_rule
-from support.oracles import HmmOracle, PcfgOracle
+from support.oracles import HmmOracle, enumerated
 from support.random_languages import NAMED_PCFGS, NUM_HMMS, all_pcfgs, random_hmm_arrays
 from support.words import encode, generator
 
@@ -48,7 +47,7 @@ def assert_next_word(language, enumeration):
 @pytest.mark.parametrize("name", all_pcfgs())
 def test_pcfg_against_enumeration(name):
     text, max_length = all_pcfgs()[name]
-    assert_next_word(PCFG.from_string(text, max_length), PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length))
+    assert_next_word(PCFG.from_string(text, max_length), enumerated(text, max_length))
 
 
 @pytest.mark.parametrize("seed", range(NUM_HMMS))
@@ -62,7 +61,7 @@ def test_pcfg_with_wanted_lengths_against_enumeration():
     """The lengths' weights come in where the sentence may end, and through what may still follow."""
     text, _ = NAMED_PCFGS["self-loop"]
     wanted = {2: 0.5, 3: 0.125, 5: 0.375}
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(5)
+    enumeration = enumerated(text, 5)
     mass = [math.exp(log_p) for log_p in enumeration.length_log_prob()]
     enumeration.probabilities = {
         s: p / mass[len(s)] * wanted[len(s)] for s, p in enumeration.probabilities.items() if len(s) in wanted
@@ -88,9 +87,7 @@ def test_pcfg_over_all_strings_of_words():
     """Whatever begins no sentence is refused by name, everything else sums to one."""
     language = PCFG.from_string(NAMED_PCFGS["gaps-in-length"][0], 6)
     possible = {
-        string[:t]
-        for string in PcfgOracle(nltk.PCFG.fromstring(NAMED_PCFGS["gaps-in-length"][0])).enumeration(6).probabilities
-        for t in range(1, 7)
+        string[:t] for string in enumerated(NAMED_PCFGS["gaps-in-length"][0], 6).probabilities for t in range(1, 7)
     }
     for string in itertools.product(language.words, repeat=4):
         tokens, lengths = encode(language, [("b",), string])

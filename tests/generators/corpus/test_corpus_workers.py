@@ -137,16 +137,14 @@ def test_a_full_disk_is_one_line_and_what_is_finished_is_kept(tmp_path, monkeypa
 def test_a_file_of_tokens_that_outgrows_the_disk_ends_with_a_whole_shard(tmp_path):
     """Here the system itself writes a part of the third shard and no more."""
     (tmp_path / "slow.py").write_text(
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))\n" + SLOW
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (10**4, 10**4))\n" + SLOW
     )
-    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), "bin", "1", "8000", "2000"]
+    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "c"), "bin", "1", "800", "200"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert "File too large" in done.stderr
-    assert (tmp_path / "c" / storage.TokenFile.UNFINISHED).stat().st_size == 2 * 2000 * 9 * 2
+    assert (tmp_path / "c" / storage.TokenFile.UNFINISHED).stat().st_size == 2 * 200 * 9 * 2
     for out in ("c", "whole"):
-        list(
-            write_corpus(load_language("demo-hmm"), "mine", 8000, tmp_path / out, 3, False, "bin", shard_sentences=2000)
-        )
+        list(write_corpus(load_language("demo-hmm"), "mine", 800, tmp_path / out, 3, False, "bin", shard_sentences=200))
     assert contents(tmp_path / "c") == contents(tmp_path / "whole")
 
 

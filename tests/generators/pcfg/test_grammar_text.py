@@ -169,7 +169,7 @@ def nltk_grammars(draw):
     return "\n".join([f"%start {draw(st.sampled_from(names))}", *lines])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(nltk_grammars())
 def test_what_nltk_prints_is_read(text):
     try:

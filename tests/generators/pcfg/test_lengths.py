@@ -2,11 +2,10 @@
 
 import math
 
-import nltk
 import pytest
 import torch
 from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor
-from support.oracles import PcfgOracle
+from support.oracles import enumerated
 from support.random_languages import NAMED_PCFGS
 from support.words import assert_frequencies, generator, word_tuples
 
@@ -28,7 +27,7 @@ WANTED = {
 def pair(request):
     """(language, the same by enumeration, the enumeration without wanted lengths)."""
     text, max_length = NAMED_PCFGS[request.param]
-    plain = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
+    plain = enumerated(text, max_length)
     lengths = WANTED[request.param]
     return PCFG(read_text(text), max_length, lengths=lengths), plain.with_lengths(lengths), plain
 

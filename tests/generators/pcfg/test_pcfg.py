@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.exactness import EXACT, assert_conditionals, assert_log_prob, assert_loss_floor, some_of
-from support.oracles import InsideOutside, PcfgOracle
+from support.oracles import InsideOutside, PcfgOracle, enumerated
 from support.random_languages import NAMED_PCFGS, NUM_PCFGS, all_pcfgs
 from support.words import encode, generator
 
@@ -39,7 +39,7 @@ TREE_GRAMMARS = {
 def pair(request):
     """(language, enumeration of all strings, some of the possible strings, a random hidden set for each)."""
     text, max_length = all_pcfgs()[request.param]
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
+    enumeration = enumerated(text, max_length)
     rng = np.random.default_rng(len(text))
     strings = some_of(enumeration.probabilities, STRINGS, rng)
     hidden = torch.from_numpy(rng.random((len(strings), max(map(len, strings)))) < 0.5)
@@ -199,7 +199,7 @@ def test_which_way_sentences_of_different_lengths_go():
 
 def test_both_ways_agree_on_long_sentences(monkeypatch):
     language = load_language("cfg3b")
-    sentences = language.sample(4, generator(1))
+    sentences = language.sample(2, generator(1))
     found = []
     for gain in (math.inf, 0):
         monkeypatch.setattr(batching, "LEAST_GAIN", gain)
@@ -248,6 +248,6 @@ def test_a_length_no_sentence_has_is_refused():
 def test_loss_floor(masking, name):
     """Against the entropy of the truth by enumeration of all strings (and hidden sets), within 4 standard errors."""
     text, max_length = NAMED_PCFGS[name]
-    enumeration = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length)
+    enumeration = enumerated(text, max_length)
     language = PCFG.from_string(text, max_length)
     assert assert_loss_floor(language, enumeration, 20_000, 1, masking, 0.05).stderr > 0

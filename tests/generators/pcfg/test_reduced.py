@@ -2,9 +2,8 @@
 
 import math
 
-import nltk
 import pytest
-from support.oracles import PcfgOracle
+from support.oracles import enumerated
 from support.words import encode
 
 from satlab.errors import InputError
@@ -58,7 +57,7 @@ def test_the_language_is_the_same_with_one_warning(name):
         language = PCFG.from_string(text, 4)
     assert len(caught) == 1
     assert said in str(caught[0].message)
-    expected = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(4)
+    expected = enumerated(text, 4)
     strings = sorted(expected.probabilities)
     log_prob = language.log_prob(*encode(language, strings)).tolist()
     assert log_prob == pytest.approx([expected.log_prob(string) for string in strings], abs=1e-12)

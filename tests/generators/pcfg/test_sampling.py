@@ -6,7 +6,7 @@ import math
 import nltk
 import pytest
 import torch
-from support.oracles import PcfgOracle
+from support.oracles import PcfgOracle, enumerated
 from support.random_languages import NAMED_PCFGS, all_pcfgs, random_hmm_arrays
 from support.words import assert_frequencies, generator, word_tuples
 
@@ -24,7 +24,7 @@ B -> 'a' [0.5] | 'x' [0.5]
 @pytest.mark.parametrize("name", ["beyond-criticality", "self-loop", "unary-cycle", "long-rules", "gaps-in-length"])
 def test_sentence_frequencies(name):
     text, max_length = NAMED_PCFGS[name]
-    exact = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length).probabilities
+    exact = enumerated(text, max_length).probabilities
     language = PCFG.from_string(text, max_length)
     sentences = language.sample(40_000, generator(5))
     assert torch.equal((sentences.tokens != language.pad_id).sum(1), sentences.lengths)
@@ -35,7 +35,7 @@ def test_sentence_frequencies(name):
 def test_sentence_frequencies_by_table(name):
     """The sampler for a GPU, run on the CPU; its trees are of the same kind as the compiled one's."""
     text, max_length = NAMED_PCFGS[name]
-    exact = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length).probabilities
+    exact = enumerated(text, max_length).probabilities
     language = PCFG.from_string(text, max_length)
     tokens, lengths, trees = language.sampler.draw_by_table(20_000, generator(5), True)
     assert_frequencies(word_tuples(language, Sentences(tokens, lengths)), exact)
@@ -50,7 +50,7 @@ def test_sentence_frequencies_by_table(name):
 @pytest.mark.parametrize("name", ["no-unary-rule", "words-only"])
 def test_sentence_frequencies_without_unary_rules(name):
     text, max_length = NAMED_PCFGS[name]
-    exact = PcfgOracle(nltk.PCFG.fromstring(text)).enumeration(max_length).probabilities
+    exact = enumerated(text, max_length).probabilities
     language = PCFG.from_string(text, max_length)
     assert_frequencies(word_tuples(language, language.sample(20_000, generator(5))), exact)
 
