@@ -130,6 +130,8 @@ def save_figure(figure: Figure, place: Path) -> list[Path]:
         content = io.BytesIO()
         figure.savefig(content, format=path.suffix[1:], dpi=150)
         write_atomic(path, content.getvalue())
+        # The second file has the first one's layout, which takes a third of the time of drawing.
+        figure.set_layout_engine("none")
     plt.close(figure)
     return paths
 
