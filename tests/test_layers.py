@@ -4,9 +4,8 @@ import ast
 import configparser
 import re
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import satlab
 
@@ -38,17 +37,37 @@ def modules():
     return names
 
 
-MODULES = modules()
-
-
-def tree_of(name):
-    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
-
-
 def layer_of(dotted):
     """The layer of satlab.<dotted>: a folder's name, root for the modules beside the folders."""
     first = dotted.split(".")[0]
     return first if first in BELOW else "root"
+
+
+MODULES = modules()
+LAYERED = [name for name in MODULES if layer_of(name) != "root"]
+
+
+def of_each(names):
+    """A test of one module as one of all these, which is quicker than a test for each."""
+
+    def over(test):
+        def all_of_them():
+            for name in names:
+                try:
+                    test(name)
+                except AssertionError as wrong:
+                    wrong.add_note(f"in the module {name}")
+                    raise
+
+        all_of_them.__name__, all_of_them.__doc__ = test.__name__, test.__doc__
+        return all_of_them
+
+    return over
+
+
+@cache
+def tree_of(name):
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
 
 
 def resolved(name, node):
@@ -123,19 +142,19 @@ def test_every_folder_of_the_package_is_a_known_layer():
     assert folders == set(BELOW)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if layer_of(name) != "root"])
+@of_each(LAYERED)
 def test_a_layer_imports_only_what_lies_below_it(name):
     allowed = BELOW[layer_of(name)] | {layer_of(name)}
     wrong = {imported for imported in internal_imports(name) if layer_of(imported) not in allowed}
     assert wrong == set()
 
 
-@pytest.mark.parametrize("name", LEAVES)
+@of_each(LEAVES)
 def test_the_root_modules_import_only_one_another(name):
     assert {imported.split(".")[0] for imported in internal_imports(name)} <= set(LEAVES)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if layer_of(name) != "root"])
+@of_each(LAYERED)
 def test_of_the_root_only_its_shared_modules_and_the_version_are_imported(name):
     of_root = {imported.split(".")[0] for imported in internal_imports(name) if layer_of(imported) == "root"}
     assert of_root <= {*LEAVES, "__version__"}
@@ -153,7 +172,7 @@ def test_every_package_that_is_imported_is_named():
     assert wrong == set()
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@of_each(MODULES)
 def test_a_file_and_a_function_can_be_read_at_once(name):
     """A function's lines are counted without its docstring."""
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 310
@@ -164,7 +183,7 @@ def test_a_file_and_a_function_can_be_read_at_once(name):
             assert lines <= 50, f"{node.name} has {lines} lines"
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@of_each(MODULES)
 def test_nothing_is_loaded_that_could_run(name):
     imported = outside_imports(name)
     roots = {module.split(".")[0] for module in imported}
@@ -179,7 +198,7 @@ def test_nothing_is_loaded_that_could_run(name):
             assert pickled.value is False
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@of_each(MODULES)
 def test_no_global_random_state_is_read_or_seeded(name):
     roots = {module.split(".")[0] for module in outside_imports(name)}
     assert "random" not in roots
@@ -193,7 +212,7 @@ def test_no_global_random_state_is_read_or_seeded(name):
             assert "generator" in {keyword.arg for keyword in node.keywords}, f"{called}, line {node.lineno}"
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@of_each(MODULES)
 def test_torch_is_seeded_only_for_dropout_and_only_in_a_forked_state(name):
     tree = tree_of(name)
     seeding = [node for called, node in calls(tree) if called in ("torch.manual_seed", "torch.random.manual_seed")]

@@ -39,6 +39,7 @@ def versions():
         yield module
 
 
+@pytest.mark.slow
 def test_the_slower_checkout_has_the_larger_ratio_beside_it(versions, tmp_path):
     given = argparse.Namespace(threads=1, only="")
     sides = [versions.Side(checkout(tmp_path / name, seconds), given) for name, seconds in (("a", 0.05), ("b", 0.5))]
@@ -54,6 +55,7 @@ def test_a_checkout_without_an_environment_is_one_line(versions, tmp_path):
         versions.Side(tmp_path, argparse.Namespace(threads=1, only=""))
 
 
+@pytest.mark.slow
 def test_a_name_that_no_case_has_is_one_line(versions, tmp_path):
     given = argparse.Namespace(threads=1, only="nothing")
     sides = [versions.Side(checkout(tmp_path / name, 0.01), given) for name in "ab"]

@@ -89,7 +89,7 @@ if __name__ == "__main__":
     [
         (signal.SIGINT, "fork"),
         (signal.SIGKILL, "fork"),
-        (signal.SIGKILL, "spawn"),
+        pytest.param(signal.SIGKILL, "spawn", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "spawn", marks=pytest.mark.slow),
     ],
     indirect=["method"],
