@@ -39,7 +39,7 @@ def shaken_bert():
 @pytest.mark.parametrize(
     ("method", "targets", "probes", "share"),
     [
-        ("hutchinson", "exact", 150, 0.12),
+        pytest.param("hutchinson", "exact", 150, 0.12, marks=pytest.mark.slow),
         ("hutchinson", "sampled", 150, 0.2),
         ("gauss-newton-hutchinson", "sampled", 150, 0.1),
         ("residual", "sampled", 150, 0.12),
@@ -93,6 +93,7 @@ def test_at_the_truth_the_residual_vanishes(probes):
     assert one.stderr < (0.25 if probes == 50 else 0.12) * exact
 
 
+@pytest.mark.slow
 def test_near_the_truth_all_estimators_agree():
     """A network that knows its three contexts' words almost: what differs is small, and by-parts finds it."""
     language = tiny_hmm()

@@ -152,7 +152,8 @@ def trained(model, loss_at, steps=300, lr=1e-2):
     return model
 
 
-@pytest.mark.parametrize("make", [tiny_hmm, pytest.param(small_grammar, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [tiny_hmm, small_grammar])
 def test_training_on_the_truth_brings_it_to_the_next_word(make):
     language = make()
     model, held_out = build_model("gpt-2x32", language), evaluation_set(language, 300, 1, "next")

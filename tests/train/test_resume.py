@@ -241,7 +241,12 @@ def stopped(folder, name, config, rows, step):
     return rows
 
 
-@pytest.mark.parametrize("way", WAYS)
+SLOW_WAYS = ("sgd", "momentum", "growing adversary")
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.slow) if way in SLOW_WAYS else way for way in WAYS]
+)
 def test_a_stopped_run_has_a_checkpoint_of_that_step_and_ends_with_the_same_bits(way, tmp_path):
     config = short(**WAYS[way])
     whole, rows = session(tmp_path / "whole", "bert-2x16", config), []

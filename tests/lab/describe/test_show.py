@@ -114,13 +114,13 @@ def test_tasks_with_their_balance_and_bayes_accuracy(satlab):
 def test_all_tree_tasks_take_one_chart_a_sentence(satlab, monkeypatch):
     passes, run = [], compiled.prefix_factors
     monkeypatch.setattr(compiled, "prefix_factors", lambda *given: passes.append(given[1].shape[:1]) or run(*given))
-    found = strict(satlab("show cfg3b --samples 24 --json").out)
-    assert passes == [(24,)]
+    found = strict(satlab("show cfg3b --samples 6 --json").out)
+    assert passes == [(6,)]
     tasks = {task["name"]: task for task in found["tasks"]}
     assert {name for name in tasks if name.startswith("tree-")} == {"tree-level-3", "tree-level-4"}
     # A string of cfg3b has one tree, so whoever reads all words knows it.
     assert all(task["bayes"]["value"] == pytest.approx(1, abs=1e-9) for task in tasks.values())
-    assert all(each["n"] == 24 for task in tasks.values() for each in (task["bayes"], task["majority"]))
+    assert all(each["n"] == 6 for task in tasks.values() for each in (task["bayes"], task["majority"]))
 
 
 def test_the_number_of_samples_is_shown_and_an_explicit_one_is_obeyed(satlab, monkeypatch):

@@ -55,6 +55,7 @@ def test_all_cells_in_any_order_leave_what_the_study_leaves(finished, tmp_path):
     assert (tmp_path / "out" / "figures" / "kl_vs_step.png").exists()
 
 
+@pytest.mark.slow
 def test_the_study_does_what_no_cell_has_done(finished, tmp_path, capsys):
     out = tmp_path / "out"
     for cell in (2, 1):
