@@ -52,12 +52,15 @@ def of_each(names):
 
     def over(test):
         def all_of_them():
+            wrong = []
             for name in names:
                 try:
                     test(name)
-                except AssertionError as wrong:
-                    wrong.add_note(f"in the module {name}")
-                    raise
+                except AssertionError as error:
+                    error.add_note(f"in the module {name}")
+                    wrong.append(error)
+            if wrong:
+                raise ExceptionGroup(f"{len(wrong)} of {len(names)} modules", wrong)
 
         all_of_them.__name__, all_of_them.__doc__ = test.__name__, test.__doc__
         return all_of_them

@@ -18,14 +18,9 @@ from .config import StudyConfig
 
 ENGINES = ("local", "ray")
 
-NEEDED = (
-    f"{__package__}.jobs",
-    "satlab.generators.hmm.language",
-    "satlab.generators.pcfg.language",
-    "torch._dynamo",
-)
-"""What the cells import, now or when they begin: seven seconds, once for all workers. torch's optimisers import the
-last one, three seconds, though they do not use it."""
+NEEDED = (f"{__package__}.jobs", "torch._dynamo")
+"""What the cells import, now or when they begin: five seconds, once for all workers. torch's optimisers import the
+second, two of the five, though they do not use it."""
 
 
 class Pool(Protocol):

@@ -12,6 +12,7 @@ Later, each class c has a block of its own, that of the Hessian at a point on th
     L_c L_c^T = H^T diag(p_c (1 - p_c)) H / n + l2 I.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,19 +24,23 @@ from typing_extensions import override
 
 from ...errors import InputError
 from ..method import FittedProbe
-from .lbfgs import Function, lbfgs
+from .lbfgs import Function, largest_entry, lbfgs
 
 GRADIENT_TOLERANCE = 5e-6
-"""The optimum counts as reached when no entry of the gradient with respect to V exceeds this."""
-
-ROUGH_TOLERANCES = (1e-3, 3e-4)
-"""Where no entry exceeds one of these, the blocks of the Hessian are computed anew."""
-
-MOST_ENTRIES = 2**25
-"""The most numbers in these blocks, k (d + 1)^2: 256 MiB. Where there would be more, the bound remains."""
+"""The optimum counts as reached when no entry of the gradient with respect to V exceeds this, in the bound's metric."""
 
 MAX_ITERATIONS = 2000
-"""The most iterations of L-BFGS in one stage of arithmetic."""
+"""The most iterations of L-BFGS; where arithmetic has stages, in each."""
+
+BLOCKS_LAST = 100
+"""Iterations after which the blocks of the Hessian are computed anew."""
+
+READING = 10
+"""An iteration takes the time of 4 n d (k + READING) products, of which the second part is reading the features."""
+
+MOST_ENTRIES = 2**23
+"""The most numbers in these blocks, k (d + 1)^2: 64 MiB, of which up to five exist at a time. With more, the bound is
+the only metric."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,62 @@ def fit_logistic(
     shared, failed = torch.linalg.cholesky_ex(_metric(x, x.new_full((len(x),), 0.5), l2))
     if failed:
         raise InputError(f"l2 = {l2:g} is too weak for features as collinear as these; give a larger l2")
-    metric = _Metric(shared[None])
-    loss = partial(_loss, x, labels, l2)
     table = x.new_zeros(num_classes, x.shape[1])
     if start is not None:
         table = torch.cat([start.weight, start.bias[:, None]], 1).to(x)
-    for tolerance in ROUGH_TOLERANCES if table.numel() * x.shape[1] <= MOST_ENTRIES else ():
-        found, *_ = lbfgs(metric.seen(loss), metric.into(table), tolerance, MAX_ITERATIONS)
-        table = metric.back(found)
-        metric = _at(table, x, l2) or metric
-    solution = metric.back(minimise([metric.seen(loss)], metric.into(table), l2))
+    solution = _descend(x, partial(_loss, x, labels, l2), table, _Metric(shared[None]), l2)
     # No prediction changes where all biases grow by the same, which the blocks allow.
     return Logistic(solution[:, :-1], solution[:, -1] - solution[:, -1].mean(), mean, scale, l2)
+
+
+def _descend(x: Tensor, loss: Function, table: Tensor, bound: "_Metric", l2: float) -> Tensor:
+    """The optimum, from a table [k, d + 1] of weights and biases.
+
+    Blocks that do not halve the gradient before they are computed anew, such as those of classes without sentences
+    nearby, are given up for the bound.
+
+    Args:
+        x: the features [n, d + 1], which end in a 1.
+        loss: the objective of a table, with its gradient.
+        table: the starting point.
+        bound: the metric of Boehning's bound.
+        l2: the penalty.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: if MAX_ITERATIONS do not reach it.
+    """
+    helpful, left, metric = table.numel() * table.shape[1] <= MOST_ENTRIES, MAX_ITERATIONS, bound
+    # As many iterations as the blocks, 2 n d^2 k products, are worth.
+    classes, width = table.shape
+    limit = max(20, width * classes // (2 * (classes + READING))) if helpful else left
+    before = math.inf
+    while left > 0:
+        size = partial(_size, metric, bound)
+        found, gradient, taken = lbfgs(
+            metric.seen(loss), metric.into(table), GRADIENT_TOLERANCE, min(limit, left), size
+        )
+        table, now, final = metric.back(found), size(gradient), limit == left
+        if now <= GRADIENT_TOLERANCE:
+            return table
+        left -= max(1, taken)
+        if metric is bound and final:
+            break
+        helpful &= metric is bound or now < before / 2
+        metric, before = (_at(table, x, l2) if helpful else None) or bound, now
+        limit = left if metric is bound else BLOCKS_LAST
+    raise InputError(_not_reached(MAX_ITERATIONS - max(0, left), l2))
+
+
+def _size(metric: "_Metric", bound: "_Metric", gradient: Tensor) -> float:
+    """The largest entry in the bound's metric of a gradient in another one."""
+    return largest_entry(gradient if metric is bound else bound.gradient(metric.plain(gradient)))
+
+
+def _not_reached(iterations: int, l2: float) -> str:
+    return f"the probe did not converge in {iterations} iterations with l2 = {l2:g}; give a larger l2"
 
 
 def _loss(x: Tensor, labels: Tensor, l2: float, table: Tensor) -> tuple[float, Tensor]:
@@ -156,15 +205,28 @@ class _Metric:
 
         def value_and_gradient(table: Tensor) -> tuple[float, Tensor]:
             value, gradient = function(self.back(table))
-            return value, (gradient[:, None] @ self.inverses.mT)[:, 0]
+            return value, self.gradient(gradient)
 
         return value_and_gradient
+
+    def gradient(self, plain: Tensor) -> Tensor:
+        """The gradient with respect to V of one with respect to W."""
+        inside: Tensor = plain[:, None] @ self.inverses.mT
+        return inside[:, 0]
+
+    def plain(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to W of one with respect to V."""
+        outside: Tensor = gradient[:, None] @ self.factors.mT
+        return outside[:, 0]
 
 
 def _at(table: Tensor, x: Tensor, l2: float) -> _Metric | None:
     """The metric of the Hessian's diagonal blocks at W and b; None where rounding leaves one that is not positive."""
     probabilities = (x @ table.T).softmax(1)
-    factors, failed = torch.linalg.cholesky_ex(torch.stack([_metric(x, p * (1 - p), l2) for p in probabilities.T]))
+    blocks = x.new_empty(len(table), x.shape[1], x.shape[1])
+    for block, p in zip(blocks, probabilities.T, strict=True):
+        block.copy_(_metric(x, p * (1 - p), l2))
+    factors, failed = torch.linalg.cholesky_ex(blocks)
     return None if bool(failed.any()) else _Metric(factors)
 
 
@@ -194,8 +256,8 @@ def minimise(
     for stage in stages:
         found, gradient, taken = lbfgs(stage, point, tolerance, MAX_ITERATIONS)
         iterations += taken
-        if float(gradient.abs().max()) <= tolerance:
+        if largest_entry(gradient) <= tolerance:
             return found
         if bool(found.isfinite().all()):
             point = found
-    raise InputError(f"the probe did not converge in {iterations} iterations with l2 = {l2:g}; give a larger l2")
+    raise InputError(_not_reached(iterations, l2))

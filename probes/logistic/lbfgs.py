@@ -69,21 +69,33 @@ class History:
         return direction
 
 
-def lbfgs(function: Function, begin: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
-    """Minimises a function until no entry of the gradient exceeds the tolerance, or no step reduces it further.
+def largest_entry(gradient: Tensor) -> float:
+    """The largest absolute value in it."""
+    return float(gradient.abs().max())
+
+
+def lbfgs(
+    function: Function,
+    begin: Tensor,
+    tolerance: float,
+    max_iterations: int,
+    size: Callable[[Tensor], float] = largest_entry,
+) -> tuple[Tensor, Tensor, int]:
+    """Minimises a function until the gradient's size is within the tolerance, or no step reduces the value further.
 
     Args:
         function: the function to minimise.
         begin: the starting point.
-        tolerance: the largest entry of the gradient at the optimum.
+        tolerance: the largest size of the gradient at the optimum.
         max_iterations: the most steps.
+        size: the size of a gradient.
 
     Returns:
         The last point, the gradient there and the number of iterations.
     """
     point, (value, gradient) = begin, function(begin)
     history, iterations = History(begin), 0
-    while float(gradient.abs().max()) > tolerance and iterations < max_iterations:
+    while size(gradient) > tolerance and iterations < max_iterations:
         direction = history.direction(gradient.flatten()).view_as(point)
         found = _line_search(function, point, value, gradient, direction)
         if found is None:

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import defaultdict
 from functools import cache
+from types import MappingProxyType
 
 import nltk
 import numpy as np
@@ -15,7 +16,8 @@ class Enumeration:
 
     def __init__(self, probabilities, max_length):
         self.total = math.fsum(probabilities.values())
-        self.probabilities = {string: p / self.total for string, p in probabilities.items() if p > 0}
+        shares = {string: p / self.total for string, p in probabilities.items() if p > 0}
+        self.probabilities = MappingProxyType(shares)
         self.words = sorted({word for string in probabilities for word in string})
         self.max_length = max_length
 

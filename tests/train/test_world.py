@@ -219,12 +219,11 @@ def test_the_command_leaves_what_one_process_leaves_and_says_it_once(tmp_path, c
 
 WRONG = [
     (["--model", "lstm-1x8", "--sharding", "fsdp"], 2, "sharding 'fsdp' of model 'lstm-1x8', expected one of transfor"),
-    (["--batch-size", "1"], 2, "batch_size is 1 for 2 processes"),
-    (["--steps", "none"], 2, "steps is 'none'"),
+    pytest.param(["--batch-size", "1"], 2, "batch_size is 1 for 2 processes", marks=pytest.mark.slow),
+    pytest.param(["--steps", "none"], 2, "steps is 'none'", marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("options", "status", "message"), WRONG)
 def test_wrong_input_is_one_line_and_nothing_written(tmp_path, options, status, message):
     done = spread_train(tmp_path / "run", 2, *options)

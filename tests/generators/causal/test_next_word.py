@@ -1,7 +1,6 @@
 """p(x_{t+1} | x_1 .. x_t) and the sentence's end: against sums over all strings, and by the chain rule."""
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -61,11 +60,7 @@ def test_pcfg_with_wanted_lengths_against_enumeration():
     """The lengths' weights come in where the sentence may end, and through what may still follow."""
     text, _ = NAMED_PCFGS["self-loop"]
     wanted = {2: 0.5, 3: 0.125, 5: 0.375}
-    enumeration = enumerated(text, 5)
-    mass = [math.exp(log_p) for log_p in enumeration.length_log_prob()]
-    enumeration.probabilities = {
-        s: p / mass[len(s)] * wanted[len(s)] for s, p in enumeration.probabilities.items() if len(s) in wanted
-    }
+    enumeration = enumerated(text, 5).with_lengths(wanted)
     assert_next_word(PCFG(PCFG.from_string(text).grammar, 5, lengths=wanted), enumeration)
 
 

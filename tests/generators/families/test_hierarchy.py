@@ -152,7 +152,7 @@ def test_log_prob_of_a_published_member_below_its_third_level():
     sides = {s: " | ".join(" ".join(r) for r, _ in right) for s, right in right_sides(load_language("cfg3f")).items()}
     rules = {symbol: sides[symbol] for symbol in map(str, (16, 15, 14, 13, 12, 11, 10, 9, 8, 7))}
     language = load_language({"family": "uniform-cfg", "rules": rules})
-    sentences = language.sample(1, generator(6))
+    sentences = language.sample(2, generator(6))
     oracle = PcfgOracle(language.to_nltk())
     for string, log_prob in zip(word_tuples(language, sentences), language.log_prob(sentences.tokens), strict=True):
         assert math.log(oracle.inside(string)[oracle.start]) == pytest.approx(float(log_prob), abs=1e-10)
