@@ -38,7 +38,7 @@ from satlab.probes.optimum import correct
 from satlab.randomness import random_stream
 
 L2 = 1e-4
-SIZES = [(1000, 1024), (2000, 1024), (4000, 1024), (8000, 1024), (1000, 256), (4000, 256), (4000, 512), (4000, 2048)]
+SIZES = [(1000, 1024), (2000, 1024), (4000, 1024), (8000, 1024), (4000, 512), (4000, 2048)]
 SOLVERS = {"lbfgs": 1e-5, "newton-cg": 1e-4}
 """scikit-learn's solvers for several classes, with the tolerance that ends about as near the optimum as ours."""
 

@@ -61,7 +61,8 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("liu2022-hmm-s50", "fast"): {"steps": 4000},
 }
 """(language, recipe) -> its rate and step limit there. For AdamW, 5e-4, 1e-3 and 2e-3 were tried: after 800 steps of
-256 sentences with linear decay KL was 0.1129, 0.1106 and 0.1103, each +- 0.0014; n = 1. With exact targets none was."""
+256 sentences with linear decay KL was 0.1129, 0.1106 and 0.1103, each +- 0.0014; n = 1. For exact targets no
+rate was tuned."""
 
 
 def settings_of(language: str, recipe: str, seed: int, threshold: float) -> TrainConfig:

@@ -36,7 +36,7 @@ BLOCKS_LAST = 100
 """Iterations after which the blocks of the Hessian are computed anew."""
 
 READING = 10
-"""An iteration takes the time of 4 n d (k + READING) products, of which the second part is reading the features."""
+"""Reading the features takes an iteration as long as so many classes do."""
 
 MOST_ENTRIES = 2**23
 """The most numbers in these blocks, k (d + 1)^2: 64 MiB, of which up to five exist at a time. With more, the bound is
@@ -115,8 +115,8 @@ def fit_logistic(
 def _descend(x: Tensor, loss: Function, table: Tensor, bound: "_Metric", l2: float) -> Tensor:
     """The optimum, from a table [k, d + 1] of weights and biases.
 
-    Blocks that do not halve the gradient before they are computed anew, such as those of classes without sentences
-    nearby, are given up for the bound.
+    The bound is the metric of the first iterations, and the blocks that of the others. They are computed anew every
+    BLOCKS_LAST iterations. If the gradient has not halved by then, the bound is the metric of all that follow.
 
     Args:
         x: the features [n, d + 1], which end in a 1.
@@ -132,7 +132,7 @@ def _descend(x: Tensor, loss: Function, table: Tensor, bound: "_Metric", l2: flo
         InputError: if MAX_ITERATIONS do not reach it.
     """
     helpful, left, metric = table.numel() * table.shape[1] <= MOST_ENTRIES, MAX_ITERATIONS, bound
-    # As many iterations as the blocks, 2 n d^2 k products, are worth.
+    # In this many iterations of 4 n d (k + READING) products the time passes that the blocks take, 2 n d^2 k products.
     classes, width = table.shape
     limit = max(20, width * classes // (2 * (classes + READING))) if helpful else left
     before = math.inf
@@ -192,13 +192,11 @@ class _Metric:
 
     def into(self, table: Tensor) -> Tensor:
         """V of W, both [k, d + 1]."""
-        inside: Tensor = table[:, None] @ self.factors
-        return inside[:, 0]
+        return _times(table, self.factors)
 
     def back(self, table: Tensor) -> Tensor:
         """W of V."""
-        plain: Tensor = table[:, None] @ self.inverses
-        return plain[:, 0]
+        return _times(table, self.inverses)
 
     def seen(self, function: Function) -> Function:
         """The function of W as one of V, with its gradient with respect to V."""
@@ -211,13 +209,19 @@ class _Metric:
 
     def gradient(self, plain: Tensor) -> Tensor:
         """The gradient with respect to V of one with respect to W."""
-        inside: Tensor = plain[:, None] @ self.inverses.mT
-        return inside[:, 0]
+        return _times(plain, self.inverses.mT)
 
     def plain(self, gradient: Tensor) -> Tensor:
         """The gradient with respect to W of one with respect to V."""
-        outside: Tensor = gradient[:, None] @ self.factors.mT
-        return outside[:, 0]
+        return _times(gradient, self.factors.mT)
+
+
+def _times(table: Tensor, matrices: Tensor) -> Tensor:
+    """Each row of the table [k, d + 1] times its matrix, or times the only one."""
+    if len(matrices) == 1:
+        return table @ matrices[0]
+    product: Tensor = table[:, None] @ matrices
+    return product[:, 0]
 
 
 def _at(table: Tensor, x: Tensor, l2: float) -> _Metric | None:

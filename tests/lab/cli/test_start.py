@@ -70,6 +70,15 @@ def test_what_was_recorded_is_drawn_without_torch(tmp_path):
     assert loaded_by(*lines) == [[0, 0], ["numpy", "matplotlib"]]
 
 
+def test_tasks_are_found_without_nltk():
+    """nltk imports scikit-learn, and both together take two seconds. Every command with a task looks through all."""
+    code = "import sys; from satlab.generators.tasks import task_kinds; print(len(task_kinds)); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    number, modules = done.stdout.splitlines()
+    assert int(number) > 5
+    assert not {"nltk", "sklearn"} & set(modules.split())
+
+
 def usage_errors(command):
     """Command lines that a command refuses for what it takes, whatever the values mean."""
     declared = COMMANDS[command].arguments()

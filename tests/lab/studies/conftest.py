@@ -25,5 +25,5 @@ def finished(tmp_path_factory, worker_id):
 
 @pytest.fixture(autouse=True)
 def quick_figures(monkeypatch):
-    """Figures are files of one word: how they look is tested elsewhere, and the studies for all tests draw them."""
+    """A test's own figures are files of one word. The studies that tests share still draw real ones."""
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"drawn"))
